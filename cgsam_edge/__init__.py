@@ -1,0 +1,76 @@
+"""Segment images by concept on a device: offline, without PyTorch.
+
+    import cgsam_edge
+
+    with cgsam_edge.Segmenter("cars.cgsam") as segmenter:
+        result = segmenter.segment("street.jpg", ["car", "road"])
+        result["car"].mask  # bool, (height, width)
+
+Names are imported on first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge._version import __version__
+
+if TYPE_CHECKING:
+    from cgsam_edge.bundle import Bundle
+    from cgsam_edge.errors import (
+        BackendError,
+        BundleError,
+        CgsamError,
+        CheckpointError,
+        ConceptsError,
+        ExportError,
+        ImageError,
+        InputError,
+        OutputError,
+        PromptError,
+        UnknownConceptError,
+    )
+    from cgsam_edge.results import ConceptResult, Result
+    from cgsam_edge.segmenter import Encoded, Segmenter
+
+_HOMES = {
+    "Bundle": "bundle",
+    "ConceptResult": "results",
+    "Encoded": "segmenter",
+    "Result": "results",
+    "Segmenter": "segmenter",
+}
+
+__all__ = [
+    "BackendError",
+    "Bundle",
+    "BundleError",
+    "CgsamError",
+    "CheckpointError",
+    "ConceptResult",
+    "ConceptsError",
+    "Encoded",
+    "ExportError",
+    "ImageError",
+    "InputError",
+    "OutputError",
+    "PromptError",
+    "Result",
+    "Segmenter",
+    "UnknownConceptError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'cgsam_edge' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"cgsam_edge.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

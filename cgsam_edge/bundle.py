@@ -1,0 +1,121 @@
+"""Opening a bundle: nothing in it is trusted before it was checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from cgsam_edge.errors import BundleError
+from cgsam_edge.manifest import FILE_NAME, GRAPH_NAMES, VOCABULARY_FILE, FileSpec, GraphSpec, Manifest
+from cgsam_edge.vocabulary import Vocabulary
+
+_MAX_MANIFEST_BYTES = 64 * 2**20
+
+
+def file_spec(path: Path) -> FileSpec:
+    """Return size and SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            digest.update(chunk)
+    return FileSpec(path.stat().st_size, digest.hexdigest())
+
+
+class Bundle:
+    """An opened bundle: its manifest and vocabulary, and the way to its graphs.
+
+    Args:
+        path: the bundle's folder.
+
+    Raises:
+        BundleError: the folder, its manifest or its vocabulary is missing, altered, or from a newer format version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise BundleError(f"{self.path}: {'not a folder' if self.path.exists() else 'no such bundle'}.")
+        self.manifest = _read_manifest(self.path)
+        self.verify([VOCABULARY_FILE])
+        self.vocabulary = Vocabulary.load(self.path / VOCABULARY_FILE, self.manifest.concepts)
+        if self.vocabulary.features.shape[1] != self.manifest.geometry.embed_dim:
+            raise BundleError(f"{self.path / VOCABULARY_FILE}: text features of another length than the manifest says.")
+
+    def verify(self, names: Iterable[str] | None = None) -> None:
+        """Check size and SHA-256 of some files, or of all.
+
+        Raises:
+            BundleError: a file is not listed, leaves the folder, is missing, or is not what the manifest says.
+        """
+        for name in self.manifest.files if names is None else names:
+            if name not in self.manifest.files:
+                raise BundleError(f"{self.path / FILE_NAME}: does not list {name!r}.")
+            _verify_file(self.path, name, self.manifest.files[name])
+
+    def graphs(self, target: str) -> dict[str, GraphSpec]:
+        """Return the graphs of a target by name.
+
+        Raises:
+            BundleError: the bundle does not hold the target, or the target lacks a graph.
+        """
+        if target not in self.manifest.targets:
+            held = ", ".join(sorted(self.manifest.targets)) or "none"
+            raise BundleError(f"{self.path}: holds no graphs for {target!r}; it holds: {held}.")
+        graphs = self.manifest.targets[target]
+        for name in GRAPH_NAMES:
+            if name not in graphs:
+                raise BundleError(f"{self.path / FILE_NAME}: target {target!r} lacks the graph {name!r}.")
+        return graphs
+
+    def verified_graph(self, target: str, name: str) -> Path:
+        """Return the path of a graph after checking every file of it.
+
+        Raises:
+            BundleError: as ``verify``, or the manifest lists no file of the graph.
+        """
+        path = self.graphs(target)[name].path
+        files = [f for f in self.manifest.files if f == path or f.startswith((f"{path}/", f"{path}.data"))]
+        if not files:
+            raise BundleError(f"{self.path / FILE_NAME}: does not list the file {path!r} of graph {name!r}.")
+        self.verify(files)
+        return _inside(self.path, path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that the manifest lists."""
+        return sum(spec.size for spec in self.manifest.files.values())
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / FILE_NAME
+    try:
+        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path}: larger than any manifest.")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder}: not a bundle (it has no {FILE_NAME}).") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: cannot be read ({error}).") from error
+    return Manifest.from_json(text, str(path))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of a listed file, refusing what leaves the folder by name or by link."""
+    pure = PurePosixPath(name)
+    path = folder / pure
+    leaves = pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or not pure.parts
+    if leaves or not path.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"{folder / FILE_NAME}: the path {name!r} leaves the bundle; refused.")
+    return path
+
+
+def _verify_file(folder: Path, name: str, expected: FileSpec) -> None:
+    path = _inside(folder, name)
+    if not path.is_file():
+        raise BundleError(f"{path}: missing from the bundle. Copy or export it again.")
+    size = path.stat().st_size
+    if size != expected.size:
+        raise BundleError(f"{path}: truncated or altered: expected {expected.size} bytes, got {size}. Export it again.")
+    if file_spec(path).sha256 != expected.sha256:
+        raise BundleError(f"{path}: altered: its SHA-256 is not the one in the manifest. Copy or export it again.")

@@ -1,0 +1,80 @@
+"""The command line: ``cgsam`` and ``cgsam-export``. Parse, run, and turn errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from cgsam_edge._version import __version__
+from cgsam_edge.errors import CgsamError, OutputError
+
+EXIT_INTERNAL = 1
+EXIT_INTERRUPTED = 130
+
+_EPILOG = "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input or output, 130 interrupted"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``cgsam``."""
+    from cgsam_edge.cli import info, segment
+
+    parser = argparse.ArgumentParser(
+        prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"cgsam-edge {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    segment.add_parser(commands)
+    info.add_parser(commands)
+    export = commands.add_parser("export", help="make a bundle of a checkpoint (needs the extra 'export')")
+    _add_export(export)
+    return _run(parser, arguments)
+
+
+def export_main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``cgsam-export``."""
+    parser = argparse.ArgumentParser(prog="cgsam-export")
+    _add_export(parser)
+    return _run(parser, arguments)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from cgsam_edge.cli import export
+
+    export.add_arguments(parser)
+    parser.epilog = _EPILOG
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except CgsamError as error:
+        return _fail(parser, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail(parser, "interrupted; nothing was changed.", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if os.environ.get("CGSAM_DEBUG"):
+            raise
+        message = f"internal error: {type(error).__name__}: {error} (set CGSAM_DEBUG=1 for the traceback)"
+        return _fail(parser, message, EXIT_INTERNAL)
+
+
+def _fail(parser: argparse.ArgumentParser, message: str, code: int) -> int:
+    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    return code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+__all__ = ["OutputError", "export_main", "main"]

@@ -1,0 +1,75 @@
+"""Errors for the person who made the mistake: what was wrong, what was expected and got, what to do.
+
+Each family also inherits a builtin, so that code which knows nothing of this package can catch it.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class CgsamError(Exception):
+    """Base of everything that this package raises on purpose.
+
+    Attributes:
+        exit_code: what the command line returns for it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the message as written (KeyError would quote it)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class InputError(CgsamError, ValueError):
+    """A file, an argument or an array that cannot be used."""
+
+    exit_code = 3
+
+
+class CheckpointError(InputError):
+    """A checkpoint that cannot be read, or whose layout is not one that can be exported."""
+
+
+class ConceptsError(InputError):
+    """A concepts file that cannot be used."""
+
+
+class ImageError(InputError):
+    """An image that cannot be used."""
+
+
+class PromptError(InputError):
+    """Points, labels or a box that cannot be used."""
+
+
+class BundleError(InputError):
+    """A bundle that is incomplete, altered, or not for this version."""
+
+
+class UnknownConceptError(InputError, KeyError):
+    """A concept that the bundle does not hold."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        near = get_close_matches(name.strip().lower(), [k.lower() for k in known], n=1, cutoff=0.5)
+        hint = f" Did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
+        listed = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+        super().__init__(f"the bundle has no concept {name!r}.{hint} It knows: {listed}.")
+
+
+class BackendError(CgsamError, RuntimeError):
+    """An engine that is not installed, cannot open a graph, or failed while running."""
+
+    exit_code = 3
+
+
+class ExportError(CgsamError, RuntimeError):
+    """An export that could not be finished; nothing was written."""
+
+
+class OutputError(CgsamError, OSError):
+    """A result that could not be written."""
+
+    exit_code = 3

@@ -1,0 +1,156 @@
+"""``manifest.json``: what a bundle holds and how to use it. ``docs/bundle.md`` specifies the format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from cgsam_edge._schema import decode, encode
+from cgsam_edge.errors import BundleError
+
+FORMAT = "cgsam-bundle"
+FORMAT_VERSION = 1
+FILE_NAME = "manifest.json"
+VOCABULARY_FILE = "vocabulary.npz"
+GRAPH_NAMES = ("image", "concept", "decoder")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named input or output of a graph, float32."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """A graph of one target.
+
+    Attributes:
+        path: its file or folder, relative to the bundle, with forward slashes.
+        precision: "fp32" or "fp16".
+        inputs: in the graph's order.
+        outputs: in the graph's order.
+    """
+
+    path: str
+    precision: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    """Size in bytes and SHA-256, in lower-case hex, of a file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes that pre- and post-processing need.
+
+    Attributes:
+        image_size: side in pixels that an image is squashed to.
+        mask_size: side in pixels of the logits and of the dense prompt.
+        patch_grid: CLIP's patches along one side.
+        embed_dim: length of a text feature.
+    """
+
+    image_size: int
+    mask_size: int
+    patch_grid: int
+    embed_dim: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise BundleError(f"manifest: geometry.{name} must be positive, got {value}.")
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How prompts are made from similarity, and how the model was trained to be prompted.
+
+    Attributes:
+        threshold: of the similarity map, for points and dense prompt.
+        points: how many points text-only mode takes.
+        dense_value: value of a set pixel of the dense prompt.
+        click_slots: clicks that fit the decoder; its slots are these and three more.
+        trained_for: "text", "clicks" or both.
+        similarity_norm: "tokens" or "channels"; informative, the graph does it.
+    """
+
+    threshold: float
+    points: int
+    dense_value: float
+    click_slots: int
+    trained_for: tuple[str, ...]
+    similarity_norm: str
+
+
+@dataclass(frozen=True)
+class ConceptSpec:
+    """A concept's name and its other names."""
+
+    name: str
+    synonyms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of ``manifest.json``.
+
+    Attributes:
+        geometry: sizes.
+        prompting: prompts.
+        concepts: in the order of the vocabulary's rows.
+        files: every file of the bundle but the manifest, by relative path.
+        targets: graphs by target and name.
+        created: versions and source of the export; informative.
+        cost: parameters, multiply-adds and kernels, before and after fusion; informative.
+        parity: agreement with the PyTorch reference as measured by the export, by target; informative.
+    """
+
+    geometry: Geometry
+    prompting: Prompting
+    concepts: tuple[ConceptSpec, ...]
+    files: dict[str, FileSpec]
+    targets: dict[str, dict[str, GraphSpec]]
+    created: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Return the text of ``manifest.json``."""
+        return json.dumps(encode(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Manifest:
+        """Parse ``manifest.json``.
+
+        Args:
+            text: its content.
+            where: the file, for messages.
+
+        Raises:
+            BundleError: it is no manifest, is from a newer format version, or a value is missing or wrong.
+        """
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise BundleError(f"{where}: not JSON ({error}).") from error
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise BundleError(f"{where}: not the manifest of a {FORMAT}.")
+        version = value.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise BundleError(
+                f"{where}: format version {version} is newer than {FORMAT_VERSION}, the newest that this version of "
+                "cgsam-edge reads. Upgrade cgsam-edge."
+            )
+        return decode(cls, value, where)

@@ -1,0 +1,135 @@
+"""What segmentation returns, and what it can become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsam_edge.errors import UnknownConceptError
+from cgsam_edge.prompts import resize
+from cgsam_edge.rle import encode_rle
+from cgsam_edge.vocabulary import fold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptResult:
+    """One concept in one image of width W and height H.
+
+    Attributes:
+        name: the concept.
+        logits: float32 (m, m), the decoder's; the mask is where they are > 0.
+        score: predicted IoU of the mask; a regression, so it can leave 0 to 1.
+        similarity: float32 (g, g), s of the concept on CLIP's patches, as it is.
+        points: float32 (N, 2), the clicks used, as (x, y) in the image's pixels.
+        labels: float32 (N,), 1 inside and 0 outside.
+        box: float32 (4,) as (x0, y0, x1, y1) in the image's pixels, or None.
+        image_size: (W, H).
+    """
+
+    name: str
+    logits: NDArray[np.float32]
+    score: float
+    similarity: NDArray[np.float32]
+    points: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    box: NDArray[np.float32] | None
+    image_size: tuple[int, int]
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Bool (H, W): the logits interpolated bilinearly to the image, then > 0."""
+        return self.full_logits() > 0
+
+    def full_logits(self) -> NDArray[np.float32]:
+        """Return the logits at the image's size, float32 (H, W)."""
+        return resize(self.logits, *self.image_size)
+
+    def rle(self) -> dict[str, Any]:
+        """Return the mask as COCO's compressed RLE: ``{"size": [H, W], "counts": str}``."""
+        return encode_rle(self.mask)
+
+    def bounding_box(self) -> tuple[int, int, int, int] | None:
+        """Return (x, y, width, height) of the mask in pixels, COCO's order, or None where it is empty."""
+        columns, rows = np.flatnonzero(self.mask.any(axis=0)), np.flatnonzero(self.mask.any(axis=1))
+        if not len(columns):
+            return None
+        x, y = int(columns[0]), int(rows[0])
+        return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Result(Mapping[str, ConceptResult]):
+    """All concepts asked for in one image: a mapping from name to `ConceptResult`, in the order asked.
+
+    A concept is also found by its synonyms.
+
+    Attributes:
+        image: the RGB image that was segmented.
+        concepts: results by name.
+        aliases: names by folded name or synonym.
+    """
+
+    image: Image.Image
+    concepts: Mapping[str, ConceptResult]
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, name: str) -> ConceptResult:
+        found = self.concepts.get(self.aliases.get(fold(name), name))
+        if found is None:
+            raise UnknownConceptError(name, tuple(self.concepts))
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.concepts)
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def label_map(self) -> NDArray[np.int32]:
+        """Return int32 (H, W): for each pixel the index of a concept in this result's order, or -1 for none.
+
+        Masks may overlap. A pixel in several masks goes to the concept whose logit is greatest there.
+        """
+        width, height = self.image.size
+        best = np.zeros((height, width), np.float32)
+        labels = np.full((height, width), -1, np.int32)
+        for index, concept in enumerate(self.concepts.values()):
+            logits = concept.full_logits()
+            wins = logits > best
+            best[wins] = logits[wins]
+            labels[wins] = index
+        return labels
+
+    def overlay(self, *, opacity: float = 0.55) -> Image.Image:
+        """Return the image with the masks in colour and a legend; where masks overlap, as `label_map` decides.
+
+        Args:
+            opacity: of the masks, 0 to 1.
+        """
+        from cgsam_edge.overlay import draw_overlay  # draws only for those who ask
+
+        return draw_overlay(self, opacity)
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """Return one entry a concept with ``category``, ``segmentation`` (RLE), ``area``, ``bbox`` and ``score``."""
+        return [
+            {
+                "category": concept.name,
+                "segmentation": concept.rle(),
+                "area": int(concept.mask.sum()),
+                "bbox": list(concept.bounding_box() or (0, 0, 0, 0)),
+                "score": round(concept.score, 6),
+                "points": concept.points.round(3).tolist(),
+                "labels": concept.labels.astype(int).tolist(),
+                "box": None if concept.box is None else concept.box.round(3).tolist(),
+            }
+            for concept in self.concepts.values()
+        ]

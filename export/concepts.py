@@ -1,0 +1,119 @@
+"""The concepts file, and the vocabulary that an export makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from torch import Tensor
+
+from cgsam_edge.errors import ConceptsError
+from cgsam_edge.export import fusion
+from cgsam_edge.export.graphs import semantic_adapters
+from cgsam_edge.export.reference import ReferenceModel, text
+from cgsam_edge.manifest import ConceptSpec
+from cgsam_edge.vocabulary import Vocabulary, fold
+
+_MARKERS = 2
+"""Tokens that CLIP puts around every text."""
+
+
+@dataclass(frozen=True)
+class ConceptLine:
+    """A concept and the line of the file that names it, counted from 1."""
+
+    line: int
+    concept: ConceptSpec
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name and synonyms."""
+        return (self.concept.name, *self.concept.synonyms)
+
+
+def read_concepts(path: Path) -> list[ConceptLine]:
+    """Read a concepts file: UTF-8, one concept a line, synonyms after ``|``; ``#`` comments and blank lines are skipped.
+
+    Raises:
+        ConceptsError: the file is missing, not UTF-8, empty, or names a concept twice.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ConceptsError(f"{path}, line {line}: not UTF-8. Save the file as UTF-8.") from error
+    except OSError as error:
+        raise ConceptsError(f"{path}: cannot be read ({error.strerror}).") from error
+    lines = [_parse_line(path, i, line) for i, line in enumerate(content.splitlines(), start=1)]
+    concepts = [line for line in lines if line is not None]
+    if not concepts:
+        raise ConceptsError(f"{path}: names no concept. Write one a line, for example: tree | shrub | bush")
+    _check_duplicates(path, concepts)
+    return concepts
+
+
+def _parse_line(path: Path, number: int, line: str) -> ConceptLine | None:
+    line = "" if line.lstrip().startswith("#") else line.split(" #", 1)[0].strip()
+    if not line:
+        return None
+    names = [" ".join(part.split()) for part in line.split("|")]
+    if not all(names):
+        raise ConceptsError(f"{path}, line {number}: an empty name in {line!r}. Expected: name | synonym | synonym")
+    return ConceptLine(number, ConceptSpec(names[0], tuple(names[1:])))
+
+
+def _check_duplicates(path: Path, concepts: Iterable[ConceptLine]) -> None:
+    seen: dict[str, int] = {}
+    for line in concepts:
+        for name in line.names:
+            if fold(name) in seen:
+                first = seen[fold(name)]
+                raise ConceptsError(f"{path}, line {line.line}: {name!r} was already named in line {first}.")
+            seen[fold(name)] = line.line
+
+
+def check_lengths(path: Path, concepts: Iterable[ConceptLine], context_length: int) -> None:
+    """Refuse names that CLIP would cut.
+
+    Raises:
+        ConceptsError: a name has more tokens than CLIP's text encoder takes; the message says which line.
+    """
+    tokenizer = open_clip.SimpleTokenizer()
+    for line in concepts:
+        for name in line.names:
+            tokens = len(tokenizer.encode(name)) + _MARKERS
+            if tokens > context_length:
+                raise ConceptsError(
+                    f"{path}, line {line.line}: {name[:40] + '…'!r} is too long: {tokens} tokens, CLIP takes "
+                    f"{context_length}. Shorten it."
+                )
+
+
+def build_vocabulary(model: ReferenceModel, concepts: list[ConceptLine], *, prompt_ensemble: bool = False) -> Vocabulary:
+    """Compute text features and table rows of all concepts.
+
+    Args:
+        model: the reference model.
+        concepts: names and synonyms.
+        prompt_ensemble: put each name through CLIP's templates, which upstream does not.
+    """
+    redundant = text.redundant_feature(model.clip)
+    features = []
+    for line in concepts:
+        raw = text.raw_feature(model.clip, line.names, prompt_ensemble=prompt_ensemble)
+        features.append(text.text_feature(raw, redundant))
+    stacked = torch.stack(features)
+    rows = table_rows(model, stacked)
+    return Vocabulary(tuple(line.concept for line in concepts), stacked.numpy(), rows.numpy().astype(np.float32))
+
+
+def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
+    """Return what the text adds in each block that takes text: t (N, D) to (N, n, r)."""
+    rows = [fusion.text_row(a, features) for a in semantic_adapters(model) if a.text_projection is not None]
+    if not rows:
+        return features.new_zeros(len(features), 0, model.config.sam.mlp_adapter_width)
+    return torch.stack(rows, dim=1)

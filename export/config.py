@@ -1,0 +1,143 @@
+"""What a checkpoint is: the sizes of its SAM and CLIP, and how it was trained to be prompted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+SimilarityNorm = Literal["tokens", "channels"]
+"""Over which axis image features are normalised: upstream's code takes the tokens, the paper the channels."""
+
+PromptKind = Literal["text", "clicks"]
+
+CLIP_HEAD_WIDTH = 64
+"""Every OpenAI CLIP has 64 channels a head, in both towers."""
+
+SURGERY_LAYERS = 6
+"""CLIP-Surgery's second path starts at the sixth-last vision block."""
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """One block of SAM's image encoder.
+
+    Attributes:
+        window: side of the attention window in tokens; 0 means global attention.
+        space_adapter: whether an adapter follows the attention.
+        mlp_adapter: whether an adapter runs parallel to the MLP.
+        text: whether that adapter takes the text feature.
+        vision: whether that adapter takes CLIP's patch features and the similarity.
+    """
+
+    window: int
+    space_adapter: bool = False
+    mlp_adapter: bool = False
+    text: bool = False
+    vision: bool = False
+
+    @property
+    def semantic(self) -> bool:
+        """Whether the block depends on the concept."""
+        return self.text or self.vision
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the block has any adapter."""
+        return self.space_adapter or self.mlp_adapter
+
+
+@dataclass(frozen=True)
+class SamConfig:
+    """Sizes of a SAM with adapters. Lengths in pixels where named so, else in channels or counts."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    heads: int
+    mlp_width: int
+    space_adapter_width: int
+    mlp_adapter_width: int
+    prompt_width: int
+    blocks: tuple[BlockConfig, ...]
+    mask_channels: int = 16
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_width: int = 2048
+    decoder_downsample: int = 2
+    mask_tokens: int = 4
+    iou_depth: int = 3
+    iou_width: int = 256
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the image."""
+        return self.image_size // self.patch_size
+
+    @property
+    def mask_size(self) -> int:
+        """Pixels along one side of the mask logits and of the dense prompt."""
+        return 4 * self.grid
+
+    @property
+    def head_width(self) -> int:
+        """Channels of one attention head of the image encoder."""
+        return self.width // self.heads
+
+    @property
+    def pad_before_norm(self) -> bool:
+        """Whether windows are padded before the norm: upstream's order, in any checkpoint with an adapter."""
+        return any(block.adapted for block in self.blocks)
+
+    @property
+    def semantic_blocks(self) -> tuple[int, ...]:
+        """Indices of the blocks that depend on the concept, ascending."""
+        return tuple(i for i, block in enumerate(self.blocks) if block.semantic)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Sizes of a CLIP with two transformers. The head width is always 64."""
+
+    embed_dim: int
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    mlp_width: int
+    text_width: int
+    text_layers: int
+    context_length: int
+    vocab_size: int
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of CLIP's input."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """What no checkpoint can say of itself; the defaults are upstream's.
+
+    Attributes:
+        similarity_norm: axis of the feature norm, "tokens" (upstream's code) or "channels" (the paper).
+        threshold: the similarity map above which a pixel may be a point and is set in the dense prompt, in (0, 1).
+        points: number of points drawn in text-only mode.
+        dense_value: value of a set pixel of the dense prompt.
+        trained_for: the kinds of prompts that training used.
+    """
+
+    similarity_norm: SimilarityNorm = "tokens"
+    threshold: float = 0.8
+    points: int = 5
+    dense_value: float = 255.0
+    trained_for: tuple[PromptKind, ...] = ("text",)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A whole CLIP-Guided SAM."""
+
+    sam: SamConfig
+    clip: ClipConfig
+    prompt: PromptConfig = field(default_factory=PromptConfig)

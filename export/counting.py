@@ -1,0 +1,98 @@
+"""Counting what fusion saves: parameters, multiply-adds and kernels, on tensors without data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from cgsam_edge.export.config import ModelConfig
+from cgsam_edge.export.graphs.attention import FusedAttention
+from cgsam_edge.export.graphs.build import build_graphs
+from cgsam_edge.export.reference import ReferenceModel
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one image with one concept and one prompt.
+
+    Attributes:
+        parameters: learned weights; tables that the export gathers from them are left out.
+        macs: multiply-adds of products and convolutions.
+        kernels: operations that compute, views left out.
+    """
+
+    parameters: int
+    macs: int
+    kernels: int
+
+
+class _KernelCounter(TorchDispatchMode):
+    """Counts dispatched operations whose result is no view of an input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and func.namespace == "aten"
+        return func(*args, **(kwargs or {}))
+
+
+def _count(run: Callable[[], object]) -> tuple[int, int]:
+    kernels = _KernelCounter()
+    with torch.inference_mode(), FlopCounterMode(display=False) as flops:
+        run()
+    with torch.no_grad(), kernels:
+        run()
+    return flops.get_total_flops() // 2, kernels.count
+
+
+def reference_cost(config: ModelConfig) -> Cost:
+    """Count the unfused model: CLIP's vision tower, the conditioned encoder, and the decoder."""
+    with torch.device("meta"):
+        model = ReferenceModel(config).eval()
+        size, dim = config.sam.image_size, config.clip.embed_dim
+        pixels, text = torch.empty(1, 3, size, size), torch.empty(1, dim)
+        points = torch.empty(1, config.prompt.points, 2), torch.empty(1, config.prompt.points)
+
+    def run() -> None:
+        features = model.image_features(pixels)
+        embedding = model.encode(pixels, features, text)
+        sparse = torch.empty(1, points[0].shape[1] + 1, config.sam.prompt_width, device="meta")
+        dense = model.sam.prompt_encoder.mask_downscaling(model.dense_prompt(model.map(features, text)))
+        pe = torch.empty_like(embedding)
+        model.sam.mask_decoder(embedding, pe, sparse, dense, multimask_output=False)
+
+    parameters = sum(p.numel() for p in (*model.sam.parameters(), *model.clip.visual.parameters()))
+    return Cost(parameters, *_count(run))
+
+
+def fused_cost(config: ModelConfig) -> dict[str, Cost]:
+    """Count the graphs, by name.
+
+    Global attention counts as one piece: cutting it into chunks of queries saves memory and is not fusion's doing.
+    """
+    with torch.device("meta"):
+        graphs = build_graphs(ReferenceModel(config).eval())
+    costs = {}
+    for graph in graphs:
+        for module in graph.module.modules():
+            if isinstance(module, FusedAttention):
+                module.rows = module.side
+        inputs = {name: torch.empty(shape, device="meta") for name, shape in graph.inputs.items()}
+        parameters = sum(p.numel() for p in graph.module.parameters())
+        costs[graph.name] = Cost(parameters, *_count(lambda g=graph, i=inputs: g.module(**i)))  # type: ignore[misc]
+    return costs
+
+
+def cost_report(config: ModelConfig) -> dict[str, Any]:
+    """Return the costs before and after fusion, as the manifest holds them."""
+    fused = fused_cost(config)
+    total = Cost(*(sum(getattr(c, name) for c in fused.values()) for name in ("parameters", "macs", "kernels")))
+    named = {"reference": reference_cost(config), "fused": total, **fused}
+    return {name: asdict(cost) for name, cost in named.items()}

@@ -1,0 +1,105 @@
+"""The graphs of one model together, with named example inputs: what converters and parity checks start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cgsam_edge.export.config import ModelConfig
+from cgsam_edge.export.graphs.decoder import DecoderGraph
+from cgsam_edge.export.graphs.model import ConceptGraph, ImageGraph
+from cgsam_edge.export.reference import ReferenceModel
+
+EXTRA_SLOTS = 3
+"""Prompt slots beside those for clicks: two box corners and SAM's "not a point" token."""
+
+DEFAULT_CLICKS = 16
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph before conversion.
+
+    Attributes:
+        name: "image", "concept" or "decoder".
+        module: maps named tensors to a dict of named tensors.
+        inputs: shape of each input by name, float32, in the order of the module's arguments.
+        outputs: names in the order of the module's dict.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+
+    def example(self) -> dict[str, Tensor]:
+        """Return inputs of the right shapes; values are seeded noise, labels are valid."""
+        generator = torch.Generator().manual_seed(0)
+        made = {name: torch.randn(shape, generator=generator) for name, shape in self.inputs.items()}
+        if "labels" in made:
+            made["labels"] = made["labels"].sign()
+        return made
+
+    @torch.inference_mode()
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the outputs in PyTorch; inputs that the graph does not have are left aside."""
+        out: dict[str, Tensor] = self.module(**{name: inputs[name] for name in self.inputs})
+        return out
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The three graphs of a bundle."""
+
+    image: Graph
+    concept: Graph
+    decoder: Graph
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        return iter((self.image, self.concept, self.decoder))
+
+
+def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
+    blocks = config.sam.blocks
+    names = ["tokens", "clip_features"]
+    if any(block.vision for block in blocks):
+        names.append("vision")
+    if config.sam.semantic_blocks:
+        names.append("adapter_hidden")
+    return tuple(names)
+
+
+def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS) -> Graphs:
+    """Fuse a reference model into the graphs of a bundle.
+
+    Args:
+        model: the reference model; tensors that fusion leaves alone are shared with it.
+        clicks: prompt slots for clicks; three more are added for a box and SAM's "not a point" token.
+    """
+    sam, clip = model.config.sam, model.config.clip
+    grid, r = sam.grid, sam.mlp_adapter_width
+    slots = clicks + EXTRA_SLOTS
+    image = ImageGraph(model).eval()
+    concept = ConceptGraph(model, image).eval()
+    shapes = {
+        "tokens": (1, grid, grid, sam.width),
+        "adapter_hidden": (1, grid, grid, r),
+        "vision": (1, sum(block.vision for block in sam.blocks) * r, clip.grid, clip.grid),
+        "similarity": (1, 1, clip.grid, clip.grid),
+        "text_row": (1, sum(block.text for block in sam.blocks), r),
+    }
+    decoder_inputs = {
+        "image_embedding": (1, sam.prompt_width, grid, grid),
+        "points": (1, slots, 2),
+        "labels": (1, slots),
+        "dense_prompt": (1, 1, sam.mask_size, sam.mask_size),
+    }
+    pixels = {"pixels": (1, 3, sam.image_size, sam.image_size)}
+    return Graphs(
+        Graph("image", image, pixels, _image_outputs(model.config)),
+        Graph("concept", concept, {name: shapes[name] for name in concept.input_names}, ("image_embedding",)),
+        Graph("decoder", DecoderGraph(model).eval(), decoder_inputs, ("mask_logits", "iou")),
+    )

@@ -1,0 +1,101 @@
+"""CLIP-Surgery's vision tower for deployment: only what reaches the output is computed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cgsam_edge.export import fusion
+from cgsam_edge.export.config import SURGERY_LAYERS, ClipConfig, SimilarityNorm
+from cgsam_edge.export.reference.clip_surgery import normalise
+
+
+class ClipAttention(nn.Module):
+    """Attention of one CLIP block; the scale is folded into the query.
+
+    Args:
+        attn: open_clip's MultiheadAttention.
+    """
+
+    def __init__(self, attn: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.heads = attn.num_heads
+        self.scale = attn.head_dim**-0.5
+        weight = attn.in_proj_weight.detach().double().clone()
+        bias = attn.in_proj_bias.detach().double().clone()
+        weight[: attn.embed_dim] *= self.scale
+        bias[: attn.embed_dim] *= self.scale
+        self.qkv = fusion.linear(weight, bias)
+        self.proj = attn.out_proj
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scaled q, and k and v, each (1, heads, N, c), of normed tokens (1, N, C)."""
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
+        return q, k, v
+
+    def join(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Return proj(softmax(q kᵀ) v): (1, N, C)."""
+        weights = (queries @ keys.transpose(-2, -1)).softmax(dim=-1)
+        out: Tensor = self.proj((weights @ values).transpose(1, 2).flatten(2))
+        return out
+
+
+class ClipBlock(nn.Module):
+    """One ordinary block; holds no weight that the deployed graph does not use.
+
+    Args:
+        block: open_clip's ResidualAttentionBlock.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.attention = ClipAttention(block.attn)
+        self.ln_1, self.ln_2, self.mlp = block.ln_1, block.ln_2, block.mlp
+
+    def finish(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Add attention and MLP to tokens (1, N, C), of which q may hold fewer than k and v."""
+        x = x + self.attention.join(q, k, v)
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+
+class ClipFeatures(nn.Module):
+    """F of the contract from CLIP's pixels.
+
+    The surgery path reads the ordinary one and nothing reads it, so its class token is left out; the ordinary path ends
+    with the class token alone.
+
+    Args:
+        visual: open_clip's VisionTransformer.
+        config: sizes of CLIP.
+        norm: axis of the feature norm.
+    """
+
+    def __init__(self, visual: nn.Module, config: ClipConfig, norm: SimilarityNorm) -> None:
+        super().__init__()
+        self.norm: SimilarityNorm = norm
+        self.conv = visual.conv1
+        positions = visual.positional_embedding.detach()
+        self.class_token = nn.Parameter((visual.class_embedding + positions[0])[None, None].detach(), requires_grad=False)
+        self.positions = nn.Parameter(positions[None, 1:].clone(), requires_grad=False)
+        self.ln_pre, self.ln_post, self.proj = visual.ln_pre, visual.ln_post, visual.proj
+        self.blocks = nn.ModuleList(ClipBlock(block) for block in visual.transformer.resblocks)
+        self.first_surgery = config.layers - SURGERY_LAYERS
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map normalised pixels (1, 3, s, s) to (1, 1 + M, D)."""
+        patches = self.conv(pixels).flatten(2).transpose(1, 2) + self.positions
+        x = self.ln_pre(torch.cat([self.class_token, patches], dim=1))
+        last = len(self.blocks) - 1
+        for i, block in enumerate(self.blocks):
+            attention = block.attention
+            q, k, v = attention.split(block.ln_1(x))
+            if i == self.first_surgery:
+                surgery = x[:, 1:]
+            if i >= self.first_surgery:
+                surgery = surgery + attention.join(v[:, :, 1:] * attention.scale, v, v)
+            if i == last:
+                x, q = x[:, :1], q[:, :, :1]
+            x = block.finish(x, q, k, v)
+        embedding = self.ln_post(torch.cat([x, surgery], dim=1)) @ self.proj
+        return normalise(embedding, self.norm)

@@ -1,0 +1,117 @@
+"""Agreement of a written bundle with the PyTorch reference, end to end, through the runtime that devices use."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cgsam_edge.errors import ExportError
+from cgsam_edge.export.graphs import normalise_pixels
+from cgsam_edge.image import to_pixels
+from cgsam_edge.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsam_edge.export.reference import ReferenceModel
+
+ERROR_LIMIT = {"fp32": 1e-3, "fp16": 0.1}
+"""Largest root-mean-square error of the logits, in their standard deviations, by precision."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Agreement of two sets of logits for one concept.
+
+    Attributes:
+        concept: its name.
+        max_error: largest difference of the logits, in standard deviations of the reference's.
+        rms_error: root mean square of the differences, likewise.
+        flipped: share of pixels on the other side of 0.
+        mask_iou: intersection over union of the masks; 1 where both are empty.
+        score_error: difference of the predicted IoU.
+    """
+
+    concept: str
+    max_error: float
+    rms_error: float
+    flipped: float
+    mask_iou: float
+    score_error: float
+
+
+def compare_logits(
+    concept: str, expected: NDArray[np.float32], got: NDArray[np.float32], score_error: float = 0.0
+) -> Parity:
+    """Compare logits of the same shape."""
+    difference = np.abs(got.astype(np.float64) - expected) / expected.std()
+    a, b = expected > 0, got > 0
+    union = int((a | b).sum())
+    iou = float((a & b).sum() / union) if union else 1.0
+    rms = float(np.sqrt((difference**2).mean()))
+    return Parity(concept, float(difference.max()), rms, float((a != b).mean()), iou, float(score_error))
+
+
+def sample_picture(size: int) -> Image.Image:
+    """Return a seeded picture (3:2, ``size`` wide) of gradients and shapes, which any machine draws alike."""
+    rng = np.random.Generator(np.random.PCG64(7))
+    height = size * 2 // 3
+    y, x = np.mgrid[0:height, 0:size].astype(np.float32)
+    waves = [np.sin(x / rng.uniform(9, 60) + rng.uniform(0, 6)) * np.cos(y / rng.uniform(9, 60)) for _ in range(3)]
+    picture = np.stack([127 + 60 * wave + 60 * (y / height - 0.5) for wave in waves], axis=-1)
+    for _ in range(12):
+        left, top = rng.integers(0, size), rng.integers(0, height)
+        wide, high = rng.integers(size // 16, size // 4, size=2)
+        picture[top : top + high, left : left + wide] = rng.integers(0, 256, size=3)
+    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+
+
+def measure(model: ReferenceModel, bundle: Path, backend: str, concepts: int = 1) -> list[Parity]:
+    """Segment the sample picture with bundle and reference, with the same points, and compare.
+
+    Args:
+        model: the reference model that the bundle was made from.
+        bundle: a complete bundle.
+        backend: which of its targets to run.
+        concepts: how many of its concepts, from the first.
+    """
+    size = model.config.sam.image_size
+    picture = sample_picture(size)
+    pixels = normalise_pixels(torch.from_numpy(to_pixels(picture, size)))
+    found = []
+    with Segmenter(bundle, backend=backend) as segmenter, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        result = segmenter.segment(picture, segmenter.concepts[:concepts])
+        for i, concept in enumerate(result.values()):
+            text = torch.from_numpy(segmenter.bundle.vocabulary.features[i : i + 1])
+            points = torch.from_numpy(concept.points * (size / np.asarray(picture.size))).float()
+            expected = model.predict(pixels, text, (points[None], torch.ones(1, len(points))))
+            logits = expected.mask_logits[0, 0].numpy()
+            found.append(compare_logits(concept.name, logits, concept.logits, concept.score - expected.iou.item()))
+    return found
+
+
+def check(model: ReferenceModel, bundle: Path, backend: str, precision: str) -> list[dict[str, float | str]]:
+    """Measure, and refuse a bundle that does not compute what the reference computes.
+
+    Returns:
+        What was measured, as the manifest holds it.
+
+    Raises:
+        ExportError: the error is above the precision's limit.
+    """
+    found = measure(model, bundle, backend)
+    for parity in found:
+        if not parity.rms_error <= ERROR_LIMIT[precision]:
+            raise ExportError(
+                f"the {precision} graphs for {backend} disagree with the PyTorch model: error {parity.rms_error:.1e} of "
+                f"the logits' standard deviation for {parity.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. "
+                "No bundle was written."
+            )
+    return [asdict(parity) for parity in found]

@@ -1,0 +1,239 @@
+"""The export, from files to a bundle."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cgsam_edge._version import __version__
+from cgsam_edge.bundle import Bundle, file_spec
+from cgsam_edge.errors import InputError
+from cgsam_edge.export import parity
+from cgsam_edge.export.concepts import build_vocabulary, check_lengths, read_concepts
+from cgsam_edge.export.config import ModelConfig, PromptConfig
+from cgsam_edge.export.counting import cost_report
+from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
+from cgsam_edge.export.loading import load_reference
+from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.targets import TARGETS
+from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
+from cgsam_edge.staging import check_destination, staged
+from cgsam_edge.vocabulary import Vocabulary
+
+Report = Callable[[str], None]
+"""Called with one line of progress."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, from what, to where.
+
+    Attributes:
+        checkpoint: a CLIP-Guided SAM or plain SAM checkpoint.
+        concepts: the concepts file.
+        output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
+        targets: names in `TARGETS`.
+        precision: "fp32" or "fp16".
+        clip: public CLIP weights for a checkpoint without CLIP.
+        clip_image_size: side in pixels at which public CLIP weights run.
+        prompt: what the checkpoint cannot say.
+        click_slots: clicks that fit the decoder.
+        prompt_ensemble: put concept names through CLIP's templates.
+    """
+
+    checkpoint: Path
+    concepts: Path
+    output: Path | None = None
+    targets: tuple[str, ...] = ("onnxruntime",)
+    precision: str = "fp32"
+    clip: Path | None = None
+    clip_image_size: int | None = None
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    click_slots: int = DEFAULT_CLICKS
+    prompt_ensemble: bool = False
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            if target not in TARGETS:
+                raise InputError(f"no target {target!r}; expected one of {', '.join(TARGETS)}.")
+            if self.precision not in TARGETS[target].precisions:
+                held = ", ".join(TARGETS[target].precisions)
+                raise InputError(f"target {target!r} has no precision {self.precision!r}; expected one of {held}.")
+        if self.click_slots < self.prompt.points:
+            raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
+
+    @property
+    def destination(self) -> Path:
+        """Where the bundle goes."""
+        return self.output or Path(f"{self.concepts.stem}.cgsam")
+
+
+class Stages:
+    """Progress: a numbered line when a stage begins, and its seconds when it ends.
+
+    Args:
+        report: takes each line.
+        total: how many stages there will be.
+    """
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Run one stage."""
+        self._done += 1
+        self._report(f"[{self._done}/{self._total}] {name} …")
+        start = time.perf_counter()
+        yield
+        self._report(f"[{self._done}/{self._total}] {name}: {time.perf_counter() - start:.1f} s")
+
+
+def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Path:
+    """Export a bundle and return its path.
+
+    The bundle appears complete or not at all; one that was there before stays until then.
+
+    Args:
+        options: what to export.
+        report: takes lines of progress.
+
+    Raises:
+        CheckpointError: the checkpoint or CLIP weights cannot be used.
+        ConceptsError: the concepts file cannot be used.
+        OutputError: the bundle cannot be written.
+        ExportError: the conversion failed or disagrees with the reference.
+    """
+    stage = Stages(report, total=5 + 4 * len(options.targets))
+    destination = options.destination
+    check_destination(destination)
+    concepts = read_concepts(options.concepts)
+    with stage(f"read {options.checkpoint.name}"):
+        model = load_reference(
+            options.checkpoint, clip=options.clip, clip_image_size=options.clip_image_size, prompt=options.prompt
+        )
+    check_lengths(options.concepts, concepts, model.config.clip.context_length)
+    report(describe(model.config))
+    with stage(f"text features of {len(concepts)} concepts"):
+        vocabulary = build_vocabulary(model, concepts, prompt_ensemble=options.prompt_ensemble)
+    with stage("fuse the adapters"):
+        graphs = build_graphs(model, options.click_slots)
+    with stage("count"):
+        cost = cost_report(model.config)
+    report(_saved(cost))
+    with staged(destination) as folder:
+        vocabulary.save(folder / VOCABULARY_FILE)
+        targets = {name: _convert(graphs, name, folder, options.precision, stage) for name in options.targets}
+        manifest = _manifest(model.config, options, vocabulary, targets, cost)
+        _write_manifest(manifest, folder)
+        measured: dict[str, Any] = {}
+        for name in options.targets:
+            with stage(f"parity of {name} with PyTorch"):
+                measured[name] = parity.check(model, folder, name, options.precision)
+            report(_agreement(name, measured[name]))
+        with stage(f"write {destination}"):
+            _write_manifest(replace(manifest, parity=measured), folder)
+    report(f"wrote {destination}: {Bundle(destination).size / 1e6:.1f} MB, {len(concepts)} concepts")
+    return destination
+
+
+def describe(config: ModelConfig) -> str:
+    """Return a line about a model's sizes."""
+    sam, clip = config.sam, config.clip
+    semantic = sam.semantic_blocks
+    which = f"{len(semantic)} of {len(sam.blocks)} blocks semantic" if semantic else "no semantic block"
+    if semantic and len(semantic) < len(sam.blocks):
+        which += f" ({', '.join(map(str, semantic))})"
+    return (
+        f"SAM of width {sam.width}, {len(sam.blocks)} blocks, {sam.image_size} pixels; {which}; "
+        f"CLIP of width {clip.width}, patch {clip.patch_size}, {clip.image_size} pixels"
+    )
+
+
+def _saved(cost: dict[str, Any]) -> str:
+    before, after = cost["reference"], cost["fused"]
+    parts = [
+        f"{name} {before[key] / unit:.{digits}f} → {after[key] / unit:.{digits}f}{suffix}"
+        for name, key, unit, suffix, digits in (
+            ("parameters", "parameters", 1e6, " M", 1),
+            ("multiply-adds", "macs", 1e9, " G", 1),
+            ("kernels", "kernels", 1, "", 0),
+        )
+    ]
+    return "fusion: " + ", ".join(parts)
+
+
+def _agreement(name: str, found: list[dict[str, Any]]) -> str:
+    worst = max(found, key=lambda f: f["rms_error"])
+    return (
+        f"{name}: logits within {worst['max_error']:.1e} of their standard deviation, {100 * worst['flipped']:.3f} % of "
+        f"pixels flipped, mask IoU {worst['mask_iou']:.4f}"
+    )
+
+
+def _convert(graphs: Graphs, target: str, folder: Path, precision: str, stage: Stages) -> dict[str, GraphSpec]:
+    specs = {}
+    for graph in graphs:
+        with stage(f"convert {graph.name} for {target}"):
+            specs[graph.name] = TARGETS[target].convert(graph, folder, precision)
+    return specs
+
+
+def _manifest(
+    config: ModelConfig,
+    options: ExportOptions,
+    vocabulary: Vocabulary,
+    targets: dict[str, dict[str, GraphSpec]],
+    cost: dict[str, Any],
+) -> Manifest:
+    sam, clip, prompt = config.sam, config.clip, config.prompt
+    return Manifest(
+        geometry=Geometry(sam.image_size, sam.mask_size, clip.grid, clip.embed_dim),
+        prompting=Prompting(
+            prompt.threshold,
+            prompt.points,
+            prompt.dense_value,
+            options.click_slots,
+            prompt.trained_for,
+            prompt.similarity_norm,
+        ),
+        concepts=vocabulary.concepts,
+        files={},
+        targets=targets,
+        created=_created(config, options),
+        cost=cost,
+    )
+
+
+def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
+    return {
+        "by": f"cgsam-edge {__version__}",
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "open_clip_torch")},
+        "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
+        "model": describe(config),
+        "prompt_ensemble": options.prompt_ensemble,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``manifest.json`` with size and hash of every other file."""
+    files = {
+        path.relative_to(folder).as_posix(): file_spec(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != FILE_NAME
+    }
+    (folder / FILE_NAME).write_text(replace(manifest, files=files).to_json(), encoding="utf-8")

@@ -1,0 +1,119 @@
+"""The ONNX Runtime target: one ``.onnx`` file a graph, and an external data file where a file would pass 2 GB."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from cgsam_edge import _version
+from cgsam_edge.errors import ExportError
+from cgsam_edge.export.graphs.build import Graph
+from cgsam_edge.manifest import GraphSpec, TensorSpec
+
+TARGET = "onnxruntime"
+
+OPSET = 20
+"""The first opset with GELU as one operator; LayerNormalization is in since 17."""
+
+EXTERNAL_BYTES = 2_000_000_000
+"""Above it the weights go into a file of their own: protobuf ends at 2 GiB."""
+
+_HALVED_SIZE = 1024
+"""Smaller constants stay float32: they are norms and biases, and save nothing."""
+
+_HALF_MAX = float(np.finfo(np.float16).max)
+
+
+def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
+    """Write one graph as ONNX, checked by ``onnx.checker``.
+
+    FP16 halves the stored weights; the engine widens them once when it opens the file, and computes in float32.
+
+    Args:
+        graph: what to write.
+        folder: the bundle being written; the file goes into ``onnxruntime/``.
+        precision: "fp32" or "fp16".
+
+    Raises:
+        ExportError: the conversion failed.
+    """
+    model = _to_onnx(graph)
+    if precision == "fp16":
+        _halve_weights(model)
+    model.producer_name, model.producer_version = "cgsam-edge", _version.__version__
+    path = folder / TARGET / f"{graph.name}.onnx"
+    path.parent.mkdir(exist_ok=True)
+    _save(model, path)
+    return GraphSpec(f"{TARGET}/{path.name}", precision, _specs(model.graph.input), _specs(model.graph.output))
+
+
+def _to_onnx(graph: Graph) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its own future
+        try:
+            program = torch.onnx.export(
+                graph.module,
+                kwargs=graph.example(),
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises many kinds
+            raise ExportError(f"the graph {graph.name!r} could not be converted to ONNX: {error}") from error
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    return model
+
+
+def _strip(model: Any) -> None:
+    """Drop what the exporter notes about the machine it ran on: source lines and module names."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def _halve_weights(model: Any) -> None:
+    """Store large float32 constants as float16, each followed by a cast that engines fold when they open the file."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _HALVED_SIZE:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if np.abs(values).max() > _HALF_MAX:
+            continue  # would become infinite
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
+        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _save(model: Any, path: Path) -> None:
+    external = model.ByteSize() > EXTERNAL_BYTES
+    if external:
+        onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024)
+    else:
+        path.write_bytes(model.SerializeToString())
+    try:
+        onnx.checker.check_model(str(path) if external else model, full_check=not external)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"{path.name}: what was written is not valid ONNX: {error}") from error
+
+
+def _specs(values: Any) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(v.name, tuple(d.dim_value for d in v.type.tensor_type.shape.dim)) for v in values)

@@ -1,0 +1,57 @@
+"""Which engines exist, and choosing one for a bundle. Choosing imports no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
+
+if TYPE_CHECKING:
+    from cgsam_edge.runtimes.protocol import Backend
+
+AUTO = "auto"
+
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (OnnxRuntimeBackend(),)}
+"""All backends by name, the most promising first."""
+
+
+def choose(name: str, targets: Iterable[str]) -> Backend:
+    """Return the backend to use.
+
+    Args:
+        name: a backend's name, which is honoured or refused, or "auto".
+        targets: what the bundle holds.
+
+    Raises:
+        BackendError: the name is unknown, the bundle holds no graphs for it, or it is not installed.
+    """
+    held = tuple(targets)
+    if name != AUTO:
+        return _forced(name, held)
+    fitting = [backend for backend in BACKENDS.values() if backend.target in held]
+    if not fitting:
+        raise BackendError(
+            f"the bundle holds graphs for {', '.join(held) or 'no engine'}; this version runs {', '.join(BACKENDS)}."
+        )
+    ready = next((backend for backend in fitting if backend.installed()), None)
+    if ready is None:
+        raise BackendError(" ".join(_not_installed(backend) for backend in fitting))
+    return ready
+
+
+def _forced(name: str, held: tuple[str, ...]) -> Backend:
+    if name not in BACKENDS:
+        raise BackendError(f"no backend {name!r}; expected {AUTO!r} or one of {', '.join(map(repr, BACKENDS))}.")
+    backend = BACKENDS[name]
+    if backend.target not in held:
+        raise BackendError(f"the bundle holds no graphs for {backend.target!r}, only for {', '.join(held) or 'none'}.")
+    if not backend.installed():
+        raise BackendError(_not_installed(backend))
+    return backend
+
+
+def _not_installed(backend: Backend) -> str:
+    ways = " or ".join(f"pip install 'cgsam-edge[{extra}]'" for extra in backend.extras)
+    return f"{backend.name} is not installed: {ways}."
