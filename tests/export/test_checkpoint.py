@@ -1,0 +1,310 @@
+"""Every layout that can be read, and every file that cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cgsam_edge.errors import CheckpointError
+from cgsam_edge.export.checkpoint import read_checkpoint
+from cgsam_edge.export.layout import Shapes, infer_clip, infer_sam
+from cgsam_edge.export.loading import load_reference
+from cgsam_edge.export.reference import ReferenceModel
+from tests import tiny
+from tests.conftest import GOLDEN
+
+Parts = tuple[dict[str, Any], dict[str, Any]]
+BLOCK = "image_encoder.blocks.2."
+
+
+@pytest.fixture(scope="module")
+def model() -> ReferenceModel:
+    return tiny.model(tiny.config())
+
+
+@pytest.fixture
+def parts(model: ReferenceModel) -> Parts:
+    return tiny.upstream_parts(model)
+
+
+def write(path: Path, sam: dict[str, Any], clip: dict[str, Any] | None, **more: Any) -> Path:
+    torch.save({"model_state_dict": sam, "clip_model": clip, **more}, path)
+    return path
+
+
+def same(a: ReferenceModel, b: ReferenceModel) -> bool:
+    left, right = a.state_dict(), b.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+@pytest.mark.parametrize("kinds", ["ssss", "psss", "pppt", "vvvv", "pppp", "nnss", "nnnn"])
+def test_adapters_are_inferred(kinds: str, tmp_path: Path) -> None:
+    made = tiny.model(tiny.config(kinds))
+    loaded = load_reference(tiny.save(made, tmp_path / "c.pth"))
+    assert loaded.config == made.config
+    assert same(loaded, made)
+
+
+def test_names_of_data_parallel_training(parts: Parts, model: ReferenceModel, tmp_path: Path) -> None:
+    sam, clip = ({f"module.{k}": v for k, v in part.items()} for part in parts)
+    assert same(load_reference(write(tmp_path / "c.pth", sam, clip)), model)
+
+
+def test_safetensors_with_a_prefix_per_part(parts: Parts, model: ReferenceModel, tmp_path: Path) -> None:
+    named = zip(("model_state_dict", "clip_model"), parts, strict=True)
+    flat = {f"{part}.{k}": v.clone() for part, state in named for k, v in state.items()}
+    save_file(flat, tmp_path / "c.safetensors", metadata={"trained_for": "text,clicks"})
+    assert same(load_reference(tmp_path / "c.safetensors"), model)
+    assert read_checkpoint(tmp_path / "c.safetensors").metadata == {"trained_for": "text,clicks"}
+
+
+def test_half_precision_is_widened(parts: Parts, tmp_path: Path) -> None:
+    sam, clip = ({k: v.half() for k, v in part.items()} for part in parts)
+    loaded = load_reference(write(tmp_path / "c.pth", sam, clip))
+    assert all(v.dtype == torch.float32 for v in loaded.state_dict().values())
+
+
+def test_scores_saved_as_numpy_numbers(parts: Parts, model: ReferenceModel, tmp_path: Path) -> None:
+    path = write(tmp_path / "c.pth", *parts, best_IoU=np.float64(0.5), val_loss=np.float32(1))
+    assert same(load_reference(path), model)
+
+
+def open_clip_dict(clip: dict[str, Any], path: Path) -> None:
+    torch.save({"state_dict": {f"module.{k}": v for k, v in clip.items()}}, path)
+
+
+def custom_text(clip: dict[str, Any], path: Path) -> None:
+    torch.save({k if k.startswith(("visual.", "logit_scale")) else f"text.{k}": v for k, v in clip.items()}, path)
+
+
+def openai_archive(clip: dict[str, Any], path: Path) -> None:
+    class Holder(torch.nn.Module):
+        pass
+
+    root = Holder()
+    for key, value in {**clip, "input_resolution": torch.tensor(64), "vocab_size": torch.tensor(49408)}.items():
+        *folders, name = key.split(".")
+        at: torch.nn.Module = root
+        for folder in folders:
+            if not hasattr(at, folder):
+                at.add_module(folder, Holder())
+            at = getattr(at, folder)
+        at.register_buffer(name, value.clone())
+    torch.jit.script(root).save(str(path))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("writer", [open_clip_dict, custom_text, openai_archive], ids=lambda w: w.__name__)
+def test_public_clip_beside_a_checkpoint_without(
+    writer: Callable[[dict[str, Any], Path], None], model: ReferenceModel, parts: Parts, tmp_path: Path
+) -> None:
+    """CLIP was not trained, or there is no training at all: plain SAM and public CLIP."""
+    writer(dict(model.clip.state_dict()), tmp_path / "clip.pt")
+    path = write(tmp_path / "c.pth", parts[0], None)
+    assert same(load_reference(path, clip=tmp_path / "clip.pt"), model)
+
+
+def test_plain_sam_is_a_bare_state_dict(tmp_path: Path) -> None:
+    made = tiny.model(tiny.config("nnnn"))
+    torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
+    torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
+    loaded = load_reference(tmp_path / "sam.pth", clip=tmp_path / "clip.pt")
+    assert loaded.config == made.config
+    assert not loaded.config.sam.pad_before_norm
+
+
+def test_public_positions_are_interpolated(model: ReferenceModel, parts: Parts, tmp_path: Path) -> None:
+    torch.save(model.clip.state_dict(), tmp_path / "clip.pt")
+    path = write(tmp_path / "c.pth", parts[0], None)
+    loaded = load_reference(path, clip=tmp_path / "clip.pt", clip_image_size=100)
+    assert (loaded.config.clip.image_size, loaded.config.clip.grid) == (96, 6)
+    table, old = loaded.clip.visual.positional_embedding, model.clip.visual.positional_embedding
+    assert torch.equal(table[0], old[0])
+    torch.testing.assert_close(table[1:].mean(0), old[1:].mean(0), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "depth", "heads", "clip_width", "patch"),
+    [("b", 768, 12, 12, 768, 16), ("l", 1024, 24, 16, 1024, 14), ("h", 1280, 32, 16, 768, 16)],
+)
+def test_real_sizes(name: str, width: int, depth: int, heads: int, clip_width: int, patch: int) -> None:
+    """ViT-B, L and H, from the shapes of tensors without data; CLIP B/16 and L/14."""
+    del name
+    from cgsam_edge.export.config import BlockConfig, ClipConfig, ModelConfig, SamConfig
+
+    every = depth // 4
+    made = ModelConfig(
+        SamConfig(1024, 16, width, heads, 4 * width, width // 4, width // 4, 256, tuple(
+            BlockConfig(0 if i % every == every - 1 else 14, True, True, i >= depth - 4, i >= depth - 4)  # noqa: FBT003
+            for i in range(depth)
+        )),
+        ClipConfig(768, 36 * patch, patch, clip_width, 12, 4 * clip_width, 512, 12, 77, 49408),
+    )  # fmt: skip
+    with torch.device("meta"):
+        meta = ReferenceModel(made)
+    path = Path("checkpoint.pth")
+    assert infer_sam(Shapes(path, meta.sam.state_dict())) == made.sam
+    assert infer_clip(Shapes(path, meta.clip.state_dict())) == made.clip
+
+
+def test_golden_layout_is_the_real_one() -> None:
+    keys = json.loads((GOLDEN / "keys_vit_b.json").read_text())["model_state_dict"]
+    sam = infer_sam(Shapes(Path("c"), {k: torch.empty(s, device="meta") for k, s in keys.items()}))
+    assert (sam.image_size, sam.width, sam.heads, len(sam.blocks)) == (1024, 768, 12, 12)
+    assert [i for i, b in enumerate(sam.blocks) if not b.window] == [2, 5, 8, 11]
+    assert all(b.window in (0, 14) and b.text and b.vision and b.space_adapter for b in sam.blocks)
+
+
+class _Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch owned",)
+
+
+def _no_file(path: Path, _parts: Parts) -> str:
+    path.unlink(missing_ok=True)
+    return "no such file"
+
+
+def _folder(path: Path, _parts: Parts) -> str:
+    path.mkdir()
+    return "is a folder"
+
+
+def _text(path: Path, _parts: Parts) -> str:
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    return "not a checkpoint"
+
+
+def _empty(path: Path, _parts: Parts) -> str:
+    path.touch()
+    return "not a checkpoint"
+
+
+def _truncated(path: Path, parts: Parts) -> str:
+    write(path, *parts)
+    path.write_bytes(path.read_bytes()[:-5000])
+    return "truncated"
+
+
+def _malicious(path: Path, _parts: Parts) -> str:
+    torch.save({"model_state_dict": _Evil()}, path)
+    return "system"
+
+
+def _old_malicious(path: Path, _parts: Parts) -> str:
+    path.write_bytes(pickle.dumps(_Evil()))
+    return "refused|not a checkpoint"
+
+
+def _list(path: Path, _parts: Parts) -> str:
+    torch.save([torch.ones(1)], path)
+    return "expected a dict of tensors; got list"
+
+
+def _other_dict(path: Path, _parts: Parts) -> str:
+    torch.save({"weights": 3}, path)
+    return "no SAM weights found"
+
+
+def _lacking(path: Path, parts: Parts) -> str:
+    del parts[0][f"{BLOCK}norm2.weight"]
+    write(path, *parts)
+    return r"lacks the tensor 'image_encoder\.blocks\.2\.norm2\.weight'"
+
+
+def _lacking_positions(path: Path, parts: Parts) -> str:
+    del parts[0]["image_encoder.pos_embed"]
+    write(path, *parts)
+    return r"lacks the tensor 'image_encoder\.pos_embed'"
+
+
+def _lacking_block(path: Path, parts: Parts) -> str:
+    write(path, {k: v for k, v in parts[0].items() if not k.startswith(BLOCK)}, parts[1])
+    return r"lacks the tensors 'image_encoder\.blocks\.2"
+
+
+def _misshapen(path: Path, parts: Parts) -> str:
+    parts[0][f"{BLOCK}MLP_Adapter.D_fc2.weight"] = torch.zeros(32, 9)
+    write(path, *parts)
+    return r"blocks\.2\.MLP_Adapter\.D_fc2\.weight' has the wrong shape: expected \(32, 8\), got \(32, 9\)"
+
+
+def _lora(path: Path, parts: Parts) -> str:
+    parts[0][f"{BLOCK}attn.qkv.linear_a_q.weight"] = torch.zeros(4, 32)
+    write(path, *parts)
+    return "LoRA, which is not supported"
+
+
+def _unknown(path: Path, parts: Parts) -> str:
+    parts[0][f"{BLOCK}frobnicator.weight"] = torch.zeros(4, 32)
+    write(path, *parts)
+    return r"unknown variant: 'image_encoder\.blocks\.2\.frobnicator"
+
+
+def _mobile(path: Path, _parts: Parts) -> str:
+    torch.save({"image_encoder.layers.0.conv.weight": torch.zeros(1)}, path)
+    return "MobileSAM"
+
+
+def _nan(path: Path, parts: Parts) -> str:
+    parts[0][f"{BLOCK}mlp.lin1.bias"] = torch.full((64,), torch.nan)
+    write(path, *parts)
+    return r"lin1\.bias' holds NaN or infinity"
+
+
+def _no_clip(path: Path, parts: Parts) -> str:
+    write(path, parts[0], None)
+    return "holds no CLIP.*--clip"
+
+
+def _resnet(path: Path, parts: Parts) -> str:
+    write(path, parts[0], {"visual.layer1.0.conv1.weight": torch.zeros(1)})
+    return "CLIP ResNet"
+
+
+BAD = [
+    _no_file, _folder, _text, _empty, _truncated, _malicious, _old_malicious, _list, _other_dict, _lacking,
+    _lacking_positions, _lacking_block, _misshapen, _lora, _unknown, _mobile, _nan, _no_clip, _resnet,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", BAD, ids=lambda f: f.__name__)
+def test_bad_files_are_named(
+    spoil: Callable[[Path, Parts], str], parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bad.pth"
+    message = spoil(path, parts)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_reference(path)
+    assert str(path) in str(caught.value)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_truncated_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_file({"a": torch.zeros(100)}, path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load_reference(path)
+
+
+def test_trained_clip_and_public_clip_exclude_each_other(parts: Parts, model: ReferenceModel, tmp_path: Path) -> None:
+    torch.save(model.clip.state_dict(), tmp_path / "clip.pt")
+    with pytest.raises(CheckpointError, match="Leave --clip out"):
+        load_reference(write(tmp_path / "c.pth", *parts), clip=tmp_path / "clip.pt")
+
+
+def test_torchscript_is_read_for_clip_only(model: ReferenceModel, tmp_path: Path) -> None:
+    openai_archive(dict(model.clip.state_dict()), tmp_path / "clip.pt")
+    with pytest.raises(CheckpointError, match="Only --clip reads those"):
+        load_reference(tmp_path / "clip.pt")

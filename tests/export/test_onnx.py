@@ -1,0 +1,71 @@
+"""What is written for ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.export.graphs.build import Graphs, build_graphs
+from cgsam_edge.export.targets import onnxruntime as target
+from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
+from cgsam_edge.runtimes.protocol import SessionOptions
+from tests import tiny
+from tests.conftest import relative_error
+
+
+@pytest.fixture(scope="module")
+def graphs() -> Graphs:
+    return build_graphs(tiny.model(tiny.config()))
+
+
+def test_files_are_valid_static_and_free_of_the_machine(tiny_bundle: Path) -> None:
+    bundle = Bundle(tiny_bundle)
+    for name, spec in bundle.graphs("onnxruntime").items():
+        model = onnx.load(tiny_bundle / spec.path)
+        onnx.checker.check_model(model, full_check=True)
+        assert {o.domain: o.version for o in model.opset_import} == {"": target.OPSET}, name
+        shapes = [d for v in (*model.graph.input, *model.graph.output) for d in v.type.tensor_type.shape.dim]
+        assert all(d.dim_value > 0 and not d.dim_param for d in shapes), name
+        assert [i.name for i in model.graph.input] == [t.name for t in spec.inputs]
+        content = (tiny_bundle / spec.path).read_bytes()
+        assert b"site-packages" not in content
+        assert str(Path.cwd()).encode() not in content
+
+
+def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, tmp_path: Path) -> None:
+    sizes = {}
+    for precision in ("fp32", "fp16"):
+        spec = target.convert(graphs.image, tmp_path, precision)
+        model = onnx.load(tmp_path / spec.path)
+        sizes[precision] = (tmp_path / spec.path).stat().st_size
+        assert {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)} == {TensorProto.FLOAT}
+    assert sizes["fp16"] < 0.65 * sizes["fp32"]
+    session = OnnxRuntimeBackend().open(tmp_path / spec.path, SessionOptions())
+    inputs = {name: value * 60 + 127 for name, value in graphs.image.example().items()}
+    expected = graphs.image.run(inputs)
+    for name, got in session.run({k: v.numpy() for k, v in inputs.items()}).items():
+        assert 1e-6 < relative_error(got, expected[name]) < 0.05, name
+
+
+def test_weights_too_large_for_fp16_stay(tmp_path: Path) -> None:
+    made = tiny.model(tiny.config())
+    made.sam.image_encoder.blocks[0].mlp.lin1.weight[0, 0] = 1e6
+    spec = target.convert(build_graphs(made).image, tmp_path, "fp16")
+    tensors = onnx.load(tmp_path / spec.path).graph.initializer
+    assert all(np.isfinite(onnx.numpy_helper.to_array(t)).all() for t in tensors)
+
+
+def test_large_graphs_go_to_external_data(graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "EXTERNAL_BYTES", 10_000)
+    spec = target.convert(graphs.decoder, tmp_path, "fp32")
+    files = {p.name for p in (tmp_path / "onnxruntime").iterdir()}
+    assert files == {"decoder.onnx", "decoder.onnx.data"}
+    session = OnnxRuntimeBackend().open(tmp_path / spec.path, SessionOptions())
+    inputs = graphs.decoder.example()
+    got = session.run({k: v.numpy() for k, v in inputs.items()})
+    assert relative_error(got["mask_logits"], graphs.decoder.run(inputs)["mask_logits"]) < 1e-4

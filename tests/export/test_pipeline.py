@@ -1,0 +1,188 @@
+"""The whole export: what appears, and what never does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgsam_edge import Segmenter
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import CheckpointError, ExportError, InputError, OutputError
+from cgsam_edge.export import pipeline
+from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from tests import tiny
+from tests.conftest import executable
+
+COMMAND = "from cgsam_edge.cli import export_main; import sys; sys.exit(export_main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def options(tiny_checkpoint: Path, concepts_file: Path, tmp_path: Path) -> ExportOptions:
+    return ExportOptions(tiny_checkpoint, concepts_file, tmp_path / "made.cgsam")
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_manifest_says_what_was_done(tiny_bundle: Path) -> None:
+    manifest = Bundle(tiny_bundle).manifest
+    assert [c.name for c in manifest.concepts] == ["car", "road", "tree", "building"]
+    assert manifest.concepts[2].synonyms == ("shrub",)
+    assert manifest.parity["onnxruntime"][0]["max_error"] < 1e-3
+    assert manifest.cost["fused"]["parameters"] < manifest.cost["reference"]["parameters"]
+    assert manifest.cost["fused"]["macs"] < manifest.cost["reference"]["macs"]
+    assert manifest.created["checkpoint"]["name"] == "tiny.pth"
+    files = {p.relative_to(tiny_bundle).as_posix() for p in tiny_bundle.rglob("*") if p.is_file()}
+    assert files == {*manifest.files, "manifest.json"}
+
+
+def test_progress_names_the_stages(options: ExportOptions) -> None:
+    lines: list[str] = []
+    export_bundle(options, lines.append)
+    text = "\n".join(lines)
+    for stage in ("read tiny.pth", "fuse", "convert image", "parity", "fusion: parameters", "wrote"):
+        assert stage in text
+    total = lines[0].split("]")[0].split("/")[1]
+    assert f"[{total}/{total}]" in text
+
+
+def test_output_is_used_as_given_and_defaults_to_the_stem(
+    options: ExportOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert replace(options, output=None).destination == Path("concepts.cgsam")
+    assert export_bundle(replace(options, output=Path("plain name"))) == Path("plain name")
+    assert (tmp_path / "plain name" / "manifest.json").is_file()
+
+
+def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOptions, tmp_path: Path) -> None:
+    export_bundle(options)
+    export_bundle(replace(options, click_slots=7))
+    assert options.output is not None
+    assert Bundle(options.output).manifest.prompting.click_slots == 7
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(OutputError, match="no bundle; it is left alone"):
+        export_bundle(replace(options, output=tmp_path / "mine"))
+    with pytest.raises(OutputError, match="no such folder"):
+        export_bundle(replace(options, output=tmp_path / "nowhere" / "x.cgsam"))
+    assert {p.name for p in tmp_path.iterdir()} == {"made.cgsam", "mine"}
+
+
+def test_a_failure_leaves_the_old_bundle(options: ExportOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = export_bundle(options)
+    before = snapshot(output)
+    monkeypatch.setattr(pipeline.parity, "ERROR_LIMIT", {"fp32": 0.0})
+    with pytest.raises(ExportError, match="disagree with the PyTorch model"):
+        export_bundle(options)
+    assert snapshot(output) == before
+    assert [p.name for p in output.parent.iterdir()] == ["made.cgsam"]
+
+
+def start_export(options: ExportOptions, prelude: str = "") -> subprocess.Popen[str]:
+    arguments = ["--checkpoint", str(options.checkpoint), "--concepts", str(options.concepts)]
+    command = [sys.executable, "-c", prelude + COMMAND, *arguments, "--output", str(options.output)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, number: signal.Signals) -> None:
+    output = export_bundle(options)
+    before = snapshot(output)
+    process = start_export(options)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "convert concept" in line:
+            assert len(list(output.parent.iterdir())) == 2, "the new one is being written beside the old"
+            process.send_signal(number)
+            break
+    rest = process.stderr.read()
+    assert process.wait(60) == 130
+    assert "interrupted; nothing was changed" in rest
+    assert "Traceback" not in rest
+    assert snapshot(output) == before
+    assert [p.name for p in output.parent.iterdir()] == ["made.cgsam"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_a_full_disk_leaves_the_old_bundle(options: ExportOptions) -> None:
+    """The kernel refuses to grow a file, as it does on a full disk; the rest of the way is the same."""
+    output = export_bundle(options)
+    before = snapshot(output)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
+    process = start_export(options, limit)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 3, errors
+    assert "could not be written: the disk is full" in errors
+    assert "Traceback" not in errors
+    assert snapshot(output) == before
+    assert [p.name for p in output.parent.iterdir()] == ["made.cgsam"]
+
+
+def test_same_input_same_graphs(options: ExportOptions, tiny_bundle: Path) -> None:
+    made = Bundle(export_bundle(options)).manifest
+    assert made.files == Bundle(tiny_bundle).manifest.files
+
+
+@pytest.mark.filterwarnings("ignore:this model was trained")
+@pytest.mark.parametrize("kinds", ["pppt", "vvvv", "pppp"])
+def test_every_kind_of_adapter_goes_through_the_runtime(kinds: str, options: ExportOptions, tmp_path: Path) -> None:
+    """The export compares the runtime's masks with the reference's, so finishing is the proof."""
+    checkpoint = tiny.save(tiny.model(tiny.config(kinds)), tmp_path / "c.pth")
+    output = export_bundle(replace(options, checkpoint=checkpoint, precision="fp16" if kinds == "pppt" else "fp32"))
+    with Segmenter(output) as segmenter:
+        assert set(segmenter.segment(pipeline.parity.sample_picture(80))) == set(segmenter.concepts)
+
+
+@pytest.mark.filterwarnings("ignore:this model was trained")
+def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
+    """A public SAM and public CLIP: no adapter, an empty table, one embedding for all concepts."""
+    made = tiny.model(tiny.config("nnnn"))
+    torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
+    torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
+    output = export_bundle(replace(options, checkpoint=tmp_path / "sam.pth", clip=tmp_path / "clip.pt"))
+    with Segmenter(output) as segmenter:
+        encoded = segmenter.encode(pipeline.parity.sample_picture(80))
+        encoded.segment()
+        assert len(encoded._embeddings) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": ("tensorflow",)}, "no target 'tensorflow'; expected one of onnxruntime"),
+        ({"precision": "int3"}, "no precision 'int3'"),
+        ({"click_slots": 4}, "5 text points do not fit 4 prompt slots"),
+    ],
+)
+def test_wrong_options(options: ExportOptions, change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(options, **change)  # type: ignore[arg-type]
+
+
+def test_a_bad_checkpoint_costs_no_folder(options: ExportOptions, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        export_bundle(replace(options, checkpoint=tmp_path / "missing.pth"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_line(options: ExportOptions, tmp_path: Path) -> None:
+    arguments = ["--target", "onnxruntime", "--checkpoint", str(tmp_path / "no.pth"), "--concepts", str(options.concepts)]
+    start = time.perf_counter()
+    done = subprocess.run([executable("cgsam-export"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 3, time.perf_counter() - start
+    assert "cgsam-export: error:" in done.stderr
+    assert "no.pth: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    usage = subprocess.run([executable("cgsam-export"), "--frobnicate"], capture_output=True, text=True, check=False)
+    assert usage.returncode == 2
