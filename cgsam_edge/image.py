@@ -48,7 +48,7 @@ def to_pixels(image: Image.Image, size: int) -> NDArray[np.float32]:
 def _from_file(path: str) -> Image.Image:
     try:
         with Image.open(path) as image:
-            _check_size(*image.size, path)
+            _check_size(image.width, image.height, path)
             return _to_rgb(ImageOps.exif_transpose(image), path)
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file.") from error
@@ -66,8 +66,10 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     if array.dtype != np.uint8:
         hint = " Scale 16-bit values by 1/257 first." if array.dtype == np.uint16 else ""
         hint = " If its values run from 0 to 1, multiply by 255 and round." if array.dtype.kind == "f" else hint
-        raise ImageError(f"an image array must be uint8 with values 0 to 255, got {array.dtype}: guessing its range "
-                         f"would change the masks.{hint}")  # fmt: skip
+        raise ImageError(
+            f"an image array must be uint8 with values 0 to 255, got {array.dtype}: guessing its range "
+            f"would change the masks.{hint}"
+        )
     channels = {1: "L", 3: "RGB", 4: "RGBA"}
     grey_dims, colour_dims = 2, 3
     if array.ndim == colour_dims and array.shape[2] == 1:
@@ -82,7 +84,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    _check_size(*image.size, name)
+    _check_size(image.width, image.height, name)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         raise ImageError(
             f"{name}: has more than 8 bits a channel (Pillow mode {image.mode}); guessing its range would change the "

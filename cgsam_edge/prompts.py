@@ -46,7 +46,8 @@ def resize(image: NDArray[np.float32], width: int, height: int) -> NDArray[np.fl
 def dense_prompt(full_map: NDArray[np.float32], geometry: Geometry, prompting: Prompting) -> NDArray[np.float32]:
     """Return the dense prompt (1, 1, m, m): the map interpolated again, set where it is above the threshold."""
     small = resize(full_map, geometry.mask_size, geometry.mask_size)
-    return np.where(small > prompting.threshold, np.float32(prompting.dense_value), np.float32(0))[None, None]
+    dense: NDArray[np.float32] = np.where(small > prompting.threshold, np.float32(prompting.dense_value), np.float32(0))
+    return dense[None, None]
 
 
 def priority(index: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -55,7 +56,8 @@ def priority(index: NDArray[np.uint64]) -> NDArray[np.uint64]:
         z = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    out: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return out
 
 
 def text_points(full_map: NDArray[np.float32], prompting: Prompting) -> NDArray[np.float32]:
@@ -101,7 +103,8 @@ def check_clicks(
         slots: clicks that fit the decoder.
 
     Raises:
-        PromptError: shapes, labels or numbers are wrong, a coordinate is outside the image, or there are too many points.
+        PromptError: shapes, labels or numbers are wrong, a coordinate is outside the image, or there are too
+            many points.
     """
     array = _numbers([] if points is None else points, "points")
     array = array.reshape(0, 2) if array.size == 0 else array

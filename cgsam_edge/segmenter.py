@@ -109,7 +109,7 @@ class Segmenter:
         for session in self._sessions.values():
             session.close()
 
-    def __enter__(self) -> Segmenter:
+    def __enter__(self) -> Segmenter:  # noqa: PYI034 — Self needs Python 3.11
         return self
 
     def __exit__(
@@ -195,7 +195,8 @@ class Encoded:
         """Return s on the patches, (g, g)."""
         grid = self._segmenter.bundle.manifest.geometry.patch_grid
         text = self._segmenter._vocabulary.features[index]
-        return (self._features["clip_features"][1:] @ text).reshape(grid, grid)
+        scores: Float = self._features["clip_features"][1:] @ text
+        return scores.reshape(grid, grid)
 
     def _embedding(self, index: int, similarity: Float) -> Float:
         """Return the image embedding of a concept, kept for the next prompt."""
@@ -236,9 +237,7 @@ class Encoded:
         if not np.isfinite(logits).all():
             raise BackendError(f"the {self._segmenter.backend} backend returned NaN or infinity for the mask.")
         name = self._segmenter.concepts[index]
-        return ConceptResult(
-            name, logits, score, similarity, clicks.points, clicks.labels, clicks.box, self.image.size
-        )
+        return ConceptResult(name, logits, score, similarity, clicks.points, clicks.labels, clicks.box, self.image.size)
 
     def _drawn_clicks(self, full_map: Float) -> prompts.Clicks:
         """Draw the points of text-only mode and bring them to the image's pixels."""

@@ -138,9 +138,10 @@ def _pickle_message(path: Path, detail: str) -> str:
 def _numpy_scalars_allowed() -> Iterator[None]:
     """Admit numpy numbers: training loops save losses and scores as such, and they carry no code."""
     scalar = np.float64(0).__reduce__()[0]
-    names = [(scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
+    names: list[Any] = [(scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
     dtypes = [np.dtype, *(type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4", "?"))]
-    with torch.serialization.safe_globals([*names, *dtypes]):
+    allowed: list[Any] = [*names, *dtypes]
+    with torch.serialization.safe_globals(allowed):
         yield
 
 

@@ -36,7 +36,7 @@ class ConceptLine:
 
 
 def read_concepts(path: Path) -> list[ConceptLine]:
-    """Read a concepts file: UTF-8, one concept a line, synonyms after ``|``; ``#`` comments and blank lines are skipped.
+    """Read a concepts file: UTF-8, one concept a line, synonyms after ``|``, comments after ``#``.
 
     Raises:
         ConceptsError: the file is missing, not UTF-8, empty, or names a concept twice.
@@ -93,7 +93,9 @@ def check_lengths(path: Path, concepts: Iterable[ConceptLine], context_length: i
                 )
 
 
-def build_vocabulary(model: ReferenceModel, concepts: list[ConceptLine], *, prompt_ensemble: bool = False) -> Vocabulary:
+def build_vocabulary(
+    model: ReferenceModel, concepts: list[ConceptLine], *, prompt_ensemble: bool = False
+) -> Vocabulary:
     """Compute text features and table rows of all concepts.
 
     Args:

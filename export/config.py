@@ -124,14 +124,14 @@ class PromptConfig:
         threshold: the similarity map above which a pixel may be a point and is set in the dense prompt, in (0, 1).
         points: number of points drawn in text-only mode.
         dense_value: value of a set pixel of the dense prompt.
-        trained_for: the kinds of prompts that training used.
+        trained_for: the kinds of prompts that training used; None means what the checkpoint's metadata says, else text.
     """
 
     similarity_norm: SimilarityNorm = "tokens"
     threshold: float = 0.8
     points: int = 5
     dense_value: float = 255.0
-    trained_for: tuple[PromptKind, ...] = ("text",)
+    trained_for: tuple[PromptKind, ...] | None = None
 
 
 @dataclass(frozen=True)

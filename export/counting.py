@@ -35,7 +35,7 @@ class _KernelCounter(TorchDispatchMode):
     """Counts dispatched operations whose result is no view of an input."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cgsam_edge.errors import CheckpointError
 from cgsam_edge.export.checkpoint import Checkpoint, StateDict, read_checkpoint, read_clip
-from cgsam_edge.export.config import SURGERY_LAYERS, ModelConfig, PromptConfig
+from cgsam_edge.export.config import SURGERY_LAYERS, ModelConfig, PromptConfig, PromptKind
 from cgsam_edge.export.layout import Shapes, infer_clip, infer_sam, unsupported_variant
 from cgsam_edge.export.reference import ReferenceModel
 
@@ -37,9 +38,14 @@ def load_reference(
     clip_path, clip_state = _clip_state(checkpoint, clip)
     if clip is not None:
         clip_state = _resize_positions(clip_path, clip_state, clip_image_size or sam.image_size // 2)
-    config = ModelConfig(sam, infer_clip(Shapes(clip_path, clip_state)), prompt or PromptConfig())
+    prompt = prompt or PromptConfig()
+    if prompt.trained_for is None:
+        prompt = replace(prompt, trained_for=_trained_for(checkpoint))
+    config = ModelConfig(sam, infer_clip(Shapes(clip_path, clip_state)), prompt)
     if config.clip.layers <= SURGERY_LAYERS:
-        raise CheckpointError(f"{clip_path}: CLIP has {config.clip.layers} vision blocks; CLIP-Surgery needs 7 or more.")
+        raise CheckpointError(
+            f"{clip_path}: CLIP has {config.clip.layers} vision blocks; CLIP-Surgery needs 7 or more."
+        )
     with torch.device("meta"):
         model = ReferenceModel(config)
     _assign(model.sam, path, checkpoint.sam)
@@ -47,6 +53,13 @@ def load_reference(
     length = config.clip.context_length
     model.clip.attn_mask = torch.full((length, length), -math.inf).triu(1)  # not in any checkpoint
     return model.eval().requires_grad_(requires_grad=False)
+
+
+def _trained_for(checkpoint: Checkpoint) -> tuple[PromptKind, ...]:
+    """Return what a safetensors file says of its training, as ``trained_for`` "text,clicks"; upstream's is text."""
+    said = checkpoint.metadata.get("trained_for", "").replace('"', "").split(",")
+    kinds: tuple[PromptKind, ...] = ("text", "clicks")
+    return tuple(kind for kind in kinds if kind in [s.strip() for s in said]) or ("text",)
 
 
 def _clip_state(checkpoint: Checkpoint, clip: Path | None) -> tuple[Path, StateDict]:

@@ -110,8 +110,8 @@ def check(model: ReferenceModel, bundle: Path, backend: str, precision: str) -> 
     for parity in found:
         if not parity.rms_error <= ERROR_LIMIT[precision]:
             raise ExportError(
-                f"the {precision} graphs for {backend} disagree with the PyTorch model: error {parity.rms_error:.1e} of "
-                f"the logits' standard deviation for {parity.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. "
-                "No bundle was written."
+                f"the {precision} graphs for {backend} disagree with the PyTorch model: error {parity.rms_error:.1e} "
+                f"of the logits' standard deviation for {parity.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. No "
+                "bundle was written."
             )
     return [asdict(parity) for parity in found]

@@ -20,7 +20,6 @@ from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.counting import cost_report
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.targets import TARGETS
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
 from cgsam_edge.staging import check_destination, staged
@@ -172,8 +171,8 @@ def _saved(cost: dict[str, Any]) -> str:
 def _agreement(name: str, found: list[dict[str, Any]]) -> str:
     worst = max(found, key=lambda f: f["rms_error"])
     return (
-        f"{name}: logits within {worst['max_error']:.1e} of their standard deviation, {100 * worst['flipped']:.3f} % of "
-        f"pixels flipped, mask IoU {worst['mask_iou']:.4f}"
+        f"{name}: logits within {worst['max_error']:.1e} of their standard deviation, "
+        f"{100 * worst['flipped']:.3f} % of pixels flipped, mask IoU {worst['mask_iou']:.4f}"
     )
 
 
@@ -200,7 +199,7 @@ def _manifest(
             prompt.points,
             prompt.dense_value,
             options.click_slots,
-            prompt.trained_for,
+            prompt.trained_for or (),
             prompt.similarity_norm,
         ),
         concepts=vocabulary.concepts,
@@ -215,7 +214,9 @@ def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
     return {
         "by": f"cgsam-edge {__version__}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "open_clip_torch")},
+        "versions": {
+            name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "open_clip_torch")
+        },
         "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
         "model": describe(config),
         "prompt_ensemble": options.prompt_ensemble,

@@ -44,17 +44,19 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """An engine.
+    """An engine."""
 
-    Attributes:
-        name: what a caller says to force it.
-        target: the bundle's folder of graphs that it opens.
-        extras: what to install it with, the first being the usual one.
-    """
+    @property
+    def name(self) -> str:
+        """What a caller says to force it."""
 
-    name: str
-    target: str
-    extras: tuple[str, ...]
+    @property
+    def target(self) -> str:
+        """The bundle's folder of graphs that it opens."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What to install it with, the first being the usual one."""
 
     def installed(self) -> bool:
         """Whether the engine could be imported; does not import it."""

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (OnnxRuntimeBackend(),)}
+_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(),)
+
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 """All backends by name, the most promising first."""
 
 

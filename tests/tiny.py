@@ -27,7 +27,7 @@ CLIP = ClipConfig(
 
 
 def blocks(kinds: str, *, space: bool = True) -> tuple[BlockConfig, ...]:
-    """Return a block for each letter: s semantic, t text only, v vision only, p plain adapter, n none; odd ones global."""
+    """Return a block a letter: s semantic, t text, v vision, p plain adapter, n none; odd ones are global."""
     made = []
     for i, kind in enumerate(kinds):
         adapted = kind != "n"

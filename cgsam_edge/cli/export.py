@@ -19,52 +19,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; their defaults are upstream's."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE",
-                        help="what training saved (.pth or .safetensors), or a public SAM checkpoint with --clip")  # fmt: skip
-    parser.add_argument("--concepts", type=Path, required=True, metavar="FILE",
-                        help="UTF-8, one concept a line, synonyms after '|', comments after '#'")  # fmt: skip
-    parser.add_argument("--target", default="onnxruntime", metavar="NAMES",
-                        help="engines, separated by commas: onnxruntime (default: onnxruntime)")  # fmt: skip
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
-                        help="of the stored weights (default: fp32)")  # fmt: skip
-    parser.add_argument("--output", type=Path, metavar="FOLDER",
-                        help="the bundle (default: <stem of the concepts file>.cgsam); replaced if it is one already")  # fmt: skip
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="what training saved (.pth or .safetensors), or a public SAM checkpoint with --clip",
+    )
+    parser.add_argument(
+        "--concepts",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="UTF-8, one concept a line, synonyms after '|', comments after '#'",
+    )
+    parser.add_argument(
+        "--target",
+        default="onnxruntime",
+        metavar="NAMES",
+        help="engines, separated by commas: onnxruntime (default: onnxruntime)",
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16"), default="fp32", help="of the stored weights (default: fp32)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="the bundle (default: <stem of the concepts file>.cgsam); replaced if it is one already",
+    )
     clip = parser.add_argument_group("CLIP, for a checkpoint that holds none")
-    clip.add_argument("--clip", type=Path, metavar="FILE",
-                      help="public CLIP weights: an open_clip state dict, or OpenAI's archive (ViT-B-16.pt). The archive "
-                           "is TorchScript and is read with torch.jit.load: use only a file that you trust")  # fmt: skip
-    clip.add_argument("--clip-image-size", type=int, metavar="PIXELS",
-                      help="side at which it runs (default: half of SAM's, in whole patches)")  # fmt: skip
+    clip.add_argument(
+        "--clip",
+        type=Path,
+        metavar="FILE",
+        help="public CLIP weights: an open_clip state dict, or OpenAI's archive (ViT-B-16.pt). The archive "
+        "is TorchScript and is read with torch.jit.load: use only a file that you trust",
+    )
+    clip.add_argument(
+        "--clip-image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side at which it runs (default: half of SAM's, in whole patches)",
+    )
     _add_training(parser.add_argument_group("how the model was trained, which no checkpoint says"))
     parser.set_defaults(run=run)
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--trained-for", choices=("text", "clicks", "both"),
-                       help="the prompts of training; the runtime warns when used otherwise (default: what a "
-                            "safetensors checkpoint says of itself, else text)")  # fmt: skip
-    group.add_argument("--similarity-norm", choices=("tokens", "channels"), default="tokens",
-                       help="axis of the feature norm: upstream's code takes the tokens (norm_dim=1), the paper the "
-                            "channels (norm_dim=-1) (default: tokens)")  # fmt: skip
-    group.add_argument("--threshold", type=float, default=0.8, metavar="X",
-                       help="of the similarity map, for points and dense prompt (default: 0.8)")  # fmt: skip
-    group.add_argument("--points", type=int, default=5, metavar="K",
-                       help="points drawn in text-only mode (default: 5)")  # fmt: skip
-    group.add_argument("--prompt-slots", type=int, default=16, metavar="N",
-                       help="clicks that fit the decoder (default: 16)")  # fmt: skip
-    group.add_argument("--prompt-ensemble", action="store_true",
-                       help="put concept names through CLIP's 85 templates; upstream does not")  # fmt: skip
+    group.add_argument(
+        "--trained-for",
+        choices=("text", "clicks", "both"),
+        help="the prompts of training; the runtime warns when used otherwise (default: what a "
+        "safetensors checkpoint says of itself, else text)",
+    )
+    group.add_argument(
+        "--similarity-norm",
+        choices=("tokens", "channels"),
+        default="tokens",
+        help="axis of the feature norm: upstream's code takes the tokens (norm_dim=1), the paper the "
+        "channels (norm_dim=-1) (default: tokens)",
+    )
+    group.add_argument(
+        "--threshold",
+        type=float,
+        default=0.8,
+        metavar="X",
+        help="of the similarity map, for points and dense prompt (default: 0.8)",
+    )
+    group.add_argument("--points", type=int, default=5, metavar="K", help="points drawn in text-only mode (default: 5)")
+    group.add_argument(
+        "--prompt-slots", type=int, default=16, metavar="N", help="clicks that fit the decoder (default: 16)"
+    )
+    group.add_argument(
+        "--prompt-ensemble",
+        action="store_true",
+        help="put concept names through CLIP's 85 templates; upstream does not",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
-    missing = [name for name in ("torch", "open_clip", "segment_anything", "onnx") if not importlib.util.find_spec(name)]
+    missing = [
+        name for name in ("torch", "open_clip", "segment_anything", "onnx") if not importlib.util.find_spec(name)
+    ]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
-    from cgsam_edge.export.config import PromptConfig
+    from cgsam_edge.export.config import PromptConfig, PromptKind
     from cgsam_edge.export.pipeline import ExportOptions, export_bundle
 
-    kinds = {"text": ("text",), "clicks": ("clicks",), "both": ("text", "clicks"), None: ()}
+    kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
+        "text": ("text",),
+        "clicks": ("clicks",),
+        "both": ("text", "clicks"),
+        None: None,
+    }
     export_bundle(
         ExportOptions(
             checkpoint=options.checkpoint,
@@ -78,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
                 similarity_norm=options.similarity_norm,
                 threshold=options.threshold,
                 points=options.points,
-                trained_for=kinds[options.trained_for] or ("text",),
+                trained_for=kinds[options.trained_for],
             ),
             click_slots=options.prompt_slots,
             prompt_ensemble=options.prompt_ensemble,

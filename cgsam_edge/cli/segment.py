@@ -32,13 +32,21 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("images", nargs="+", help="an image, a folder of images, or a glob in quotes")
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
-    parser.add_argument("--point", action="append", type=_point, default=[], metavar="X,Y",
-                        help="a click inside the object, in the image's pixels; repeat for more; needs one concept")  # fmt: skip
-    parser.add_argument("--not-point", action="append", type=_point, default=[], metavar="X,Y",
-                        help="a click outside the object")  # fmt: skip
+    parser.add_argument(
+        "--point",
+        action="append",
+        type=_point,
+        default=[],
+        metavar="X,Y",
+        help="a click inside the object, in the image's pixels; repeat for more; needs one concept",
+    )
+    parser.add_argument(
+        "--not-point", action="append", type=_point, default=[], metavar="X,Y", help="a click outside the object"
+    )
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object; needs one concept")
-    parser.add_argument("--output", type=Path, default=Path(), metavar="FOLDER",
-                        help="where to write (default: the working folder)")  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: the working folder)"
+    )
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)

@@ -60,12 +60,12 @@ class FusedAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (1, H, W, C) to the attention branch of the same shape."""
         qkv = self.qkv(self.norm(x))
-        y = self._windowed(qkv) if self.window else self._attend(qkv)
-        y = self.proj(y)
+        y: Tensor = self.proj(self._windowed(qkv) if self.window else self._attend(qkv))
         if self.up is None:
             return y
         main, hidden = y.split([self.width, y.shape[-1] - self.width], dim=-1)
-        return main + self.up(F.gelu(hidden))
+        out: Tensor = main + self.up(F.gelu(hidden))
+        return out
 
     def _windowed(self, qkv: Tensor) -> Tensor:
         """Attend within windows: (1, H, H, 3C) to (1, H, H, C)."""

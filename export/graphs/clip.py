@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ class ClipAttention(nn.Module):
         attn: open_clip's MultiheadAttention.
     """
 
-    def __init__(self, attn: nn.MultiheadAttention) -> None:
+    def __init__(self, attn: Any) -> None:
         super().__init__()
         self.heads = attn.num_heads
         self.scale = attn.head_dim**-0.5
@@ -47,7 +49,11 @@ class ClipBlock(nn.Module):
         block: open_clip's ResidualAttentionBlock.
     """
 
-    def __init__(self, block: nn.Module) -> None:
+    ln_1: Any
+    ln_2: Any
+    mlp: Any
+
+    def __init__(self, block: Any) -> None:
         super().__init__()
         self.attention = ClipAttention(block.attn)
         self.ln_1, self.ln_2, self.mlp = block.ln_1, block.ln_2, block.mlp
@@ -71,12 +77,20 @@ class ClipFeatures(nn.Module):
         norm: axis of the feature norm.
     """
 
-    def __init__(self, visual: nn.Module, config: ClipConfig, norm: SimilarityNorm) -> None:
+    blocks: Any  # a ModuleList of ClipBlock
+    conv: Any
+    ln_pre: Any
+    ln_post: Any
+    proj: Any
+
+    def __init__(self, visual: Any, config: ClipConfig, norm: SimilarityNorm) -> None:
         super().__init__()
         self.norm: SimilarityNorm = norm
         self.conv = visual.conv1
         positions = visual.positional_embedding.detach()
-        self.class_token = nn.Parameter((visual.class_embedding + positions[0])[None, None].detach(), requires_grad=False)
+        self.class_token = nn.Parameter(
+            (visual.class_embedding + positions[0])[None, None].detach(), requires_grad=False
+        )
         self.positions = nn.Parameter(positions[None, 1:].clone(), requires_grad=False)
         self.ln_pre, self.ln_post, self.proj = visual.ln_pre, visual.ln_post, visual.proj
         self.blocks = nn.ModuleList(ClipBlock(block) for block in visual.transformer.resblocks)

@@ -7,6 +7,7 @@ a learned token that takes part in attention, and no substitute for leaving a po
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from segment_anything.modeling.transformer import Attention
@@ -52,7 +53,13 @@ class TwoWayLayer(nn.Module):
         layer: the block whose weights are used.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    norm1: Any
+    norm2: Any
+    norm3: Any
+    norm4: Any
+    mlp: Any
+
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         self.first = bool(layer.skip_first_layer_pe)
         self.self_attn = MaskedAttention(layer.self_attn)
@@ -103,7 +110,9 @@ class DecoderGraph(nn.Module):
         self.output_tokens = nn.Parameter(torch.cat(tokens).detach(), requires_grad=False)
         self.register_buffer("image_pe", prompt.get_dense_pe().detach().flatten(2).transpose(1, 2))
 
-    def forward(self, image_embedding: Tensor, points: Tensor, labels: Tensor, dense_prompt: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, image_embedding: Tensor, points: Tensor, labels: Tensor, dense_prompt: Tensor
+    ) -> dict[str, Tensor]:
         """Return ``mask_logits`` (1, 1, m, m) and ``iou`` (1, 1).
 
         Args:

@@ -20,7 +20,7 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 def normalise_pixels(pixels: Tensor) -> Tensor:
-    """Map RGB values 0 to 255, (B, 3, S, S) float32, to the normalised pixels of training, in its order of operations."""
+    """Map RGB values 0 to 255, float32 (B, 3, S, S), to normalised pixels, by the very operations of training."""
     mean, std = (torch.tensor(v, device=pixels.device).reshape(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
     return (pixels / 255 - mean) / std
 
@@ -72,8 +72,8 @@ class ImageGraph(nn.Module):
 
 def _vision_products(model: ReferenceModel) -> Tensor | None:
     """Stack W1 Wv of all blocks with a vision projection: (n·r, D)."""
-    adapters = [a for a in semantic_adapters(model) if a.vis_projection is not None]
-    products = [fusion.wide(a.D_fc1)[0] @ fusion.wide(a.vis_projection)[0] for a in adapters]
+    adapters = ((a.D_fc1, a.vis_projection) for a in semantic_adapters(model))
+    products = [fusion.wide(d)[0] @ fusion.wide(v)[0] for d, v in adapters if v is not None]
     return torch.cat(products).float() if products else None
 
 
@@ -93,13 +93,16 @@ class ConceptGraph(nn.Module):
         encoder = model.sam.image_encoder
         self.grid, self.width = config.grid, config.mlp_adapter_width
         semantic = config.semantic_blocks
-        self.first_up = image.blocks[-1].up if semantic else None
+        last = image.blocks[-1]
+        self.first_up = last.up if isinstance(last, SemanticBlock) else None
         rest = range(semantic[0] + 1, len(encoder.blocks)) if semantic else range(0)
         self.blocks = nn.ModuleList(fuse_block(encoder.blocks[i], config) for i in rest)
         self.kinds = [(config.blocks[i].text, config.blocks[i].vision) for i in semantic]
         self.neck = encoder.neck
         vision = image.vision_products
-        self.register_buffer("sums", None if vision is None else vision.double().sum(dim=1).float()[None, :, None, None])
+        self.register_buffer(
+            "sums", None if vision is None else vision.double().sum(dim=1).float()[None, :, None, None]
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import open_clip
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cgsam_edge.export.config import CLIP_HEAD_WIDTH, SURGERY_LAYERS, ClipConfig, SimilarityNorm
 
 
-def build_clip(config: ClipConfig) -> nn.Module:
+def build_clip(config: ClipConfig) -> Any:
     """Return an untrained open_clip model of the given sizes, with QuickGELU as OpenAI's."""
     return open_clip.model.CLIP(
         embed_dim=config.embed_dim,
@@ -34,10 +36,11 @@ def build_clip(config: ClipConfig) -> nn.Module:
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)
 
 
-def _attend(block: nn.Module, x: Tensor, *, surgery: bool) -> tuple[Tensor, Tensor | None]:
+def _attend(block: Any, x: Tensor, *, surgery: bool) -> tuple[Tensor, Tensor | None]:
     """Return the ordinary attention of ``block`` on x (B, N, C) and, if asked, the v-v attention of CLIP-Surgery."""
     attn = block.attn
     heads: int = attn.num_heads
@@ -52,7 +55,7 @@ def _attend(block: nn.Module, x: Tensor, *, surgery: bool) -> tuple[Tensor, Tens
     return weighted(q, k), weighted(v, v) if surgery else None
 
 
-def embed_image(visual: nn.Module, pixels: Tensor) -> Tensor:
+def embed_image(visual: Any, pixels: Tensor) -> Tensor:
     """Compute E of the contract.
 
     Args:
@@ -84,7 +87,8 @@ def embed_image(visual: nn.Module, pixels: Tensor) -> Tensor:
 
 def normalise(embedding: Tensor, axis: SimilarityNorm) -> Tensor:
     """F = E / |E| of (B, 1 + M, D), the norm over the tokens (upstream's code) or the channels (the paper)."""
-    return embedding / embedding.norm(dim=1 if axis == "tokens" else -1, keepdim=True)
+    length: Tensor = embedding.norm(dim=1 if axis == "tokens" else -1, keepdim=True)
+    return embedding / length
 
 
 def clip_pixels(pixels: Tensor, size: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from segment_anything.modeling.common import LayerNorm2d, MLPBlock
@@ -83,6 +84,8 @@ class ImageEncoder(nn.Module):
         config: sizes of SAM.
         embed_dim: channels of CLIP's embeddings.
     """
+
+    blocks: Any  # a ModuleList of Block
 
     def __init__(self, config: SamConfig, embed_dim: int) -> None:
         super().__init__()

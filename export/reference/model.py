@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -17,6 +18,9 @@ from cgsam_edge.export.reference.similarity import dense_prompt, similarity, sim
 
 class Sam(nn.Module):
     """Image encoder, prompt encoder and mask decoder; its keys are those of ``model_state_dict``."""
+
+    prompt_encoder: Any  # segment_anything has no types
+    mask_decoder: Any
 
     def __init__(self, config: SamConfig, embed_dim: int) -> None:
         super().__init__()
@@ -67,6 +71,8 @@ class ReferenceModel(nn.Module):
         sam: keys of the checkpoint's ``model_state_dict``.
         clip: open_clip's model, keys of OpenAI's layout.
     """
+
+    clip: Any  # open_clip has no types
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def similarity(features: Tensor, text: Tensor) -> Tensor:
-    """s = F t over all tokens: (B, 1 + M, D) and (B, D) to (B, 1 + M)."""
+    """S = F t over all tokens: (B, 1 + M, D) and (B, D) to (B, 1 + M)."""
     return (features @ text.unsqueeze(-1)).squeeze(-1)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import open_clip
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _SCENE_TEMPLATES = (
     "there is a {} in the scene.",
@@ -29,25 +30,26 @@ def tokenize(texts: Sequence[str], context_length: int) -> Tensor:
 
 
 @torch.inference_mode()
-def embed_texts(clip: nn.Module, texts: Sequence[str]) -> Tensor:
+def embed_texts(clip: Any, texts: Sequence[str]) -> Tensor:
     """Return CLIP's unnormalised text embeddings, (N, D)."""
     out: Tensor = clip.encode_text(tokenize(texts, clip.context_length))
     return out
 
 
-def ensemble(clip: nn.Module, name: str) -> Tensor:
-    """Put ``name`` through the 85 templates, normalise each embedding, divide by the norm of the mean, average: (D,)."""
+def ensemble(clip: Any, name: str) -> Tensor:
+    """Embed ``name`` in the 85 templates, normalise each, divide by the norm of the mean, average: (D,)."""
     embeddings = embed_texts(clip, [template(name) for template in templates()])
     embeddings = embeddings / embeddings.norm(dim=-1, keepdim=True)
-    return (embeddings / embeddings.mean(dim=0).norm()).mean(dim=0)
+    out: Tensor = (embeddings / embeddings.mean(dim=0).norm()).mean(dim=0)
+    return out
 
 
-def redundant_feature(clip: nn.Module) -> Tensor:
+def redundant_feature(clip: Any) -> Tensor:
     """t_0 of the contract, (D,): what every text shares, the ensemble of the empty name."""
     return ensemble(clip, "")
 
 
-def raw_feature(clip: nn.Module, names: Sequence[str], *, prompt_ensemble: bool = False) -> Tensor:
+def raw_feature(clip: Any, names: Sequence[str], *, prompt_ensemble: bool = False) -> Tensor:
     """t_raw of the contract, (D,): the mean over a concept's name and synonyms, unnormalised.
 
     With ``prompt_ensemble`` each name goes through the templates instead of standing as it is.
@@ -58,6 +60,7 @@ def raw_feature(clip: nn.Module, names: Sequence[str], *, prompt_ensemble: bool 
 
 
 def text_feature(raw: Tensor, redundant: Tensor) -> Tensor:
-    """t = (t_raw - t_0) / |t_raw - t_0|, (D,)."""
+    """T = (t_raw - t_0) / |t_raw - t_0|, (D,)."""
     difference = raw - redundant
-    return difference / difference.norm()
+    out: Tensor = difference / difference.norm()
+    return out

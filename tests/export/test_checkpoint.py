@@ -143,12 +143,22 @@ def test_real_sizes(name: str, width: int, depth: int, heads: int, clip_width: i
 
     every = depth // 4
     made = ModelConfig(
-        SamConfig(1024, 16, width, heads, 4 * width, width // 4, width // 4, 256, tuple(
-            BlockConfig(0 if i % every == every - 1 else 14, True, True, i >= depth - 4, i >= depth - 4)  # noqa: FBT003
-            for i in range(depth)
-        )),
+        SamConfig(
+            1024,
+            16,
+            width,
+            heads,
+            4 * width,
+            width // 4,
+            width // 4,
+            256,
+            tuple(
+                BlockConfig(0 if i % every == every - 1 else 14, True, True, i >= depth - 4, i >= depth - 4)
+                for i in range(depth)
+            ),
+        ),
         ClipConfig(768, 36 * patch, patch, clip_width, 12, 4 * clip_width, 512, 12, 77, 49408),
-    )  # fmt: skip
+    )
     with torch.device("meta"):
         meta = ReferenceModel(made)
     path = Path("checkpoint.pth")
@@ -272,9 +282,26 @@ def _resnet(path: Path, parts: Parts) -> str:
 
 
 BAD = [
-    _no_file, _folder, _text, _empty, _truncated, _malicious, _old_malicious, _list, _other_dict, _lacking,
-    _lacking_positions, _lacking_block, _misshapen, _lora, _unknown, _mobile, _nan, _no_clip, _resnet,
-]  # fmt: skip
+    _no_file,
+    _folder,
+    _text,
+    _empty,
+    _truncated,
+    _malicious,
+    _old_malicious,
+    _list,
+    _other_dict,
+    _lacking,
+    _lacking_positions,
+    _lacking_block,
+    _misshapen,
+    _lora,
+    _unknown,
+    _mobile,
+    _nan,
+    _no_clip,
+    _resnet,
+]
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda f: f.__name__)

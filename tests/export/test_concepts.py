@@ -61,7 +61,7 @@ def test_bad_files_name_the_line(tmp_path: Path, content: str | bytes, message: 
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ConceptsError, match="nothing.txt: cannot be read"):
+    with pytest.raises(ConceptsError, match=r"nothing\.txt: cannot be read"):
         read_concepts(tmp_path / "nothing.txt")
 
 

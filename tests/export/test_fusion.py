@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -84,7 +86,7 @@ def test_vision_becomes_a_low_rank_product_and_similarity_a_rank_one_term() -> N
 
 
 @pytest.mark.parametrize("before_norm", [True, False])
-def test_window_padding_is_a_constant_after_qkv(before_norm: bool) -> None:  # noqa: FBT001
+def test_window_padding_is_a_constant_after_qkv(before_norm: bool) -> None:
     norm, qkv = nn.LayerNorm(C), nn.Linear(C, 3 * C)
     nn.init.normal_(norm.bias)
     x = torch.randn(1, 5, 5, C)
@@ -139,7 +141,11 @@ def fused_blocks_agree(made: ReferenceModel) -> None:
         for block in encoder.blocks:
             expected = block(x, text, patches)
             fused = fuse_block(block, config.sam)
-            got = fused(x, condition(block, text, features, scores, config)) if isinstance(fused, SemanticBlock) else fused(x)
+            got = (
+                fused(x, condition(block, text, features, scores, config))
+                if isinstance(fused, SemanticBlock)
+                else fused(x)
+            )
             assert relative_error(got, expected) < BLOCK_LIMIT
             x = expected
         out = graphs.image.run({"pixels": raw})
@@ -151,7 +157,7 @@ def fused_blocks_agree(made: ReferenceModel) -> None:
         assert relative_error(got, made.encode(pixels, features, text)) < BLOCK_LIMIT
 
 
-def condition(block: nn.Module, text: Tensor, features: Tensor, scores: Tensor, config: ModelConfig) -> Tensor:
+def condition(block: Any, text: Tensor, features: Tensor, scores: Tensor, config: ModelConfig) -> Tensor:
     """One block's condition, made from the identities alone."""
     adapter = block.MLP_Adapter
     assert isinstance(adapter, SemanticAdapter)
@@ -195,7 +201,15 @@ def test_random_sizes(kinds: str, heads: int, head_width: int, grid: int, window
         for i, b in enumerate(tiny.blocks(kinds))
     )
     sam = SamConfig(
-        image_size=16 * grid, patch_size=16, width=width, heads=heads, mlp_width=3 * width, prompt_width=32,
-        space_adapter_width=r * adapted, mlp_adapter_width=r * adapted, blocks=blocks, iou_width=32,
-    )  # fmt: skip
+        image_size=16 * grid,
+        patch_size=16,
+        width=width,
+        heads=heads,
+        mlp_width=3 * width,
+        prompt_width=32,
+        space_adapter_width=r * adapted,
+        mlp_adapter_width=r * adapted,
+        blocks=blocks,
+        iou_width=32,
+    )
     fused_blocks_agree(tiny.model(ModelConfig(sam, tiny.CLIP), seed))

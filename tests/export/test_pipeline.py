@@ -16,7 +16,7 @@ import torch
 from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import CheckpointError, ExportError, InputError, OutputError
-from cgsam_edge.export import pipeline
+from cgsam_edge.export import parity
 from cgsam_edge.export.pipeline import ExportOptions, export_bundle
 from tests import tiny
 from tests.conftest import executable
@@ -81,7 +81,7 @@ def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOption
 def test_a_failure_leaves_the_old_bundle(options: ExportOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     output = export_bundle(options)
     before = snapshot(output)
-    monkeypatch.setattr(pipeline.parity, "ERROR_LIMIT", {"fp32": 0.0})
+    monkeypatch.setattr(parity, "ERROR_LIMIT", {"fp32": 0.0})
     with pytest.raises(ExportError, match="disagree with the PyTorch model"):
         export_bundle(options)
     assert snapshot(output) == before
@@ -141,7 +141,7 @@ def test_every_kind_of_adapter_goes_through_the_runtime(kinds: str, options: Exp
     checkpoint = tiny.save(tiny.model(tiny.config(kinds)), tmp_path / "c.pth")
     output = export_bundle(replace(options, checkpoint=checkpoint, precision="fp16" if kinds == "pppt" else "fp32"))
     with Segmenter(output) as segmenter:
-        assert set(segmenter.segment(pipeline.parity.sample_picture(80))) == set(segmenter.concepts)
+        assert set(segmenter.segment(parity.sample_picture(80))) == set(segmenter.concepts)
 
 
 @pytest.mark.filterwarnings("ignore:this model was trained")
@@ -152,7 +152,7 @@ def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
     torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
     output = export_bundle(replace(options, checkpoint=tmp_path / "sam.pth", clip=tmp_path / "clip.pt"))
     with Segmenter(output) as segmenter:
-        encoded = segmenter.encode(pipeline.parity.sample_picture(80))
+        encoded = segmenter.encode(parity.sample_picture(80))
         encoded.segment()
         assert len(encoded._embeddings) == 1
 
@@ -177,9 +177,18 @@ def test_a_bad_checkpoint_costs_no_folder(options: ExportOptions, tmp_path: Path
 
 
 def test_command_line(options: ExportOptions, tmp_path: Path) -> None:
-    arguments = ["--target", "onnxruntime", "--checkpoint", str(tmp_path / "no.pth"), "--concepts", str(options.concepts)]
+    arguments = [
+        "--target",
+        "onnxruntime",
+        "--checkpoint",
+        str(tmp_path / "no.pth"),
+        "--concepts",
+        str(options.concepts),
+    ]
     start = time.perf_counter()
-    done = subprocess.run([executable("cgsam-export"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [executable("cgsam-export"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.returncode == 3, time.perf_counter() - start
     assert "cgsam-export: error:" in done.stderr
     assert "no.pth: no such file" in done.stderr

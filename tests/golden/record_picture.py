@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -47,7 +47,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "small.pth"
         torch.save(make_checkpoint.make("small"), path)
-        np.savez_compressed(Path(__file__).with_name("small_picture.npz"), **compute(load_reference(path)))
+        arrays: dict[str, Any] = compute(load_reference(path))
+        np.savez_compressed(Path(__file__).with_name("small_picture.npz"), **arrays)
 
 
 if __name__ == "__main__":

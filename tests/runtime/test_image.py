@@ -1,0 +1,99 @@
+"""Images in their three forms, and those that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsam_edge.errors import ImageError
+from cgsam_edge.image import load_image, to_pixels
+
+RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+
+
+def test_three_forms_are_one(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    for source in (RGB, Image.fromarray(RGB), tmp_path / "a.png", str(tmp_path / "a.png")):
+        np.testing.assert_array_equal(np.asarray(load_image(source)), RGB)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    image = load_image(Image.fromarray(RGB).convert(mode))
+    assert (image.mode, image.size) == ("RGB", (20, 12))
+
+
+def test_arrays_of_one_and_four_channels() -> None:
+    grey = np.repeat(RGB[:, :, :1], 3, axis=2)
+    for array in (RGB[:, :, 0], RGB[:, :, :1]):
+        np.testing.assert_array_equal(np.asarray(load_image(array)), grey)
+    alpha = np.concatenate([RGB, RGB[:, :, :1]], axis=2)
+    np.testing.assert_array_equal(np.asarray(load_image(alpha)), RGB)
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = Image.fromarray(RGB)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "turned.png")), np.rot90(RGB, -1))
+
+
+def test_pixels_are_pillows_resize() -> None:
+    pixels = to_pixels(Image.fromarray(RGB), 64)
+    assert pixels.shape == (1, 3, 64, 64)
+    assert pixels.dtype == np.float32
+    expected = np.asarray(Image.fromarray(RGB).resize((64, 64), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(pixels[0].transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (RGB.astype(np.float32) / 255, "must be uint8.*got float32.*multiply by 255"),
+        (RGB.astype(np.uint16), "got uint16.*1/257"),
+        (RGB[:, :, :2], r"got \(12, 20, 2\)"),
+        (RGB[None], r"got \(1, 12, 20, 3\)"),
+        (RGB[:1, :1], "1x1 pixels; expected at least 2"),
+        (RGB[:0], "20x0 pixels"),
+        (np.broadcast_to(RGB[:1, :1], (10_001, 10_000, 3)), "100 megapixels; the limit is 100"),
+    ],
+)
+def test_bad_arrays(array: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        load_image(array)
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    Image.fromarray(RGB).resize((400, 300)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:900])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("no image")
+    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tmp_path / "deep.png")
+    Image.fromarray(RGB[:1, :1]).save(tmp_path / "dot.png")
+    Image.new("1", (10_001, 10_000)).save(tmp_path / "huge.png")
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")
+    messages = {
+        "cut.jpg": "corrupt or unreadable .*truncated",
+        "empty.png": "not an image that Pillow can read, or empty",
+        "text.jpg": "not an image",
+        "deep.png": "more than 8 bits a channel",
+        "dot.png": "1x1 pixels",
+        "huge.png": "100 megapixels",
+        "bomb.png": "over 100 megapixels",
+        "missing.png": "no such file",
+    }
+    for name, message in messages.items():
+        with pytest.raises(ImageError, match=message) as caught:
+            load_image(tmp_path / name)
+        assert name in str(caught.value)
+    with pytest.raises(ImageError, match="corrupt or unreadable"):
+        load_image(tmp_path)
+
+
+def test_other_types() -> None:
+    with pytest.raises(ImageError, match="must be a path, a PIL image or a uint8 RGB array, got list"):
+        load_image([[1, 2]])

@@ -1,0 +1,180 @@
+"""`Segmenter` and what it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from cgsam_edge import BackendError, PromptError, Segmenter, UnknownConceptError
+from cgsam_edge.export.parity import sample_picture
+from cgsam_edge.prompts import resize
+from cgsam_edge.results import Result
+from cgsam_edge.rle import encode_rle
+from tests.conftest import relative_error
+
+pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
+
+
+def test_a_result_is_what_it_says(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    result = tiny_segmenter.segment(picture, ["road", "shrub"])
+    assert list(result) == ["road", "tree"]
+    assert result["shrub"] is result["tree"]
+    one = result["road"]
+    width, height = picture.size
+    assert one.mask.shape == (height, width)
+    assert one.mask.dtype == np.bool_
+    assert one.logits.shape == (32, 32)
+    assert one.logits.dtype == np.float32
+    assert one.similarity.shape == (4, 4)
+    assert (one.points.shape, one.labels.tolist(), one.box) == ((5, 2), [1] * 5, None)
+    assert (one.points <= picture.size).all()
+    np.testing.assert_array_equal(one.mask, resize(one.logits, width, height) > 0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.score = 1.0  # type: ignore[misc]
+    with pytest.raises(UnknownConceptError):
+        result["building"]
+
+
+def test_all_concepts_by_default_in_order(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    assert list(tiny_segmenter.concepts) == ["car", "road", "tree", "building"]
+    assert tuple(tiny_segmenter.segment(picture)) == tiny_segmenter.concepts
+    assert tuple(tiny_segmenter.segment(picture, "car")) == ("car",)
+    assert tuple(tiny_segmenter.segment(picture, [])) == ()
+
+
+def test_encode_once_ask_often(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    encoded = tiny_segmenter.encode(picture)
+    direct = tiny_segmenter.segment(picture)
+    for name, one in encoded.segment().items():
+        np.testing.assert_array_equal(one.logits, direct[name].logits)
+    text_only = encoded.predict("car")
+    np.testing.assert_array_equal(text_only.logits, direct["car"].logits)
+
+
+def test_clicks_and_box_reach_the_decoder(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    encoded = tiny_segmenter.encode(picture)
+    same = encoded.predict("car")
+    by_hand = encoded.predict("car", points=same.points)
+    assert relative_error(by_hand.logits, same.logits) < 1e-5
+    variants = [
+        encoded.predict("car", points=[[10.5, 20]], labels=[1]),
+        encoded.predict("car", points=[[10.5, 20]], labels=[0]),
+        encoded.predict("car", points=[[10.5, 20]], labels=[1], box=(5, 5, 60, 50)),
+        encoded.predict("car", box=[5, 5, 60, 50]),
+        encoded.predict("road", box=[5, 5, 60, 50]),
+    ]
+    for i, a in enumerate(variants):
+        assert all(relative_error(a.logits, b.logits) > 1e-4 for b in variants[:i])
+
+
+def test_unknown_concepts_suggest_the_nearest(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    with pytest.raises(UnknownConceptError, match=r"no concept 'raod'\. Did you mean 'road'\? It knows: car, road"):
+        tiny_segmenter.segment(picture, ["car", "raod"])
+    with pytest.raises(KeyError):
+        tiny_segmenter.encode(picture).predict("zebra")
+
+
+def test_bad_prompts_name_the_image(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    encoded = tiny_segmenter.encode(picture)
+    with pytest.raises(PromptError, match="outside the image of 96x64"):
+        encoded.predict("car", points=[[97, 1]])
+    with pytest.raises(PromptError, match="17 points"):
+        encoded.predict("car", points=[[1, 1]] * 17)
+
+
+@pytest.mark.filterwarnings("error")
+def test_prompts_of_another_kind_than_trained_warn_once(tiny_bundle: Path, picture: Image.Image) -> None:
+    with Segmenter(tiny_bundle) as segmenter:
+        encoded = segmenter.encode(picture)
+        encoded.segment("car")
+        with pytest.warns(UserWarning, match=r"8\.5 mIoU"):
+            encoded.predict("car", points=[[1, 1]])
+        encoded.predict("car", points=[[1, 1]])
+
+
+def test_closing(tiny_bundle: Path, picture: Image.Image) -> None:
+    with Segmenter(tiny_bundle, threads=1) as segmenter:
+        encoded = segmenter.encode(picture)
+    with pytest.raises(BackendError, match="closed"):
+        segmenter.segment(picture)
+    with pytest.raises(BackendError, match="closed"):
+        encoded.segment("car")
+    segmenter.close()
+
+
+def test_forcing_a_backend(tiny_bundle: Path, tmp_path: Path) -> None:
+    with Segmenter(tiny_bundle, backend="onnxruntime") as segmenter:
+        assert segmenter.backend == "onnxruntime"
+    with pytest.raises(BackendError, match="no backend 'tpu'; expected 'auto' or one of 'onnxruntime'"):
+        Segmenter(tiny_bundle, backend="tpu")
+    with pytest.raises(BackendError, match="threads must be 1 or more"):
+        Segmenter(tiny_bundle, threads=0)
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["targets"] = {"coreml": manifest["targets"]["onnxruntime"]}
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BackendError, match="holds graphs for coreml"):
+        Segmenter(other)
+    with pytest.raises(BackendError, match="holds no graphs for 'onnxruntime', only for coreml"):
+        Segmenter(other, backend="onnxruntime")
+
+
+def test_eight_threads_give_the_masks_of_one_and_memory_is_flat(tiny_segmenter: Segmenter) -> None:
+    pictures = [sample_picture(64 + 2 * (i % 10)) for i in range(100)]
+    expected = [tiny_segmenter.segment(p)["car"].logits for p in pictures[:10]]
+    process = psutil.Process()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tiny_segmenter.segment, pictures[:20]))
+        before = process.memory_info().rss
+        results = list(pool.map(lambda p: tiny_segmenter.segment(p)["car"].logits, pictures))
+        grown = process.memory_info().rss - before
+    for i, logits in enumerate(results):
+        np.testing.assert_array_equal(logits, expected[i % 10])
+    assert grown < 30e6
+
+
+def test_label_map_gives_an_overlap_to_the_greater_logit(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    result = tiny_segmenter.segment(picture)
+    labels = result.label_map()
+    stack = np.stack([one.full_logits() for one in result.values()])
+    np.testing.assert_array_equal(labels, np.where(stack.max(0) > 0, stack.argmax(0), -1))
+    assert Result(picture, {}).label_map().max() == -1
+
+
+def test_overlay_shows_mask_and_legend(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    result = tiny_segmenter.segment(picture, ["car", "road"])
+    overlay = result.overlay()
+    assert (overlay.size, overlay.mode) == (picture.size, "RGB")
+    changed = (np.asarray(overlay) != np.asarray(picture)).any(axis=2)
+    assert changed[result.label_map() >= 0].mean() > 0.9
+    assert Result(picture, {}).overlay().size == picture.size
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rle_is_cocos(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = rng.integers(1, 300, 2)
+    mask = np.cumsum(rng.random(shape) > 0.97, axis=0) % 2 == 1
+    masks = [mask, ~mask, np.zeros(shape, bool), np.ones(shape, bool)]
+    for one in masks:
+        expected = coco.encode(np.asfortranarray(one.astype(np.uint8)))
+        assert encode_rle(one) == {"size": expected["size"], "counts": expected["counts"].decode()}
+
+
+def test_coco_entry(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    result = tiny_segmenter.segment(picture, "car")
+    (entry,) = json.loads(json.dumps(result.to_coco()))
+    np.testing.assert_array_equal(coco.decode(entry["segmentation"]).astype(bool), result["car"].mask)
+    assert entry["area"] == result["car"].mask.sum()
+    if entry["area"]:
+        box = coco.toBbox({**entry["segmentation"], "counts": entry["segmentation"]["counts"].encode()})
+        assert entry["bbox"] == box.tolist()

@@ -1,0 +1,101 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from tests.conftest import executable
+
+
+def cgsam(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [executable("cgsam"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def fails(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_segment_one_image(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
+    done = cgsam(
+        "segment", picture_file, "--bundle", tiny_bundle, "--concepts", "car,shrub", "--output", "out", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "scene.png: car" in done.stdout
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"scene.overlay.png", "scene.json"}
+    document = json.loads((tmp_path / "out" / "scene.json").read_text())
+    assert [a["category"] for a in document["annotations"]] == ["car", "tree"]
+    assert coco.decode(document["annotations"][0]["segmentation"]).shape == (document["height"], document["width"])
+    assert Image.open(tmp_path / "out" / "scene.overlay.png").size == (96, 64)
+
+
+def test_segment_with_clicks_and_box(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
+    prompt = ["--point", "10,20.5", "--point", "30,30", "--not-point", "60,60", "--box", "1,2,90,60"]
+    done = cgsam("segment", picture_file, "--bundle", tiny_bundle, "--concepts", "car", *prompt, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads((tmp_path / "scene.json").read_text())["annotations"]
+    assert entry["points"] == [[10, 20.5], [30, 30], [60, 60]]
+    assert (entry["labels"], entry["box"]) == ([1, 1, 0], [1, 2, 90, 60])
+
+
+def test_segment_a_folder_skips_what_is_broken_and_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "c.jpg").write_text("broken")
+    (folder / "notes.txt").write_text("not an image")
+    done = cgsam("segment", "photos", "--bundle", tiny_bundle, "--concepts", "car", "--output", "out", cwd=tmp_path)
+    fails(done, 3, "c.jpg: not an image", "1 of 4 images could not be used", "4/4")
+    made = {p.name for p in (tmp_path / "out").glob("*.json")}
+    assert made == {"a.json", "b.jpg.json", "b.png.json"}
+    globbed = cgsam("segment", "photos/*.png", "--bundle", tiny_bundle, "--concepts", "car", cwd=tmp_path)
+    assert globbed.returncode == 0
+    assert {p.name for p in tmp_path.glob("*.json")} == {"a.json", "b.json"}
+
+
+def test_segment_bad_input(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
+    bundle = ["--bundle", tiny_bundle]
+    fails(cgsam("segment", "nowhere.png", *bundle, cwd=tmp_path), 3, "nowhere.png: no such file")
+    fails(cgsam("segment", ".", *bundle, cwd=tmp_path), 3, "folder without images")
+    fails(cgsam("segment", picture_file, *bundle, "--concepts", "cra", cwd=tmp_path), 3, "Did you mean 'car'?")
+    fails(cgsam("segment", picture_file, *bundle, "--point", "1,1", cwd=tmp_path), 3, "exactly one concept")
+    outside = ["--concepts", "car", "--point", "500,1"]
+    fails(cgsam("segment", picture_file, *bundle, *outside, cwd=tmp_path), 3, "outside the image of 96x64")
+    fails(cgsam("segment", picture_file, *bundle, "--point", "one", cwd=tmp_path), 2, "--point")
+    fails(cgsam("segment", picture_file, "--bundle", "no.cgsam", cwd=tmp_path), 3, "no.cgsam: no such bundle")
+    fails(cgsam("segment", picture_file, *bundle, "--backend", "tpu", cwd=tmp_path), 3, "no backend 'tpu'")
+    fails(cgsam(cwd=tmp_path), 2, "COMMAND")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_results_that_cannot_be_written(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = cgsam("segment", picture_file, "--bundle", tiny_bundle, "--output", "out", cwd=tmp_path)
+    fails(done, 3, "out: cannot be made")
+
+
+def test_info(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = cgsam("info", tiny_bundle, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in ("tree | shrub", "concept  fp32", "all files verified", "mask IoU 1.0000", "in  pixels 1×3×128×128"):
+        assert words in done.stdout
+    fails(cgsam("info", tmp_path, cwd=tmp_path), 3, "not a bundle")
+
+
+def test_help_suffices(tmp_path: Path) -> None:
+    assert "exit codes" in cgsam("--help", cwd=tmp_path).stdout
+    for command in ("segment", "info", "export"):
+        assert cgsam(command, "--help", cwd=tmp_path).returncode == 0
+    text = cgsam("export", "--help", cwd=tmp_path).stdout
+    assert all(flag in text for flag in ("--clip", "torch.jit.load", "--prompt-slots", "--trained-for", "synonyms"))

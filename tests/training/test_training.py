@@ -1,0 +1,149 @@
+"""The training stand-in: a few steps on a tiny model, what they leave, and the small parts around them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from cgsam_edge.export.loading import load_reference
+from training.cache import Labelled, rendered
+from training.data import Sampler, draw_concepts
+from training.losses import mask_loss, mask_target
+from training.model import initialise, small_config
+from training.scenes import CONCEPTS
+from training.schedule import STAGES, Schedule
+from training.state import load_state, write_checkpoint
+from training.text import train_text
+from training.train import Run, Trainer
+
+SIZE = 128
+
+
+def tiny_trainer(folder: Path, data: Labelled, steps: tuple[int, int, int]) -> Trainer:
+    """A trainer of a tiny model on a few pictures."""
+    torch.set_num_threads(2)
+    model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0)
+    run = Run(Sampler([data], [1.0], SIZE, 0), data, Schedule((0.3, 0.2, 0.5), steps=steps), folder / "x.state")
+    return Trainer(model, run)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+    """A few rendered scenes."""
+    return rendered(tmp_path_factory.mktemp("cache"), seed=0, count=4, size=SIZE, workers=1)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Labelled, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A tiny model after a few steps of each stage."""
+    trainer = tiny_trainer(tmp_path_factory.mktemp("run"), data, (12, 6, 12))
+    trainer.train()
+    return trainer
+
+
+def test_losses_fall(trained: Trainer) -> None:
+    assert trained.taken == {"coarse": 12, "dense": 6, "joint": 12}
+    assert np.isfinite(trained.losses).all()
+    assert np.mean(trained.losses[14:18]) < np.mean(trained.losses[:4])
+    assert np.mean(trained.losses[-4:]) < np.mean(trained.losses[18:22])
+
+
+def test_checkpoint_has_upstreams_layout(trained: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    write_checkpoint(path, trained.model, {"trained_for": "text,clicks", "norm_dim": 1})
+    with safe_open(path, "pt") as file:
+        keys = set(file.keys())
+        assert file.metadata() == {"trained_for": '"text,clicks"', "norm_dim": "1"}
+        assert {file.get_tensor(key).dtype for key in keys} == {torch.float16}
+    surgery, ordinary = (
+        "clip_model.visual.transformer.resblocks.1.attn.",
+        "clip_model.visual.transformer.resblocks.0.attn.",
+    )
+    assert {
+        f"{surgery}qkv.weight",
+        f"{surgery}proj.bias",
+        f"{ordinary}in_proj_weight",
+        "clip_model.visual.attn.qkv.bias",
+    } <= keys
+    assert f"{surgery}in_proj_weight" not in keys
+    semantic = "model_state_dict.image_encoder.blocks.2.MLP_Adapter."
+    assert {f"{semantic}text_projection.weight", f"{semantic}vis_projection.weight"} <= keys
+    assert all(key.startswith(("model_state_dict.", "clip_model.")) for key in keys)
+
+
+def test_exporter_reads_the_checkpoint(trained: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    write_checkpoint(path, trained.model, {})
+    reference = load_reference(path)
+    assert reference.config.sam.semantic_blocks == (2,)
+    assert reference.config.sam.image_size == SIZE
+    kept = trained.model.sam.image_encoder.pos_embed.half().float()
+    assert torch.equal(reference.sam.image_encoder.pos_embed, kept)
+
+
+def test_resumes_where_it_stopped(trained: Trainer, data: Labelled, tmp_path: Path) -> None:
+    again = tiny_trainer(tmp_path, data, (12, 6, 12))
+    again.resume(load_state(trained.run.state), weights_only=False)
+    assert again.taken == trained.taken
+    assert again.run.schedule.progress(again.taken) == pytest.approx(1.0)
+    assert torch.equal(again.model.sam.image_encoder.pos_embed, trained.model.sam.image_encoder.pos_embed)
+
+
+def test_batches_depend_on_the_step_alone(data: Labelled) -> None:
+    first, again = Sampler([data], [1.0], SIZE, 3), Sampler([data], [1.0], SIZE, 3)
+    first.batch(0, 2)
+    assert torch.equal(first.batch(5, 2).images, again.batch(5, 2).images)
+    assert not torch.equal(first.batch(5, 2).images, first.batch(6, 2).images)
+
+
+def test_names_become_orthogonal() -> None:
+    model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0)
+    losses = train_text(model, 12, seed=0)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_schedule_by_the_clock() -> None:
+    now = [0.0]
+    schedule = Schedule((0.3, 0.2, 0.5), seconds=100, done=0.5, clock=lambda: now[0])
+    none = dict.fromkeys(STAGES, 0)
+    assert (schedule.progress(none), schedule.stage(schedule.progress(none))) == (0.5, "joint")
+    now[0] = 50.0
+    assert schedule.progress(none) == pytest.approx(0.75)
+    now[0] = 200.0
+    assert schedule.progress(none) == 1.0
+    assert schedule.rate(1.0) < 0.02 * schedule.peak < schedule.rate(0.1)
+
+
+def test_schedule_skips_empty_stages() -> None:
+    schedule = Schedule((0.0, 0.5, 0.5), steps=(0, 4, 4))
+    assert schedule.stage(schedule.progress(dict.fromkeys(STAGES, 0))) == "dense"
+
+
+def test_concepts_are_drawn_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    present = np.zeros((2, len(CONCEPTS)), bool)
+    present[:, [1, 4, 7, 8]] = True
+    rows = draw_concepts(rng, present, 3, absent=0.0)
+    assert set(rows.ravel()) <= {1, 4, 7, 8}
+    assert all(len(set(row)) == 3 for row in rows)
+    assert not set(draw_concepts(rng, present, 3, absent=1.0).ravel()) & {1, 4, 7, 8}
+
+
+def test_mask_loss_prefers_the_right_mask() -> None:
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    labels[:, :4] = 3
+    target, weight = mask_target(labels, torch.tensor([3]), 4)
+    right = torch.where(target > 0.5, 9.0, -9.0)
+    perfect = mask_loss(right, torch.ones(1), target, weight)
+    assert float(perfect) < 0.02
+    assert float(mask_loss(-right, torch.ones(1), target, weight)) > 5
+
+
+def test_mask_loss_of_an_absent_concept_wants_nothing() -> None:
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    target, weight = mask_target(labels, torch.tensor([5]), 4)
+    empty, full = torch.full((1, 4, 4), -9.0), torch.full((1, 4, 4), 9.0)
+    assert float(mask_loss(empty, torch.zeros(1), target, weight)) < 0.01
+    assert float(mask_loss(full, torch.zeros(1), target, weight)) > 5
