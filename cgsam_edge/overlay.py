@@ -23,7 +23,7 @@ def palette(count: int) -> list[tuple[int, int, int]]:
 
 
 def draw_overlay(result: Result, opacity: float) -> Image.Image:
-    """Return the image with each concept's pixels tinted, outlined, its clicks and box marked, and a legend."""
+    """Return the image with each concept tinted and outlined, its prompts marked, and a legend at the right."""
     canvas = np.asarray(result.image).copy()
     labels = result.label_map()
     colours = palette(len(result))
@@ -35,8 +35,7 @@ def draw_overlay(result: Result, opacity: float) -> Image.Image:
         cv2.drawContours(canvas, contours, -1, colour, thickness)
     picture = Image.fromarray(canvas)
     _draw_prompts(picture, result, colours)
-    _draw_legend(picture, result, colours, labels.size)
-    return picture
+    return _with_legend(picture, result, colours)
 
 
 def _draw_prompts(picture: Image.Image, result: Result, colours: list[tuple[int, int, int]]) -> None:
@@ -50,16 +49,19 @@ def _draw_prompts(picture: Image.Image, result: Result, colours: list[tuple[int,
             draw.rectangle(concept.box.tolist(), outline=colour, width=max(1, radius // 2))
 
 
-def _draw_legend(picture: Image.Image, result: Result, colours: list[tuple[int, int, int]], pixels: int) -> None:
-    size = max(11, min(picture.size) // 32)
-    font = ImageFont.load_default(size)
-    draw = ImageDraw.Draw(picture, "RGBA")
-    lines = [f"{c.name}  {100 * c.mask.sum() / pixels:.0f} %  IoU {c.score:.2f}" for c in result.values()]
+def _with_legend(picture: Image.Image, result: Result, colours: list[tuple[int, int, int]]) -> Image.Image:
+    """Return the picture with a strip at its right that names each colour, the mask's share and predicted IoU."""
+    lines = [f"{c.name}  {100 * c.mask.mean():.0f} %  IoU {c.score:.2f}" for c in result.values()]
     if not lines:
-        return
-    width = max(draw.textlength(line, font=font) for line in lines) + 2.2 * size
-    draw.rectangle((0, 0, width, (len(lines) + 0.4) * 1.3 * size), fill=(0, 0, 0, 160))
+        return picture
+    size = max(8, min(min(picture.size) // 30, int(picture.height / (1.3 * len(lines) + 1))))
+    font = ImageFont.load_default(size)
+    width = round(max(font.getlength(line) for line in lines) + 2.5 * size)
+    wide = Image.new("RGB", (picture.width + width, picture.height), (24, 24, 24))
+    wide.paste(picture)
+    draw = ImageDraw.Draw(wide)
     for i, (line, colour) in enumerate(zip(lines, colours, strict=True)):
-        top = (i + 0.2) * 1.3 * size
-        draw.rectangle((0.4 * size, top + 0.15 * size, 1.3 * size, top + 1.05 * size), fill=colour)
-        draw.text((1.7 * size, top), line, font=font, fill="white")
+        left, top = picture.width + 0.5 * size, (i + 0.4) * 1.3 * size
+        draw.rectangle((left, top + 0.15 * size, left + 0.9 * size, top + 1.05 * size), fill=colour)
+        draw.text((left + 1.3 * size, top), line, font=font, fill="white")
+    return wide

@@ -109,7 +109,7 @@ class Result(Mapping[str, ConceptResult]):
         return labels
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
-        """Return the image with the masks in colour and a legend; where masks overlap, as `label_map` decides.
+        """Return the image with the masks in colour, and a legend beside it; overlaps are settled as in `label_map`.
 
         Args:
             opacity: of the masks, 0 to 1.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def fused_cost(config: ModelConfig) -> dict[str, Cost]:
                 module.rows = module.side
         inputs = {name: torch.empty(shape, device="meta") for name, shape in graph.inputs.items()}
         parameters = sum(p.numel() for p in graph.module.parameters())
-        costs[graph.name] = Cost(parameters, *_count(lambda g=graph, i=inputs: g.module(**i)))  # type: ignore[misc]
+        costs[graph.name] = Cost(parameters, *_count(partial(graph.module, **inputs)))
     return costs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -74,14 +74,14 @@ class Shapes:
         return next((s for k, s in self._shapes.items() if re.fullmatch(pattern, k)), default)
 
 
-def _hint(keys: object) -> str:
+def _hint(keys: Iterable[str]) -> str:
     variant = unsupported_variant(keys)
     return f" It looks like {variant}, which is not supported." if variant else ""
 
 
-def unsupported_variant(keys: object) -> str | None:
+def unsupported_variant(keys: Iterable[str]) -> str | None:
     """Name the research variant that ``keys`` belong to, if it is a known one that cannot be exported."""
-    names = [str(k) for k in keys]  # type: ignore[attr-defined]
+    names = list(keys)
     return next((name for pattern, name in _UNSUPPORTED if any(re.search(pattern, k) for k in names)), None)
 
 

@@ -60,7 +60,7 @@ def config(kinds: str = "psss", *, space: bool = True, prompt: PromptConfig | No
         decoder_mlp_width=64,
         iou_width=32,
     )
-    return ModelConfig(sam, CLIP, prompt or PromptConfig())
+    return ModelConfig(sam, CLIP, prompt or PromptConfig(trained_for=("text",)))
 
 
 def model(settings: ModelConfig, seed: int = 0) -> ReferenceModel:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from cgsam_edge._version import __version__
-from cgsam_edge.errors import CgsamError, OutputError
+from cgsam_edge.errors import CgsamError
 
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
@@ -77,4 +77,4 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-__all__ = ["OutputError", "export_main", "main"]
+__all__ = ["export_main", "main"]

@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,14 +169,12 @@ def write_result(result: Result, file: Path, stem: Path) -> None:
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
         try:
-            save(Path(name))
-            os.replace(name, path)  # noqa: PTH105 — both are strings of one folder
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            save(beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, CgsamError):
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +58,7 @@ class Graphs:
     concept: Graph
     decoder: Graph
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    def __iter__(self) -> Iterator[Graph]:
         return iter((self.image, self.concept, self.decoder))
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from cgsam_edge.errors import CheckpointError
 from cgsam_edge.export.checkpoint import read_checkpoint
+from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.layout import Shapes, infer_clip, infer_sam
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.reference import ReferenceModel
@@ -62,9 +63,12 @@ def test_names_of_data_parallel_training(parts: Parts, model: ReferenceModel, tm
 def test_safetensors_with_a_prefix_per_part(parts: Parts, model: ReferenceModel, tmp_path: Path) -> None:
     named = zip(("model_state_dict", "clip_model"), parts, strict=True)
     flat = {f"{part}.{k}": v.clone() for part, state in named for k, v in state.items()}
-    save_file(flat, tmp_path / "c.safetensors", metadata={"trained_for": "text,clicks"})
+    save_file(flat, tmp_path / "c.safetensors", metadata={"trained_for": '"text,clicks"'})
     assert same(load_reference(tmp_path / "c.safetensors"), model)
-    assert read_checkpoint(tmp_path / "c.safetensors").metadata == {"trained_for": "text,clicks"}
+    assert read_checkpoint(tmp_path / "c.safetensors").metadata == {"trained_for": '"text,clicks"'}
+    assert load_reference(tmp_path / "c.safetensors").config.prompt.trained_for == ("text", "clicks")
+    told = PromptConfig(trained_for=("clicks",))
+    assert load_reference(tmp_path / "c.safetensors", prompt=told).config.prompt == told
 
 
 def test_half_precision_is_widened(parts: Parts, tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Rendered scenes kept in memory-mapped files, so that training does not wait for the renderer."""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from training.scenes import render
+
+CHUNK = 25
+"""Scenes that one task of the pool renders."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A set of labelled pictures of one size.
+
+    Attributes:
+        images: (n, height, width, 3) uint8 RGB, possibly memory-mapped.
+        labels: (n, height, width) uint8 concept indices.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Refuse pictures and labels that do not belong together."""
+        if self.images.shape != (*self.labels.shape, 3):
+            raise ValueError(f"expected images of shape {(*self.labels.shape, 3)}, got {self.images.shape}")
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.labels)
+
+
+def _files(folder: Path, seed: int, count: int, size: int) -> tuple[Path, Path, Path]:
+    stem = f"scenes_s{seed}_n{count}_{size}"
+    return folder / f"{stem}_images.npy", folder / f"{stem}_labels.npy", folder / f"{stem}_done.npy"
+
+
+def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int) -> None:
+    """Render the scenes from ``start`` on into the files, unless they are there already."""
+    cv2.setNumThreads(1)
+    images, labels, done = (np.load(path, mmap_mode="r+") for path in paths)
+    for index in range(start, min(start + CHUNK, len(done))):
+        if not done[index]:
+            scene = render(seed, index, *labels.shape[1:])
+            images[index], labels[index] = scene.image, scene.labels
+            done[index] = True
+
+
+def rendered(folder: Path, seed: int, count: int, size: int, workers: int = 2) -> Labelled:
+    """Return the first ``count`` scenes of a series, rendering those that ``folder`` lacks."""
+    paths = _files(folder, seed, count, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not paths[2].exists():
+        open_memmap(paths[0], "w+", np.uint8, (count, size, size, 3)).flush()
+        open_memmap(paths[1], "w+", np.uint8, (count, size, size)).flush()
+        open_memmap(paths[2], "w+", np.bool_, (count,)).flush()
+    if not np.load(paths[2]).all():
+        with ProcessPoolExecutor(workers) as pool:
+            starts = range(0, count, CHUNK)
+            list(pool.map(_render_chunk, [paths] * len(starts), [seed] * len(starts), starts))
+    return Labelled(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))
+
+
+def main() -> None:
+    """Fill a cache ahead of training."""
+    parser = argparse.ArgumentParser(prog="python -m training.cache", description=main.__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    rendered(args.folder, args.seed, args.count, args.size, args.workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Write rendered street scenes to a folder: ``python -m training.scenes --count 8 --output DIR``."""
+
+import argparse
+from pathlib import Path
+
+import cv2
+
+from training.scenes.concepts import CONCEPTS, IGNORE
+from training.scenes.render import render
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.scenes", description=__doc__)
+    parser.add_argument("--count", type=int, default=8, help="how many scenes")
+    parser.add_argument("--size", default="512", help="pixels: 512 for squares, or WIDTHxHEIGHT")
+    parser.add_argument("--seed", type=int, default=0, help="which series of scenes")
+    parser.add_argument("--start", type=int, default=0, help="index of the first scene in the series")
+    parser.add_argument("--output", type=Path, required=True, help="folder for images/, labels/ and classes.txt")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Render and write."""
+    args = parse()
+    width, _, height = str(args.size).partition("x")
+    for folder in ("images", "labels"):
+        (args.output / folder).mkdir(parents=True, exist_ok=True)
+    for index in range(args.start, args.start + args.count):
+        scene = render(args.seed, index, int(height or width), int(width))
+        name = f"scene_{args.seed:03d}_{index:05d}.png"
+        cv2.imwrite(str(args.output / "images" / name), cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(args.output / "labels" / name), scene.labels)
+    lines = [*CONCEPTS, f"ignore: {IGNORE}"]
+    (args.output / "classes.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

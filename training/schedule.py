@@ -1,0 +1,61 @@
+"""How far a run has come: by the clock or by steps, through its stages."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+STAGES = ("coarse", "dense", "joint")
+"""``coarse``: both towers learn to tell concepts apart on half-size pictures; ``dense``: the same at full size;
+``joint``: the whole model, prompt by prompt, as in the paper."""
+
+
+@dataclass
+class Schedule:
+    """Maps time or steps to progress in [0, 1], and progress to a stage and a learning rate.
+
+    Attributes:
+        shares: share of the run of each stage, summing to 1.
+        seconds: how long the run may take from now on; ignored where ``steps`` is given.
+        steps: steps of each stage, for a run that does not depend on the machine's speed.
+        done: progress when this process took over.
+        peak: highest learning rate.
+    """
+
+    shares: tuple[float, float, float]
+    seconds: float = 0.0
+    steps: tuple[int, int, int] | None = None
+    done: float = 0.0
+    peak: float = 1e-3
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the shares and start the clock."""
+        if abs(sum(self.shares) - 1) > 1e-6 or min(self.shares) < 0:
+            raise ValueError(f"expected three shares that sum to 1, got {self.shares}")
+        self.began = self.clock()
+
+    def progress(self, taken: dict[str, int]) -> float:
+        """Return the progress after the given steps of each stage."""
+        if self.steps is None:
+            return min(1.0, self.done + (1 - self.done) * (self.clock() - self.began) / max(self.seconds, 1e-9))
+        return sum(
+            share * (min(1.0, taken[stage] / count) if count else 1.0)
+            for stage, share, count in zip(STAGES, self.shares, self.steps, strict=True)
+        )
+
+    def stage(self, progress: float) -> str:
+        """Return the stage that a progress lies in."""
+        edge = 0.0
+        for stage, share in zip(STAGES, self.shares, strict=True):
+            edge += share
+            if progress < edge - 1e-9:
+                return stage
+        return STAGES[-1]
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate: a short warm-up, then a half cosine to a hundredth of the peak."""
+        from math import cos, pi
+
+        warm = min(1.0, 0.05 + progress / 0.02)
+        return self.peak * warm * (0.01 + 0.99 * (0.5 + 0.5 * cos(pi * progress)))

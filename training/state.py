@@ -1,0 +1,68 @@
+"""What a run leaves: a state to resume from, and a checkpoint in upstream's layout."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cgsam_edge.export.config import SURGERY_LAYERS
+from cgsam_edge.export.reference import ReferenceModel
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state beside its destination, then rename: a run that dies leaves the last whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    torch.save(dict(state), beside)
+    os.replace(beside, path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a state: tensors and plain values only."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def upstream_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return open_clip's state dict with upstream's names: CLIP-Surgery renames attention in the last six vision blocks.
+
+    Upstream also saves a copy of the first of them as ``visual.attn.*``.
+    """
+    layers = 1 + max(int(key.split(".")[3]) for key in state if key.startswith("visual.transformer.resblocks."))
+    out: dict[str, Tensor] = {}
+    for key, value in state.items():
+        parts = key.split(".")
+        name = key
+        if key.startswith("visual.transformer.resblocks.") and int(parts[3]) >= layers - SURGERY_LAYERS:
+            name = key.replace("attn.in_proj_", "attn.qkv.").replace("attn.out_proj.", "attn.proj.")
+        out[name] = value
+    first = f"visual.transformer.resblocks.{layers - SURGERY_LAYERS}.attn."
+    out.update(
+        {key.replace(first, "visual.attn."): value.clone() for key, value in out.items() if key.startswith(first)}
+    )
+    return out
+
+
+def write_checkpoint(path: Path, model: ReferenceModel, metadata: Mapping[str, object]) -> None:
+    """Write FP16 safetensors: ``model_state_dict.<key>`` (SAM with adapters) and ``clip_model.<key>`` (CLIP).
+
+    Args:
+        path: the file; it is written beside its destination and renamed.
+        model: its weights.
+        metadata: what the file says of itself; each value becomes a JSON string.
+    """
+    parts = {"model_state_dict": model.sam.state_dict(), "clip_model": upstream_clip(model.clip.state_dict())}
+    flat = {
+        f"{part}.{key}": value.detach().to("cpu", torch.float16).contiguous().clone()
+        for part, state in parts.items()
+        for key, value in state.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    save_file(flat, beside, {key: json.dumps(value) for key, value in metadata.items()})
+    os.replace(beside, path)
