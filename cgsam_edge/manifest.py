@@ -91,6 +91,12 @@ class Prompting:
     trained_for: tuple[str, ...]
     similarity_norm: str
 
+    def __post_init__(self) -> None:
+        if not (0 < self.threshold < 1 and 1 <= self.points <= self.click_slots):
+            raise BundleError(
+                f"manifest: prompting must have 0 < threshold < 1 and 1 <= points <= click_slots, got {self}."
+            )
+
 
 @dataclass(frozen=True)
 class ConceptSpec:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -45,3 +47,33 @@ def _chunks(value: int) -> list[int]:
         out.append(chunk if done else chunk | _MORE)
         if done:
             return out
+
+
+def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of COCO's RLE; ``counts`` is the compressed string or a list of counts.
+
+    Raises:
+        InputError: the counts do not fill the size.
+    """
+    height, width = rle["size"]
+    counts = _unpack(rle["counts"]) if isinstance(rle["counts"], str) else list(rle["counts"])
+    if sum(counts) != height * width or min(counts, default=0) < 0:
+        raise InputError(f"an RLE mask holds {sum(counts)} pixels; expected {height}x{width} = {height * width}.")
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return values.reshape((height, width), order="F")
+
+
+def _unpack(text: str) -> list[int]:
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        chunk = ord(character) - _FIRST_CHARACTER
+        value |= (chunk & _CHUNK) << shift
+        shift += _BITS
+        if chunk & _MORE:
+            continue
+        if chunk & _SIGN:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) >= _DELTA_FROM else value)
+        value = shift = 0
+    return counts

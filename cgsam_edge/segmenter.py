@@ -14,7 +14,7 @@ import numpy as np
 
 from cgsam_edge import prompts
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError, PromptError
+from cgsam_edge.errors import BackendError
 from cgsam_edge.image import ImageSource, load_image, to_pixels
 from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.results import ConceptResult, Result
@@ -129,11 +129,12 @@ class Segmenter:
             raise BackendError("the segmenter is closed.")
         return self._sessions[graph].run({name: values[name] for name in self._inputs[graph]})
 
-    def _warn_once(self, kind: str) -> None:
+    def _warn_once(self, kind: str, stacklevel: int) -> None:
+        """Warn of prompts that training did not use; ``stacklevel`` counts from here to the caller's code."""
         if kind in self.bundle.manifest.prompting.trained_for or kind in self._warned:
             return
         self._warned.add(kind)
-        warnings.warn(_PROMPT_WARNINGS[kind], stacklevel=4)
+        warnings.warn(_PROMPT_WARNINGS[kind], stacklevel=stacklevel)
 
 
 class Encoded:
@@ -177,19 +178,17 @@ class Encoded:
         slots = self._segmenter.bundle.manifest.prompting.click_slots
         clicks = prompts.check_clicks(points, labels, box, self.image.size, slots)
         if not len(clicks.points) and clicks.box is None:
-            return self._text_only(index)
-        self._segmenter._warn_once("clicks")
+            self._segmenter._warn_once("text", 3)
+            return self._decode(index, None)
+        self._segmenter._warn_once("clicks", 3)
         return self._decode(index, clicks)
 
     def _segment(self, indices: list[int]) -> Result:
         vocabulary = self._segmenter._vocabulary
-        results = [self._text_only(index) for index in indices]
+        self._segmenter._warn_once("text", 4)
+        results = [self._decode(index, None) for index in indices]
         aliases = {alias: vocabulary.names[index] for alias, index in vocabulary.aliases.items()}
         return Result(self.image, {result.name: result for result in results}, aliases)
-
-    def _text_only(self, index: int) -> ConceptResult:
-        self._segmenter._warn_once("text")
-        return self._decode(index, None)
 
     def _similarity(self, index: int) -> Float:
         """Return s on the patches, (g, g)."""
@@ -242,8 +241,6 @@ class Encoded:
     def _drawn_clicks(self, full_map: Float) -> prompts.Clicks:
         """Draw the points of text-only mode and bring them to the image's pixels."""
         prompting = self._segmenter.bundle.manifest.prompting
-        if prompting.points > prompting.click_slots:
-            raise PromptError(f"the manifest asks for {prompting.points} points in {prompting.click_slots} slots.")
         scale = np.asarray(self.image.size) / len(full_map)
         points = (prompts.text_points(full_map, prompting) * scale).astype(np.float32)
         return prompts.Clicks(points, np.ones(len(points), np.float32))

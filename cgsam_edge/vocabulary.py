@@ -82,7 +82,7 @@ class Vocabulary:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(concepts, arrays["features"], arrays["rows"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, BundleError):
                 raise BundleError(f"{path}: {error}") from error
             raise BundleError(f"{path}: not a vocabulary ({error}).") from error

@@ -158,7 +158,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _is_state_dict(value: object) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+    return isinstance(value, Mapping) and any(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
 
 
 def _describe(value: object) -> str:
@@ -170,7 +170,7 @@ def _describe(value: object) -> str:
 
 def _plain(state: Mapping[str, Any]) -> StateDict:
     """Drop what is no tensor, and the prefix that DistributedDataParallel adds."""
-    return {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    return {k.removeprefix("module."): v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
 
 def _openai_layout(state: StateDict) -> StateDict:

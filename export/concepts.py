@@ -76,16 +76,19 @@ def _check_duplicates(path: Path, concepts: Iterable[ConceptLine]) -> None:
             seen[fold(name)] = line.line
 
 
-def check_lengths(path: Path, concepts: Iterable[ConceptLine], context_length: int) -> None:
-    """Refuse names that CLIP would cut.
+def check_lengths(
+    path: Path, concepts: Iterable[ConceptLine], context_length: int, *, prompt_ensemble: bool = False
+) -> None:
+    """Refuse names that CLIP would cut, by themselves or in the templates of the ensemble.
 
     Raises:
         ConceptsError: a name has more tokens than CLIP's text encoder takes; the message says which line.
     """
     tokenizer = open_clip.SimpleTokenizer()
+    templates = text.templates() if prompt_ensemble else [str]
     for line in concepts:
         for name in line.names:
-            tokens = len(tokenizer.encode(name)) + _MARKERS
+            tokens = max(len(tokenizer.encode(template(name))) for template in templates) + _MARKERS
             if tokens > context_length:
                 raise ConceptsError(
                     f"{path}, line {line.line}: {name[:40] + '…'!r} is too long: {tokens} tokens, CLIP takes "

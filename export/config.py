@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cgsam_edge.errors import InputError
+
 SimilarityNorm = Literal["tokens", "channels"]
 """Over which axis image features are normalised: upstream's code takes the tokens, the paper the channels."""
 
@@ -132,6 +134,12 @@ class PromptConfig:
     points: int = 5
     dense_value: float = 255.0
     trained_for: tuple[PromptKind, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise InputError(f"the threshold must be between 0 and 1, got {self.threshold:g}.")
+        if self.points < 1:
+            raise InputError(f"text-only mode needs 1 point or more, got {self.points}.")
 
 
 @dataclass(frozen=True)

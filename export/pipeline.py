@@ -117,7 +117,8 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         model = load_reference(
             options.checkpoint, clip=options.clip, clip_image_size=options.clip_image_size, prompt=options.prompt
         )
-    check_lengths(options.concepts, concepts, model.config.clip.context_length)
+    length = model.config.clip.context_length
+    check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
     report(describe(model.config))
     with stage(f"text features of {len(concepts)} concepts"):
         vocabulary = build_vocabulary(model, concepts, prompt_ensemble=options.prompt_ensemble)

@@ -3,6 +3,7 @@
 import argparse
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -63,7 +64,8 @@ def rendered(folder: Path, seed: int, count: int, size: int, workers: int = 2) -
         open_memmap(paths[1], "w+", np.uint8, (count, size, size)).flush()
         open_memmap(paths[2], "w+", np.bool_, (count,)).flush()
     if not np.load(paths[2]).all():
-        with ProcessPoolExecutor(workers) as pool:
+        # a forked child of a process whose engines run threads can hang, so children start afresh
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             starts = range(0, count, CHUNK)
             list(pool.map(_render_chunk, [paths] * len(starts), [seed] * len(starts), starts))
     return Labelled(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))

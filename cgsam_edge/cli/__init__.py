@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
@@ -20,7 +21,7 @@ _EPILOG = "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``cgsam``."""
-    from cgsam_edge.cli import info, segment
+    from cgsam_edge.cli import evaluate, info, segment
 
     parser = argparse.ArgumentParser(
         prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     segment.add_parser(commands)
     info.add_parser(commands)
+    evaluate.add_parser(commands)
     export = commands.add_parser("export", help="make a bundle of a checkpoint (needs the extra 'export')")
     _add_export(export)
     return _run(parser, arguments)
@@ -50,14 +52,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
     except CgsamError as error:
         return _fail(parser, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail(parser, "interrupted; nothing was changed.", EXIT_INTERRUPTED)
+        return _fail(parser, "interrupted; nothing half-written was left.", EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -75,6 +78,3 @@ def _fail(parser: argparse.ArgumentParser, message: str, code: int) -> int:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-__all__ = ["export_main", "main"]

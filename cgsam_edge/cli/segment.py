@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import glob
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.errors import CgsamError, ImageError, InputError, OutputError, PromptError
+from cgsam_edge.errors import ImageError, InputError, OutputError, PromptError
+from cgsam_edge.files import write_beside
 
 if TYPE_CHECKING:
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
 
+OVERLAY = ".overlay.png"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
@@ -106,7 +107,7 @@ def find_images(patterns: list[str]) -> Iterator[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            found = sorted(p for p in path.iterdir() if _is_photo(p))
         else:
             found = [path] if path.exists() else sorted(Path(p) for p in glob.glob(pattern, recursive=True))
         if not found:
@@ -118,6 +119,11 @@ def find_images(patterns: list[str]) -> Iterator[Path]:
                 yield file
 
 
+def _is_photo(path: Path) -> bool:
+    """Whether a file of a folder is meant: an image, and no overlay that an earlier run left there."""
+    return path.suffix.lower() in SUFFIXES and not path.name.endswith(OVERLAY)
+
+
 def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
     prompted = bool(options.point or options.not_point or options.box)
     if prompted and (names is None or len(names) != 1):
@@ -126,9 +132,9 @@ def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
 
 def _outputs(files: list[Path], folder: Path) -> list[Path]:
     """Return a path without suffix for each file; files of one stem keep theirs, so that none overwrites another."""
-    stems = [file.stem for file in files]
-    names = [file.name if stems.count(file.stem) > 1 else file.stem for file in files]
-    if len(set(names)) < len(names):
+    stems = [file.stem.lower() for file in files]  # some disks do not tell cases apart
+    names = [file.name if stems.count(file.stem.lower()) > 1 else file.stem for file in files]
+    if len({name.lower() for name in names}) < len(names):
         raise InputError("two images have the same name; segment their folders one by one.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,19 +169,5 @@ def write_result(result: Result, file: Path, stem: Path) -> None:
     width, height = result.image.size
     document = {"image": str(file), "width": width, "height": height, "annotations": result.to_coco()}
     text = json.dumps(document, ensure_ascii=False)
-    _write(stem.with_name(f"{stem.name}.overlay.png"), lambda path: result.overlay().save(path, format="PNG"))
-    _write(stem.with_name(f"{stem.name}.json"), lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _write(path: Path, save: Callable[[Path], object]) -> None:
-    try:
-        beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-        try:
-            save(beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        if isinstance(error, CgsamError):
-            raise
-        raise OutputError(f"{path}: could not be written ({error.strerror or error}).") from error
+    write_beside(stem.with_name(f"{stem.name}{OVERLAY}"), lambda path: result.overlay().save(path, format="PNG"))
+    write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_text(text, encoding="utf-8"))

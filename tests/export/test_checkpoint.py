@@ -229,6 +229,11 @@ def _other_dict(path: Path, _parts: Parts) -> str:
     return "no SAM weights found"
 
 
+def _numbered(path: Path, _parts: Parts) -> str:
+    torch.save({0: torch.ones(1), "epoch": 3}, path)
+    return "no SAM weights found"
+
+
 def _lacking(path: Path, parts: Parts) -> str:
     del parts[0][f"{BLOCK}norm2.weight"]
     write(path, *parts)
@@ -295,6 +300,7 @@ BAD = [
     _old_malicious,
     _list,
     _other_dict,
+    _numbered,
     _lacking,
     _lacking_positions,
     _lacking_block,

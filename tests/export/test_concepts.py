@@ -69,6 +69,10 @@ def test_a_name_that_clip_would_cut(tmp_path: Path) -> None:
     path = write(tmp_path, f"car\ntree | {LONG}\n")
     with pytest.raises(ConceptsError, match=r"line 2: 'a very .*' is too long: 1\d\d tokens, CLIP takes 77"):
         check_lengths(path, read_concepts(path), 77)
+    path.write_text("very " * 72 + "car")
+    check_lengths(path, read_concepts(path), 77)
+    with pytest.raises(ConceptsError, match="is too long"):
+        check_lengths(path, read_concepts(path), 77, prompt_ensemble=True)
 
 
 def test_vocabulary_is_upstreams_features(tmp_path: Path, model: ReferenceModel) -> None:

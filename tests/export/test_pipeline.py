@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +18,19 @@ from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import CheckpointError, ExportError, InputError, OutputError
 from cgsam_edge.export import parity
+from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.pipeline import ExportOptions, export_bundle
 from tests import tiny
 from tests.conftest import executable
 
 COMMAND = "from cgsam_edge.cli import export_main; import sys; sys.exit(export_main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def old(options: ExportOptions, tiny_bundle: Path) -> Path:
+    """A bundle that lies where the options point."""
+    assert options.output is not None
+    return Path(shutil.copytree(tiny_bundle, options.output))
 
 
 @pytest.fixture
@@ -64,11 +73,9 @@ def test_output_is_used_as_given_and_defaults_to_the_stem(
     assert (tmp_path / "plain name" / "manifest.json").is_file()
 
 
-def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOptions, tmp_path: Path) -> None:
-    export_bundle(options)
+def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOptions, old: Path, tmp_path: Path) -> None:
     export_bundle(replace(options, click_slots=7))
-    assert options.output is not None
-    assert Bundle(options.output).manifest.prompting.click_slots == 7
+    assert Bundle(old).manifest.prompting.click_slots == 7
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     with pytest.raises(OutputError, match="no bundle; it is left alone"):
@@ -78,14 +85,13 @@ def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOption
     assert {p.name for p in tmp_path.iterdir()} == {"made.cgsam", "mine"}
 
 
-def test_a_failure_leaves_the_old_bundle(options: ExportOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = export_bundle(options)
-    before = snapshot(output)
+def test_a_failure_leaves_the_old_bundle(options: ExportOptions, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot(old)
     monkeypatch.setattr(parity, "ERROR_LIMIT", {"fp32": 0.0})
     with pytest.raises(ExportError, match="disagree with the PyTorch model"):
         export_bundle(options)
-    assert snapshot(output) == before
-    assert [p.name for p in output.parent.iterdir()] == ["made.cgsam"]
+    assert snapshot(old) == before
+    assert [p.name for p in old.parent.iterdir()] == ["made.cgsam"]
 
 
 def start_export(options: ExportOptions, prelude: str = "") -> subprocess.Popen[str]:
@@ -96,44 +102,44 @@ def start_export(options: ExportOptions, prelude: str = "") -> subprocess.Popen[
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
-def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, number: signal.Signals) -> None:
-    output = export_bundle(options)
-    before = snapshot(output)
+def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, old: Path, number: signal.Signals) -> None:
+    before = snapshot(old)
     process = start_export(options)
     assert process.stderr is not None
     for line in process.stderr:
         if "convert concept" in line:
-            assert len(list(output.parent.iterdir())) == 2, "the new one is being written beside the old"
+            assert len(list(old.parent.iterdir())) == 2, "the new one is being written beside the old"
             process.send_signal(number)
             break
     rest = process.stderr.read()
     assert process.wait(60) == 130
-    assert "interrupted; nothing was changed" in rest
+    assert "interrupted; nothing half-written was left" in rest
     assert "Traceback" not in rest
-    assert snapshot(output) == before
-    assert [p.name for p in output.parent.iterdir()] == ["made.cgsam"]
+    assert snapshot(old) == before
+    assert [p.name for p in old.parent.iterdir()] == ["made.cgsam"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
-def test_a_full_disk_leaves_the_old_bundle(options: ExportOptions) -> None:
+def test_a_full_disk_leaves_the_old_bundle(options: ExportOptions, old: Path) -> None:
     """The kernel refuses to grow a file, as it does on a full disk; the rest of the way is the same."""
-    output = export_bundle(options)
-    before = snapshot(output)
+    before = snapshot(old)
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
     process = start_export(options, limit)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 3, errors
     assert "could not be written: the disk is full" in errors
     assert "Traceback" not in errors
-    assert snapshot(output) == before
-    assert [p.name for p in output.parent.iterdir()] == ["made.cgsam"]
+    assert snapshot(old) == before
+    assert [p.name for p in old.parent.iterdir()] == ["made.cgsam"]
 
 
+@pytest.mark.slow
 def test_same_input_same_graphs(options: ExportOptions, tiny_bundle: Path) -> None:
     made = Bundle(export_bundle(options)).manifest
     assert made.files == Bundle(tiny_bundle).manifest.files
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:this model was trained")
 @pytest.mark.parametrize("kinds", ["pppt", "vvvv", "pppp"])
 def test_every_kind_of_adapter_goes_through_the_runtime(kinds: str, options: ExportOptions, tmp_path: Path) -> None:
@@ -168,6 +174,19 @@ def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
 def test_wrong_options(options: ExportOptions, change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(options, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points": 0}, "1 point or more, got 0"),
+        ({"threshold": 1.0}, "between 0 and 1, got 1"),
+        ({"threshold": float("nan")}, "between 0 and 1, got nan"),
+    ],
+)
+def test_wrong_prompt_settings(change: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        PromptConfig(**change)  # type: ignore[arg-type]
 
 
 def test_a_bad_checkpoint_costs_no_folder(options: ExportOptions, tmp_path: Path) -> None:

@@ -96,8 +96,9 @@ def test_prompts_of_another_kind_than_trained_warn_once(tiny_bundle: Path, pictu
     with Segmenter(tiny_bundle) as segmenter:
         encoded = segmenter.encode(picture)
         encoded.segment("car")
-        with pytest.warns(UserWarning, match=r"8\.5 mIoU"):
+        with pytest.warns(UserWarning, match=r"8\.5 mIoU") as caught:
             encoded.predict("car", points=[[1, 1]])
+        assert caught[0].filename == __file__
         encoded.predict("car", points=[[1, 1]])
 
 

@@ -1,0 +1,134 @@
+"""Accuracy against labels. ``docs/metrics.md`` defines every number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIN_PIXELS = 100
+"""An image holds a concept when more labelled pixels than this are of it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One concept in one image.
+
+    Attributes:
+        image: its path.
+        concept: its name.
+        labelled: labelled pixels of the concept.
+        intersection: pixels in both masks, ignored ones left out.
+        union: pixels in either.
+        score: what tells present from absent: the predicted IoU.
+    """
+
+    image: Path
+    concept: str
+    labelled: int
+    intersection: int
+    union: int
+    score: float
+
+    @property
+    def held(self) -> bool:
+        """Whether the image holds the concept."""
+        return self.labelled > MIN_PIXELS
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union; 0 where both masks are empty."""
+        return self.intersection / self.union if self.union else 0.0
+
+
+@dataclass(frozen=True)
+class ConceptRow:
+    """One concept over all images.
+
+    Attributes:
+        concept: its name.
+        images: how many hold it.
+        iou: sum of intersections over sum of unions over these; None where there is none.
+    """
+
+    concept: str
+    images: int
+    iou: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A bundle's accuracy.
+
+    Attributes:
+        mode: "text" or "clicks".
+        images: how many there were.
+        rows: by concept.
+        pairs: every concept asked for in every image.
+        class_miou: mean of the rows' IoU; None without any.
+        pair_miou: mean IoU over images and the concepts that they hold.
+        presence_auroc: chance that a held concept scores above an absent one; None without both kinds.
+    """
+
+    mode: str
+    images: int
+    rows: tuple[ConceptRow, ...]
+    pairs: tuple[Pair, ...]
+    class_miou: float | None
+    pair_miou: float | None
+    presence_auroc: float | None
+
+
+def compare(
+    image: Path,
+    concept: str,
+    mask: NDArray[np.bool_],
+    truth: NDArray[np.bool_] | None,
+    valid: NDArray[np.bool_] | None,
+    score: float,
+) -> Pair:
+    """Compare a mask with its label, both (H, W); a truth of None is an absent concept."""
+    if truth is None:
+        truth = np.zeros_like(mask)
+    if valid is not None:
+        mask, truth = mask & valid, truth & valid
+    both, either = int((mask & truth).sum()), int((mask | truth).sum())
+    return Pair(image, concept, int(truth.sum()), both, either, score)
+
+
+def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[Pair]) -> Evaluation:
+    """Put pairs together; means leave out what has no instance, and nothing is silently 0 or NaN."""
+    held = [p for p in pairs if p.held]
+    rows = tuple(_row(concept, [p for p in held if p.concept == concept]) for concept in concepts)
+    known = [row.iou for row in rows if row.iou is not None]
+    return Evaluation(
+        mode,
+        images,
+        rows,
+        tuple(pairs),
+        float(np.mean(known)) if known else None,
+        float(np.mean([p.iou for p in held])) if held else None,
+        auroc([p.score for p in held], [p.score for p in pairs if not p.labelled]),
+    )
+
+
+def _row(concept: str, pairs: list[Pair]) -> ConceptRow:
+    union = sum(p.union for p in pairs)
+    return ConceptRow(concept, len(pairs), sum(p.intersection for p in pairs) / union if union else None)
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:
+    """Return the area under the ROC curve: the Mann–Whitney statistic, ties counted half; None without both kinds."""
+    if not positive or not negative:
+        return None
+    lower = np.sort(np.asarray(negative, np.float64))
+    scores = np.asarray(positive, np.float64)
+    below = np.searchsorted(lower, scores, side="left")
+    not_above = np.searchsorted(lower, scores, side="right")
+    return float((below + not_above).mean() / 2 / len(lower))

@@ -1,0 +1,192 @@
+"""Metrics on masks made by hand, label formats, and the command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from cgsam_edge import Segmenter
+from cgsam_edge.calibration.evaluate import evaluate, inner_points
+from cgsam_edge.calibration.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
+from cgsam_edge.calibration.metrics import Pair, auroc, compare, summarise
+from cgsam_edge.errors import InputError, UnknownConceptError
+from cgsam_edge.rle import decode_rle, encode_rle
+from tests.conftest import executable
+
+A, B = Path("a.png"), Path("b.png")
+
+
+def block(top: int, bottom: int) -> np.ndarray:
+    mask = np.zeros((20, 20), bool)
+    mask[top:bottom] = True
+    return mask
+
+
+def test_by_hand() -> None:
+    pairs = [
+        compare(A, "car", block(0, 10), block(5, 15), None, 0.9),  # 100 in both, 300 in either
+        compare(B, "car", block(0, 10), block(0, 10), None, 0.7),  # 200, 200
+        compare(A, "tree", block(0, 3), None, None, 0.8),  # absent
+        compare(B, "tree", block(0, 3), block(0, 4), None, 0.1),  # 80 pixels: neither held nor absent
+    ]
+    got = summarise("text", 2, ["car", "tree", "dog"], pairs)
+    assert [(r.concept, r.images, r.iou) for r in got.rows] == [("car", 2, 0.6), ("tree", 0, None), ("dog", 0, None)]
+    assert got.class_miou == 0.6
+    assert got.pair_miou == pytest.approx((1 / 3 + 1) / 2)
+    assert got.presence_auroc == 0.5
+
+
+def test_ignored_pixels_count_for_nothing() -> None:
+    pair = compare(A, "car", block(0, 10), block(5, 15), ~block(0, 5), 0.5)
+    assert (pair.labelled, pair.intersection, pair.union) == (200, 100, 200)
+
+
+def test_nothing_is_silently_zero_or_nan() -> None:
+    got = summarise("text", 1, ["car"], [Pair(A, "car", 0, 0, 0, 0.3)])
+    assert (got.class_miou, got.pair_miou, got.presence_auroc) == (None, None, None)
+
+
+def test_auroc() -> None:
+    assert auroc([3, 4], [1, 2]) == 1
+    assert auroc([1, 2], [3, 4]) == 0
+    assert auroc([1], [1]) == 0.5
+    assert auroc([2, 4], [1, 3]) == 0.75
+
+
+def test_inner_points_are_inside_and_repeatable() -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[5:35, 0:30] = True
+    points = inner_points(mask, 3)
+    assert points.shape == (3, 2)
+    assert mask[points[:, 1].astype(int), points[:, 0].astype(int)].all()
+    np.testing.assert_array_equal(points, inner_points(mask, 3))
+    assert len(inner_points(np.eye(2, dtype=bool), 5)) == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rle_round_trip(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((17, 23)) > 0.5
+    np.testing.assert_array_equal(decode_rle(encode_rle(mask)), mask)
+    counts = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    np.testing.assert_array_equal(decode_rle({"size": [17, 23], "counts": counts["counts"].decode()}), mask)
+    np.testing.assert_array_equal(decode_rle({"size": [2, 2], "counts": [1, 2, 1]}), [[False, True], [True, False]])
+    with pytest.raises(InputError, match="holds 3 pixels; expected 2x2"):
+        decode_rle({"size": [2, 2], "counts": [1, 2]})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two pictures with index labels: 0 car, 1 road, 255 ignored."""
+    rng = np.random.default_rng(0)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{name}.png")
+        label = np.full((40, 60), 1, np.uint8)
+        label[:20], label[-3:] = 0, 255
+        Image.fromarray(label).save(tmp_path / "labels" / f"{name}.png")
+    (tmp_path / "classes.txt").write_text("car\nroad\n\nignore: 255\n")
+    return tmp_path
+
+
+def read(data: Path) -> list[LabelledImage]:
+    return list(read_index_labels(data / "images", data / "labels", read_classes(data / "classes.txt")))
+
+
+def test_index_labels(data: Path) -> None:
+    assert read_classes(data / "classes.txt") == Classes(("car", "road"), frozenset({255}))
+    first, _ = read(data)
+    assert first.path.name == "a.png"
+    assert first.valid is not None
+    assert (first.masks["car"].sum(), first.masks["road"].sum(), first.valid.sum()) == (1200, 1020, 2220)
+
+
+def test_coco_labels(data: Path) -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[10:20, 10:30] = True
+    polygon = [[30, 30, 50, 30, 50, 38, 30, 38]]
+    document = {
+        "images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "b.png"}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 3, "segmentation": encode_rle(mask)},
+            {"image_id": 7, "category_id": 3, "segmentation": polygon},
+        ],
+    }
+    (data / "coco.json").write_text(json.dumps(document))
+    first, second = read_coco(data / "images", data / "coco.json")
+    assert first.masks["car"].sum() == 200 + 21 * 9
+    assert second.masks == {}
+
+
+def test_bad_labels(data: Path) -> None:
+    def fails(message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            read(data)
+
+    path = data / "labels" / "b.png"
+    good = path.read_bytes()
+    Image.new("L", (61, 40)).save(path)
+    fails(r"b\.png: 61x40 pixels; its image has 60x40")
+    Image.new("L", (60, 40), 9).save(path)
+    fails(r"b\.png: holds index 9, which has no class \(0 to 1\).*'ignore: 9'")
+    Image.new("RGB", (60, 40)).save(path)
+    fails("8-bit class indices, got Pillow mode RGB")
+    path.write_bytes(good[:20])
+    fails("not a readable image")
+    (data / "classes.txt").write_text("ignore: x\n")
+    fails("line 1: expected 'ignore: INDEX'")
+    (data / "classes.txt").write_text("car\ncar\n")
+    fails("line 2: 'car' is named twice")
+    (data / "classes.txt").write_text("\n")
+    fails("names no concept")
+    (data / "classes.txt").write_text("car\nroad\nignore: 255")
+    for file in (data / "labels").iterdir():
+        file.unlink()
+    fails("holds no PNG with the name of an image")
+    for file in (data / "images").iterdir():
+        file.unlink()
+    fails("images: holds no image")
+
+
+@pytest.mark.filterwarnings("ignore:this model was trained")
+def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
+    got = evaluate(tiny_segmenter, read(data), ["car", "road", "tree"])
+    first = read(data)[0]
+    mask = tiny_segmenter.segment(first.path, "car")["car"].mask
+    assert first.valid is not None
+    expected = (mask & first.masks["car"]).sum() / ((mask | first.masks["car"]) & first.valid).sum()
+    assert got.pairs[0].iou == pytest.approx(expected)
+    assert [row.images for row in got.rows] == [2, 2, 0]
+    clicked = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="clicks")
+    assert len(clicked.pairs) == 4
+    assert clicked.presence_auroc is None
+    with pytest.raises(UnknownConceptError, match="zebra"):
+        evaluate(tiny_segmenter, read(data), ["zebra"])
+    with pytest.raises(InputError, match="no mode 'telepathy'"):
+        evaluate(tiny_segmenter, read(data), ["car"], mode="telepathy")
+    with pytest.raises(InputError, match="no labelled image"):
+        evaluate(tiny_segmenter, [], ["car"])
+
+
+def test_command(tiny_bundle: Path, data: Path) -> None:
+    command = [executable("cgsam"), "eval", str(tiny_bundle), "--images", "images", "--labels", "labels"]
+    (data / "classes.txt").write_text("car\nroad\ntree\nignore: 255\n")
+    arguments = ["--classes", "classes.txt", "--output", "out"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, cwd=data)
+    assert done.returncode == 0, done.stderr
+    assert "no instances" in done.stdout
+    assert "2 images, text: class mIoU 0." in done.stdout
+    document = json.loads((data / "out" / "eval.json").read_text())
+    assert document["concepts"][2] == {"name": "tree", "images": 0, "iou": None}
+    assert len(document["pairs"]) == 6
+    assert Image.open(data / "out" / "contact-sheet.png").width > 700
+    without = subprocess.run(command, capture_output=True, text=True, check=False, cwd=data)
+    assert without.returncode == 3
+    assert "need --classes FILE" in without.stderr
