@@ -104,3 +104,12 @@ def without_semantics(settings: ModelConfig) -> ModelConfig:
     """Return the same model as a public SAM would be: no adapter anywhere."""
     plain = tuple(BlockConfig(window=b.window) for b in settings.sam.blocks)
     return replace(settings, sam=replace(settings.sam, blocks=plain, space_adapter_width=0, mlp_adapter_width=0))
+
+
+Parts = tuple[dict[str, Any], dict[str, Any]]
+
+
+def write(path: Path, sam: dict[str, Any], clip: dict[str, Any] | None, **more: Any) -> Path:
+    """Write two parts, spoilt or not, as a checkpoint."""
+    torch.save({"model_state_dict": sam, "clip_model": clip, **more}, path)
+    return path

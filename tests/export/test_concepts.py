@@ -17,11 +17,6 @@ from tests import tiny
 LONG = "a very " * 80 + "long name"
 
 
-@pytest.fixture(scope="module")
-def model() -> ReferenceModel:
-    return tiny.model(tiny.config())
-
-
 def write(folder: Path, content: str | bytes) -> Path:
     path = folder / "concepts.txt"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
