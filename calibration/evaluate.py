@@ -13,6 +13,7 @@ from cgsam_edge.calibration.labels import LabelledImage
 from cgsam_edge.calibration.metrics import MIN_PIXELS, Evaluation, Pair, compare, summarise
 from cgsam_edge.errors import InputError
 from cgsam_edge.segmenter import Encoded, Segmenter
+from cgsam_edge.vocabulary import fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +41,17 @@ def evaluate(
         progress: called with the number of images done.
 
     Raises:
-        InputError: the mode is unknown, or there is no image.
-        UnknownConceptError: the bundle does not know a concept.
+        InputError: the mode is unknown, there is no image, or the bundle does not know a concept.
     """
     if mode not in MODES:
         raise InputError(f"no mode {mode!r}; expected one of {', '.join(MODES)}.")
-    segmenter.check_concepts(concepts)
+    known = segmenter.bundle.vocabulary.aliases
+    missing = [name for name in concepts if fold(name) not in known]
+    if missing:
+        raise InputError(
+            f"the labels have classes that the bundle does not know: {', '.join(missing)}. Export the bundle with them, "
+            "or write 'ignore: INDEX' in the class file in their place."
+        )
     pairs: list[Pair] = []
     count = 0
     for count, image in enumerate(images, start=1):

@@ -50,13 +50,13 @@ class BundleError(InputError):
 
 
 class UnknownConceptError(InputError, KeyError):
-    """A concept that the bundle does not hold."""
+    """A concept that the bundle, or a result, does not hold."""
 
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+    def __init__(self, name: str, known: tuple[str, ...], holder: str = "the bundle") -> None:
         near = get_close_matches(name.strip().lower(), [k.lower() for k in known], n=1, cutoff=0.5)
         hint = f" Did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
         listed = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
-        super().__init__(f"the bundle has no concept {name!r}.{hint} It knows: {listed}.")
+        super().__init__(f"{holder} has no concept {name!r}.{hint} It knows: {listed}.")
 
 
 class BackendError(CgsamError, RuntimeError):

@@ -35,9 +35,9 @@ class ConceptResult:
     """
 
     name: str
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float32] = field(repr=False)
     score: float
-    similarity: NDArray[np.float32]
+    similarity: NDArray[np.float32] = field(repr=False)
     points: NDArray[np.float32]
     labels: NDArray[np.float32]
     box: NDArray[np.float32] | None
@@ -84,7 +84,7 @@ class Result(Mapping[str, ConceptResult]):
     def __getitem__(self, name: str) -> ConceptResult:
         found = self.concepts.get(self.aliases.get(fold(name), name))
         if found is None:
-            raise UnknownConceptError(name, tuple(self.concepts))
+            raise UnknownConceptError(name, tuple(self.concepts), "the result")
         return found
 
     def __iter__(self) -> Iterator[str]:

@@ -15,12 +15,13 @@ from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import InputError
 from cgsam_edge.export import parity
-from cgsam_edge.export.concepts import build_vocabulary, check_lengths, read_concepts
+from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, check_lengths, read_concepts
 from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.counting import cost_report
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.targets import TARGETS
+from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
 from cgsam_edge.staging import check_destination, staged
 from cgsam_edge.vocabulary import Vocabulary
@@ -120,7 +121,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
     length = model.config.clip.context_length
     check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
     report(describe(model.config))
-    with stage(f"text features of {len(concepts)} concepts"):
+    with stage(f"text features of {_count(concepts)}"):
         vocabulary = build_vocabulary(model, concepts, prompt_ensemble=options.prompt_ensemble)
     with stage("fuse the adapters"):
         graphs = build_graphs(model, options.click_slots)
@@ -139,8 +140,12 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
             report(_agreement(name, measured[name]))
         with stage(f"write {destination}"):
             _write_manifest(replace(manifest, parity=measured), folder)
-    report(f"wrote {destination}: {Bundle(destination).size / 1e6:.1f} MB, {len(concepts)} concepts")
+    report(f"wrote {destination}: {Bundle(destination).size / 1e6:.1f} MB, {_count(concepts)}")
     return destination
+
+
+def _count(concepts: list[ConceptLine]) -> str:
+    return "1 concept" if len(concepts) == 1 else f"{len(concepts)} concepts"
 
 
 def describe(config: ModelConfig) -> str:
@@ -221,6 +226,7 @@ def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
         "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
         "model": describe(config),
         "prompt_ensemble": options.prompt_ensemble,
+        "onnx_opset": OPSET,
     }
 
 

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     names, read = _reader(options)
     with (
         Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter,
-        tqdm(unit="image", leave=False) as bar,
+        tqdm(unit="image", leave=False, disable=None) as bar,
     ):
         done = evaluate(
             segmenter,

@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     for concept in manifest.concepts:
         print(f"  {' | '.join((concept.name, *concept.synonyms))}")
     for target, graphs in manifest.targets.items():
-        print(f"\n{target}")
+        opset = f", opset {manifest.created['onnx_opset']}" if "onnx_opset" in manifest.created else ""
+        print(f"\n{target}{opset if target == 'onnxruntime' else ''}")
         for name, graph in graphs.items():
             _print_graph(bundle, name, graph, manifest.cost.get(name, {}))
         for parity in manifest.parity.get(target, ()):

@@ -21,6 +21,23 @@ OVERLAY = ".overlay.png"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
+def _coordinates(count: int) -> Callable[[str], list[float]]:
+    def parse(text: str) -> list[float]:
+        try:
+            values = [float(part) for part in text.split(",")]
+        except ValueError:
+            values = []
+        if len(values) != count:
+            raise argparse.ArgumentTypeError(f"expected {count} numbers separated by commas, got {text!r}")
+        return values
+
+    return parse
+
+
+_point = _coordinates(2)
+_box = _coordinates(4)
+
+
 def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
@@ -52,24 +69,6 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _coordinates(count: int) -> Callable[[str], list[float]]:
-    def parse(text: str) -> list[float]:
-        values = [float(part) for part in text.split(",")]
-        if len(values) != count:
-            raise ValueError
-        return values
-
-    return parse
-
-
-def _point(text: str) -> list[float]:
-    return _coordinates(2)(text)
-
-
-def _box(text: str) -> list[float]:
-    return _coordinates(4)(text)
-
-
 def run(options: argparse.Namespace) -> int:
     """Segment all images; one that fails is reported and does not stop the others."""
     from tqdm import tqdm
@@ -78,12 +77,16 @@ def run(options: argparse.Namespace) -> int:
 
     files = list(find_images(options.images))
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
+    if names == []:
+        raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
     _check_prompt(options, names)
     outputs = _outputs(files, options.output)
     failed = 0
     with Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter:
         segmenter.check_concepts(names)
-        for file, stem in tqdm(list(zip(files, outputs, strict=True)), unit="image", disable=len(files) == 1):
+        for file, stem in tqdm(
+            list(zip(files, outputs, strict=True)), unit="image", disable=True if len(files) == 1 else None
+        ):
             try:
                 result = _segment(segmenter, file, names, options)
             except ImageError as error:

@@ -40,8 +40,9 @@ def test_a_result_is_what_it_says(tiny_segmenter: Segmenter, picture: Image.Imag
     np.testing.assert_array_equal(one.mask, resize(one.logits, width, height) > 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.score = 1.0  # type: ignore[misc]
-    with pytest.raises(UnknownConceptError):
+    with pytest.raises(UnknownConceptError, match="the result has no concept 'building'"):
         result["building"]
+    assert len(repr(one)) < 600
 
 
 def test_all_concepts_by_default_in_order(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
