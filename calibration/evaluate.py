@@ -49,8 +49,8 @@ def evaluate(
     missing = [name for name in concepts if fold(name) not in known]
     if missing:
         raise InputError(
-            f"the labels have classes that the bundle does not know: {', '.join(missing)}. Export the bundle with them, "
-            "or write 'ignore: INDEX' in the class file in their place."
+            f"the labels have classes that the bundle does not know: {', '.join(missing)}. Export the bundle with "
+            "them, or write 'ignore: INDEX' in the class file in their place."
         )
     pairs: list[Pair] = []
     count = 0

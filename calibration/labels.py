@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,18 @@ class Classes:
     """A class file.
 
     Attributes:
-        names: concepts, in the order of their indices.
+        names: concepts, in the order of their indices; an ignored index is no concept's.
         ignored: indices whose pixels count for nothing.
     """
 
     names: tuple[str, ...]
     ignored: frozenset[int] = frozenset()
+
+    @property
+    def by_index(self) -> dict[int, str]:
+        """Names by index: 0, 1, 2 and so on, the ignored ones left out."""
+        free = (i for i in count() if i not in self.ignored)
+        return dict(zip(free, self.names, strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +58,7 @@ class LabelledImage:
 
 
 def read_classes(path: Path) -> Classes:
-    """Read a class file: one concept a line in index order; ``ignore: 255`` lines name ignored indices.
+    """Read a class file: one concept a line in index order; ``ignore: 255`` lines name indices that are no concept.
 
     Raises:
         InputError: the file is missing, not UTF-8, names no concept or one twice, or an ignored index is no number.
@@ -115,13 +122,13 @@ def _index_label(image: Path, label: Path, classes: Classes) -> LabelledImage:
             raise InputError(f"{label}: expected a PNG of 8-bit class indices, got Pillow mode {opened.mode}.")
         indices = np.asarray(opened)
     present = set(np.unique(indices).tolist())
-    unknown = sorted(present - set(range(len(classes.names))) - classes.ignored)
+    unknown = sorted(present - classes.by_index.keys() - classes.ignored)
     if unknown:
         raise InputError(
-            f"{label}: holds index {unknown[0]}, which has no class (0 to {len(classes.names) - 1}). Name it in the "
+            f"{label}: holds index {unknown[0]}, which has no class (0 to {max(classes.by_index)}). Name it in the "
             f"class file, or write 'ignore: {unknown[0]}' there."
         )
-    masks = {name: indices == i for i, name in enumerate(classes.names) if i in present}
+    masks = {name: indices == i for i, name in classes.by_index.items() if i in present}
     return LabelledImage(image, masks, ~np.isin(indices, list(classes.ignored)))
 
 

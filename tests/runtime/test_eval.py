@@ -101,6 +101,7 @@ def read(data: Path) -> list[LabelledImage]:
 
 def test_index_labels(data: Path) -> None:
     assert read_classes(data / "classes.txt") == Classes(("car", "road"), frozenset({255}))
+    assert Classes(("car", "tree"), frozenset({1, 255})).by_index == {0: "car", 2: "tree"}
     first, _ = read(data)
     assert first.path.name == "a.png"
     assert first.valid is not None
