@@ -54,6 +54,9 @@ def test_points_are_candidates_deterministic_and_distinct() -> None:
     assert len({tuple(p) for p in points.tolist()}) == 5
     assert (full[points[:, 1].astype(int), points[:, 0].astype(int)] > 0.8).all()
     np.testing.assert_array_equal(points, prompts.text_points(full.copy(), PROMPTING))
+    chosen = (points[:, 1] * 1024 + points[:, 0]).astype(np.uint64)
+    rest = np.setdiff1d(np.flatnonzero(full > 0.8).astype(np.uint64), chosen)
+    assert prompts.priority(chosen).min() > prompts.priority(rest).max()
 
 
 def test_a_candidate_less_does_not_move_the_others() -> None:
