@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     length.add_argument(
         "--stage-steps", help="steps of the three stages instead, e.g. 900,500,900: repeatable elsewhere"
     )
+    parser.add_argument("--shares", help="of the three stages in the run, e.g. 0,0,1 to continue the joint stage")
     parser.add_argument("--scenes", type=int, default=4000, help="rendered scenes to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's own choice")
@@ -119,7 +120,8 @@ def main() -> None:
     steps = tuple(map(int, args.stage_steps.split(","))) if args.stage_steps else None
     if start is None and args.init is None:
         log.info("text tower: loss %.4f", train_text(model, 100, args.seed)[-1])
-    schedule = Schedule(recipe.shares, _seconds_left(args), steps, start["progress"] if start else 0.0, recipe.peak)  # type: ignore[arg-type]
+    shares_of_stages = tuple(map(float, args.shares.split(","))) if args.shares else recipe.shares
+    schedule = Schedule(shares_of_stages, _seconds_left(args), steps, start["progress"] if start else 0.0, recipe.peak)  # type: ignore[arg-type]
     sampler = Sampler(sets, shares, config.sam.image_size, args.seed)
     trainer = Trainer(model, Run(sampler, held_out, schedule, state_file, args.seed))
     if start is not None or args.init is not None:

@@ -143,6 +143,27 @@ class DenseHead(nn.Module):
         return out
 
 
+class TokenHead(nn.Module):
+    """Reads all concepts at once from the tokens before the first block that depends on the concept; only for training.
+
+    The joint loss sees a few concepts of a picture; through this head the shared blocks learn from all of its labels.
+
+    Args:
+        config: sizes of SAM.
+        concepts: number of output channels.
+        fine: outputs per token and axis.
+    """
+
+    def __init__(self, config: SamConfig, concepts: int, fine: int = 4) -> None:
+        super().__init__()
+        self.norm, self.fine = nn.LayerNorm(config.width), fine
+        self.read = nn.Linear(config.width, concepts * fine * fine)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, grid, grid, C) to logits (B, concepts, fine * grid, fine * grid)."""
+        return F.pixel_shuffle(self.read(self.norm(tokens)).permute(0, 3, 1, 2), self.fine)
+
+
 def pixels_of(images: Tensor, size: int) -> Tensor:
     """Return uint8 RGB (B, H, W, 3) as normalised pixels (B, 3, size, size)."""
     mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(1, 3, 1, 1)

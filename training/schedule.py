@@ -19,6 +19,7 @@ class Schedule:
         steps: steps of each stage, for a run that does not depend on the machine's speed.
         done: progress when this process took over.
         peak: highest learning rate.
+        fall: share of the run at its end in which the learning rate falls.
     """
 
     shares: tuple[float, float, float]
@@ -26,6 +27,7 @@ class Schedule:
     steps: tuple[int, int, int] | None = None
     done: float = 0.0
     peak: float = 1e-3
+    fall: float = 0.2
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)
 
@@ -54,8 +56,9 @@ class Schedule:
         return STAGES[-1]
 
     def rate(self, progress: float) -> float:
-        """Return the learning rate: a short warm-up, then a half cosine to a hundredth of the peak."""
-        from math import cos, pi
+        """Return the learning rate: a short warm-up, the peak, then a straight line to a hundredth of it.
 
-        warm = min(1.0, 0.05 + progress / 0.02)
-        return self.peak * warm * (0.01 + 0.99 * (0.5 + 0.5 * cos(pi * progress)))
+        Until it falls, a state is worth continuing from: a longer run repeats nothing of a shorter one.
+        """
+        warm = min(1.0, 0.05 + (progress - self.done) / 0.02)
+        return self.peak * warm * max(0.01, min(1.0, (1 - progress) / self.fall))

@@ -17,7 +17,8 @@ from training.cache import Labelled
 from training.data import Batch, Sampler, draw_concepts
 from training.evaluate import evaluate, evaluate_towers
 from training.losses import dense_loss, mask_loss, mask_target, patch_loss, picture_loss
-from training.model import DenseHead, decode, encode, pixels_of, prefix, suffix
+from training.model import DenseHead, TokenHead, decode, encode, pixels_of, prefix, suffix
+from training.optimiser import Optimiser
 from training.prompts import draw_kind, draw_prompts
 from training.scenes import CONCEPTS
 from training.schedule import STAGES, Schedule
@@ -78,17 +79,13 @@ class Trainer:
         """Freeze the text tower and make the optimiser."""
         self.device = next(self.model.parameters()).device
         self.head = DenseHead(self.model.config.sam, len(CONCEPTS)).to(self.device)
+        self.token_head = TokenHead(self.model.config.sam, len(CONCEPTS)).to(self.device)
         self.calibration = Calibration().to(self.device)
         for name, parameter in self.model.clip.named_parameters():
             parameter.requires_grad_(name.startswith("visual."))
-        modules = nn.ModuleList([self.model, self.head, self.calibration])
+        modules = nn.ModuleList([self.model, self.head, self.token_head, self.calibration])
         self.parameters = [p for p in modules.parameters() if p.requires_grad]
-        groups = [[p for p in self.parameters if (p.ndim > 1) is decay] for decay in (True, False)]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": groups[0], "weight_decay": 0.03}, {"params": groups[1], "weight_decay": 0.0}],
-            lr=1e-3,
-            betas=(0.9, 0.98),
-        )
+        self.optimiser = Optimiser(modules)
         with torch.no_grad():
             words = vocabulary(self.model)
         self.words = Vocabulary(words.features.detach(), words.variants.detach())
@@ -101,7 +98,8 @@ class Trainer:
     def snapshot(self, progress: float) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
         return {
-            "model": self.model.state_dict(), "head": self.head.state_dict(), "calibration": self.calibration.state_dict(),
+            "model": self.model.state_dict(), "head": self.head.state_dict(),
+            "token_head": self.token_head.state_dict(), "calibration": self.calibration.state_dict(),
             "optimiser": self.optimiser.state_dict(), "taken": self.taken, "progress": progress,
         }  # fmt: skip
 
@@ -109,6 +107,8 @@ class Trainer:
         """Take over a state; with ``weights_only`` as the start of another run."""
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
+        if "token_head" in state:
+            self.token_head.load_state_dict(state["token_head"])
         self.calibration.load_state_dict(state["calibration"])
         if not weights_only:
             self.optimiser.load_state_dict(state["optimiser"])
@@ -127,8 +127,7 @@ class Trainer:
             while (progress := schedule.progress(self.taken)) < 1:
                 stage, batch = schedule.stage(progress), following.result()
                 following = pool.submit(run.sampler.batch, self.step + 1, PICTURES[stage])
-                for group in self.optimiser.param_groups:
-                    group["lr"] = schedule.rate(progress)
+                self.optimiser.set_rate(schedule.rate(progress))
                 self.losses.append(self.advance(stage, batch))
                 self.taken[stage] += 1
                 now = time.monotonic()
@@ -145,7 +144,7 @@ class Trainer:
 
     def _show(self, stage: str, progress: float) -> None:
         recent = float(np.mean(self.losses[-50:]))
-        rate = self.optimiser.param_groups[0]["lr"]
+        rate = self.optimiser.rate
         log.info(
             "%s step %d of %d, progress %.3f, lr %.1e, loss %.4f",
             stage,
@@ -172,7 +171,7 @@ class Trainer:
         """Take one optimiser step and return its loss."""
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = self.joint_loss(batch) if stage == "joint" else self.tower_loss(batch, coarse=stage == "coarse")
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
@@ -211,11 +210,13 @@ class Trainer:
             concepts, torch.from_numpy(rng.choice(3, len(drawn), p=[0.6, 0.2, 0.2])).to(self.device)
         ]
         each = features.repeat_interleave(repeat, 0)
-        embedding = encode(model, prefix(model, pixels).repeat_interleave(repeat, 0), each, text)
+        tokens = prefix(model, pixels)
+        seen = dense_loss(self.token_head(tokens), labels)
+        embedding = encode(model, tokens.repeat_interleave(repeat, 0), each, text)
         wanted = labels.repeat_interleave(repeat, 0)
         with torch.autocast(self.device.type, enabled=False):
             maps = model.map(each.detach(), text)
         prompts = draw_prompts(rng, kind, maps, wanted == concepts[:, None, None], model.config.prompt)
         logits, iou = decode(model, embedding, model.dense_prompt(maps), prompts)
         target, weight = mask_target(wanted, concepts, logits.shape[-1])
-        return mask_loss(logits[:, 0], iou, target, weight) + 0.5 * clip
+        return mask_loss(logits[:, 0], iou, target, weight) + 0.5 * (clip + seen)
