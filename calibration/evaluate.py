@@ -12,6 +12,7 @@ from cgsam_edge import prompts
 from cgsam_edge.calibration.labels import LabelledImage
 from cgsam_edge.calibration.metrics import MIN_PIXELS, Evaluation, Pair, compare, summarise
 from cgsam_edge.errors import InputError
+from cgsam_edge.results import ConceptResult
 from cgsam_edge.segmenter import Encoded, Segmenter
 from cgsam_edge.vocabulary import fold
 
@@ -67,7 +68,7 @@ def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> li
     pairs = []
     for concept in concepts:
         got = encoded.predict(concept)
-        pairs.append(compare(image.path, concept, got.mask, image.masks.get(concept), image.valid, got.score))
+        pairs.append(_compare(encoded, image, concept, got))
     return pairs
 
 
@@ -77,8 +78,13 @@ def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], cou
         truth = image.masks.get(concept)
         if truth is not None and truth.sum() > MIN_PIXELS:
             got = encoded.predict(concept, points=inner_points(truth, count))
-            pairs.append(compare(image.path, concept, got.mask, truth, image.valid, got.score))
+            pairs.append(_compare(encoded, image, concept, got))
     return pairs
+
+
+def _compare(encoded: Encoded, image: LabelledImage, concept: str, got: ConceptResult) -> Pair:
+    calibrated = encoded.vocabulary.calibrated(concept)
+    return compare(image.path, concept, image.masks.get(concept), image.valid, got, calibrated=calibrated)
 
 
 def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:

@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cgsam_edge.results import ConceptResult
+
 MIN_PIXELS = 100
 """An image holds a concept when more labelled pixels than this are of it."""
 
@@ -26,7 +28,9 @@ class Pair:
         labelled: labelled pixels of the concept.
         intersection: pixels in both masks, ignored ones left out.
         union: pixels in either.
-        score: what tells present from absent: the predicted IoU.
+        score: the predicted IoU.
+        presence: what tells present from absent, 0 to 1.
+        present: the decision made of it; None where nothing was calibrated.
     """
 
     image: Path
@@ -35,6 +39,8 @@ class Pair:
     intersection: int
     union: int
     score: float
+    presence: float
+    present: bool | None = None
 
     @property
     def held(self) -> bool:
@@ -48,6 +54,19 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class PresenceRates:
+    """How right the decision "present" is, over images that hold the concept and images without a pixel of it.
+
+    Attributes:
+        precision: share of "present" that is right; None where nothing was called present.
+        recall: share of what is held that was called present; None where nothing is held.
+    """
+
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
 class ConceptRow:
     """One concept over all images.
 
@@ -55,11 +74,13 @@ class ConceptRow:
         concept: its name.
         images: how many hold it.
         iou: sum of intersections over sum of unions over these; None where there is none.
+        presence: of the decision; None where nothing was calibrated.
     """
 
     concept: str
     images: int
     iou: float | None
+    presence: PresenceRates | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +94,8 @@ class Evaluation:
         pairs: every concept asked for in every image.
         class_miou: mean of the rows' IoU; None without any.
         pair_miou: mean IoU over images and the concepts that they hold.
-        presence_auroc: chance that a held concept scores above an absent one; None without both kinds.
+        presence_auroc: chance that a held concept has a higher presence than an absent one; None without both kinds.
+        presence: of the decisions of all calibrated concepts; None without any.
     """
 
     mode: str
@@ -83,29 +105,33 @@ class Evaluation:
     class_miou: float | None
     pair_miou: float | None
     presence_auroc: float | None
+    presence: PresenceRates | None = None
 
 
 def compare(
     image: Path,
     concept: str,
-    mask: NDArray[np.bool_],
     truth: NDArray[np.bool_] | None,
     valid: NDArray[np.bool_] | None,
-    score: float,
+    found: ConceptResult,
+    *,
+    calibrated: bool,
 ) -> Pair:
-    """Compare a mask with its label, both (H, W); a truth of None is an absent concept."""
+    """Compare a result with its label (H, W); a truth of None is an absent concept."""
+    mask = found.mask
     if truth is None:
         truth = np.zeros_like(mask)
     if valid is not None:
         mask, truth = mask & valid, truth & valid
     both, either = int((mask & truth).sum()), int((mask | truth).sum())
-    return Pair(image, concept, int(truth.sum()), both, either, score)
+    present = found.present if calibrated else None
+    return Pair(image, concept, int(truth.sum()), both, either, found.score, found.presence, present)
 
 
 def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[Pair]) -> Evaluation:
     """Put pairs together; means leave out what has no instance, and nothing is silently 0 or NaN."""
     held = [p for p in pairs if p.held]
-    rows = tuple(_row(concept, [p for p in held if p.concept == concept]) for concept in concepts)
+    rows = tuple(_row(concept, [p for p in pairs if p.concept == concept]) for concept in concepts)
     known = [row.iou for row in rows if row.iou is not None]
     return Evaluation(
         mode,
@@ -114,13 +140,26 @@ def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[P
         tuple(pairs),
         float(np.mean(known)) if known else None,
         float(np.mean([p.iou for p in held])) if held else None,
-        auroc([p.score for p in held], [p.score for p in pairs if not p.labelled]),
+        auroc([p.presence for p in held], [p.presence for p in pairs if not p.labelled]),
+        _rates(pairs),
     )
 
 
 def _row(concept: str, pairs: list[Pair]) -> ConceptRow:
-    union = sum(p.union for p in pairs)
-    return ConceptRow(concept, len(pairs), sum(p.intersection for p in pairs) / union if union else None)
+    held = [p for p in pairs if p.held]
+    union = sum(p.union for p in held)
+    iou = sum(p.intersection for p in held) / union if union else None
+    return ConceptRow(concept, len(held), iou, _rates(pairs))
+
+
+def _rates(pairs: Sequence[Pair]) -> PresenceRates | None:
+    """Return precision and recall of "present" over calibrated pairs that are clearly one or the other."""
+    clear = [p for p in pairs if p.present is not None and (p.held or not p.labelled)]
+    if not clear:
+        return None
+    said, held = sum(bool(p.present) for p in clear), sum(p.held for p in clear)
+    right = sum(bool(p.present) and p.held for p in clear)
+    return PresenceRates(right / said if said else None, right / held if held else None)
 
 
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:

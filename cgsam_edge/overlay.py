@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
-    from cgsam_edge.results import Result
+    from cgsam_edge.results import ConceptResult, Result
 
 _GOLDEN_ANGLE = 0.381966
 """Steps of the colour wheel by this share keep any number of neighbouring colours apart."""
@@ -23,7 +23,10 @@ def palette(count: int) -> list[tuple[int, int, int]]:
 
 
 def draw_overlay(result: Result, opacity: float) -> Image.Image:
-    """Return the image with each concept tinted and outlined, its prompts marked, and a legend at the right."""
+    """Return the image with each concept tinted and outlined, its prompts marked, and a legend at the right.
+
+    A concept that is not present is named as absent in the legend, and not drawn.
+    """
     canvas = np.asarray(result.image).copy()
     labels = result.label_map()
     colours = palette(len(result))
@@ -42,6 +45,8 @@ def _draw_prompts(picture: Image.Image, result: Result, colours: list[tuple[int,
     draw = ImageDraw.Draw(picture)
     radius = max(2, max(picture.size) // 200)
     for concept, colour in zip(result.values(), colours, strict=True):
+        if not concept.present:
+            continue
         for (x, y), label in zip(concept.points.tolist(), concept.labels.tolist(), strict=True):
             ring = "white" if label else "black"
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=ring, width=1)
@@ -49,9 +54,15 @@ def _draw_prompts(picture: Image.Image, result: Result, colours: list[tuple[int,
             draw.rectangle(concept.box.tolist(), outline=colour, width=max(1, radius // 2))
 
 
+def _line(concept: ConceptResult) -> str:
+    if not concept.present:
+        return f"{concept.name}  absent"
+    return f"{concept.name}  {100 * concept.mask.mean():.0f} %  IoU {concept.score:.2f}"
+
+
 def _with_legend(picture: Image.Image, result: Result, colours: list[tuple[int, int, int]]) -> Image.Image:
     """Return the picture with a strip at its right that names each colour, the mask's share and predicted IoU."""
-    lines = [f"{c.name}  {100 * c.mask.mean():.0f} %  IoU {c.score:.2f}" for c in result.values()]
+    lines = [_line(concept) for concept in result.values()]
     if not lines:
         return picture
     size = max(8, min(min(picture.size) // 30, int(picture.height / (1.3 * len(lines) + 1))))

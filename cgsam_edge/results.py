@@ -27,6 +27,10 @@ class ConceptResult:
         name: the concept.
         logits: float32 (m, m), the decoder's; the mask is where they are > 0.
         score: predicted IoU of the mask; a regression, so it can leave 0 to 1.
+        presence: how sure the concept is in the image at all, 0 to 1; the predicted IoU where nothing was calibrated.
+        present: whether `presence` reaches the concept's threshold; True where nothing was calibrated. The mask is
+            computed and kept either way.
+        evidence: float32 (7,), what `presence` was judged by, see `cgsam_edge.presence.EVIDENCE`.
         similarity: float32 (g, g), s of the concept on CLIP's patches, as it is.
         points: float32 (N, 2), the clicks used, as (x, y) in the image's pixels.
         labels: float32 (N,), 1 inside and 0 outside.
@@ -37,6 +41,9 @@ class ConceptResult:
     name: str
     logits: NDArray[np.float32] = field(repr=False)
     score: float
+    presence: float
+    present: bool
+    evidence: NDArray[np.float32] = field(repr=False)
     similarity: NDArray[np.float32] = field(repr=False)
     points: NDArray[np.float32]
     labels: NDArray[np.float32]
@@ -96,12 +103,15 @@ class Result(Mapping[str, ConceptResult]):
     def label_map(self) -> NDArray[np.int32]:
         """Return int32 (H, W): for each pixel the index of a concept in this result's order, or -1 for none.
 
-        Masks may overlap. A pixel in several masks goes to the concept whose logit is greatest there.
+        Masks may overlap. A pixel in several masks goes to the concept whose logit is greatest there. Concepts that
+        are not `present` have no pixel.
         """
         width, height = self.image.size
         best = np.zeros((height, width), np.float32)
         labels = np.full((height, width), -1, np.int32)
         for index, concept in enumerate(self.concepts.values()):
+            if not concept.present:
+                continue
             logits = concept.full_logits()
             wins = logits > best
             best[wins] = logits[wins]
@@ -119,7 +129,7 @@ class Result(Mapping[str, ConceptResult]):
         return draw_overlay(self, opacity)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """Return one entry a concept with ``category``, ``segmentation`` (RLE), ``area``, ``bbox`` and ``score``."""
+        """Return an entry a concept: ``category``, ``segmentation`` as RLE, ``area``, ``bbox``, ``score``, prompts."""
         return [
             {
                 "category": concept.name,
@@ -127,6 +137,8 @@ class Result(Mapping[str, ConceptResult]):
                 "area": int(concept.mask.sum()),
                 "bbox": list(concept.bounding_box() or (0, 0, 0, 0)),
                 "score": round(concept.score, 6),
+                "presence": round(concept.presence, 6),
+                "present": concept.present,
                 "points": concept.points.round(3).tolist(),
                 "labels": concept.labels.astype(int).tolist(),
                 "box": None if concept.box is None else concept.box.round(3).tolist(),

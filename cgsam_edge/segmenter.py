@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge import prompts
+from cgsam_edge import prompts, shipped
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
 from cgsam_edge.image import ImageSource, load_image, to_pixels
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.presence import evidence, judge
 from cgsam_edge.results import ConceptResult, Result
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.registry import AUTO, choose
@@ -24,6 +25,8 @@ from cgsam_edge.runtimes.registry import AUTO, choose
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from PIL import Image
+
+    from cgsam_edge.vocabulary import Vocabulary
 
     Float = NDArray[np.float32]
 
@@ -44,7 +47,7 @@ class Segmenter:
     Safe to use from several threads; a context manager that frees the engine.
 
     Args:
-        bundle: the bundle's folder.
+        bundle: the bundle's folder; None opens the reference bundle that comes with the package.
         backend: "auto", or a backend's name to force it ("onnxruntime").
         threads: CPU threads for one run; by default all cores.
 
@@ -53,10 +56,10 @@ class Segmenter:
         BackendError: the backend is unknown, not installed, cannot open a graph, or the bundle holds none for it.
     """
 
-    def __init__(self, bundle: str | Path, *, backend: str = AUTO, threads: int | None = None) -> None:
+    def __init__(self, bundle: str | Path | None = None, *, backend: str = AUTO, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise BackendError(f"threads must be 1 or more, got {threads}.")
-        self.bundle = Bundle(bundle)
+        self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
         self._vocabulary = self.bundle.vocabulary
         chosen = choose(backend, self.bundle.manifest.targets)
         self.backend = chosen.name
@@ -151,6 +154,11 @@ class Encoded:
         self._embeddings: OrderedDict[int, Float] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The concepts that can be asked for."""
+        return self._segmenter._vocabulary
+
     def segment(self, concepts: Sequence[str] | str | None = None) -> Result:
         """Segment from text alone; see `Segmenter.segment`."""
         return self._segment(self._segmenter._indices(concepts))
@@ -235,8 +243,29 @@ class Encoded:
         logits, score = out["mask_logits"][0, 0], float(out["iou"][0, 0])
         if not np.isfinite(logits).all():
             raise BackendError(f"the {self._segmenter.backend} backend returned NaN or infinity for the mask.")
-        name = self._segmenter.concepts[index]
-        return ConceptResult(name, logits, score, similarity, clicks.points, clicks.labels, clicks.box, self.image.size)
+        return self._result(index, logits, score, similarity, clicks)
+
+    def _result(
+        self, index: int, logits: Float, score: float, similarity: Float, clicks: prompts.Clicks
+    ) -> ConceptResult:
+        """Put a result together, and judge from what was computed whether the concept is there at all."""
+        vocabulary = self._segmenter._vocabulary
+        class_token, text = self._features["clip_features"][0], vocabulary.features[index]
+        found = evidence(logits, score, similarity, class_token, text)
+        presence, present = judge(found, vocabulary.presence[index])
+        return ConceptResult(
+            name=vocabulary.names[index],
+            logits=logits,
+            score=score,
+            presence=presence,
+            present=present,
+            evidence=found,
+            similarity=similarity,
+            points=clicks.points,
+            labels=clicks.labels,
+            box=clicks.box,
+            image_size=self.image.size,
+        )
 
     def _drawn_clicks(self, full_map: Float) -> prompts.Clicks:
         """Draw the points of text-only mode and bring them to the image's pixels."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgsam_edge.errors import BundleError, UnknownConceptError
+from cgsam_edge.presence import EVIDENCE, uncalibrated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,22 +32,30 @@ class Vocabulary:
         concepts: names and synonyms.
         features: text features t, float32 (N, D), of unit length.
         rows: what the text adds in each semantic block, float32 (N, n, r); n or r is 0 where the model has none.
+        presence: when a concept counts as present, float32 (N, 9), see `cgsam_edge.presence.judge`; rows of NaN where
+            nothing was calibrated.
     """
 
     concepts: tuple[ConceptSpec, ...]
     features: NDArray[np.float32]
     rows: NDArray[np.float32]
+    presence: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         count = len(self.concepts)
-        for name, array, dims in (("features", self.features, 2), ("rows", self.rows, 3)):
+        arrays = (("features", self.features, 2), ("rows", self.rows, 3), ("presence", self.presence, 2))
+        for name, array, dims in arrays:
             if array.ndim != dims or len(array) != count or array.dtype != np.float32:
                 raise BundleError(
                     f"vocabulary: {name!r} must be float32 with {dims} axes and {count} entries, got {array.dtype} "
                     f"with shape {array.shape}."
                 )
-            if not np.isfinite(array).all():
+            if name != "presence" and not np.isfinite(array).all():
                 raise BundleError(f"vocabulary: {name!r} holds NaN or infinity.")
+        if self.presence.shape[1] != len(EVIDENCE) + 2:
+            raise BundleError(
+                f"vocabulary: 'presence' must have {len(EVIDENCE) + 2} columns, got {self.presence.shape[1]}."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,9 +77,13 @@ class Vocabulary:
             raise UnknownConceptError(str(name), self.names)
         return self.aliases[fold(name)]
 
+    def calibrated(self, name: str) -> bool:
+        """Whether presence of a concept, named as for `index`, was calibrated."""
+        return bool(np.isfinite(self.presence[self.index(name)]).all())
+
     def save(self, path: Path) -> None:
         """Write the arrays as ``.npz``; names go into the manifest."""
-        np.savez(path, features=self.features, rows=self.rows)
+        np.savez(path, features=self.features, rows=self.rows, presence=self.presence)
 
     @classmethod
     def load(cls, path: Path, concepts: tuple[ConceptSpec, ...]) -> Vocabulary:
@@ -81,7 +94,8 @@ class Vocabulary:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(concepts, arrays["features"], arrays["rows"])
+                presence = arrays["presence"] if "presence" in arrays else uncalibrated(len(concepts))
+                return cls(concepts, arrays["features"], arrays["rows"], presence)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, BundleError):
                 raise BundleError(f"{path}: {error}") from error

@@ -66,6 +66,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, _plain(sam), _openai_layout(_plain(clip)) if clip is not None else None, metadata)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors checkpoint says of itself; other files say nothing."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safetensors.safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def read_clip(path: Path) -> StateDict:
     """Read public CLIP weights: an open_clip state dict, safetensors, or OpenAI's TorchScript archive.
 

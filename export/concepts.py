@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cgsam_edge.errors import ConceptsError
+from cgsam_edge.errors import CheckpointError, ConceptsError
 from cgsam_edge.export import fusion
 from cgsam_edge.export.graphs import semantic_adapters
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.manifest import ConceptSpec
+from cgsam_edge.presence import EVIDENCE, uncalibrated
 from cgsam_edge.vocabulary import Vocabulary, fold
 
 _MARKERS = 2
@@ -97,7 +100,11 @@ def check_lengths(
 
 
 def build_vocabulary(
-    model: ReferenceModel, concepts: list[ConceptLine], *, prompt_ensemble: bool = False
+    model: ReferenceModel,
+    concepts: list[ConceptLine],
+    *,
+    prompt_ensemble: bool = False,
+    presence: NDArray[np.float32] | None = None,
 ) -> Vocabulary:
     """Compute text features and table rows of all concepts.
 
@@ -105,6 +112,7 @@ def build_vocabulary(
         model: the reference model.
         concepts: names and synonyms.
         prompt_ensemble: put each name through CLIP's templates, which upstream does not.
+        presence: when each concept counts as present, (N, 9); None where nothing was calibrated.
     """
     redundant = text.redundant_feature(model.clip)
     features = []
@@ -113,7 +121,10 @@ def build_vocabulary(
         features.append(text.text_feature(raw, redundant))
     stacked = torch.stack(features)
     rows = table_rows(model, stacked)
-    return Vocabulary(tuple(line.concept for line in concepts), stacked.numpy(), rows.numpy().astype(np.float32))
+    presence = uncalibrated(len(concepts)) if presence is None else presence
+    return Vocabulary(
+        tuple(line.concept for line in concepts), stacked.numpy(), rows.numpy().astype(np.float32), presence
+    )
 
 
 def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
@@ -122,3 +133,28 @@ def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
     if not rows:
         return features.new_zeros(len(features), 0, model.config.sam.mlp_adapter_width)
     return torch.stack(rows, dim=1)
+
+
+def carried_presence(path: Path, metadata: Mapping[str, str], concepts: Iterable[ConceptLine]) -> NDArray[np.float32]:
+    """Return the presence calibration that a checkpoint carries for its own concepts, (N, 9), NaN for others.
+
+    Args:
+        path: the checkpoint, for messages.
+        metadata: what it says of itself; ``presence`` is a JSON object from a concept's name to its nine numbers.
+        concepts: what is exported; names are compared, synonyms are not.
+
+    Raises:
+        CheckpointError: it carries one that is not of this form.
+    """
+    lines = list(concepts)
+    table = uncalibrated(len(lines))
+    try:
+        carried = {fold(name): row for name, row in json.loads(metadata.get("presence", "{}")).items()}
+        for index, line in enumerate(lines):
+            if fold(line.concept.name) in carried:
+                table[index] = np.asarray(carried[fold(line.concept.name)], np.float32).reshape(len(EVIDENCE) + 2)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: its metadata 'presence' should map names to {len(EVIDENCE) + 2} numbers: {error}."
+        ) from error
+    return table

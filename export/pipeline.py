@@ -15,7 +15,8 @@ from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import InputError
 from cgsam_edge.export import parity
-from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, check_lengths, read_concepts
+from cgsam_edge.export.checkpoint import read_metadata
+from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried_presence, check_lengths, read_concepts
 from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.counting import cost_report
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
@@ -122,7 +123,9 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
     check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
     report(describe(model.config))
     with stage(f"text features of {_count(concepts)}"):
-        vocabulary = build_vocabulary(model, concepts, prompt_ensemble=options.prompt_ensemble)
+        presence = carried_presence(options.checkpoint, read_metadata(options.checkpoint), concepts)
+        ensemble = options.prompt_ensemble
+        vocabulary = build_vocabulary(model, concepts, prompt_ensemble=ensemble, presence=presence)
     with stage("fuse the adapters"):
         graphs = build_graphs(model, options.click_slots)
     with stage("count"):

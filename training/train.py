@@ -27,7 +27,7 @@ from training.text import Vocabulary, vocabulary
 
 log = logging.getLogger("training")
 
-PICTURES = {"coarse": 8, "dense": 4, "joint": 4}
+PICTURES = {"coarse": 16, "dense": 6, "joint": 4}
 """Pictures per step of each stage."""
 
 
@@ -191,8 +191,9 @@ class Trainer:
         present = torch.from_numpy(batch.present()).float().to(self.device)
         clip = self._clip_loss(self.model.image_features(pixels).float(), labels, present)
         seen = F.avg_pool2d(pixels, 2) if coarse else pixels
-        logits = self.head(self.model, suffix(self.model, prefix(self.model, seen), None, None))
-        return dense_loss(logits, labels) + clip
+        tokens = prefix(self.model, seen)
+        logits = self.head(self.model, suffix(self.model, tokens, None, None))
+        return dense_loss(logits, labels) + 0.5 * dense_loss(self.token_head(tokens), labels) + clip
 
     def joint_loss(self, batch: Batch) -> Tensor:
         """Train the whole model on some concepts of each picture, prompted as in use or by clicks or boxes."""

@@ -14,7 +14,7 @@ from cgsam_edge.files import write_beside
 
 if TYPE_CHECKING:
     from cgsam_edge.calibration.labels import LabelledImage
-    from cgsam_edge.calibration.metrics import Evaluation, Pair
+    from cgsam_edge.calibration.metrics import Evaluation, Pair, PresenceRates
     from cgsam_edge.segmenter import Segmenter
 
 
@@ -23,10 +23,21 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "eval",
         help="how good a bundle is on labelled images",
-        description="Measure a bundle against labels: IoU per concept, their mean, and how well the score tells "
+        description="Measure a bundle against labels: IoU per concept, their mean, and how well it tells "
         "present from absent (docs/metrics.md). Prints a table; --output also gets eval.json and a contact sheet.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    add_labels(parser)
+    parser.add_argument("--mode", choices=("text", "clicks"), default="text", help="(default: text)")
+    parser.add_argument("--clicks", type=int, default=3, help="clicks inside each object in that mode (default: 3)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
+    parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.set_defaults(run=run)
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that name labelled images."""
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
     parser.add_argument("--labels", type=Path, required=True, help="folder of index PNGs, or a COCO JSON file")
     parser.add_argument(
@@ -34,12 +45,6 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="for index PNGs: one concept a line in index order, and 'ignore: 255' lines for ignored indices",
     )
-    parser.add_argument("--mode", choices=("text", "clicks"), default="text", help="(default: text)")
-    parser.add_argument("--clicks", type=int, default=3, help="clicks inside each object in that mode (default: 3)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
-    parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.calibration.evaluate import evaluate
     from cgsam_edge.segmenter import Segmenter
 
-    names, read = _reader(options)
+    names, read = open_labels(options)
     with (
         Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
@@ -69,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _reader(options: argparse.Namespace) -> tuple[tuple[str, ...], Callable[[], Iterator[LabelledImage]]]:
+def open_labels(options: argparse.Namespace) -> tuple[tuple[str, ...], Callable[[], Iterator[LabelledImage]]]:
     """Return the concepts, and a function that reads the labelled images anew."""
     from cgsam_edge.calibration import labels
     from cgsam_edge.errors import InputError
@@ -86,16 +91,25 @@ def _reader(options: argparse.Namespace) -> tuple[tuple[str, ...], Callable[[], 
 def table(evaluation: Evaluation) -> str:
     """Return the table that the terminal shows."""
     width = max(len(row.concept) for row in evaluation.rows)
-    lines = [f"{'concept':{width}}  images    IoU"]
+    lines = [f"{'concept':{width}}  images    IoU           present: precision  recall"]
     for row in evaluation.rows:
         value = "no instances" if row.iou is None else f"{row.iou:.4f}"
-        lines.append(f"{row.concept:{width}}  {row.images:6}  {value}")
+        presence = "" if row.presence is None else f"{_rate(row.presence.precision)}  {_rate(row.presence.recall)}"
+        lines.append(f"{row.concept:{width}}  {row.images:6}  {value:12}  {presence:>26}".rstrip())
     lines.append(
         f"{evaluation.images} images, {evaluation.mode}: class mIoU {_number(evaluation.class_miou)}, mean IoU over "
-        f"(image, present concept) {_number(evaluation.pair_miou)}, presence AUROC of the score "
-        f"{_number(evaluation.presence_auroc)}"
+        f"(image, present concept) {_number(evaluation.pair_miou)}, presence AUROC {_number(evaluation.presence_auroc)}"
+        + (
+            f", precision {_number(evaluation.presence.precision)}, recall {_number(evaluation.presence.recall)}"
+            if evaluation.presence
+            else ", not calibrated (cgsam calibrate)"
+        )
     )
     return "\n".join(lines)
+
+
+def _rate(value: float | None) -> str:
+    return "  none" if value is None else f"{value:6.3f}"
 
 
 def _number(value: float | None) -> str:
@@ -129,9 +143,25 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "class_miou": evaluation.class_miou,
         "pair_miou": evaluation.pair_miou,
         "presence_auroc": evaluation.presence_auroc,
-        "concepts": [{"name": r.concept, "images": r.images, "iou": r.iou} for r in evaluation.rows],
+        "presence": _presence(evaluation.presence),
+        "concepts": [
+            {"name": r.concept, "images": r.images, "iou": r.iou, "presence": _presence(r.presence)}
+            for r in evaluation.rows
+        ],
         "pairs": [
-            {"image": p.image.name, "concept": p.concept, "labelled": p.labelled, "iou": p.iou, "score": p.score}
+            {
+                "image": p.image.name,
+                "concept": p.concept,
+                "labelled": p.labelled,
+                "iou": p.iou,
+                "score": p.score,
+                "presence": p.presence,
+                "present": p.present,
+            }
             for p in evaluation.pairs
         ],
     }
+
+
+def _presence(found: PresenceRates | None) -> dict[str, float | None] | None:
+    return None if found is None else {"precision": found.precision, "recall": found.recall}

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from cgsam_edge import shipped
 from cgsam_edge.errors import BackendError
 
 _DESCRIPTION = """\
@@ -22,9 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        required=True,
+        default=shipped.CHECKPOINT,
         metavar="FILE",
-        help="what training saved (.pth or .safetensors), or a public SAM checkpoint with --clip",
+        help="what training saved (.pth or .safetensors), or a public SAM checkpoint with --clip (default: the "
+        "reference model that comes with the package, trained on rendered street scenes)",
     )
     parser.add_argument(
         "--concepts",

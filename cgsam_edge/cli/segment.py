@@ -47,7 +47,9 @@ def add_parser(commands: Any) -> None:
         "RLE for each image.",
     )
     parser.add_argument("images", nargs="+", help="an image, a folder of images, or a glob in quotes")
-    parser.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument(
+        "--bundle", type=Path, help="the bundle's folder (default: the reference bundle of eleven road concepts)"
+    )
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
     parser.add_argument(
         "--point",
@@ -160,7 +162,9 @@ def _segment(segmenter: Segmenter, file: Path, names: list[str] | None, options:
 
 
 def _summary(result: Result) -> str:
-    return ", ".join(f"{c.name} {100 * c.mask.mean():.1f} %" for c in result.values())
+    return ", ".join(
+        f"{c.name} {100 * c.mask.mean():.1f} %" if c.present else f"{c.name} absent" for c in result.values()
+    )
 
 
 def write_result(result: Result, file: Path, stem: Path) -> None:

@@ -14,8 +14,9 @@ from pycocotools import mask as coco
 from cgsam_edge import Segmenter
 from cgsam_edge.calibration.evaluate import evaluate, inner_points
 from cgsam_edge.calibration.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
-from cgsam_edge.calibration.metrics import Pair, auroc, compare, summarise
+from cgsam_edge.calibration.metrics import Pair, PresenceRates, auroc, compare, summarise
 from cgsam_edge.errors import InputError
+from cgsam_edge.results import ConceptResult
 from cgsam_edge.rle import decode_rle, encode_rle
 from tests.conftest import executable
 
@@ -28,27 +29,39 @@ def block(top: int, bottom: int) -> np.ndarray:
     return mask
 
 
+def found(mask: np.ndarray, presence: float) -> ConceptResult:
+    """A result whose mask is given, and that counts as present from 0.75 on."""
+    none = np.zeros((0, 2), np.float32)
+    logits = np.where(mask, 1, -1).astype(np.float32)
+    return ConceptResult(
+        "x", logits, 0.5, presence, presence >= 0.75, np.zeros(7, np.float32), logits, none, none[:, 0], None, (20, 20)
+    )
+
+
 def test_by_hand() -> None:
     pairs = [
-        compare(A, "car", block(0, 10), block(5, 15), None, 0.9),  # 100 in both, 300 in either
-        compare(B, "car", block(0, 10), block(0, 10), None, 0.7),  # 200, 200
-        compare(A, "tree", block(0, 3), None, None, 0.8),  # absent
-        compare(B, "tree", block(0, 3), block(0, 4), None, 0.1),  # 80 pixels: neither held nor absent
+        compare(A, "car", block(5, 15), None, found(block(0, 10), 0.9), calibrated=True),  # 100 in both, 300 in either
+        compare(B, "car", block(0, 10), None, found(block(0, 10), 0.7), calibrated=True),  # 200, 200
+        compare(A, "tree", None, None, found(block(0, 3), 0.8), calibrated=True),  # absent
+        compare(B, "tree", block(0, 4), None, found(block(0, 3), 0.1), calibrated=True),  # 80: neither held nor absent
     ]
     got = summarise("text", 2, ["car", "tree", "dog"], pairs)
     assert [(r.concept, r.images, r.iou) for r in got.rows] == [("car", 2, 0.6), ("tree", 0, None), ("dog", 0, None)]
     assert got.class_miou == 0.6
     assert got.pair_miou == pytest.approx((1 / 3 + 1) / 2)
     assert got.presence_auroc == 0.5
+    assert got.presence == PresenceRates(0.5, 0.5)  # one of two held is called present, and the absent one too
+    assert [r.presence for r in got.rows] == [PresenceRates(1.0, 0.5), PresenceRates(0.0, None), None]
 
 
 def test_ignored_pixels_count_for_nothing() -> None:
-    pair = compare(A, "car", block(0, 10), block(5, 15), ~block(0, 5), 0.5)
+    pair = compare(A, "car", block(5, 15), ~block(0, 5), found(block(0, 10), 0.5), calibrated=False)
+    assert pair.present is None
     assert (pair.labelled, pair.intersection, pair.union) == (200, 100, 200)
 
 
 def test_nothing_is_silently_zero_or_nan() -> None:
-    got = summarise("text", 1, ["car"], [Pair(A, "car", 0, 0, 0, 0.3)])
+    got = summarise("text", 1, ["car"], [Pair(A, "car", 0, 0, 0, 0.3, 0.3)])
     assert (got.class_miou, got.pair_miou, got.presence_auroc) == (None, None, None)
 
 
@@ -185,7 +198,7 @@ def test_command(tiny_bundle: Path, data: Path) -> None:
     assert "no instances" in done.stdout
     assert "2 images, text: class mIoU 0." in done.stdout
     document = json.loads((data / "out" / "eval.json").read_text())
-    assert document["concepts"][2] == {"name": "tree", "images": 0, "iou": None}
+    assert document["concepts"][2] == {"name": "tree", "images": 0, "iou": None, "presence": None}
     assert len(document["pairs"]) == 6
     assert Image.open(data / "out" / "contact-sheet.png").width > 700
     without = subprocess.run(command, capture_output=True, text=True, check=False, cwd=data)

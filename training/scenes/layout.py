@@ -25,12 +25,12 @@ class Piece:
 
 def draw_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
     """Draw a point of view: mostly a driver's, sometimes a walker's, up, down, across or from a window."""
-    kind = rng.choice(4, p=[0.6, 0.14, 0.08, 0.18])
+    kind = rng.choice(4, p=[0.78, 0.08, 0.06, 0.08])
     tilt = (rng.uniform(0.3, 0.62), rng.uniform(0.65, 1.15), rng.uniform(-0.35, 0.2), rng.uniform(0.3, 0.7))[kind]
     yaw = rng.normal(0, 0.2) if kind != 3 else rng.choice([-1, 1]) * rng.uniform(0.7, 1.57)
     return Camera(
-        width, height, focal=max(width, height) * rng.uniform(0.65, 1.4), horizon=height * tilt,
-        roll=rng.normal(0, 0.03), yaw=float(yaw), x=0.0, y=rng.uniform(1.1, 2.2) if rng.random() < 0.85 else rng.uniform(2.5, 5),
+        width, height, focal=max(width, height) * rng.uniform(0.75, 1.25), horizon=height * tilt,
+        roll=rng.normal(0, 0.02), yaw=float(yaw), x=0.0, y=rng.uniform(1.1, 2.2) if rng.random() < 0.93 else rng.uniform(2.5, 5),
         bend=rng.normal(0, 0.002) if rng.random() < 0.5 else 0.0, climb=rng.normal(0, 0.0004),
     )  # fmt: skip
 
@@ -63,15 +63,15 @@ class Layout:
         for side in (-1.0, 1.0):
             self.frontage(side)
         painters: list[tuple[float, float, Callable[[], None]]] = [
-            (0.7, 5, self.car), (0.65, 5, self.pedestrian), (0.55, 2.5, self.bicyclist), (0.65, 4, self.pole), (0.65, 4, self.sign),
-            (0.5, 5, self.tree), (0.35, 2, self.fence), (0.3, 3, self.clutter),
+            (0.7, 3, self.car), (0.65, 2.5, self.pedestrian), (0.6, 1.5, self.bicyclist), (0.65, 2.5, self.pole), (0.65, 2.5, self.sign),
+            (0.45, 3, self.tree), (0.4, 2, self.fence), (0.2, 2, self.clutter),
         ]  # fmt: skip
-        crowded = rng.uniform(0.4, 1.6)
+        crowded = rng.uniform(0.4, 1.3)
         for chance, mean, add in painters:
             if rng.random() < chance:
                 for _ in range(1 + rng.poisson(mean * crowded)):
                     add()
-        if rng.random() < 0.3:  # one thing close by
+        if rng.random() < 0.4:  # one thing close by
             [self.car, self.pedestrian, self.bicyclist, self.sign, self.tree, self.fence, self.pole][rng.integers(7)](
                 near=True
             )
@@ -79,14 +79,14 @@ class Layout:
     def place(self, low: float, high: float, near: bool = False) -> Floats:
         """Draw (x, z) with x between the bounds (metres across), in front of the camera."""
         camera, rng = self.canvas.camera, self.rng
-        far = rng.uniform(2.2, 6) if near else 3 + 30 * rng.beta(1.2, 2.2)
+        far = rng.uniform(2.2, 6) if near else 3 + 22 * rng.beta(1.1, 2.4)
         for _ in range(12):
             turn = camera.yaw + rng.uniform(-0.5, 0.5) * camera.width / camera.focal
             x, z = far * np.sin(turn), far * np.cos(turn)
             if low <= x <= high:
                 return np.array([x, z])
-            far = rng.uniform(2.2, 9) if near else 3 + 30 * rng.beta(1.2, 2.2)
-        return np.array([rng.uniform(low, high), rng.uniform(4, 30)])
+            far = rng.uniform(2.2, 9) if near else 3 + 22 * rng.beta(1.1, 2.4)
+        return np.array([rng.uniform(low, high), rng.uniform(4, 22)])
 
     def ground(self, place: Floats) -> float:
         """Return the height of the ground at (x, z): pavements lie a kerb above the road."""

@@ -44,7 +44,7 @@ class Light:
 def draw_light(rng: np.random.Generator) -> Light:
     """Draw the light of a scene: sunny, overcast, dusk or a dark evening."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(15, 65))
-    kind = rng.choice(4, p=(0.42, 0.28, 0.18, 0.12))
+    kind = rng.choice(4, p=(0.5, 0.3, 0.14, 0.06))
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(height), np.sin(azimuth) * np.cos(height)])
     wobble = rng.uniform(0.92, 1.08, 3)
     haze = rng.uniform(0.0, 0.008) + (rng.uniform(0.01, 0.02) if rng.random() < 0.08 else 0.0)

@@ -1,0 +1,72 @@
+"""``cgsam calibrate``: learn from labelled images when a concept counts as present."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge.cli.evaluate import add_labels, open_labels
+
+if TYPE_CHECKING:
+    from cgsam_edge.calibration.presence import PresenceCalibration
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="learn from labelled images when a concept counts as present",
+        description="Every concept gets a mask, there or not. From labelled images, some of which lack the concept, "
+        "this learns when to believe it, and writes that into the bundle's vocabulary: result['car'].presence becomes "
+        "a probability and result['car'].present a decision. Use other images than those you evaluate on.",
+    )
+    parser.add_argument("bundle", type=Path, help="the bundle's folder; changed in place unless --output is given")
+    add_labels(parser)
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
+    parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Calibrate, print a table, and write the bundle."""
+    from dataclasses import replace
+
+    from tqdm import tqdm
+
+    from cgsam_edge.calibration.presence import fit, observe
+    from cgsam_edge.revise import with_vocabulary
+    from cgsam_edge.segmenter import Segmenter
+    from cgsam_edge.staging import check_destination
+
+    check_destination(options.output or options.bundle)
+    names, read = open_labels(options)
+    with (
+        Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter,
+        tqdm(unit="image", leave=False, disable=None) as bar,
+    ):
+        segmenter.check_concepts(names)
+        found = observe(segmenter, read(), names, lambda done: bar.update(done - bar.n))
+        bundle = segmenter.bundle
+    calibration = fit(found, bundle.vocabulary.names)
+    images = len({o.image for o in found})
+    notes = {"presence": {"images": images, "auroc": calibration.auroc}}
+    written = with_vocabulary(bundle, replace(bundle.vocabulary, presence=calibration.table), options.output, notes)
+    print(table(calibration))
+    print(f"wrote {written}: presence of {sum(c.precision is not None for c in calibration.concepts)} concepts")
+    return 0
+
+
+def table(calibration: PresenceCalibration) -> str:
+    """Return the table that the terminal shows."""
+    width = max(7, *(len(c.name) for c in calibration.concepts))
+    lines = [f"{'concept':{width}}  held  absent  precision  recall"]
+    for c in calibration.concepts:
+        if c.recall is None:
+            lines.append(f"{c.name:{width}}  {c.held:4}  {c.absent:6}  too few images of one kind; always present")
+        else:
+            precision = "     none" if c.precision is None else f"{c.precision:9.3f}"
+            lines.append(f"{c.name:{width}}  {c.held:4}  {c.absent:6}  {precision}  {c.recall:6.3f}")
+    lines.append(f"AUROC {calibration.auroc:.4f}, cross-validated" if calibration.auroc is not None else "")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,11 @@
+"""The reference model that comes with the package: trained on rendered street scenes, under the package's licence."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "models"
+
+BUNDLE = _FOLDER / "scenes.cgsam"
+"""What ``Segmenter()`` opens: eleven road concepts."""
+
+CHECKPOINT = _FOLDER / "scenes.safetensors"
+"""What ``cgsam-export`` reads without ``--checkpoint``, in upstream's layout."""

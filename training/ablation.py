@@ -1,0 +1,45 @@
+"""What each input of the model is worth: a bundle with one of them silenced when it runs (it is not trained again)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgsam_edge import Segmenter
+from cgsam_edge.runtimes.protocol import Arrays, Session
+
+ABLATIONS: Mapping[str, tuple[str, str]] = {
+    "similarity off": ("concept", "similarity"),
+    "text off": ("concept", "text_row"),
+    "dense prompt off": ("decoder", "dense_prompt"),
+}
+"""Graph and input that is set to zero."""
+
+
+class _Silenced:
+    """A session that sees zeros in place of one input."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session, self._name = session, name
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Run with zeros."""
+        return self._session.run({**inputs, self._name: np.zeros_like(inputs[self._name])})
+
+    def close(self) -> None:
+        """Close the session behind."""
+        self._session.close()
+
+
+@contextmanager
+def silenced(segmenter: Segmenter, ablation: str) -> Iterator[None]:
+    """Silence one input of an opened bundle for a while."""
+    graph, name = ABLATIONS[ablation]
+    sessions = segmenter._sessions
+    before = sessions[graph]
+    sessions[graph] = _Silenced(before, name)
+    try:
+        yield
+    finally:
+        sessions[graph] = before

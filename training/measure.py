@@ -1,0 +1,105 @@
+"""How good a trained model is, as its card says it: through bundles, and beside the PyTorch reference."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cgsam_edge import Segmenter
+from cgsam_edge.calibration.evaluate import evaluate
+from cgsam_edge.calibration.labels import LabelledImage
+from cgsam_edge.calibration.metrics import Evaluation, Pair, compare, summarise
+from cgsam_edge.export.graphs import normalise_pixels
+from cgsam_edge.export.loading import load_reference
+from cgsam_edge.image import to_pixels
+from training.ablation import ABLATIONS, silenced
+from training.scenes import CONCEPTS
+
+log = logging.getLogger("training")
+
+
+def brief(found: Evaluation) -> dict[str, Any]:
+    """Return the numbers of a card."""
+    presence = found.presence
+    return {
+        "images": found.images,
+        "class_miou": found.class_miou,
+        "pair_miou": found.pair_miou,
+        "presence_auroc": found.presence_auroc,
+        "precision": presence.precision if presence else None,
+        "recall": presence.recall if presence else None,
+        "concepts": {row.concept: row.iou for row in found.rows},
+    }
+
+
+def measure(bundle: Path, images: Sequence[LabelledImage], ablated: int) -> dict[str, Any]:
+    """Evaluate a bundle from text and with three clicks, and with one input silenced on the first ``ablated`` images."""
+    found: dict[str, Any] = {}
+    with Segmenter(bundle) as segmenter:
+        for mode in ("text", "clicks"):
+            found[mode] = brief(evaluate(segmenter, images, CONCEPTS, mode=mode))
+            log.info("%s: %s", mode, found[mode])
+        found["ablation"] = {"full": brief(evaluate(segmenter, images[:ablated], CONCEPTS))}
+        for name in ABLATIONS:
+            with silenced(segmenter, name):
+                found["ablation"][name] = brief(evaluate(segmenter, images[:ablated], CONCEPTS))
+            log.info("%s: %s", name, found["ablation"][name])
+    return found
+
+
+def compare_with_reference(
+    checkpoint: Path, bundles: dict[str, Path], images: Sequence[LabelledImage]
+) -> dict[str, Any]:
+    """Segment images with the PyTorch reference and with bundles, from the same points, and compare metrics and masks.
+
+    Args:
+        checkpoint: the reference model.
+        bundles: by a name such as "fp32"; each was made from it.
+        images: labelled images.
+
+    Returns:
+        Class mIoU and mean IoU over pairs of "pytorch" and each bundle, and each bundle's mean and worst mask IoU
+        against PyTorch over (image, present concept).
+    """
+    model = load_reference(checkpoint)
+    pairs: dict[str, list[Pair]] = {name: [] for name in ("pytorch", *bundles)}
+    agreement: dict[str, list[float]] = {name: [] for name in bundles}
+    size = model.config.sam.image_size
+    opened = {name: Segmenter(path) for name, path in bundles.items()}
+    for image in images:
+        encoded = {name: segmenter.encode(image.path) for name, segmenter in opened.items()}
+        picture = next(iter(encoded.values())).image
+        pixels = normalise_pixels(torch.from_numpy(to_pixels(picture, size)))
+        for index, concept in enumerate(CONCEPTS):
+            truth = image.masks.get(concept)
+            results = {name: one.predict(concept) for name, one in encoded.items()}
+            first = next(iter(results.values()))
+            text = torch.from_numpy(next(iter(opened.values())).bundle.vocabulary.features[index : index + 1])
+            points = torch.from_numpy(first.points * (size / np.asarray(picture.size))).float()
+            with torch.no_grad():
+                out = model.predict(pixels, text, (points[None], torch.ones(1, len(points))))
+            results["pytorch"] = replace(first, logits=out.mask_logits[0, 0].numpy())
+            for name, result in results.items():
+                pairs[name].append(compare(image.path, concept, truth, image.valid, result, calibrated=False))
+                if name != "pytorch" and pairs[name][-1].held:
+                    a, b = result.mask, results["pytorch"].mask
+                    agreement[name].append(float((a & b).sum() / max(1, (a | b).sum())) if (a | b).any() else 1.0)
+    for segmenter in opened.values():
+        segmenter.close()
+    found = {name: brief(summarise("text", len(images), CONCEPTS, made)) for name, made in pairs.items()}
+    keep = ("images", "class_miou", "pair_miou")
+    return {
+        name: {key: values[key] for key in keep}
+        | ({"mask_iou": float(np.mean(agreement[name])), "worst": min(agreement[name])} if name in agreement else {})
+        for name, values in found.items()
+    }
+
+
+def quiet() -> None:
+    """Leave out warnings that say how a model was trained: both kinds of prompts are measured on purpose."""
+    warnings.filterwarnings("ignore", message="this model was trained")

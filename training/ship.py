@@ -1,0 +1,104 @@
+"""From a trained checkpoint to what is released: presence calibrated, a bundle, and the numbers of its card.
+
+    python -m training.ship --name scenes --checkpoint FILE.safetensors
+    python -m training.ship --name streets --checkpoint FILE.safetensors --camvid ../shared/data/camvid
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from cgsam_edge import Segmenter, shipped
+from cgsam_edge.calibration.evaluate import evaluate
+from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
+from cgsam_edge.calibration.presence import fit, observe
+from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.files import write_beside
+from training.measure import brief, compare_with_reference, log, measure, quiet
+from training.scenes import CONCEPTS
+from training.scenes.__main__ import write_scenes
+
+ROOT = Path(__file__).parents[1]
+CONCEPTS_FILE = ROOT / "examples" / "concepts.txt"
+CHECKPOINTS = {"scenes": shipped.CHECKPOINT, "streets": ROOT / "training" / "checkpoints" / "streets.safetensors"}
+HELD_OUT_SERIES, CALIBRATION_SERIES = 1, 2
+"""Seeds of the rendered scenes that metrics come from, and of those that presence is calibrated on."""
+
+SAMPLE = 30
+"""Held-out scenes that the tests repeat the metrics on."""
+
+
+def _scenes(folder: Path, series: int, count: int) -> list[LabelledImage]:
+    write_scenes(folder, series, 0, count, 512, 512)
+    return list(read_index_labels(folder / "images", folder / "labels", read_classes(folder / "classes.txt")))
+
+
+def _camvid(folder: Path, classes: Path, every: int) -> list[LabelledImage]:
+    found = list(read_index_labels(folder / "images", folder / "labels", read_classes(classes)))
+    return found[::every]
+
+
+def _with_presence(source: Path, destination: Path, bundle: Path, images: Sequence[LabelledImage]) -> None:
+    """Calibrate presence through a bundle of a checkpoint, and write the checkpoint with what was found."""
+    with Segmenter(bundle) as segmenter:
+        found = fit(observe(segmenter, images, CONCEPTS), segmenter.concepts)
+    table = {
+        name: [round(float(v), 6) for v in row]
+        for name, row in zip(segmenter.concepts, found.table, strict=True)
+        if row[0] == row[0]
+    }
+    log.info("presence of %d concepts from %d images, AUROC %s", len(table), len(images), found.auroc)
+    with safe_open(source, framework="pt") as file:
+        metadata = {**(file.metadata() or {}), "presence": json.dumps(table)}
+    tensors = load_file(source)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    write_beside(destination, lambda path: save_file(tensors, path, metadata))
+
+
+def _export(checkpoint: Path, output: Path, precision: str) -> Path:
+    return export_bundle(ExportOptions(checkpoint, CONCEPTS_FILE, output, precision=precision), log.info)
+
+
+def main() -> None:
+    """Calibrate, export, measure, and write the numbers beside the checkpoint."""
+    parser = argparse.ArgumentParser(prog="python -m training.ship", description=__doc__)
+    parser.add_argument("--name", choices=list(CHECKPOINTS), required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="what training wrote")
+    parser.add_argument("--camvid", type=Path, help="folder with train/ and val/ (streets)")
+    parser.add_argument("--count", type=int, default=200, help="held-out scenes (scenes)")
+    parser.add_argument("--ablated", type=int, default=60, help="pictures of the ablations and of the comparison")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    quiet()
+    checkpoint = CHECKPOINTS[args.name]
+    with TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        scenes = _scenes(work / "held-out", HELD_OUT_SERIES, args.count)
+        if args.name == "scenes":
+            images, calibration = scenes, _scenes(work / "calibration", CALIBRATION_SERIES, 200)
+        else:
+            classes = work / "held-out" / "classes.txt"
+            images = _camvid(args.camvid / "val", classes, 1)
+            calibration = _camvid(args.camvid / "train", classes, 3)
+        plain = _export(args.checkpoint, work / "plain.cgsam", "fp32")
+        _with_presence(args.checkpoint, checkpoint, plain, calibration)
+        full, half = (_export(checkpoint, work / f"{args.name}.{p}.cgsam", p) for p in ("fp32", "fp16"))
+        found = measure(full, images, args.ablated)
+        found["parity"] = compare_with_reference(checkpoint, {"fp32": full, "fp16": half}, images[: args.ablated])
+        log.info("parity: %s", found["parity"])
+        if args.name == "scenes":
+            _export(checkpoint, shipped.BUNDLE, "fp16")
+            with Segmenter() as segmenter:
+                found["sample"] = brief(evaluate(segmenter, scenes[:SAMPLE], CONCEPTS))
+    text = json.dumps(found, indent=1)
+    write_beside(checkpoint.with_suffix(".json"), lambda path: path.write_text(text + "\n", encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
