@@ -1,7 +1,6 @@
 # `make demo` and `make test` do all their set-up themselves, in .venv; a second run starts at once.
 PYTHON ?= python3
 BIN := .venv/bin
-CHECKPOINT := training/checkpoints/scenes.safetensors
 DEMO := demo
 
 .PHONY: demo test fast clean
@@ -15,7 +14,7 @@ DEMO := demo
 demo: .venv/.installed  ## export the reference model and segment a rendered street scene
 	mkdir -p $(DEMO)
 	$(BIN)/python -m training.scenes --count 1 --seed 2 --start 3 --output $(DEMO)
-	$(BIN)/cgsam-export --target onnxruntime --checkpoint $(CHECKPOINT) --concepts examples/concepts.txt --output $(DEMO)/street.cgsam
+	$(BIN)/cgsam-export --target onnxruntime --concepts examples/concepts.txt --output $(DEMO)/street.cgsam
 	$(BIN)/cgsam segment $(DEMO)/images --bundle $(DEMO)/street.cgsam --output $(DEMO)
 	@echo "look at $(DEMO)/scene_002_00003.overlay.png"
 

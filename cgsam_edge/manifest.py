@@ -14,6 +14,10 @@ FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 VOCABULARY_FILE = "vocabulary.npz"
 GRAPH_NAMES = ("image", "concept", "decoder")
+TEXT_GRAPHS = ("text", "text_row")
+"""Only in bundles that can learn new names; the second only where the model has blocks that take text."""
+TOKENIZER_FILE = "text/tokenizer.json"
+TEXT_FILE = "text/constants.npz"
 
 
 @dataclass(frozen=True)

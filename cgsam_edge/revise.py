@@ -1,17 +1,26 @@
-"""Changing the vocabulary of a bundle, graphs untouched."""
+"""Changing the vocabulary of a bundle: adding and removing concepts, graphs untouched."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cgsam_edge.bundle import Bundle, file_spec
+from cgsam_edge.errors import ConceptsError
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
+from cgsam_edge.presence import uncalibrated
 from cgsam_edge.staging import staged
-from cgsam_edge.vocabulary import Vocabulary
+from cgsam_edge.text import TextEncoder
+from cgsam_edge.vocabulary import Vocabulary, fold, parse_concept
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def with_vocabulary(
@@ -57,3 +66,79 @@ def _link(source: Path, target: Path) -> None:
         os.link(source.resolve(), target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def add_concepts(
+    bundle: str | Path,
+    concepts: Sequence[str],
+    *,
+    embedding: NDArray[np.float32] | None = None,
+    output: str | Path | None = None,
+    backend: str = "auto",
+) -> Path:
+    """Add concepts to a bundle that was exported with its text encoder; no new export is needed.
+
+    Args:
+        bundle: the bundle's folder.
+        concepts: each ``name | synonym | synonym``.
+        embedding: CLIP's text embedding (D,) of the only concept, unnormalised, instead of one made from its names.
+        output: another bundle to write; None changes the bundle itself.
+        backend: which engine computes the text features.
+
+    Returns:
+        The path of the bundle that was written.
+
+    Raises:
+        BundleError: the bundle holds no text encoder.
+        ConceptsError: a name is empty, too long, or in the bundle already; or an embedding that does not fit.
+        OutputError: the bundle cannot be written.
+    """
+    opened = Bundle(bundle)
+    old = opened.vocabulary
+    specs = [parse_concept(text) for text in concepts]
+    _refuse_known(old, [name for spec in specs for name in (spec.name, *spec.synonyms)])
+    if not specs or (embedding is not None and len(specs) != 1):
+        raise ConceptsError(f"expected {'one concept' if embedding is not None else 'concepts'}, got {len(specs)}.")
+    with TextEncoder(opened, backend) as encoder:
+        features = [
+            encoder.feature((s.name, *s.synonyms)) if embedding is None else encoder.from_embedding(embedding)
+            for s in specs
+        ]
+        rows = [encoder.row(feature) if old.rows.shape[1] else old.rows[0, :0] for feature in features]
+    shape = (len(specs), *old.rows.shape[1:])
+    grown = Vocabulary(
+        (*old.concepts, *specs),
+        np.concatenate([old.features, np.stack(features)]),
+        np.concatenate([old.rows, np.stack(rows).reshape(shape)]),
+        np.concatenate([old.presence, uncalibrated(len(specs))]),
+    )
+    return with_vocabulary(opened, grown, None if output is None else Path(output))
+
+
+def remove_concepts(bundle: str | Path, names: Sequence[str], *, output: str | Path | None = None) -> Path:
+    """Remove concepts, named by name or synonym, from a bundle.
+
+    Returns:
+        The path of the bundle that was written.
+
+    Raises:
+        UnknownConceptError: the bundle does not hold one of them.
+        ConceptsError: nothing would be left.
+        OutputError: the bundle cannot be written.
+    """
+    opened = Bundle(bundle)
+    old = opened.vocabulary
+    gone = {old.index(name) for name in names}
+    kept = [i for i in range(len(old.concepts)) if i not in gone]
+    if not kept:
+        raise ConceptsError(f"{opened.path}: a bundle must keep one concept; these are all that it holds.")
+    smaller = Vocabulary(tuple(old.concepts[i] for i in kept), old.features[kept], old.rows[kept], old.presence[kept])
+    return with_vocabulary(opened, smaller, None if output is None else Path(output))
+
+
+def _refuse_known(vocabulary: Vocabulary, names: Sequence[str]) -> None:
+    seen = {name: vocabulary.names[index] for name, index in vocabulary.aliases.items()}
+    for name in names:
+        if fold(name) in seen:
+            raise ConceptsError(f"{name!r} is already there, as {seen[fold(name)]!r}. Remove that first.")
+        seen[fold(name)] = name

@@ -10,18 +10,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge.errors import BundleError, UnknownConceptError
+from cgsam_edge.errors import BundleError, ConceptsError, UnknownConceptError
+from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.presence import EVIDENCE, uncalibrated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cgsam_edge.manifest import ConceptSpec
-
 
 def fold(name: str) -> str:
     """Return the form under which names are compared: case and surrounding or doubled spaces do not count."""
     return " ".join(name.casefold().split())
+
+
+def parse_concept(text: str) -> ConceptSpec:
+    """Read ``name | synonym | synonym``.
+
+    Raises:
+        ConceptsError: a name is empty.
+    """
+    names = [" ".join(part.split()) for part in text.split("|")]
+    if not all(names):
+        raise ConceptsError(f"an empty name in {text!r}. Expected: name | synonym | synonym")
+    return ConceptSpec(names[0], tuple(names[1:]))
 
 
 @dataclass(frozen=True, eq=False)

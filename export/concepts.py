@@ -19,7 +19,7 @@ from cgsam_edge.export.graphs import semantic_adapters
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.presence import EVIDENCE, uncalibrated
-from cgsam_edge.vocabulary import Vocabulary, fold
+from cgsam_edge.vocabulary import Vocabulary, fold, parse_concept
 
 _MARKERS = 2
 """Tokens that CLIP puts around every text."""
@@ -63,10 +63,10 @@ def _parse_line(path: Path, number: int, line: str) -> ConceptLine | None:
     line = "" if line.lstrip().startswith("#") else line.split(" #", 1)[0].strip()
     if not line:
         return None
-    names = [" ".join(part.split()) for part in line.split("|")]
-    if not all(names):
-        raise ConceptsError(f"{path}, line {number}: an empty name in {line!r}. Expected: name | synonym | synonym")
-    return ConceptLine(number, ConceptSpec(names[0], tuple(names[1:])))
+    try:
+        return ConceptLine(number, parse_concept(line))
+    except ConceptsError as error:
+        raise ConceptsError(f"{path}, line {number}: {error}") from error
 
 
 def _check_duplicates(path: Path, concepts: Iterable[ConceptLine]) -> None:

@@ -23,6 +23,7 @@ from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.targets import TARGETS
 from cgsam_edge.export.targets.onnxruntime import OPSET
+from cgsam_edge.export.tokenizer import write_text_files
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
 from cgsam_edge.staging import check_destination, staged
 from cgsam_edge.vocabulary import Vocabulary
@@ -46,6 +47,7 @@ class ExportOptions:
         prompt: what the checkpoint cannot say.
         click_slots: clicks that fit the decoder.
         prompt_ensemble: put concept names through CLIP's templates.
+        text_encoder: add CLIP's text encoder, so that concepts can be added to the bundle later.
     """
 
     checkpoint: Path
@@ -58,6 +60,7 @@ class ExportOptions:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     click_slots: int = DEFAULT_CLICKS
     prompt_ensemble: bool = False
+    text_encoder: bool = False
 
     def __post_init__(self) -> None:
         for target in self.targets:
@@ -111,7 +114,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         OutputError: the bundle cannot be written.
         ExportError: the conversion failed or disagrees with the reference.
     """
-    stage = Stages(report, total=5 + 4 * len(options.targets))
+    stage = Stages(report, total=5 + (6 if options.text_encoder else 4) * len(options.targets))
     destination = options.destination
     check_destination(destination)
     concepts = read_concepts(options.concepts)
@@ -127,12 +130,14 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         ensemble = options.prompt_ensemble
         vocabulary = build_vocabulary(model, concepts, prompt_ensemble=ensemble, presence=presence)
     with stage("fuse the adapters"):
-        graphs = build_graphs(model, options.click_slots)
+        graphs = build_graphs(model, options.click_slots, text=options.text_encoder)
     with stage("count"):
         cost = cost_report(model.config)
     report(_saved(cost))
     with staged(destination) as folder:
         vocabulary.save(folder / VOCABULARY_FILE)
+        if options.text_encoder:
+            write_text_files(model, folder, prompt_ensemble=options.prompt_ensemble)
         targets = {name: _convert(graphs, name, folder, options.precision, stage) for name in options.targets}
         manifest = _manifest(model.config, options, vocabulary, targets, cost)
         _write_manifest(manifest, folder)

@@ -17,6 +17,8 @@ RUNTIME_LIMIT = 480e6
 USE = """
 import sys
 import cgsam_edge
+with cgsam_edge.Segmenter() as segmenter:
+    print(segmenter.segment(sys.argv[2], "car")["car"].present, segmenter.concepts)
 with cgsam_edge.Segmenter(sys.argv[1]) as segmenter:
     result = segmenter.segment(sys.argv[2], ["car"])
     print(result["car"].mask.shape, cgsam_edge.__file__)
@@ -46,6 +48,7 @@ def test_wheel_in_a_clean_environment(tiny_bundle: Path, picture_file: Path, tmp
     scripts = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     run(scripts / "python", "-m", "pip", "install", "--quiet", f"{wheel}[onnxruntime]", cwd=tmp_path)
     out = run(scripts / "python", "-c", USE, tiny_bundle, picture_file, cwd=tmp_path)
+    assert "'bicyclist'" in out
     assert "(64, 96)" in out
     assert "no torch" in out
     assert str(ROOT) not in out

@@ -1,8 +1,4 @@
-"""From a trained checkpoint to what is released: presence calibrated, a bundle, and the numbers of its card.
-
-    python -m training.ship --name scenes --checkpoint FILE.safetensors
-    python -m training.ship --name streets --checkpoint FILE.safetensors --camvid ../shared/data/camvid
-"""
+"""From a trained checkpoint to what is released: presence calibrated, a bundle, and the numbers of its card."""
 
 import argparse
 import json
@@ -35,7 +31,7 @@ SAMPLE = 30
 
 
 def _scenes(folder: Path, series: int, count: int) -> list[LabelledImage]:
-    write_scenes(folder, series, 0, count, 512, 512)
+    write_scenes(folder, series, range(count), 512, 512)
     return list(read_index_labels(folder / "images", folder / "labels", read_classes(folder / "classes.txt")))
 
 

@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the bundle (default: <stem of the concepts file>.cgsam); replaced if it is one already",
     )
+    parser.add_argument(
+        "--text-encoder",
+        action="store_true",
+        help="add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later",
+    )
     clip = parser.add_argument_group("CLIP, for a checkpoint that holds none")
     clip.add_argument(
         "--clip",
@@ -103,7 +108,9 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export."""
     missing = [
-        name for name in ("torch", "open_clip", "segment_anything", "onnx") if not importlib.util.find_spec(name)
+        name
+        for name in ("torch", "open_clip", "segment_anything", "onnx", "tokenizers")
+        if not importlib.util.find_spec(name)
     ]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
@@ -133,6 +140,7 @@ def run(options: argparse.Namespace) -> int:
             ),
             click_slots=options.prompt_slots,
             prompt_ensemble=options.prompt_ensemble,
+            text_encoder=options.text_encoder,
         ),
         report=lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cgsam_edge.export.config import ModelConfig
 from cgsam_edge.export.graphs.decoder import DecoderGraph
 from cgsam_edge.export.graphs.model import ConceptGraph, ImageGraph
+from cgsam_edge.export.graphs.text import START, TextGraph, TextRowGraph
 from cgsam_edge.export.reference import ReferenceModel
 
 EXTRA_SLOTS = 3
@@ -24,7 +25,7 @@ class Graph:
     """One graph before conversion.
 
     Attributes:
-        name: "image", "concept" or "decoder".
+        name: "image", "concept", "decoder", "text" or "text_row".
         module: maps named tensors to a dict of named tensors.
         inputs: shape of each input by name, float32, in the order of the module's arguments.
         outputs: names in the order of the module's dict.
@@ -41,6 +42,9 @@ class Graph:
         made = {name: torch.randn(shape, generator=generator) for name, shape in self.inputs.items()}
         if "labels" in made:
             made["labels"] = made["labels"].sign()
+        if "end" in made:  # the graph of text: the empty name
+            made = {name: torch.zeros(shape) for name, shape in self.inputs.items()}
+            made["tokens"][:, 0], made["tokens"][:, 1], made["end"][:, 1] = START, START + 1, 1
         return made
 
     @torch.inference_mode()
@@ -52,14 +56,15 @@ class Graph:
 
 @dataclass(frozen=True)
 class Graphs:
-    """The three graphs of a bundle."""
+    """The three graphs of a bundle, and those that make it learn new names, if asked for."""
 
     image: Graph
     concept: Graph
     decoder: Graph
+    text: tuple[Graph, ...] = ()
 
     def __iter__(self) -> Iterator[Graph]:
-        return iter((self.image, self.concept, self.decoder))
+        return iter((self.image, self.concept, self.decoder, *self.text))
 
 
 def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
@@ -72,12 +77,23 @@ def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
     return tuple(names)
 
 
-def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS) -> Graphs:
+def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
+    """Return the graphs from tokens to a text feature, and from that to a row of the table where the model has one."""
+    clip = model.config.clip
+    inputs = {"tokens": (1, clip.context_length), "end": (1, clip.context_length)}
+    text = Graph("text", TextGraph(model.clip).eval(), inputs, ("text_embedding",))
+    if not any(block.text for block in model.config.sam.blocks):
+        return (text,)
+    return text, Graph("text_row", TextRowGraph(model).eval(), {"text": (1, clip.embed_dim)}, ("text_row",))
+
+
+def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS, *, text: bool = False) -> Graphs:
     """Fuse a reference model into the graphs of a bundle.
 
     Args:
         model: the reference model; tensors that fusion leaves alone are shared with it.
         clicks: prompt slots for clicks; three more are added for a box and SAM's "not a point" token.
+        text: whether to add the graphs that make the bundle learn new names.
     """
     sam, clip = model.config.sam, model.config.clip
     grid, r = sam.grid, sam.mlp_adapter_width
@@ -102,4 +118,5 @@ def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS) -> Graphs:
         Graph("image", image, pixels, _image_outputs(model.config)),
         Graph("concept", concept, {name: shapes[name] for name in concept.input_names}, ("image_embedding",)),
         Graph("decoder", DecoderGraph(model).eval(), decoder_inputs, ("mask_logits", "iou")),
+        build_text_graphs(model) if text else (),
     )

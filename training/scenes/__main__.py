@@ -20,19 +20,25 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def write_scenes(output: Path, seed: int, indices: range, height: int, width: int) -> None:
+    """Write scenes of a series to ``images/`` and ``labels/`` of a folder, and the concepts to ``classes.txt``."""
+    for folder in ("images", "labels"):
+        (output / folder).mkdir(parents=True, exist_ok=True)
+    for index in indices:
+        scene = render(seed, index, height, width)
+        name = f"scene_{seed:03d}_{index:05d}.png"
+        cv2.imwrite(str(output / "images" / name), cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(output / "labels" / name), scene.labels)
+    lines = [*CONCEPTS, f"ignore: {IGNORE}"]
+    (output / "classes.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Render and write."""
     args = parse()
     width, _, height = str(args.size).partition("x")
-    for folder in ("images", "labels"):
-        (args.output / folder).mkdir(parents=True, exist_ok=True)
-    for index in range(args.start, args.start + args.count):
-        scene = render(args.seed, index, int(height or width), int(width))
-        name = f"scene_{args.seed:03d}_{index:05d}.png"
-        cv2.imwrite(str(args.output / "images" / name), cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))
-        cv2.imwrite(str(args.output / "labels" / name), scene.labels)
-    lines = [*CONCEPTS, f"ignore: {IGNORE}"]
-    (args.output / "classes.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    indices = range(args.start, args.start + args.count)
+    write_scenes(args.output, args.seed, indices, int(height or width), int(width))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""From a name to a text feature on the device, with a bundle that holds CLIP's text encoder."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import BackendError, BundleError, ConceptsError
+from cgsam_edge.manifest import TEXT_FILE, TEXT_GRAPHS, TOKENIZER_FILE
+from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.runtimes.registry import AUTO, choose
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    Float = NDArray[np.float32]
+
+START, END = "<start_of_text>", "<end_of_text>"
+
+
+class TextEncoder:
+    """CLIP's text encoder and the text half of the semantic adapters; a context manager.
+
+    Args:
+        bundle: exported with ``--text-encoder``.
+        backend: "auto", or a backend's name to force it.
+
+    Raises:
+        BundleError: the bundle holds no text encoder, or a file of it is damaged.
+        BackendError: the backend is unknown, not installed, or cannot open a graph.
+    """
+
+    def __init__(self, bundle: Bundle, backend: str = AUTO) -> None:
+        if TOKENIZER_FILE not in bundle.manifest.files:
+            raise BundleError(
+                f"{bundle.path}: holds no text encoder, so it cannot learn new names. Export it again with "
+                "--text-encoder, or with the concept in its concepts file."
+            )
+        bundle.verify([TOKENIZER_FILE, TEXT_FILE])
+        self._tokenizer = _tokenizer(bundle.path / TOKENIZER_FILE)
+        self._redundant, self._templates = _constants(bundle.path / TEXT_FILE)
+        chosen = choose(backend, bundle.manifest.targets)
+        graphs = bundle.manifest.targets[chosen.target]
+        self._graphs = {name: graphs[name] for name in TEXT_GRAPHS if name in graphs}
+        options = SessionOptions()
+        self._sessions = {
+            name: chosen.open(bundle.verified_graph(chosen.target, name), options) for name in self._graphs
+        }
+        self._length = self._graphs["text"].inputs[0].shape[1]
+
+    def feature(self, names: Sequence[str]) -> Float:
+        """Return the text feature t of a concept, (D,), of unit length, from its name and synonyms.
+
+        As upstream: the mean of the names' embeddings, less what every text shares, normalised.
+
+        Raises:
+            ConceptsError: a name has more tokens than the encoder takes.
+        """
+        return self.from_embedding(np.mean([self._named(name) for name in names], axis=0))
+
+    def from_embedding(self, embedding: Float) -> Float:
+        """Return t, (D,), of a CLIP text embedding (D,), unnormalised as CLIP's text encoder gives it.
+
+        Raises:
+            ConceptsError: it has another shape, or is not finite.
+        """
+        if np.shape(embedding) != self._redundant.shape or not np.isfinite(embedding).all():
+            raise ConceptsError(
+                f"an embedding must be {len(self._redundant)} finite numbers, as CLIP's text encoder gives them, got "
+                f"shape {np.shape(embedding)}."
+            )
+        difference = np.asarray(embedding, np.float64) - self._redundant
+        return np.asarray(difference / np.linalg.norm(difference), np.float32)
+
+    def row(self, feature: Float) -> Float:
+        """Return what a text feature t (D,) adds in each block that takes text, (n, r)."""
+        if "text_row" not in self._sessions:
+            raise BackendError("the model has no block that takes text.")
+        out = self._sessions["text_row"].run({"text": feature[None]})
+        return np.asarray(out["text_row"][0], np.float32)
+
+    def _named(self, name: str) -> NDArray[np.float64]:
+        """Return CLIP's embedding of one name, through the templates if the export used them."""
+        if self._templates is None:
+            return self._embed(name)
+        each = np.stack([self._embed(template.replace("{}", name)) for template in self._templates])
+        each /= np.linalg.norm(each, axis=1, keepdims=True)
+        return np.asarray((each / np.linalg.norm(each.mean(axis=0))).mean(axis=0))
+
+    def _embed(self, text: str) -> NDArray[np.float64]:
+        numbers = [self._number(START), *self._tokenizer.encode(text, add_special_tokens=False).ids, self._number(END)]
+        if len(numbers) > self._length:
+            raise ConceptsError(f"{text[:40] + '…'!r} is too long: {len(numbers)} tokens, CLIP takes {self._length}.")
+        tokens, end = np.zeros((2, 1, self._length), np.float32)
+        tokens[0, : len(numbers)], end[0, len(numbers) - 1] = numbers, 1
+        out = self._sessions["text"].run({"tokens": tokens, "end": end})["text_embedding"][0]
+        return np.asarray(out, np.float64)
+
+    def _number(self, token: str) -> int:
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise BundleError(f"the bundle's tokenizer lacks {token}.")
+        return number
+
+    def close(self) -> None:
+        """Free the engine."""
+        for session in self._sessions.values():
+            session.close()
+
+    def __enter__(self) -> TextEncoder:  # noqa: PYI034 — Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise BackendError("reading new names needs the package tokenizers: pip install 'cgsam-edge[text]'.") from error
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise BundleError(f"{path}: not a tokenizer ({error}).") from error
+
+
+def _constants(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
+    """Return the redundant feature t_0 (D,), and the templates, None where names stand as they are."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            templates = [str(t) for t in arrays["templates"]] if len(arrays["templates"]) else None
+            return arrays["redundant"].astype(np.float64), templates
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path}: not the constants of a text encoder ({error}).") from error

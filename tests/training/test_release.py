@@ -1,0 +1,80 @@
+"""What is released keeps its promises: the reference bundle that ships, and how its numbers are made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgsam_edge import Segmenter, shipped
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.calibration.evaluate import evaluate
+from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
+from cgsam_edge.export.checkpoint import read_metadata
+from training.ablation import ABLATIONS, silenced
+from training.measure import compare_with_reference
+from training.scenes import CONCEPTS
+from training.scenes.__main__ import write_scenes
+from training.ship import CHECKPOINTS, HELD_OUT_SERIES, SAMPLE
+
+pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
+
+
+def scenes(folder: Path, count: int) -> list[LabelledImage]:
+    write_scenes(folder, HELD_OUT_SERIES, range(count), 512, 512)
+    return list(read_index_labels(folder / "images", folder / "labels", read_classes(folder / "classes.txt")))
+
+
+def test_what_ships_is_small_and_whole() -> None:
+    bundle = Bundle(shipped.BUNDLE)
+    bundle.verify()
+    assert bundle.size < 30e6
+    assert shipped.CHECKPOINT.stat().st_size < 40e6
+    assert bundle.vocabulary.names == CONCEPTS
+    assert bundle.manifest.prompting.trained_for == ("text", "clicks")
+
+
+@pytest.mark.parametrize("name", list(CHECKPOINTS))
+def test_checkpoints_carry_presence_and_say_where_they_come_from(name: str) -> None:
+    metadata = read_metadata(CHECKPOINTS[name])
+    assert CHECKPOINTS[name].stat().st_size < 40e6
+    carried = json.loads(metadata["presence"])
+    assert set(carried) <= set(CONCEPTS)
+    assert len(carried) >= 8
+    assert {"trained_for", "recipe", "seed", "steps", "commit", "machine"} <= set(metadata)
+    recorded = json.loads(CHECKPOINTS[name].with_suffix(".json").read_text())
+    assert set(recorded["ablation"]) == {"full", *ABLATIONS}
+
+
+@pytest.mark.slow
+def test_the_shipped_bundle_reaches_its_recorded_metrics(tmp_path: Path) -> None:
+    recorded = json.loads(shipped.CHECKPOINT.with_suffix(".json").read_text())["sample"]
+    with Segmenter() as segmenter:
+        found = evaluate(segmenter, scenes(tmp_path, SAMPLE), CONCEPTS)
+    assert found.images == recorded["images"]
+    assert found.class_miou == pytest.approx(recorded["class_miou"], abs=0.01)
+    assert found.pair_miou == pytest.approx(recorded["pair_miou"], abs=0.01)
+    assert found.presence_auroc == pytest.approx(recorded["presence_auroc"], abs=0.01)
+    assert found.presence is not None
+    assert found.presence.precision == pytest.approx(recorded["precision"], abs=0.01)
+
+
+def test_metrics_of_bundle_and_reference_agree(tmp_path: Path) -> None:
+    images = scenes(tmp_path, 2)
+    found = compare_with_reference(shipped.CHECKPOINT, {"fp16": shipped.BUNDLE}, images)
+    assert found["fp16"]["class_miou"] == pytest.approx(found["pytorch"]["class_miou"], abs=0.005)
+    assert found["fp16"]["mask_iou"] > 0.98
+
+
+@pytest.mark.parametrize("ablation", list(ABLATIONS))
+def test_an_ablation_changes_the_mask_and_goes_away(ablation: str, tmp_path: Path) -> None:
+    (image,) = scenes(tmp_path, 1)
+    with Segmenter() as segmenter:
+        before = segmenter.segment(image.path, "road")["road"].logits
+        with silenced(segmenter, ablation):
+            without = segmenter.segment(image.path, "road")["road"].logits
+        after = segmenter.segment(image.path, "road")["road"].logits
+    np.testing.assert_array_equal(before, after)
+    assert np.abs(without - before).max() > 1e-3 * before.std()
