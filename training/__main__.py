@@ -16,7 +16,7 @@ from training.data import Sampler, read_folder
 from training.evaluate import evaluate
 from training.model import initialise, small_config
 from training.schedule import Schedule
-from training.state import load_state, write_checkpoint
+from training.state import load_start, load_state, write_checkpoint
 from training.text import SYNONYMS, train_text
 from training.train import Run, Trainer, log
 
@@ -51,7 +51,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--camvid", type=Path, help="folder with train/ and val/, each with images/ and labels/ (streets)"
     )
-    parser.add_argument("--init", type=Path, help="state of another run to start from, e.g. scenes for streets")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help="state of another run, or a checkpoint that one wrote, to start from: e.g. scenes for streets",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=120.0, help="how long the run takes from now on")
     length.add_argument("--until", help="local time HH:MM at which it ends instead")
@@ -125,7 +129,7 @@ def main() -> None:
     sampler = Sampler(sets, shares, config.sam.image_size, args.seed)
     trainer = Trainer(model, Run(sampler, held_out, schedule, state_file, args.seed))
     if start is not None or args.init is not None:
-        trainer.resume(start or load_state(args.init), weights_only=start is None)
+        trainer.resume(start or load_start(args.init), weights_only=start is None)
     log.info("%s: from step %d, %.0f s left, on %s", args.recipe, trainer.step, schedule.seconds, device)
     model.train()
     trainer.train()
@@ -136,7 +140,7 @@ def main() -> None:
         "trained_for": "text,clicks", "norm_dim": 1, "recipe": args.recipe, "seed": args.seed, "steps": trainer.taken,
         "commit": _commit(), "seconds": round(time.time() - began), "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}",
         "concepts": {name: [name, *more] for name, more in SYNONYMS.items()}, "held_out_miou": round(score.mean, 4),
-    })  # fmt: skip
+    }, trainer.heads())  # fmt: skip
     log.info("wrote %s", args.output)
 
 

@@ -60,5 +60,5 @@ class Schedule:
 
         Until it falls, a state is worth continuing from: a longer run repeats nothing of a shorter one.
         """
-        warm = min(1.0, 0.05 + (progress - self.done) / 0.02)
+        warm = min(1.0, 0.05 + max(0.0, progress - self.done) / 0.02)
         return self.peak * warm * max(0.01, min(1.0, (1 - progress) / self.fall))

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cgsam_edge.export.config import SURGERY_LAYERS
+from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.reference import ReferenceModel
 
 
@@ -26,6 +27,19 @@ def load_state(path: Path) -> dict[str, Any]:
     """Read a state: tensors and plain values only."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def load_start(path: Path) -> dict[str, Any]:
+    """Return the weights that another run starts from: of its state, or of the checkpoint that it wrote."""
+    if path.suffix != ".safetensors":
+        return load_state(path)
+    flat = load_file(path)
+    heads = {key.removeprefix(f"{HEADS}."): value.float() for key, value in flat.items() if key.startswith(f"{HEADS}.")}
+    parts: dict[str, dict[str, Tensor]] = {"head": {}, "token_head": {}, "calibration": {}}
+    for key, value in heads.items():
+        part, _, name = key.partition(".")
+        parts[part][name] = value
+    return {"model": load_reference(path).state_dict(), **parts}
 
 
 def upstream_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -48,15 +62,26 @@ def upstream_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def write_checkpoint(path: Path, model: ReferenceModel, metadata: Mapping[str, object]) -> None:
+HEADS = "training"
+"""Prefix of what only training needs; the exporter does not read it."""
+
+
+def write_checkpoint(
+    path: Path, model: ReferenceModel, metadata: Mapping[str, object], heads: Mapping[str, Tensor] | None = None
+) -> None:
     """Write FP16 safetensors: ``model_state_dict.<key>`` (SAM with adapters) and ``clip_model.<key>`` (CLIP).
 
     Args:
         path: the file; it is written beside its destination and renamed.
         model: its weights.
         metadata: what the file says of itself; each value becomes a JSON string.
+        heads: what only training needs, to continue from the file (``training.<key>``).
     """
-    parts = {"model_state_dict": model.sam.state_dict(), "clip_model": upstream_clip(model.clip.state_dict())}
+    parts: dict[str, Mapping[str, Tensor]] = {
+        HEADS: heads or {},
+        "model_state_dict": model.sam.state_dict(),
+        "clip_model": upstream_clip(model.clip.state_dict()),
+    }
     flat = {
         f"{part}.{key}": value.detach().to("cpu", torch.float16).contiguous().clone()
         for part, state in parts.items()

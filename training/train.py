@@ -103,6 +103,13 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(), "taken": self.taken, "progress": progress,
         }  # fmt: skip
 
+    def heads(self) -> dict[str, Tensor]:
+        """Return the weights that only training needs, by part and name."""
+        parts = {"head": self.head, "token_head": self.token_head, "calibration": self.calibration}
+        return {
+            f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()
+        }
+
     def resume(self, state: dict[str, Any], *, weights_only: bool) -> None:
         """Take over a state; with ``weights_only`` as the start of another run."""
         self.model.load_state_dict(state["model"])

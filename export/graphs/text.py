@@ -13,7 +13,6 @@ from cgsam_edge.export.graphs.clip import ClipBlock
 from cgsam_edge.export.graphs.model import semantic_adapters
 from cgsam_edge.export.reference import ReferenceModel
 
-
 START = 49406
 """Number of CLIP's start token; the end token follows."""
 
@@ -40,7 +39,7 @@ class TextGraph(nn.Module):
         self.mask: Tensor
 
     def forward(self, tokens: Tensor, end: Tensor) -> dict[str, Tensor]:
-        """Map token numbers as float32 (1, L) and a 1 at the end token, else 0, (1, L), to ``text_embedding`` (1, D)."""
+        """Map token numbers as float32 (1, L) and ``end`` (1, L), 1 at the end token, to ``text_embedding`` (1, D)."""
         x = self.embedding(tokens.long()) + self.positions
         for block in self.blocks:
             attention = block.attention

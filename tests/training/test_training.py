@@ -14,7 +14,7 @@ from training.losses import mask_loss, mask_target
 from training.model import initialise, small_config
 from training.scenes import CONCEPTS
 from training.schedule import STAGES, Schedule
-from training.state import load_state, write_checkpoint
+from training.state import load_start, load_state, write_checkpoint
 from training.text import train_text
 from training.train import Run, Trainer
 
@@ -81,6 +81,19 @@ def test_exporter_reads_the_checkpoint(trained: Trainer, tmp_path: Path) -> None
     assert reference.config.sam.image_size == SIZE
     kept = trained.model.sam.image_encoder.pos_embed.half().float()
     assert torch.equal(reference.sam.image_encoder.pos_embed, kept)
+
+
+def test_another_run_starts_from_a_checkpoint(trained: Trainer, data: Labelled, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    write_checkpoint(path, trained.model, {}, trained.heads())
+    again = tiny_trainer(tmp_path, data, (12, 6, 12))
+    again.resume(load_start(path), weights_only=True)
+    assert again.step == 0
+    kept = trained.heads()
+    assert all(torch.equal(value, kept[name].half().float()) for name, value in again.heads().items())
+    assert torch.equal(
+        again.model.sam.image_encoder.pos_embed, trained.model.sam.image_encoder.pos_embed.half().float()
+    )
 
 
 def test_resumes_where_it_stopped(trained: Trainer, data: Labelled, tmp_path: Path) -> None:
