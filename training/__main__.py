@@ -34,12 +34,12 @@ class Recipe:
         peak: highest learning rate.
     """
 
-    shares: tuple[float, float, float]
+    shares: tuple[float, ...]
     camvid: float
     peak: float
 
 
-RECIPES = {"scenes": Recipe((0.3, 0.2, 0.5), 0.0, 1e-3), "streets": Recipe((0.25, 0.2, 0.55), 0.75, 8e-4)}
+RECIPES = {"scenes": Recipe((0.4, 0.1, 0.25, 0.25), 0.0, 1e-3), "streets": Recipe((0.25, 0.1, 0.3, 0.35), 0.75, 8e-4)}
 
 
 def parse() -> argparse.Namespace:
@@ -60,9 +60,9 @@ def parse() -> argparse.Namespace:
     length.add_argument("--minutes", type=float, default=120.0, help="how long the run takes from now on")
     length.add_argument("--until", help="local time HH:MM at which it ends instead")
     length.add_argument(
-        "--stage-steps", help="steps of the three stages instead, e.g. 900,500,900: repeatable elsewhere"
+        "--stage-steps", help="steps of the four stages instead, e.g. 900,300,500,400: repeatable elsewhere"
     )
-    parser.add_argument("--shares", help="of the three stages in the run, e.g. 0,0,1 to continue the joint stage")
+    parser.add_argument("--shares", help="of the four stages in the run, e.g. 0,0,0,1 to continue the joint stage")
     parser.add_argument("--scenes", type=int, default=4000, help="rendered scenes to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's own choice")
@@ -125,7 +125,7 @@ def main() -> None:
     if start is None and args.init is None:
         log.info("text tower: loss %.4f", train_text(model, 100, args.seed)[-1])
     shares_of_stages = tuple(map(float, args.shares.split(","))) if args.shares else recipe.shares
-    schedule = Schedule(shares_of_stages, _seconds_left(args), steps, start["progress"] if start else 0.0, recipe.peak)  # type: ignore[arg-type]
+    schedule = Schedule(shares_of_stages, _seconds_left(args), steps, start["progress"] if start else 0.0, recipe.peak)
     sampler = Sampler(sets, shares, config.sam.image_size, args.seed)
     trainer = Trainer(model, Run(sampler, held_out, schedule, state_file, args.seed))
     if start is not None or args.init is not None:

@@ -4,6 +4,8 @@ It is the reference model of the exporter, weight for weight; only the loop arou
 each share everything that does not depend on the concept, and prompts are decoded in one batch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -123,6 +125,22 @@ def decode(model: ReferenceModel, embedding: Tensor, dense: Tensor, prompts: Pro
     weights = decoder.output_hypernetworks_mlps[0](hidden[:, 1])
     logits = torch.einsum("nc,nchw->nhw", weights, upscaled).unsqueeze(1)
     return logits, decoder.iou_prediction_head(hidden[:, 0])[:, 0]
+
+
+@contextmanager
+def sized(model: ReferenceModel, side: int) -> Iterator[None]:
+    """Let the prompt encoder take prompts in pixels of pictures of another side for a while."""
+    try:
+        _set_side(model, side)
+        yield
+    finally:
+        _set_side(model, model.config.sam.image_size)
+
+
+def _set_side(model: ReferenceModel, side: int) -> None:
+    encoder = model.sam.prompt_encoder
+    encoder.input_image_size = (side, side)
+    encoder.image_embedding_size = (side // model.config.sam.patch_size,) * 2
 
 
 class DenseHead(nn.Module):

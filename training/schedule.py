@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-STAGES = ("coarse", "dense", "joint")
-"""``coarse``: both towers learn to tell concepts apart on half-size pictures; ``dense``: the same at full size;
-``joint``: the whole model, prompt by prompt, as in the paper."""
+STAGES = ("coarse", "dense", "half", "joint")
+"""``coarse``: both towers learn to tell concepts apart on half-size pictures; ``dense``: the same at full size; ``half``: the
+whole model on half-size pictures, prompt by prompt, which costs a quarter; ``joint``: the same at full size, as in the
+paper."""
 
 
 @dataclass
@@ -22,9 +23,9 @@ class Schedule:
         fall: share of the run at its end in which the learning rate falls.
     """
 
-    shares: tuple[float, float, float]
+    shares: tuple[float, ...]
     seconds: float = 0.0
-    steps: tuple[int, int, int] | None = None
+    steps: tuple[int, ...] | None = None
     done: float = 0.0
     peak: float = 1e-3
     fall: float = 0.2
@@ -33,8 +34,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Check the shares and start the clock."""
-        if abs(sum(self.shares) - 1) > 1e-6 or min(self.shares) < 0:
-            raise ValueError(f"expected three shares that sum to 1, got {self.shares}")
+        if len(self.shares) != len(STAGES) or abs(sum(self.shares) - 1) > 1e-6 or min(self.shares) < 0:
+            raise ValueError(f"expected {len(STAGES)} shares that sum to 1, got {self.shares}")
         self.began = self.clock()
 
     def progress(self, taken: dict[str, int]) -> float:

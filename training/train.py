@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from training.cache import Labelled
 from training.data import Batch, Sampler, draw_concepts
 from training.evaluate import evaluate, evaluate_towers
 from training.losses import dense_loss, mask_loss, mask_target, patch_loss, picture_loss
-from training.model import DenseHead, TokenHead, decode, encode, pixels_of, prefix, suffix
+from training.model import DenseHead, TokenHead, decode, encode, pixels_of, prefix, sized, suffix
 from training.optimiser import Optimiser
 from training.prompts import draw_kind, draw_prompts
 from training.scenes import CONCEPTS
@@ -27,7 +28,7 @@ from training.text import Vocabulary, vocabulary
 
 log = logging.getLogger("training")
 
-PICTURES = {"coarse": 16, "dense": 6, "joint": 4}
+PICTURES = {"coarse": 16, "dense": 6, "half": 8, "joint": 4}
 """Pictures per step of each stage."""
 
 
@@ -167,7 +168,7 @@ class Trainer:
         run = self.run
         self.model.eval()
         with torch.autocast(self.device.type, torch.bfloat16):
-            if stage == "joint":
+            if stage in ("half", "joint"):
                 log.info("held out, text-only: %s", evaluate(self.model, self.words, run.held_out, run.evaluated))
             else:
                 score, hits = evaluate_towers(self.model, self.head, self.words, run.held_out, run.evaluated)
@@ -177,7 +178,10 @@ class Trainer:
     def advance(self, stage: str, batch: Batch) -> float:
         """Take one optimiser step and return its loss."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            loss = self.joint_loss(batch) if stage == "joint" else self.tower_loss(batch, coarse=stage == "coarse")
+            if stage in ("half", "joint"):
+                loss = self.joint_loss(batch, half=stage == "half")
+            else:
+                loss = self.tower_loss(batch, coarse=stage == "coarse")
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -202,7 +206,7 @@ class Trainer:
         logits = self.head(self.model, suffix(self.model, tokens, None, None))
         return dense_loss(logits, labels) + 0.5 * dense_loss(self.token_head(tokens), labels) + clip
 
-    def joint_loss(self, batch: Batch) -> Tensor:
+    def joint_loss(self, batch: Batch, *, half: bool) -> Tensor:
         """Train the whole model on some concepts of each picture, prompted as in use or by clicks or boxes."""
         model, run = self.model, self.run
         rng = np.random.default_rng((run.seed, self.step, 2))
@@ -218,13 +222,16 @@ class Trainer:
             concepts, torch.from_numpy(rng.choice(3, len(drawn), p=[0.6, 0.2, 0.2])).to(self.device)
         ]
         each = features.repeat_interleave(repeat, 0)
-        tokens = prefix(model, pixels)
+        tokens = prefix(model, F.avg_pool2d(pixels, 2) if half else pixels)
         seen = dense_loss(self.token_head(tokens), labels)
         embedding = encode(model, tokens.repeat_interleave(repeat, 0), each, text)
-        wanted = labels.repeat_interleave(repeat, 0)
+        wanted = (labels[:, 1::2, 1::2] if half else labels).repeat_interleave(repeat, 0)
+        side, prompt = wanted.shape[-1], model.config.prompt
         with torch.autocast(self.device.type, enabled=False):
-            maps = model.map(each.detach(), text)
-        prompts = draw_prompts(rng, kind, maps, wanted == concepts[:, None, None], model.config.prompt)
-        logits, iou = decode(model, embedding, model.dense_prompt(maps), prompts)
+            maps = similarity_map(similarity(each.detach(), text), side)
+            dense = dense_prompt(maps, side // 4, prompt.threshold, prompt.dense_value)
+        prompts = draw_prompts(rng, kind, maps, wanted == concepts[:, None, None], prompt)
+        with sized(model, side):
+            logits, iou = decode(model, embedding, dense, prompts)
         target, weight = mask_target(wanted, concepts, logits.shape[-1])
         return mask_loss(logits[:, 0], iou, target, weight) + 0.5 * (clip + seen)

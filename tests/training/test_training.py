@@ -21,11 +21,11 @@ from training.train import Run, Trainer
 SIZE = 128
 
 
-def tiny_trainer(folder: Path, data: Labelled, steps: tuple[int, int, int]) -> Trainer:
+def tiny_trainer(folder: Path, data: Labelled, steps: tuple[int, ...]) -> Trainer:
     """A trainer of a tiny model on a few pictures."""
     torch.set_num_threads(2)
     model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0)
-    run = Run(Sampler([data], [1.0], SIZE, 0), data, Schedule((0.3, 0.2, 0.5), steps=steps), folder / "x.state")
+    run = Run(Sampler([data], [1.0], SIZE, 0), data, Schedule((0.25, 0.15, 0.2, 0.4), steps=steps), folder / "x.state")
     return Trainer(model, run)
 
 
@@ -38,16 +38,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
 @pytest.fixture(scope="module")
 def trained(data: Labelled, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     """A tiny model after a few steps of each stage."""
-    trainer = tiny_trainer(tmp_path_factory.mktemp("run"), data, (12, 6, 12))
+    trainer = tiny_trainer(tmp_path_factory.mktemp("run"), data, (12, 6, 6, 12))
     trainer.train()
     return trainer
 
 
 def test_losses_fall(trained: Trainer) -> None:
-    assert trained.taken == {"coarse": 12, "dense": 6, "joint": 12}
+    assert trained.taken == {"coarse": 12, "dense": 6, "half": 6, "joint": 12}
     assert np.isfinite(trained.losses).all()
     assert np.mean(trained.losses[14:18]) < np.mean(trained.losses[:4])
     assert np.mean(trained.losses[-4:]) < np.mean(trained.losses[18:22])
+    assert trained.model.sam.prompt_encoder.input_image_size == (SIZE, SIZE)
 
 
 def test_checkpoint_has_upstreams_layout(trained: Trainer, tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_exporter_reads_the_checkpoint(trained: Trainer, tmp_path: Path) -> None
 def test_another_run_starts_from_a_checkpoint(trained: Trainer, data: Labelled, tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     write_checkpoint(path, trained.model, {}, trained.heads())
-    again = tiny_trainer(tmp_path, data, (12, 6, 12))
+    again = tiny_trainer(tmp_path, data, (12, 6, 6, 12))
     again.resume(load_start(path), weights_only=True)
     assert again.step == 0
     kept = trained.heads()
@@ -97,7 +98,7 @@ def test_another_run_starts_from_a_checkpoint(trained: Trainer, data: Labelled, 
 
 
 def test_resumes_where_it_stopped(trained: Trainer, data: Labelled, tmp_path: Path) -> None:
-    again = tiny_trainer(tmp_path, data, (12, 6, 12))
+    again = tiny_trainer(tmp_path, data, (12, 6, 6, 12))
     again.resume(load_state(trained.run.state), weights_only=False)
     assert again.taken == trained.taken
     assert again.run.schedule.progress(again.taken) == pytest.approx(1.0)
@@ -119,7 +120,7 @@ def test_names_become_orthogonal() -> None:
 
 def test_schedule_by_the_clock() -> None:
     now = [0.0]
-    schedule = Schedule((0.3, 0.2, 0.5), seconds=100, done=0.5, clock=lambda: now[0])
+    schedule = Schedule((0.3, 0.2, 0.0, 0.5), seconds=100, done=0.5, clock=lambda: now[0])
     none = dict.fromkeys(STAGES, 0)
     assert (schedule.progress(none), schedule.stage(schedule.progress(none))) == (0.5, "joint")
     now[0] = 50.0
@@ -130,7 +131,7 @@ def test_schedule_by_the_clock() -> None:
 
 
 def test_schedule_skips_empty_stages() -> None:
-    schedule = Schedule((0.0, 0.5, 0.5), steps=(0, 4, 4))
+    schedule = Schedule((0.0, 0.5, 0.0, 0.5), steps=(0, 4, 0, 4))
     assert schedule.stage(schedule.progress(dict.fromkeys(STAGES, 0))) == "dense"
 
 
