@@ -5,14 +5,12 @@ from __future__ import annotations
 from cgsam_edge.runtimes.protocol import Device
 
 AUTO = "auto"
+_ENGINES_OWN = "AUTO"
 
 
 def allowed(devices: tuple[Device, ...], wanted: str) -> list[Device]:
-    """Return the devices that a wish allows: by name first, so that OpenVINO's "AUTO" can be said, then by kind."""
-    exact = [device for device in devices if device.name == wanted and not device.missing]
-    if exact:
-        return exact
-    if wanted.lower() == AUTO:
+    """Return the devices that a wish allows, by name or by kind; "AUTO" is OpenVINO's device and "auto" is not."""
+    if wanted.lower() == AUTO and wanted != _ENGINES_OWN:
         return [device for device in devices if device.automatic]
     return [device for device in devices if device.answers_to(wanted) and not device.missing]
 

@@ -192,7 +192,7 @@ def _compile(core: Any, path: Path, device: Device, properties: dict[str, Any]) 
         return core.compile_model(str(path), device.name, properties)
     except Exception as error:  # plain RuntimeErrors
         refused = "" if device.kind == "cpu" else unsupported(core, path, device.name)
-        hint = f" It does not support: {refused}." if refused else ""
+        hint = f"; it does not support {refused}" if refused else ""
         raise BackendError(f"{path}: OpenVINO cannot open it on {device.name}: {_brief(error)}{hint}") from error
 
 

@@ -110,7 +110,13 @@ def small_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path
     folder = small_checkpoint.parent
     return {
         precision: export_bundle(
-            ExportOptions(small_checkpoint, concepts_file, folder / f"{precision}.cgsam", precision=precision)
+            ExportOptions(
+                small_checkpoint,
+                concepts_file,
+                folder / f"{precision}.cgsam",
+                targets=("onnxruntime", "openvino"),
+                precision=precision,
+            )
         )
         for precision in ("fp32", "fp16")
     }

@@ -21,7 +21,7 @@ _EPILOG = "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``cgsam``."""
-    from cgsam_edge.cli import evaluate, info, segment
+    from cgsam_edge.cli import doctor, evaluate, info, segment, verify
 
     parser = argparse.ArgumentParser(
         prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     segment.add_parser(commands)
     info.add_parser(commands)
     evaluate.add_parser(commands)
+    verify.add_parser(commands)
+    doctor.add_parser(commands)
     export = commands.add_parser("export", help="make a bundle of a checkpoint (needs the extra 'export')")
     _add_export(export)
     return _run(parser, arguments)

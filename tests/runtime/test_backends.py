@@ -143,7 +143,7 @@ def test_a_file_that_is_no_graph(backend: Backend, tmp_path: Path) -> None:
 
 
 def test_devices_that_are_not_here(backend: Backend, graph: Path) -> None:
-    with pytest.raises(BackendError, match="has no device 'TPU'; here it has .*CPU"):
+    with pytest.raises(BackendError, match=r"has no device 'TPU'; here it has .*CPU"):
         backend.open(graph, SessionOptions(device="TPU"))
     for device in backend.devices():
         if device.missing:
