@@ -75,11 +75,27 @@ class Bundle:
             BundleError: as ``verify``, or the manifest lists no file of the graph.
         """
         path = self.graphs(target)[name].path
-        files = [f for f in self.manifest.files if f == path or f.startswith((f"{path}/", f"{path}.data"))]
-        if not files:
+        files = self.files_of(path)
+        if path not in files and not any(file.startswith(f"{path}/") for file in files):
             raise BundleError(f"{self.path / FILE_NAME}: does not list the file {path!r} of graph {name!r}.")
         self.verify(files)
         return _inside(self.path, path)
+
+    def files_of(self, path: str) -> list[str]:
+        """Return the listed files that make a graph: a folder's content, or a file and what holds its weights."""
+        beside = (f"{path}/", f"{path}.data", f"{path.removesuffix('.xml')}.bin")
+        return [file for file in self.manifest.files if file == path or file.startswith(beside)]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, over all graphs and examples: what an engine's work on the bundle depends on.
+
+        The vocabulary and the manifest's notes are left out, so that a new concept costs no new measurement.
+        """
+        lines = [
+            f"{name} {spec.sha256}" for name, spec in sorted(self.manifest.files.items()) if name != VOCABULARY_FILE
+        ]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
     def size(self) -> int:

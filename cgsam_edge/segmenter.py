@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from cgsam_edge import prompts, shipped
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
 from cgsam_edge.image import ImageSource, load_image, to_pixels
-from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.presence import evidence, judge
 from cgsam_edge.results import ConceptResult, Result
+from cgsam_edge.runtimes.devices import AUTO
+from cgsam_edge.runtimes.opening import open_bundle
+from cgsam_edge.runtimes.placement import Placement
 from cgsam_edge.runtimes.protocol import SessionOptions
-from cgsam_edge.runtimes.registry import AUTO, choose
+from cgsam_edge.runtimes.selection import Wish
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -48,27 +51,56 @@ class Segmenter:
 
     Args:
         bundle: the bundle's folder; None opens the reference bundle that comes with the package.
-        backend: "auto", or a backend's name to force it ("onnxruntime").
+        backend: "auto", or a backend's name to force it ("onnxruntime", "openvino").
+        device: "auto", or a device to force: a name as `cgsam doctor` lists it, or "cpu", "gpu" or "npu". What is
+            left to "auto" is measured once for a bundle on a machine, and remembered; `placement` says how it came.
         threads: CPU threads for one run; by default all cores.
+        performance: "latency": one run at a time, as fast as it goes; "throughput": as many runs at once as there are
+            threads, for callers in several threads; "low-power": half of the cores, and no busy waiting.
+        precision: of the arithmetic. "default": float32 on CPUs, what the device is built for elsewhere; "float32":
+            nothing less; "reduced": the fastest that the device has, which moves the masks.
+        save_memory: give memory back between runs, which costs time.
 
     Raises:
         BundleError: the bundle is missing, incomplete, altered, or too new.
-        BackendError: the backend is unknown, not installed, cannot open a graph, or the bundle holds none for it.
+        BackendError: the backend or device is unknown, not installed or not there, cannot open a graph, or the bundle
+            holds none for it.
     """
 
-    def __init__(self, bundle: str | Path | None = None, *, backend: str = AUTO, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise BackendError(f"threads must be 1 or more, got {threads}.")
+    def __init__(
+        self,
+        bundle: str | Path | None = None,
+        *,
+        backend: str = AUTO,
+        device: str = AUTO,
+        threads: int | None = None,
+        performance: str = "latency",
+        precision: str = "default",
+        save_memory: bool = False,
+    ) -> None:
+        options = SessionOptions(threads, AUTO, performance, precision, save_memory)
         self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
         self._vocabulary = self.bundle.vocabulary
-        chosen = choose(backend, self.bundle.manifest.targets)
-        self.backend = chosen.name
-        options = SessionOptions(threads)
-        self._inputs = {n: {t.name for t in g.inputs} for n, g in self.bundle.graphs(chosen.target).items()}
-        paths = {name: self.bundle.verified_graph(chosen.target, name) for name in GRAPH_NAMES}
-        self._sessions = {name: chosen.open(path, options) for name, path in paths.items()}
+        self._opened = open_bundle(self.bundle, Wish(backend, device, options))
+        self._sessions = self._opened.sessions
+        graphs = self.bundle.graphs(self._opened.candidate.target)
+        self._inputs = {name: {tensor.name for tensor in graph.inputs} for name, graph in graphs.items()}
         self._closed = False
         self._warned: set[str] = set()
+
+    @property
+    def backend(self) -> str:
+        """Name of the engine in use."""
+        return self._opened.candidate.backend
+
+    @cached_property
+    def placement(self) -> Placement:
+        """What runs where, what was tried, and why not the others.
+
+        Raises:
+            BackendError: the segmenter is closed.
+        """
+        return self._opened.placement(self.bundle)
 
     @property
     def concepts(self) -> tuple[str, ...]:

@@ -12,14 +12,17 @@ import numpy as np
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, BundleError, ConceptsError
 from cgsam_edge.manifest import TEXT_FILE, TEXT_GRAPHS, TOKENIZER_FILE
+from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.protocol import SessionOptions
-from cgsam_edge.runtimes.registry import AUTO, choose
+from cgsam_edge.runtimes.registry import fitting, target
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
+
+    from cgsam_edge.runtimes.protocol import Backend
 
     Float = NDArray[np.float32]
 
@@ -31,7 +34,7 @@ class TextEncoder:
 
     Args:
         bundle: exported with ``--text-encoder``.
-        backend: "auto", or a backend's name to force it.
+        backend: "auto", the first that is here, or a backend's name to force it. A few names do not need the fastest.
 
     Raises:
         BundleError: the bundle holds no text encoder, or a file of it is damaged.
@@ -47,14 +50,15 @@ class TextEncoder:
         bundle.verify([TOKENIZER_FILE, TEXT_FILE])
         self._tokenizer = _tokenizer(bundle.path / TOKENIZER_FILE)
         self._redundant, self._templates = _constants(bundle.path / TEXT_FILE)
-        chosen = choose(backend, bundle.manifest.targets)
-        graphs = bundle.manifest.targets[chosen.target]
-        self._graphs = {name: graphs[name] for name in TEXT_GRAPHS if name in graphs}
-        options = SessionOptions()
+        chosen = fitting(backend, bundle.manifest.targets)[0]
+        held = target(chosen, bundle.manifest.targets)
+        assert held is not None
+        graphs = bundle.manifest.targets[held]
+        options = SessionOptions(device=_cpu(chosen))
         self._sessions = {
-            name: chosen.open(bundle.verified_graph(chosen.target, name), options) for name in self._graphs
+            name: chosen.open(bundle.verified_graph(held, name), options) for name in TEXT_GRAPHS if name in graphs
         }
-        self._length = self._graphs["text"].inputs[0].shape[1]
+        self._length = graphs["text"].inputs[0].shape[1]
 
     def feature(self, names: Sequence[str]) -> Float:
         """Return the text feature t of a concept, (D,), of unit length, from its name and synonyms.
@@ -101,7 +105,7 @@ class TextEncoder:
             raise ConceptsError(f"{text[:40] + '…'!r} is too long: {len(numbers)} tokens, CLIP takes {self._length}.")
         tokens, end = np.zeros((2, 1, self._length), np.float32)
         tokens[0, : len(numbers)], end[0, len(numbers) - 1] = numbers, 1
-        out = self._sessions["text"].run({"tokens": tokens, "end": end})["text_embedding"][0]
+        out = self._sessions["text"].run({"token_ids": tokens, "end": end})["text_embedding"][0]
         return np.asarray(out, np.float64)
 
     def _number(self, token: str) -> int:
@@ -122,6 +126,11 @@ class TextEncoder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _cpu(backend: Backend) -> str:
+    devices = [device for device in backend.devices() if not device.missing]
+    return next((device.name for device in devices if device.kind == "cpu"), devices[0].name)
 
 
 def _tokenizer(path: Path) -> Tokenizer:

@@ -85,7 +85,7 @@ def measure(model: ReferenceModel, bundle: Path, backend: str, concepts: int = 1
     picture = sample_picture(size)
     pixels = normalise_pixels(torch.from_numpy(to_pixels(picture, size)))
     found = []
-    with Segmenter(bundle, backend=backend) as segmenter, warnings.catch_warnings():
+    with Segmenter(bundle, backend=backend, device="cpu", precision="float32") as segmenter, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         result = segmenter.segment(picture, segmenter.concepts[:concepts])
         for i, concept in enumerate(result.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from typing import Any
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import InputError
-from cgsam_edge.export import parity
+from cgsam_edge.examples import EXAMPLES_FILE
+from cgsam_edge.export import examples, parity
 from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried_presence, check_lengths, read_concepts
 from cgsam_edge.export.config import ModelConfig, PromptConfig
@@ -69,6 +71,9 @@ class ExportOptions:
             if self.precision not in TARGETS[target].precisions:
                 held = ", ".join(TARGETS[target].precisions)
                 raise InputError(f"target {target!r} has no precision {self.precision!r}; expected one of {held}.")
+            needed = TARGETS[target].needs
+            if importlib.util.find_spec(needed) is None:
+                raise InputError(f"target {target!r} needs {needed} to convert: pip install 'cgsam-edge[export]'.")
         if self.click_slots < self.prompt.points:
             raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
 
@@ -114,7 +119,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         OutputError: the bundle cannot be written.
         ExportError: the conversion failed or disagrees with the reference.
     """
-    stage = Stages(report, total=5 + (6 if options.text_encoder else 4) * len(options.targets))
+    stage = Stages(report, total=6 + (6 if options.text_encoder else 4) * len(options.targets))
     destination = options.destination
     check_destination(destination)
     concepts = read_concepts(options.concepts)
@@ -140,6 +145,9 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
             write_text_files(model, folder, prompt_ensemble=options.prompt_ensemble)
         targets = {name: _convert(graphs, name, folder, options.precision, stage) for name in options.targets}
         manifest = _manifest(model.config, options, vocabulary, targets, cost)
+        with stage("record examples in PyTorch"):
+            recorded = examples.record(graphs, vocabulary, manifest.geometry, manifest.prompting)
+            recorded.save(folder / EXAMPLES_FILE)
         _write_manifest(manifest, folder)
         measured: dict[str, Any] = {}
         for name in options.targets:
@@ -229,7 +237,8 @@ def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
         "by": f"cgsam-edge {__version__}",
         "python": platform.python_version(),
         "versions": {
-            name: _version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "open_clip_torch")
+            name: _version(name)
+            for name in ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "open_clip_torch")
         },
         "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
         "model": describe(config),

@@ -1,66 +1,145 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: the CPU, and whatever execution providers the installed build has."""
 
 from __future__ import annotations
 
-import importlib.util
-import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.runtimes import installed, nodes
+from cgsam_edge.runtimes.pool import Pool
+from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cgsam_edge.runtimes.protocol import Arrays, Session
 
-_PROVIDERS = ["CPUExecutionProvider"]
+    Settings = Callable[[SessionOptions], dict[str, str]]
+
+_LEAST = (1, 20)
+_PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-silicon",
+)
+CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An execution provider as a device.
+
+    Attributes:
+        device: what a caller says.
+        kind: "cpu", "gpu" or "npu".
+        name: ONNX Runtime's.
+        package: what brings it.
+        settings: its options from ours.
+        precision: what is known of its arithmetic.
+    """
+
+    device: str
+    kind: str
+    name: str
+    package: str
+    settings: Settings = lambda _: {}
+    precision: str = "as the provider chooses"
+
+
+def _cuda(options: SessionOptions) -> dict[str, str]:
+    return {"use_tf32": "1" if options.precision == "reduced" else "0"}
+
+
+def _tensorrt(options: SessionOptions) -> dict[str, str]:
+    made = {"trt_fp16_enable": "1" if options.precision == "reduced" else "0"}
+    if options.cache is not None:
+        made |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(options.cache)}
+    return made
+
+
+def _openvino(options: SessionOptions) -> dict[str, str]:
+    return {} if options.precision == "reduced" else {"precision": "FP32"}
+
+
+PROVIDERS = (
+    Provider("TensorRT", "gpu", "TensorrtExecutionProvider", "onnxruntime-gpu", _tensorrt),
+    Provider("CUDA", "gpu", "CUDAExecutionProvider", "onnxruntime-gpu", _cuda),
+    Provider("DirectML", "gpu", "DmlExecutionProvider", "onnxruntime-directml", precision="float32"),
+    Provider(
+        "CoreML", "npu", "CoreMLExecutionProvider", "onnxruntime, on macOS", lambda _: {"ModelFormat": "MLProgram"}
+    ),
+    Provider("QNN", "npu", "QNNExecutionProvider", "onnxruntime-qnn"),
+    Provider("OpenVINO", "any", "OpenVINOExecutionProvider", "onnxruntime-openvino", _openvino),
+    Provider("CPU", "cpu", CPU, "onnxruntime", precision="float32"),
+)
+"""The most promising first. Only the CPU was ever run by this project's tests."""
 
 
 class OnnxRuntimeBackend:
     """The backend "onnxruntime"; see `Backend`."""
 
     name = "onnxruntime"
-    target = "onnxruntime"
+    targets = ("onnxruntime",)
     extras = ("onnxruntime", "onnxruntime-gpu")
 
-    def installed(self) -> bool:
-        """Whether ``import onnxruntime`` would find it."""
-        return importlib.util.find_spec("onnxruntime") is not None
+    def version(self) -> str | None:
+        """Return the version of whichever package brings it; see `Backend.version`."""
+        return installed.installed_version("onnxruntime", _PACKAGES)
+
+    def problem(self) -> str:
+        """Say what is wrong with the installation; see `Backend.problem`."""
+        return installed.problem(self.name, self.version(), _LEAST, self.extras)
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the providers as devices; see `Backend.devices`."""
+        held = _import().get_available_providers()
+        return tuple(
+            Device(p.device, p.kind, p.name, "" if p.name in held else f"this onnxruntime has no {p.name}; {_way(p)}")
+            for p in PROVIDERS
+        )
 
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open an ``.onnx`` file; see `Backend.open`."""
-        return OnnxRuntimeSession(path, options)
+        if self.problem():
+            raise BackendError(self.problem())
+        found = next((d for d in self.devices() if d.name == options.device), None)
+        if found is None:
+            known = ", ".join(d.name for d in self.devices() if not d.missing)
+            raise BackendError(f"onnxruntime has no device {options.device!r}; here it has {known}.")
+        if found.missing:
+            raise BackendError(f"{found.missing}.")
+        return OnnxRuntimeSession(path, options, next(p for p in PROVIDERS if p.device == found.name))
 
 
 class OnnxRuntimeSession:
     """An opened ``.onnx`` file.
 
-    Runs follow each other: one run already takes all threads, and two at once would only double the memory.
-
     Args:
         path: the file.
         options: see `SessionOptions`.
+        provider: where it runs; what the provider refuses runs on the CPU, and `facts` says how much that is.
     """
 
-    def __init__(self, path: Path, options: SessionOptions) -> None:
-        import onnxruntime  # heavy, so on first use
-
-        self._path = path
-        self._lock = threading.Lock()
-        settings = onnxruntime.SessionOptions()
-        settings.log_severity_level = 3  # warnings about its own optimiser help no user
-        if options.threads is not None:
-            settings.intra_op_num_threads = options.threads
+    def __init__(self, path: Path, options: SessionOptions, provider: Provider) -> None:
+        self._path, self._provider, self._options = path, provider, options
+        chosen = [(provider.name, provider.settings(options)), *([] if provider.name == CPU else [(CPU, {})])]
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), settings, providers=_PROVIDERS)
+            self._session: Any = _import().InferenceSession(str(path), _settings(options), providers=chosen)
         except Exception as error:  # its exceptions share no base class of their own
             raise BackendError(f"{path}: ONNX Runtime cannot open it: {error}") from error
+        self._session.disable_fallback()
+        self._check_provider()
         self._shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
         self._outputs = [o.name for o in self._session.get_outputs()]
+        self._turns = Pool(list(range(options.at_once)), str(path))  # the session itself takes any number of runs
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Compute all outputs; see `Session.run`."""
@@ -68,16 +147,57 @@ class OnnxRuntimeSession:
         got = {name: array.shape for name, array in given.items()}
         if got != self._shapes:
             raise BackendError(f"{self._path}: expected the inputs {self._shapes}, got {got}.")
-        with self._lock:
-            if self._session is None:
-                raise BackendError(f"{self._path}: the session is closed.")
+        with self._turns.turn():
             try:
                 values = self._session.run(self._outputs, given)
             except Exception as error:  # as above
                 raise BackendError(f"{self._path}: ONNX Runtime failed: {error}") from error
         return dict(zip(self._outputs, values, strict=True))
 
+    def facts(self) -> SessionFacts:
+        """Return how many nodes each provider computes; see `Session.facts`."""
+        with self._turns.turn():
+            threads = self._options.thread_limit
+            return SessionFacts(nodes.by_provider(self._session, self._path), self._provider.precision, threads)
+
     def close(self) -> None:
         """Free the session."""
-        with self._lock:
-            self._session = None
+        self._turns.close()
+        self._session = None
+
+    def _check_provider(self) -> None:
+        """Refuse what ONNX Runtime does in silence: leaving a provider out that could not start."""
+        if self._provider.name in self._session.get_providers():
+            return
+        raise BackendError(
+            f"{self._path}: ONNX Runtime could not start {self._provider.name} (its libraries or driver are missing) "
+            f"and would have run on {', '.join(self._session.get_providers())}."
+        )
+
+
+def _settings(options: SessionOptions) -> Any:
+    settings = _import().SessionOptions()
+    settings.log_severity_level = 3  # warnings about its own optimiser help no user
+    nodes.record(settings)
+    threads = 1 if options.performance == "throughput" else options.thread_limit
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+    if options.performance == "low-power":
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if options.save_memory or options.device == "DirectML":  # which cannot plan its memory ahead
+        settings.enable_mem_pattern = False
+    if options.save_memory:
+        settings.enable_cpu_mem_arena = False
+    return settings
+
+
+def _import() -> Any:
+    try:
+        import onnxruntime  # heavy, so on first use
+    except ImportError as error:
+        raise BackendError(f"onnxruntime cannot be imported: {error}") from error
+    return onnxruntime
+
+
+def _way(provider: Provider) -> str:
+    return f"pip install {provider.package}" if " " not in provider.package else f"it comes with {provider.package}"

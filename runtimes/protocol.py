@@ -2,32 +2,124 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from cgsam_edge.errors import BackendError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[np.float32]]
 
+PERFORMANCES = ("latency", "throughput", "low-power")
+PRECISIONS = ("default", "float32", "reduced")
+
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How to open a graph.
+    """How to open a graph. Every option means the same on every engine.
 
     Attributes:
-        threads: CPU threads that one run may use; None leaves it to the engine, which takes all cores.
+        threads: CPU threads that all runs together may use; None leaves it to the engine, which takes all cores.
+        device: one of the names that the backend's ``devices`` lists.
+        performance: "latency": one run at a time, on all threads; "throughput": as many runs at once as there are
+            threads, for callers in several threads; "low-power": half of the cores unless ``threads`` says else, and
+            no busy waiting.
+        precision: of the arithmetic. "default": float32 on CPUs, what the device is built for elsewhere; "float32":
+            nothing less, or the device is refused; "reduced": the fastest that the device has, BF16 or FP16.
+        save_memory: give memory back between runs, which costs time.
+        cache: a folder for what the engine compiles, or None.
     """
 
     threads: int | None = None
+    device: str = "CPU"
+    performance: str = "latency"
+    precision: str = "default"
+    save_memory: bool = False
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise BackendError(f"threads must be 1 or more, got {self.threads}.")
+        for name, value, known in (
+            ("performance", self.performance, PERFORMANCES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise BackendError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}.")
+
+    @property
+    def thread_limit(self) -> int | None:
+        """CPU threads to hand to the engine; None where it shall decide."""
+        if self.threads is None and self.performance == "low-power":
+            return max(1, cores() // 2)
+        return self.threads
+
+    @property
+    def at_once(self) -> int:
+        """How many runs may go on at once."""
+        return (self.threads or cores()) if self.performance == "throughput" else 1
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as an engine sees it.
+
+    Attributes:
+        name: what a caller says to force it.
+        kind: "cpu", "gpu" or "npu"; "any" for an engine's own choice among them.
+        description: the hardware, as far as the engine tells.
+        missing: why it cannot be used here; empty where it can.
+    """
+
+    name: str
+    kind: str
+    description: str = ""
+    missing: str = ""
+
+    @property
+    def automatic(self) -> bool:
+        """Whether "auto" considers it: seen, and not itself a choice among devices."""
+        return not self.missing and self.kind != "any"
+
+    def answers_to(self, wanted: str) -> bool:
+        """Whether a caller who says ``wanted`` means this device: by name or by kind, in any case."""
+        return wanted.lower() in (self.name.lower(), self.kind)
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What an opened graph really runs on, from the engine's own record.
+
+    Attributes:
+        nodes: how many operations each device or provider computes.
+        precision: of the arithmetic: "float32", "float16", "bfloat16", or a note where the engine does not tell.
+        threads: CPU threads; None where the engine decided and does not tell.
+        cached: whether the compiled graph came from the cache.
+    """
+
+    nodes: dict[str, int] = field(default_factory=dict)
+    precision: str = "float32"
+    threads: int | None = None
+    cached: bool = False
 
 
 class Session(Protocol):
-    """An opened graph. Safe to run from several threads; runs of one session follow each other."""
+    """An opened graph. Safe to run from several threads; `SessionOptions.performance` says how many runs go at once."""
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Compute all outputs.
@@ -37,6 +129,13 @@ class Session(Protocol):
 
         Raises:
             BackendError: a name or shape is wrong, the session is closed, or the engine failed.
+        """
+
+    def facts(self) -> SessionFacts:
+        """Return what the graph runs on.
+
+        Raises:
+            BackendError: the session is closed.
         """
 
     def close(self) -> None:
@@ -51,19 +150,30 @@ class Backend(Protocol):
         """What a caller says to force it."""
 
     @property
-    def target(self) -> str:
-        """The bundle's folder of graphs that it opens."""
+    def targets(self) -> tuple[str, ...]:
+        """The bundle's folders of graphs that it opens, the best first."""
 
     @property
     def extras(self) -> tuple[str, ...]:
         """What to install it with, the first being the usual one."""
 
-    def installed(self) -> bool:
-        """Whether the engine could be imported; does not import it."""
+    def version(self) -> str | None:
+        """Return the engine's version, or None where it is not installed; does not import it."""
+
+    def problem(self) -> str:
+        """Say why the engine cannot be used at all, and what to do; empty where it can. Does not import it."""
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices that it knows, the most promising first; imports the engine.
+
+        Raises:
+            BackendError: the engine cannot be imported.
+        """
 
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open a graph.
 
         Raises:
-            BackendError: the engine is not installed or cannot open the graph.
+            BackendError: the engine is not installed, the device is none of its own or not there, or the graph cannot
+                be opened.
         """

@@ -1,4 +1,4 @@
-"""Which engines exist, and choosing one for a bundle. Choosing imports no engine."""
+"""Which engines exist. Listing them imports none."""
 
 from __future__ import annotations
 
@@ -6,54 +6,56 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
+from cgsam_edge.runtimes.openvino import OpenVinoBackend
 
 if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Backend
 
-AUTO = "auto"
-
-_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(),)
+_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(), OpenVinoBackend())
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 """All backends by name, the most promising first."""
 
 
-def choose(name: str, targets: Iterable[str]) -> Backend:
-    """Return the backend to use.
+def fitting(name: str, targets: Iterable[str]) -> list[Backend]:
+    """Return the backends that could open a bundle here.
 
     Args:
         name: a backend's name, which is honoured or refused, or "auto".
         targets: what the bundle holds.
 
     Raises:
-        BackendError: the name is unknown, the bundle holds no graphs for it, or it is not installed.
+        BackendError: the name is unknown, the bundle holds no graphs for it, or it is not installed or too old.
     """
     held = tuple(targets)
     if name != AUTO:
-        return _forced(name, held)
-    fitting = [backend for backend in BACKENDS.values() if backend.target in held]
-    if not fitting:
+        return [_forced(name, held)]
+    able = [backend for backend in BACKENDS.values() if target(backend, held)]
+    if not able:
         raise BackendError(
             f"the bundle holds graphs for {', '.join(held) or 'no engine'}; this version runs {', '.join(BACKENDS)}."
         )
-    ready = next((backend for backend in fitting if backend.installed()), None)
-    if ready is None:
-        raise BackendError(" ".join(_not_installed(backend) for backend in fitting))
+    ready = [backend for backend in able if not backend.problem()]
+    if not ready:
+        raise BackendError(" ".join(backend.problem() for backend in able))
     return ready
+
+
+def target(backend: Backend, held: Iterable[str]) -> str | None:
+    """Return the target of those held that the backend opens best, or None."""
+    names = set(held)
+    return next((name for name in backend.targets if name in names), None)
 
 
 def _forced(name: str, held: tuple[str, ...]) -> Backend:
     if name not in BACKENDS:
         raise BackendError(f"no backend {name!r}; expected {AUTO!r} or one of {', '.join(map(repr, BACKENDS))}.")
     backend = BACKENDS[name]
-    if backend.target not in held:
-        raise BackendError(f"the bundle holds no graphs for {backend.target!r}, only for {', '.join(held) or 'none'}.")
-    if not backend.installed():
-        raise BackendError(_not_installed(backend))
+    if target(backend, held) is None:
+        opens = " or ".join(map(repr, backend.targets))
+        raise BackendError(f"the bundle holds no graphs for {opens}, only for {', '.join(held) or 'none'}.")
+    if backend.problem():
+        raise BackendError(backend.problem())
     return backend
-
-
-def _not_installed(backend: Backend) -> str:
-    ways = " or ".join(f"pip install 'cgsam-edge[{extra}]'" for extra in backend.extras)
-    return f"{backend.name} is not installed: {ways}."

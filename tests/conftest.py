@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.parity import sample_picture
 from cgsam_edge.export.pipeline import ExportOptions, export_bundle
 from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.runtimes import cache
 from tests import tiny
 from tests.golden import make_checkpoint
 
@@ -31,8 +33,16 @@ building
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of this run, so that it neither finds nor leaves anything in the user's."""
+    path = tmp_path_factory.mktemp("cache")
+    os.environ[cache.ENVIRONMENT] = str(path)
+    return path
+
+
 def pytest_report_header() -> str:
-    names = ("torch", "onnx", "onnxruntime", "numpy", "open_clip_torch")
+    names = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "open_clip_torch")
     engines = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{platform.machine()}, {platform.system()}; {engines}"
 
@@ -63,6 +73,16 @@ def tiny_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def both_bundles(tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+    """The tiny model for both engines, by precision."""
+    folder, targets = tiny_checkpoint.parent, ("onnxruntime", "openvino")
+    return {
+        p: export_bundle(ExportOptions(tiny_checkpoint, concepts_file, folder / f"both-{p}.cgsam", targets, p))
+        for p in ("fp32", "fp16")
+    }
+
+
+@pytest.fixture(scope="session")
 def tiny_segmenter(tiny_bundle: Path) -> Segmenter:
     return Segmenter(tiny_bundle)
 
@@ -90,7 +110,13 @@ def small_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path
     folder = small_checkpoint.parent
     return {
         precision: export_bundle(
-            ExportOptions(small_checkpoint, concepts_file, folder / f"{precision}.cgsam", precision=precision)
+            ExportOptions(
+                small_checkpoint,
+                concepts_file,
+                folder / f"{precision}.cgsam",
+                targets=("onnxruntime", "openvino"),
+                precision=precision,
+            )
         )
         for precision in ("fp32", "fp16")
     }

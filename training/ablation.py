@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgsam_edge import Segmenter
-from cgsam_edge.runtimes.protocol import Arrays, Session
+from cgsam_edge.runtimes.protocol import Arrays, Session, SessionFacts
 
 ABLATIONS: Mapping[str, tuple[str, str]] = {
     "similarity off": ("concept", "similarity"),
@@ -26,6 +26,10 @@ class _Silenced:
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Run with zeros."""
         return self._session.run({**inputs, self._name: np.zeros_like(inputs[self._name])})
+
+    def facts(self) -> SessionFacts:
+        """Return what the session behind tells."""
+        return self._session.facts()
 
     def close(self) -> None:
         """Close the session behind."""

@@ -25,6 +25,7 @@ def add_parser(commands: Any) -> None:
     add_labels(parser)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
+    parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     check_destination(options.output or options.bundle)
     names, read = open_labels(options)
     with (
-        Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter,
+        Segmenter(options.bundle, backend=options.backend, device=options.device, threads=options.threads) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
     ):
         segmenter.check_concepts(names)

@@ -32,6 +32,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--clicks", type=int, default=3, help="clicks inside each object in that mode (default: 3)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
+    parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
     names, read = open_labels(options)
     with (
-        Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter,
+        Segmenter(options.bundle, backend=options.backend, device=options.device, threads=options.threads) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
     ):
         done = evaluate(

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         default="onnxruntime",
         metavar="NAMES",
-        help="engines, separated by commas: onnxruntime (default: onnxruntime)",
+        help="engines, separated by commas: onnxruntime, openvino (default: onnxruntime)",
     )
     parser.add_argument(
         "--precision", choices=("fp32", "fp16"), default="fp32", help="of the stored weights (default: fp32)"

@@ -54,7 +54,7 @@ def _checkpoint(created: dict[str, Any]) -> str:
 
 
 def _print_graph(bundle: Bundle, name: str, graph: GraphSpec, cost: dict[str, Any]) -> None:
-    size = sum(spec.size for file, spec in bundle.manifest.files.items() if file.startswith(graph.path))
+    size = sum(bundle.manifest.files[file].size for file in bundle.files_of(graph.path))
     macs = f", {cost['macs'] / 1e9:.1f} G multiply-adds" if isinstance(cost, dict) and "macs" in cost else ""
     print(f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB{macs}")
     for kind, tensors in (("in ", graph.inputs), ("out", graph.outputs)):

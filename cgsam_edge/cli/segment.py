@@ -67,6 +67,7 @@ def add_parser(commands: Any) -> None:
         "--output", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: the working folder)"
     )
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
+    parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
@@ -84,7 +85,9 @@ def run(options: argparse.Namespace) -> int:
     _check_prompt(options, names)
     outputs = _outputs(files, options.output)
     failed = 0
-    with Segmenter(options.bundle, backend=options.backend, threads=options.threads) as segmenter:
+    with Segmenter(
+        options.bundle, backend=options.backend, device=options.device, threads=options.threads
+    ) as segmenter:
         segmenter.check_concepts(names)
         for file, stem in tqdm(
             list(zip(files, outputs, strict=True)), unit="image", disable=True if len(files) == 1 else None

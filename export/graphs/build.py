@@ -44,7 +44,7 @@ class Graph:
             made["labels"] = made["labels"].sign()
         if "end" in made:  # the graph of text: the empty name
             made = {name: torch.zeros(shape) for name, shape in self.inputs.items()}
-            made["tokens"][:, 0], made["tokens"][:, 1], made["end"][:, 1] = START, START + 1, 1
+            made["token_ids"][:, 0], made["token_ids"][:, 1], made["end"][:, 1] = START, START + 1, 1
         return made
 
     @torch.inference_mode()
@@ -80,7 +80,7 @@ def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
 def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
     """Return the graphs from tokens to a text feature, and from that to a row of the table where the model has one."""
     clip = model.config.clip
-    inputs = {"tokens": (1, clip.context_length), "end": (1, clip.context_length)}
+    inputs = {"token_ids": (1, clip.context_length), "end": (1, clip.context_length)}
     text = Graph("text", TextGraph(model.clip).eval(), inputs, ("text_embedding",))
     if not any(block.text for block in model.config.sam.blocks):
         return (text,)

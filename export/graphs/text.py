@@ -38,9 +38,9 @@ class TextGraph(nn.Module):
         self.register_buffer("mask", torch.full((clip.context_length,) * 2, _MASKED).triu(1))
         self.mask: Tensor
 
-    def forward(self, tokens: Tensor, end: Tensor) -> dict[str, Tensor]:
+    def forward(self, token_ids: Tensor, end: Tensor) -> dict[str, Tensor]:
         """Map token numbers as float32 (1, L) and ``end`` (1, L), 1 at the end token, to ``text_embedding`` (1, D)."""
-        x = self.embedding(tokens.long()) + self.positions
+        x = self.embedding(token_ids.long()) + self.positions
         for block in self.blocks:
             attention = block.attention
             q, k, v = attention.split(block.ln_1(x))

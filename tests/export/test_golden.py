@@ -121,14 +121,14 @@ def predict_golden(segmenter: Segmenter, case: Case, concept: str) -> tuple[NDAr
     return got.logits, got.score
 
 
-def check_bundle(bundle: Path, case: Case) -> None:
-    with Segmenter(bundle) as segmenter:
+def check_bundle(bundle: Path, case: Case, backend: str) -> None:
+    with Segmenter(bundle, backend=backend, device="cpu") as segmenter:
         for concept in case.concepts:
             check_mask(case.load(), concept, *predict_golden(segmenter, case, concept))
 
 
-def check_bundle_fp16(bundle: Path, case: Case) -> None:
-    with Segmenter(bundle) as segmenter:
+def check_bundle_fp16(bundle: Path, case: Case, backend: str) -> None:
+    with Segmenter(bundle, backend=backend, device="cpu") as segmenter:
         for concept in case.concepts:
             logits, _ = predict_golden(segmenter, case, concept)
             mask, expected = logits > 0, case.load()[f"{concept}/mask_logits"] > 0
@@ -161,10 +161,11 @@ def test_fused_image_embedding(small_model: ReferenceModel, case: Case) -> None:
 
 
 @SMALL
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.filterwarnings("ignore:this model was trained")
-def test_exported_masks(small_bundles: dict[str, Path], case: Case) -> None:
-    check_bundle(small_bundles["fp32"], case)
-    check_bundle_fp16(small_bundles["fp16"], case)
+def test_exported_masks(small_bundles: dict[str, Path], case: Case, backend: str) -> None:
+    check_bundle(small_bundles["fp32"], case, backend)
+    check_bundle_fp16(small_bundles["fp16"], case, backend)
 
 
 def test_picture_that_every_machine_has(small_model: ReferenceModel) -> None:
@@ -187,5 +188,6 @@ def test_vit_b_at_full_size(vit_b_checkpoint: Path, concepts_file: Path, tmp_pat
     del model
     fp16 = export_bundle(ExportOptions(vit_b_checkpoint, concepts_file, tmp_path / "fp16.cgsam", precision="fp16"))
     assert sum(f.stat().st_size for f in fp16.rglob("*")) <= 400e6
-    check_bundle_fp16(fp16, VIT_B)
-    check_bundle(export_bundle(ExportOptions(vit_b_checkpoint, concepts_file, tmp_path / "fp32.cgsam")), VIT_B)
+    check_bundle_fp16(fp16, VIT_B, "onnxruntime")
+    fp32 = export_bundle(ExportOptions(vit_b_checkpoint, concepts_file, tmp_path / "fp32.cgsam"))
+    check_bundle(fp32, VIT_B, "onnxruntime")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,41 +11,52 @@ import pytest
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
+from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions
 from cgsam_edge.runtimes.registry import BACKENDS
 
-
-@pytest.fixture(params=list(BACKENDS))
-def backend(request: pytest.FixtureRequest) -> Backend:
-    return BACKENDS[request.param]
+OPENS = [(name, target) for name, backend in BACKENDS.items() for target in backend.targets]
 
 
-@pytest.fixture
-def bundle(tiny_bundle: Path) -> Bundle:
-    return Bundle(tiny_bundle)
+@pytest.fixture(params=OPENS, ids=lambda pair: f"{pair[0]}-of-{pair[1]}")
+def pair(request: pytest.FixtureRequest) -> tuple[Backend, str]:
+    name, target = request.param
+    return BACKENDS[name], target
 
 
 @pytest.fixture
-def session(backend: Backend, bundle: Bundle) -> Session:
-    return backend.open(bundle.verified_graph(backend.target, "decoder"), SessionOptions(threads=1))
+def backend(pair: tuple[Backend, str]) -> Backend:
+    return pair[0]
 
 
-def inputs(backend: Backend, bundle: Bundle) -> dict[str, np.ndarray]:
+@pytest.fixture(params=["fp32", "fp16"])
+def bundle(request: pytest.FixtureRequest, both_bundles: dict[str, Path]) -> Bundle:
+    return Bundle(both_bundles[request.param])
+
+
+@pytest.fixture
+def graph(pair: tuple[Backend, str], bundle: Bundle) -> Path:
+    return bundle.verified_graph(pair[1], "decoder")
+
+
+@pytest.fixture
+def session(backend: Backend, graph: Path) -> Session:
+    return backend.open(graph, SessionOptions(threads=1))
+
+
+def inputs(bundle: Bundle) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    specs = bundle.graphs(backend.target)["decoder"].inputs
+    specs = bundle.graphs("onnxruntime")["decoder"].inputs
     return {t.name: rng.normal(size=t.shape).astype(np.float32) for t in specs}
 
 
-def test_outputs_are_those_of_the_manifest(backend: Backend, bundle: Bundle, session: Session) -> None:
-    out = session.run(inputs(backend, bundle))
-    assert {n: a.shape for n, a in out.items()} == {
-        t.name: t.shape for t in bundle.graphs(backend.target)["decoder"].outputs
-    }
+def test_outputs_are_those_of_the_manifest(pair: tuple[Backend, str], bundle: Bundle, session: Session) -> None:
+    out = session.run(inputs(bundle))
+    assert {n: a.shape for n, a in out.items()} == {t.name: t.shape for t in bundle.graphs(pair[1])["decoder"].outputs}
     assert all(a.dtype == np.float32 for a in out.values())
 
 
-def test_runs_do_not_disturb_each_other(backend: Backend, bundle: Bundle, session: Session) -> None:
-    given = inputs(backend, bundle)
+def test_runs_do_not_disturb_each_other(bundle: Bundle, session: Session) -> None:
+    given = inputs(bundle)
     first = session.run(given)["mask_logits"]
     kept = first.copy()
     session.run({name: -array for name, array in given.items()})
@@ -51,25 +64,75 @@ def test_runs_do_not_disturb_each_other(backend: Backend, bundle: Bundle, sessio
     np.testing.assert_array_equal(session.run(given)["mask_logits"], kept)
 
 
-def test_any_memory_layout_is_taken(backend: Backend, bundle: Bundle, session: Session) -> None:
-    given = inputs(backend, bundle)
+def test_any_memory_layout_is_taken(bundle: Bundle, session: Session) -> None:
+    given = inputs(bundle)
     strided = {name: np.asfortranarray(array.astype(np.float64)) for name, array in given.items()}
     np.testing.assert_array_equal(session.run(strided)["iou"], session.run(given)["iou"])  # type: ignore[arg-type]
 
 
-def test_wrong_inputs_are_named(backend: Backend, bundle: Bundle, session: Session) -> None:
-    given = inputs(backend, bundle)
+def test_wrong_inputs_are_named(bundle: Bundle, session: Session) -> None:
+    given = inputs(bundle)
     with pytest.raises(BackendError, match="points"):
         session.run({name: array for name, array in given.items() if name != "points"})
     with pytest.raises(BackendError, match=r"decoder.*\(1, 19, 3\)"):
         session.run({**given, "points": np.zeros((1, 19, 3), np.float32)})
 
 
-def test_a_closed_session_says_so(backend: Backend, bundle: Bundle, session: Session) -> None:
+def test_a_closed_session_says_so(bundle: Bundle, session: Session) -> None:
     session.close()
     session.close()
     with pytest.raises(BackendError, match="closed"):
-        session.run(inputs(backend, bundle))
+        session.run(inputs(bundle))
+    with pytest.raises(BackendError, match="closed"):
+        session.facts()
+
+
+@pytest.mark.parametrize("performance", PERFORMANCES)
+@pytest.mark.parametrize("save_memory", [False, True], ids=["", "save_memory"])
+def test_every_mode_computes_the_same_from_many_threads(
+    backend: Backend, bundle: Bundle, graph: Path, performance: str, save_memory: bool
+) -> None:
+    given = [{name: array + i for name, array in inputs(bundle).items()} for i in range(4)]
+    expected = [backend.open(graph, SessionOptions(threads=1)).run(one)["iou"] for one in given]
+    session = backend.open(graph, SessionOptions(threads=2, performance=performance, save_memory=save_memory))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            for got, wanted in zip(pool.map(lambda one: session.run(one)["iou"], given), expected, strict=True):
+                np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    session.close()
+
+
+def test_closing_waits_for_the_run_that_goes_on(backend: Backend, bundle: Bundle, graph: Path) -> None:
+    session = backend.open(graph, SessionOptions(threads=2, performance="throughput"))
+    given = inputs(bundle)
+    started, problems = threading.Event(), []
+
+    def work() -> None:
+        try:
+            while True:
+                session.run(given)
+                started.set()
+        except BackendError as error:
+            problems.append(str(error))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    started.wait(60)
+    session.close()
+    for worker in workers:
+        worker.join(60)
+    assert len(problems) == 3
+    assert all("closed" in problem for problem in problems)
+
+
+def test_facts_come_from_the_session(backend: Backend, graph: Path) -> None:
+    facts = backend.open(graph, SessionOptions(threads=1)).facts()
+    assert facts.precision == "float32"
+    assert facts.threads == 1
+    ((where, count),) = facts.nodes.items()
+    assert where.startswith("CPU")
+    assert count > 50
 
 
 def test_a_file_that_is_no_graph(backend: Backend, tmp_path: Path) -> None:
@@ -79,6 +142,38 @@ def test_a_file_that_is_no_graph(backend: Backend, tmp_path: Path) -> None:
         backend.open(path, SessionOptions())
 
 
+def test_devices_that_are_not_here(backend: Backend, graph: Path) -> None:
+    with pytest.raises(BackendError, match=r"has no device 'TPU'; here it has .*CPU"):
+        backend.open(graph, SessionOptions(device="TPU"))
+    for device in backend.devices():
+        if device.missing:
+            with pytest.raises(BackendError) as caught:
+                backend.open(graph, SessionOptions(device=device.name))
+            assert device.missing in str(caught.value)
+
+
+def test_the_cpu_is_listed(backend: Backend) -> None:
+    (cpu,) = [device for device in backend.devices() if device.name == "CPU"]
+    assert cpu.automatic
+    assert cpu.answers_to("cpu")
+    assert cpu.answers_to("CPU")
+    assert not cpu.answers_to("gpu")
+
+
 def test_installed_without_importing(backend: Backend) -> None:
-    assert backend.installed()
+    assert backend.version()
+    assert not backend.problem()
     assert backend.extras
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": 0}, "threads must be 1 or more, got 0"),
+        ({"performance": "fast"}, "performance must be one of 'latency', 'throughput', 'low-power', got 'fast'"),
+        ({"precision": "int8"}, "precision must be one of 'default', 'float32', 'reduced', got 'int8'"),
+    ],
+)
+def test_wrong_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(BackendError, match=message):
+        SessionOptions(**options)  # type: ignore[arg-type]

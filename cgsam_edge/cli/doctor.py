@@ -1,0 +1,125 @@
+"""``cgsam doctor``: every engine and device of this machine, and which of them runs a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge._version import __version__
+from cgsam_edge.errors import BackendError
+
+if TYPE_CHECKING:
+    from cgsam_edge.runtimes.placement import Tried
+    from cgsam_edge.runtimes.protocol import Device
+    from cgsam_edge.runtimes.survey import Engine
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="every engine and device of this machine, and which of them runs a bundle",
+        description="List all engines and devices: installed or not, seen or not. With a bundle, also what each does "
+        "on the bundle's examples (time of each graph, agreement with PyTorch) and which one is chosen.",
+    )
+    parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder")
+    parser.add_argument("--refresh", action="store_true", help="measure again, even if a choice is remembered")
+    parser.add_argument("--backend", default="auto", help="choose among this engine's devices only")
+    parser.add_argument("--device", default="auto", help="choose among devices of this name or kind only")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the command found.
+
+    Attributes:
+        system: machine and versions.
+        cache: the cache folder, and whether it can be written.
+        engines: all that there are.
+        choice: what runs the bundle, or None without a bundle or where nothing does.
+        reason: why that one, or why none.
+        tried: what was measured.
+    """
+
+    system: str
+    cache: str
+    engines: tuple[Engine, ...]
+    choice: str | None = None
+    reason: str = ""
+    tried: tuple[Tried, ...] = ()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine and report."""
+    from cgsam_edge.runtimes import cache, survey
+    from cgsam_edge.runtimes.protocol import cores
+
+    system = (
+        f"cgsam-edge {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
+        f"{cores()} CPU cores"
+    )
+    state = f"{cache.root()} ({'can' if cache.folder('choices') else 'cannot'} be written)"
+    choice, reason, tried = (None, "", ()) if options.bundle is None else _choose(options)
+    found = Diagnosis(system, state, tuple(survey.engines()), choice, reason, tried)
+    print(json.dumps(asdict(found), indent=1) if options.json else "\n".join(lines(found)))
+    return 0 if options.bundle is None or choice is not None else BackendError.exit_code
+
+
+def _choose(options: argparse.Namespace) -> tuple[str | None, str, tuple[Tried, ...]]:
+    from cgsam_edge.bundle import Bundle
+    from cgsam_edge.runtimes.protocol import SessionOptions
+    from cgsam_edge.runtimes.selection import Selector, Wish
+
+    bundle = Bundle(options.bundle)
+    wish = Wish(options.backend, options.device, SessionOptions(options.threads), options.refresh)
+    try:
+        selection = Selector(bundle, wish).select()
+    except BackendError as error:
+        return None, str(error), ()
+    return str(selection.candidates[0]), selection.reason, selection.tried
+
+
+def lines(found: Diagnosis) -> Iterator[str]:
+    """Yield what the terminal shows."""
+    yield found.system
+    yield f"cache: {found.cache}"
+    for engine in found.engines:
+        yield ""
+        yield engine.problem or f"{engine.name} {engine.version}"
+        for device in engine.devices:
+            yield from _device(engine, device, found.tried)
+        yield from _verdicts(engine.name, "any device", found.tried)
+    if found.reason:
+        yield ""
+        yield f"choice: {found.choice or 'none'} ({found.reason})"
+
+
+def _device(engine: Engine, device: Device, tried: tuple[Tried, ...]) -> Iterator[str]:
+    state = f"not here: {device.missing}" if device.missing else device.description or "seen"
+    yield f"  {device.name:9} {state}"
+    yield from _verdicts(engine.name, device.name, tried)
+
+
+def _verdicts(engine: str, device: str, tried: tuple[Tried, ...]) -> Iterator[str]:
+    for one in tried:
+        attempt = one.attempt
+        if (attempt.candidate.backend, attempt.candidate.device) != (engine, device):
+            continue
+        indent = " " * 12
+        yield f"{indent}{one.verdict}"
+        if attempt.milliseconds:
+            times = ", ".join(f"{graph} {ms:.1f} ms" for graph, ms in attempt.milliseconds.items())
+            yield f"{indent}{times}; opened in {attempt.seconds_to_open:.1f} s"
+            worst = max(attempt.errors.values())
+            yield (
+                f"{indent}{attempt.precision}, error at most {worst:.1e} of the standard deviation (limit "
+                f"{attempt.limit:.0e}), mask IoU {attempt.mask_iou:.4f}"
+            )

@@ -1,0 +1,57 @@
+"""Which execution provider computes how many nodes of an ONNX Runtime session: as it ran, not as it was asked."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgsam_edge.errors import BackendError
+
+_RECORD = "session.record_ep_graph_assignment_info"
+
+
+def record(settings: Any) -> None:
+    """Have a session remember which provider took which node; releases that cannot are left alone."""
+    settings.add_session_config_entry(_RECORD, "1")
+
+
+def by_provider(session: Any, path: Path) -> dict[str, int]:
+    """Count a session's nodes by provider.
+
+    Releases without that record are asked for a profile of one run on zeros, with the same providers.
+
+    Args:
+        session: an ``InferenceSession`` whose settings went through `record`.
+        path: its file.
+    """
+    if hasattr(session, "get_provider_graph_assignment_info"):
+        counts: Counter[str] = Counter()
+        for part in session.get_provider_graph_assignment_info():
+            counts[part.ep_name] += len(part.get_nodes())
+        return dict(counts)
+    providers = [(name, session.get_provider_options().get(name, {})) for name in session.get_providers()]
+    return from_profile(path, providers)
+
+
+def from_profile(path: Path, providers: list[tuple[str, dict[str, str]]]) -> dict[str, int]:
+    """Run a graph once on zeros, profiled, and count the nodes by provider."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(Path(folder) / "profile")
+        try:
+            session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
+            session.run(None, {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()})
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        except Exception as error:  # its exceptions share no base class of their own
+            raise BackendError(f"{path}: ONNX Runtime could not profile it: {error}") from error
+    nodes = {(e["name"], e["args"]["provider"]) for e in events if e.get("args", {}).get("provider")}
+    return dict(Counter(provider for _, provider in nodes))

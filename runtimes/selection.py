@@ -1,0 +1,215 @@
+"""Which engine and device run a bundle: forced, the only one, remembered, or the fastest of those that agree."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from cgsam_edge._schema import decode
+from cgsam_edge._version import __version__
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import BackendError, BundleError
+from cgsam_edge.examples import EXAMPLES_FILE
+from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.runtimes import cache, children, registry
+from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
+from cgsam_edge.runtimes.placement import Attempt, Candidate, Tried, judge
+from cgsam_edge.runtimes.probe import Request
+from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller asks for.
+
+    Attributes:
+        backend: a name, or "auto".
+        device: a name or a kind as `Device.answers_to` says, or "auto".
+        options: how to open the graphs; their device and cache are filled in.
+        refresh: measure again, even if a choice is remembered.
+    """
+
+    backend: str = AUTO
+    device: str = AUTO
+    options: SessionOptions = field(default_factory=SessionOptions)
+    refresh: bool = False
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Candidates to open, the best first, and why they are in this order.
+
+    Attributes:
+        candidates: one or more.
+        reason: why the first one is.
+        tried: what was measured, now or when the choice was remembered.
+        remembered: whether the choice comes from an earlier process.
+    """
+
+    candidates: tuple[Candidate, ...]
+    reason: str
+    tried: tuple[Tried, ...] = ()
+    remembered: bool = False
+
+
+class Selector:
+    """Selects for one bundle and one wish.
+
+    Args:
+        bundle: the bundle.
+        wish: what the caller asks for.
+
+    Raises:
+        BackendError: the backend is unknown, not installed or too old, or the bundle holds no graphs for it.
+        BundleError: no target of the bundle is whole.
+    """
+
+    def __init__(self, bundle: Bundle, wish: Wish) -> None:
+        self._bundle, self._wish = bundle, wish
+        held = bundle.manifest.targets
+        fitting = registry.fitting(wish.backend, held)
+        self._backends = [(backend, name) for backend in fitting if (name := registry.target(backend, held))]
+        self._engines = {backend.name: backend.version() for backend in fitting}
+
+    def select(self) -> Selection:
+        """Return what to open.
+
+        Raises:
+            BackendError: no candidate opens and agrees; or the wished one does not exist here.
+        """
+        if len(self._backends) == 1:
+            devices = self._here(self._backends[0], self._backends[0][0].devices())
+            if len(devices) == 1:
+                return self._only(devices[0])
+        recalled = None if self._wish.refresh else self._recall()
+        if recalled is not None:
+            return recalled
+        why = self._cannot_measure()
+        return self._first(why) if why else self._measured()
+
+    def attempts(self) -> tuple[list[Attempt], dict[str, children.Told]]:
+        """Try all candidates, each engine in children of its own."""
+        told = {backend.name: children.ask(backend, self._request(backend, name)) for backend, name in self._backends}
+        return [attempt for one in told.values() for attempt in one.attempts], told
+
+    @cached_property
+    def _key(self) -> dict[str, Any]:
+        """What a remembered choice depends on; none of it needs an engine to be imported."""
+        options = {k: v for k, v in asdict(self._wish.options).items() if k not in ("device", "cache")}
+        return {
+            "bundle": self._bundle.digest,
+            "machine": cache.machine(),
+            "cgsam-edge": __version__,
+            "engines": self._engines,
+            "wish": {"backend": self._wish.backend, "device": self._wish.device, **options},
+        }
+
+    def _whole(self) -> list[Tried]:
+        """Leave out backends whose target is damaged, and return them.
+
+        Raises:
+            BundleError: no target is whole.
+        """
+        problems = {name: damage(self._bundle, name) for name in dict.fromkeys(name for _, name in self._backends)}
+        found = [error for error in problems.values() if error is not None]
+        if len(found) == len(problems):
+            raise found[0]
+        broken = [
+            Attempt(Candidate(backend.name, name, "any device"), f"damaged: {problems[name]}")
+            for backend, name in self._backends
+            if problems[name] is not None
+        ]
+        self._backends = [pair for pair in self._backends if problems[pair[1]] is None]
+        return judge(broken)
+
+    def _here(self, pair: tuple[Backend, str], devices: tuple[Device, ...]) -> list[Candidate]:
+        """Return the candidates of one backend that the wish allows.
+
+        Raises:
+            BackendError: there is none; says why.
+        """
+        backend, target = pair
+        found = allowed(devices, self._wish.device)
+        if not found:
+            raise BackendError(f"{refusal(backend.name, devices, self._wish.device)}.")
+        return [Candidate(backend.name, target, device.name) for device in found]
+
+    def _only(self, candidate: Candidate) -> Selection:
+        forced = AUTO not in (self._wish.backend, self._wish.device)
+        reason = "forced" if forced else "the only candidate here"
+        return Selection((candidate,), reason)
+
+    def _cannot_measure(self) -> str:
+        if EXAMPLES_FILE not in self._bundle.manifest.files:
+            return f"not measured: the bundle holds no {EXAMPLES_FILE} (export it again)"
+        return "" if children.possible() else "not measured: this program cannot start a Python of its own"
+
+    def _first(self, why: str) -> Selection:
+        """Take the first backend that has what is wished, and of its devices a CPU, which needs no proof."""
+        reasons = []
+        for backend, target in self._backends:
+            devices = backend.devices()
+            found = allowed(devices, self._wish.device)
+            if found:
+                device = next((d for d in found if d.kind == "cpu"), found[0])
+                return Selection((Candidate(backend.name, target, device.name),), why)
+            reasons.append(refusal(backend.name, devices, self._wish.device))
+        raise BackendError(f"{'; '.join(reasons)}.")
+
+    def _measured(self) -> Selection:
+        damaged = self._whole()
+        attempts, told = self.attempts()
+        tried = (*judge(attempts), *damaged)
+        usable = tuple(one.attempt.candidate for one in tried if one.attempt.usable)
+        if not usable:
+            raise BackendError(self._nothing(tried, told))
+        if not damaged:  # which someone may repair
+            cache.remember(self._key, [asdict(one) for one in tried])
+        return Selection(usable, "measured", tried)
+
+    def _nothing(self, tried: tuple[Tried, ...], told: dict[str, children.Told]) -> str:
+        reasons = [f"{one.attempt.candidate}: {one.verdict}" for one in tried]
+        reasons += [f"{name}: {one.problem}" for name, one in told.items() if one.problem]
+        reasons += [
+            refusal(name, one.devices, self._wish.device)
+            for name, one in told.items()
+            if not one.problem and not one.attempts
+        ]
+        return "no engine can run this bundle here:\n  " + "\n  ".join(reasons)
+
+    def _recall(self) -> Selection | None:
+        kept = cache.recall(self._key)
+        try:
+            tried = decode(tuple[Tried, ...], kept, "cache")
+        except BundleError:
+            return None
+        usable = tuple(one.attempt.candidate for one in tried if one.attempt.usable)
+        return Selection(usable, "remembered from an earlier measurement", tried, remembered=True) if usable else None
+
+    def _request(self, backend: Backend, target: str) -> Request:
+        options = {k: v for k, v in asdict(self._wish.options).items() if k not in ("device", "cache")}
+        return Request(
+            children.path_of(backend),
+            str(self._bundle.path),
+            target,
+            self._wish.device,
+            options=options,
+            digest=self._bundle.digest,
+        )
+
+
+def damage(bundle: Bundle, target: str) -> BundleError | None:
+    """Return what is wrong with the files of a target, or None."""
+    try:
+        for graph in GRAPH_NAMES:
+            bundle.verified_graph(target, graph)
+    except BundleError as error:
+        return error
+    return None
+
+
+def with_device(options: SessionOptions, candidate: Candidate, version: str, digest: str) -> SessionOptions:
+    """Return the options for one candidate."""
+    folder = cache.compiled(candidate.backend, version, candidate.device, digest)
+    return replace(options, device=candidate.device, cache=folder)

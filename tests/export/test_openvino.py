@@ -1,0 +1,181 @@
+"""What is written for OpenVINO, and how its runtime computes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import BackendError
+from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
+from cgsam_edge.export.targets import onnxruntime, openvino
+from cgsam_edge.runtimes import openvino as runtime
+from cgsam_edge.runtimes.protocol import Device, SessionOptions
+from tests import tiny
+from tests.conftest import relative_error
+
+BACKEND = runtime.OpenVinoBackend()
+
+
+@pytest.fixture(scope="module")
+def graphs() -> Graphs:
+    return build_graphs(tiny.model(tiny.config()))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "openvino").iterdir())}
+
+
+def outputs(path: Path, graph: Graph, **options: Any) -> dict[str, np.ndarray]:
+    session = BACKEND.open(path, SessionOptions(threads=1, **options))
+    scale = {"pixels": (60, 127)}
+    given = {n: v * scale.get(n, (1, 0))[0] + scale.get(n, (1, 0))[1] for n, v in graph.example().items()}
+    expected = graph.run(given)
+    got = session.run({name: value.numpy() for name, value in given.items()})
+    assert list(got) == list(expected)
+    return {name: relative_error(got[name], expected[name]) for name in got}
+
+
+def test_the_same_export_writes_the_same_bytes(graphs: Graphs, tmp_path: Path) -> None:
+    """Whether it made the ONNX itself or found it, and whatever was converted before in the process."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    specs = {name: openvino.convert(graphs.decoder, tmp_path / name, "fp32") for name in ("a", "b")}
+    assert specs["a"] == specs["b"]
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    onnxruntime.convert(graphs.decoder, tmp_path, "fp32")
+    openvino.convert(graphs.decoder, tmp_path, "fp32")
+    assert content(tmp_path) == content(tmp_path / "a")
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"openvino"}
+    text = content(tmp_path)["decoder.xml"].decode()
+    assert str(tmp_path) not in text
+    assert str(Path.cwd()) not in text
+
+
+def test_specs_are_those_of_onnx_runtime(both_bundles: dict[str, Path]) -> None:
+    for path in both_bundles.values():
+        bundle = Bundle(path)
+        for name, spec in bundle.graphs("openvino").items():
+            other = bundle.graphs("onnxruntime")[name]
+            assert (spec.inputs, spec.outputs, spec.precision) == (other.inputs, other.outputs, other.precision)
+            assert bundle.files_of(spec.path) == [f"openvino/{name}.bin", f"openvino/{name}.xml"]
+
+
+def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, tmp_path: Path) -> None:
+    sizes = {}
+    for precision, limits in (("fp32", (0, 1e-4)), ("fp16", (1e-6, 0.05))):
+        spec = openvino.convert(graphs.image, tmp_path, precision)
+        sizes[precision] = (tmp_path / "openvino" / "image.bin").stat().st_size
+        for name, error in outputs(tmp_path / spec.path, graphs.image).items():
+            assert limits[0] <= error < limits[1], (precision, name)
+        onnx = onnxruntime.convert(graphs.image, tmp_path / "openvino", precision)
+        errors = outputs(tmp_path / "openvino" / onnx.path, graphs.image)
+        assert max(errors.values()) < limits[1], "the ONNX file opens as well"
+        (tmp_path / "openvino" / onnx.path).unlink()
+    assert sizes["fp16"] < 0.65 * sizes["fp32"]
+
+
+def test_onnx_with_external_data(graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "EXTERNAL_BYTES", 10_000)
+    spec = onnxruntime.convert(graphs.decoder, tmp_path, "fp32")
+    assert (tmp_path / "onnxruntime" / "decoder.onnx.data").exists()
+    assert max(outputs(tmp_path / spec.path, graphs.decoder).values()) < 1e-4
+    converted = openvino.convert(graphs.decoder, tmp_path, "fp32")
+    assert max(outputs(tmp_path / converted.path, graphs.decoder).values()) < 1e-4
+
+
+def test_weights_too_large_for_fp16_stay(tmp_path: Path) -> None:
+    made = tiny.model(tiny.config())
+    made.sam.image_encoder.blocks[0].mlp.lin1.weight[0, 0] = 1e6
+    graph = build_graphs(made).image
+    spec = openvino.convert(graph, tmp_path, "fp16")
+    assert all(error < 0.05 for error in outputs(tmp_path / spec.path, graph).values())
+
+
+def computed_in(session: Any) -> set[str]:
+    kinds = Counter(
+        op.get_rt_info()["runtimePrecision"].astype(str) for op in session._compiled.get_runtime_model().get_ops()
+    )
+    return set(kinds)
+
+
+def test_a_cpu_computes_in_float32_unless_told(both_bundles: dict[str, Path]) -> None:
+    import openvino as engine
+
+    path = Bundle(both_bundles["fp32"]).verified_graph("openvino", "image")
+    for precision in ("default", "float32"):
+        session = BACKEND.open(path, SessionOptions(precision=precision))
+        assert not {"bf16", "f16"} & computed_in(session)
+        assert session.facts().precision == "float32"
+    if "BF16" not in engine.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no BF16")
+    session = BACKEND.open(path, SessionOptions(precision="reduced"))
+    assert "bf16" in computed_in(session)
+    assert session.facts().precision == "bfloat16"
+
+
+CPU, GPU, NPU, AUTO = Device("CPU", "cpu"), Device("GPU.0", "gpu"), Device("NPU", "npu"), Device("AUTO", "any")
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "capabilities", "hint"),
+    [
+        (CPU, "default", ("BF16", "FP32"), "f32"),
+        (CPU, "default", ("FP16", "FP32"), "f32"),
+        (CPU, "reduced", ("FP32",), "f32"),
+        (CPU, "reduced", ("FP16", "FP32"), "f16"),
+        (GPU, "default", ("FP16", "FP32"), "f16"),
+        (GPU, "float32", ("FP16", "FP32"), "f32"),
+        (NPU, "default", ("FP16",), "f16"),
+        (AUTO, "default", (), "f32"),
+        (AUTO, "reduced", (), ""),
+    ],
+)
+def test_precision_is_set_on_purpose(device: Device, wanted: str, capabilities: tuple[str, ...], hint: str) -> None:
+    assert runtime.precision_hint(wanted, device, capabilities) == hint
+    made = runtime.settings(SessionOptions(threads=3), device, hint)
+    assert made.get("INFERENCE_PRECISION_HINT", "") == hint
+    assert made.get("INFERENCE_NUM_THREADS") == (3 if device is CPU else None)
+
+
+def test_an_npu_has_no_float32() -> None:
+    with pytest.raises(BackendError, match="NPU computes in float16; it cannot"):
+        runtime.precision_hint("float32", NPU, ("FP16",))
+
+
+class RefusingCore:
+    """A core whose device takes all operations but a few."""
+
+    def __init__(self, refused: str) -> None:
+        self._core, self._refused = runtime._core(), refused
+
+    def read_model(self, path: str) -> Any:
+        return self._core.read_model(path)
+
+    def query_model(self, model: Any, _device: str) -> dict[str, str]:
+        return {op.get_friendly_name(): "NPU" for op in model.get_ops() if op.get_type_name() != self._refused}
+
+    def compile_model(self, *_arguments: Any) -> Any:
+        raise RuntimeError("Exception from somewhere.cpp:1:\n[ NOT_FOUND ] cannot compile\n\n")
+
+
+def test_a_refused_operation_is_named(both_bundles: dict[str, Path]) -> None:
+    path = Bundle(both_bundles["fp32"]).verified_graph("openvino", "decoder")
+    with pytest.raises(
+        BackendError, match=r"on NPU: \[ NOT_FOUND \] cannot compile; it does not support Softmax \(\d+\)"
+    ):
+        runtime._compile(RefusingCore("Softmax"), path, NPU, {})
+
+
+def test_dynamic_shapes_are_refused(tmp_path: Path) -> None:
+    import openvino as engine
+
+    ops = engine.opset13
+    wanted = ops.parameter([-1, 3], np.float32, name="x")
+    engine.serialize(engine.Model([ops.relu(wanted)], [wanted], "dynamic"), str(tmp_path / "dynamic.xml"))
+    with pytest.raises(BackendError, match="has no fixed shape; NPUs need fixed ones"):
+        BACKEND.open(tmp_path / "dynamic.xml", SessionOptions())

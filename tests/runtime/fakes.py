@@ -1,0 +1,89 @@
+"""Engines that misbehave, for children to import by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
+from cgsam_edge.runtimes.protocol import Device, Session, SessionFacts, SessionOptions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsam_edge.runtimes.protocol import Arrays
+
+
+class Crashing(OnnxRuntimeBackend):
+    """Takes its process along when it opens a graph on its GPU; its CPU works."""
+
+    name = "crashing"
+
+    def devices(self) -> tuple[Device, ...]:
+        return (Device("GPU", "gpu"), Device("CPU", "cpu"))
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        if options.device == "GPU":
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return super().open(path, options)
+
+
+class CrashingDriver(OnnxRuntimeBackend):
+    """Takes its process along when it looks for devices."""
+
+    name = "crashing-driver"
+
+    def devices(self) -> tuple[Device, ...]:
+        os._exit(66)
+
+
+class Hanging(OnnxRuntimeBackend):
+    """Never comes back from opening."""
+
+    name = "hanging"
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        time.sleep(600)
+        raise AssertionError
+
+
+class NotANumber(OnnxRuntimeBackend):
+    """Returns NaN."""
+
+    name = "nan"
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        return NanSession(super().open(path, options))
+
+
+class NanSession:
+    """Runs another session and spoils one value of its first output."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        out = self._session.run(inputs)
+        next(iter(out.values())).flat[0] = np.nan
+        return out
+
+    def facts(self) -> SessionFacts:
+        return self._session.facts()
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Missing(OnnxRuntimeBackend):
+    """Is not installed."""
+
+    name = "missing"
+    extras = ("missing",)
+
+    def problem(self) -> str:
+        return "missing is not installed: pip install 'cgsam-edge[missing]'."
