@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
     system = (
         f"cgsam-edge {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{cores()} CPU cores"
+        f"CPU cores to use: {cores()}"
     )
     state = f"{cache.root()} ({'can' if cache.folder('choices') else 'cannot'} be written)"
     choice, reason, tried = (None, "", ()) if options.bundle is None else _choose(options)
@@ -118,8 +118,8 @@ def _verdicts(engine: str, device: str, tried: tuple[Tried, ...]) -> Iterator[st
         if attempt.milliseconds:
             times = ", ".join(f"{graph} {ms:.1f} ms" for graph, ms in attempt.milliseconds.items())
             yield f"{indent}{times}; opened in {attempt.seconds_to_open:.1f} s"
-            worst = max(attempt.errors.values())
+        if attempt.usable and attempt.errors:
             yield (
-                f"{indent}{attempt.precision}, error at most {worst:.1e} of the standard deviation (limit "
-                f"{attempt.limit:.0e}), mask IoU {attempt.mask_iou:.4f}"
+                f"{indent}{attempt.precision}, error at most {max(attempt.errors.values()):.1e} of the standard "
+                f"deviation (limit {attempt.limit:.0e}), mask IoU {attempt.mask_iou:.4f}"
             )
