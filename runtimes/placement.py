@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+ANY_DEVICE = "any device"
+"""In place of a device's name, where an engine did not come so far."""
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge._version import __version__
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.placement import ANY_DEVICE
 
 if TYPE_CHECKING:
     from cgsam_edge.runtimes.placement import Tried
@@ -96,7 +97,9 @@ def lines(found: Diagnosis) -> Iterator[str]:
         yield engine.problem or f"{engine.name} {engine.version}"
         for device in engine.devices:
             yield from _device(engine, device, found.tried)
-        yield from _verdicts(engine.name, "any device", found.tried)
+        yield from _verdicts(
+            engine.name, ANY_DEVICE, tuple(one for one in found.tried if one.verdict != engine.problem)
+        )
     if found.reason:
         yield ""
         yield f"choice: {found.choice or 'none'} ({found.reason})"

@@ -148,7 +148,9 @@ def test_a_driver_that_kills_the_process(bundle: Path, fresh: Path, engines: Cal
         Segmenter(bundle)
     assert "no engine can run this bundle here" in str(caught.value)
     assert "nan on CPU: rejected" in str(caught.value)
-    assert "crashing-driver: the engine's process ended with code 66 while listing devices" in str(caught.value)
+    assert "crashing-driver on any device: the engine's process ended with code 66 while listing devices" in str(
+        caught.value
+    )
 
 
 def test_an_engine_that_hangs(
@@ -169,6 +171,10 @@ def test_engines_that_are_missing_or_too_old(
         Segmenter(bundle)
     with pytest.raises(BackendError, match="missing is not installed"):
         Segmenter(bundle, backend="missing")
+    engines(ORT, fakes.Missing())
+    found = placement(bundle)
+    assert (found.backend, found.reason) == ("onnxruntime", "the only candidate here")
+    assert verdicts(found) == {"missing": "missing is not installed: pip install 'cgsam-edge[missing]'."}
     engines(ORT, OPENVINO, fakes.Missing())
     monkeypatch.setattr(installed, "_version", lambda _: "1.9.2")
     with pytest.raises(BackendError, match=r"onnxruntime 1\.9\.2 is too old; expected 1\.20 or newer: pip install"):
