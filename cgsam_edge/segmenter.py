@@ -60,6 +60,7 @@ class Segmenter:
         precision: of the arithmetic. "default": float32 on CPUs, what the device is built for elsewhere; "float32":
             nothing less; "reduced": the fastest that the device has, which moves the masks.
         save_memory: give memory back between runs, which costs time.
+        refresh: measure again, even if a choice is remembered.
 
     Raises:
         BundleError: the bundle is missing, incomplete, altered, or too new.
@@ -77,11 +78,12 @@ class Segmenter:
         performance: str = "latency",
         precision: str = "default",
         save_memory: bool = False,
+        refresh: bool = False,
     ) -> None:
         options = SessionOptions(threads, AUTO, performance, precision, save_memory)
         self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
         self._vocabulary = self.bundle.vocabulary
-        self._opened = open_bundle(self.bundle, Wish(backend, device, options))
+        self._opened = open_bundle(self.bundle, Wish(backend, device, options, refresh))
         self._sessions = self._opened.sessions
         graphs = self.bundle.graphs(self._opened.candidate.target)
         self._inputs = {name: {tensor.name for tensor in graph.inputs} for name, graph in graphs.items()}

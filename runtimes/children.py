@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cgsam_edge._schema import decode
@@ -114,7 +115,7 @@ class _Child:
             stderr=self._errors,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            env=_environment(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -158,6 +159,12 @@ class _Child:
             for line in stream:
                 self._lines.put(line)
         self._lines.put(None)
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment in which the child finds the modules that this process finds, and no others."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def _exit(code: int) -> str:

@@ -222,10 +222,10 @@ def _capabilities(core: Any, name: str) -> tuple[str, ...]:
 
 def _why_missing(core: Any, name: str) -> str:
     try:
-        core.get_property(name, "FULL_DEVICE_NAME")
-    except RuntimeError as error:
+        core.get_property(name, "AVAILABLE_DEVICES")
+    except RuntimeError as error:  # its plugin does not load
         return _brief(error)
-    return "no such device, or no driver"
+    return "there is none, or no driver for it"
 
 
 def _optimal_requests(compiled: Any) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+ANY_DEVICE = "any device"
+"""In place of a device's name, where an engine did not come so far."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -31,7 +34,7 @@ class Attempt:
         candidate: what was tried.
         problem: why it cannot be used; empty where it can.
         milliseconds: one run of each graph, measured.
-        errors: root-mean-square error of each graph's outputs, in standard deviations of PyTorch's.
+        errors: root-mean-square error of each graph's outputs, in standard deviations of PyTorch's; -1 for NaN.
         mask_iou: of the example's mask with PyTorch's.
         precision: of the arithmetic.
         seconds_to_open: all graphs, engine not included.

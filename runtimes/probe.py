@@ -154,7 +154,7 @@ def timed(run: Callable[[], dict[str, Float]]) -> tuple[dict[str, Float], float]
 
 
 def _number(value: float) -> float:
-    """Return a number that JSON has."""
+    """Return a number that JSON has; -1 stands for those that it has not."""
     return value if value == value and abs(value) != float("inf") else -1.0  # noqa: PLR0124 — NaN differs from itself
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes import cache, children, registry
 from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
-from cgsam_edge.runtimes.placement import Attempt, Candidate, Tried, judge
+from cgsam_edge.runtimes.placement import ANY_DEVICE, Attempt, Candidate, Tried, judge
 from cgsam_edge.runtimes.probe import Request
 from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions
 
@@ -71,6 +72,7 @@ class Selector:
         fitting = registry.fitting(wish.backend, held)
         self._backends = [(backend, name) for backend in fitting if (name := registry.target(backend, held))]
         self._engines = {backend.name: backend.version() for backend in fitting}
+        self._absent = _absent(held) if wish.backend == AUTO else []
 
     def select(self) -> Selection:
         """Return what to open.
@@ -87,11 +89,6 @@ class Selector:
             return recalled
         why = self._cannot_measure()
         return self._first(why) if why else self._measured()
-
-    def attempts(self) -> tuple[list[Attempt], dict[str, children.Told]]:
-        """Try all candidates, each engine in children of its own."""
-        told = {backend.name: children.ask(backend, self._request(backend, name)) for backend, name in self._backends}
-        return [attempt for one in told.values() for attempt in one.attempts], told
 
     @cached_property
     def _key(self) -> dict[str, Any]:
@@ -116,7 +113,7 @@ class Selector:
         if len(found) == len(problems):
             raise found[0]
         broken = [
-            Attempt(Candidate(backend.name, name, "any device"), f"damaged: {problems[name]}")
+            Attempt(Candidate(backend.name, name, ANY_DEVICE), f"damaged: {problems[name]}")
             for backend, name in self._backends
             if problems[name] is not None
         ]
@@ -138,7 +135,7 @@ class Selector:
     def _only(self, candidate: Candidate) -> Selection:
         forced = AUTO not in (self._wish.backend, self._wish.device)
         reason = "forced" if forced else "the only candidate here"
-        return Selection((candidate,), reason)
+        return Selection((candidate,), reason, tuple(self._absent))
 
     def _cannot_measure(self) -> str:
         if EXAMPLES_FILE not in self._bundle.manifest.files:
@@ -153,30 +150,29 @@ class Selector:
             found = allowed(devices, self._wish.device)
             if found:
                 device = next((d for d in found if d.kind == "cpu"), found[0])
-                return Selection((Candidate(backend.name, target, device.name),), why)
+                return Selection((Candidate(backend.name, target, device.name),), why, tuple(self._absent))
             reasons.append(refusal(backend.name, devices, self._wish.device))
         raise BackendError(f"{'; '.join(reasons)}.")
 
     def _measured(self) -> Selection:
         damaged = self._whole()
-        attempts, told = self.attempts()
-        tried = (*judge(attempts), *damaged)
+        attempts = [attempt for backend, target in self._backends for attempt in self._tried(backend, target)]
+        tried = (*judge(attempts), *damaged, *self._absent)
         usable = tuple(one.attempt.candidate for one in tried if one.attempt.usable)
         if not usable:
-            raise BackendError(self._nothing(tried, told))
+            reasons = "".join(f"\n  {one.attempt.candidate}: {one.verdict}" for one in tried)
+            raise BackendError(f"no engine can run this bundle here:{reasons}")
         if not damaged:  # which someone may repair
             cache.remember(self._key, [asdict(one) for one in tried])
         return Selection(usable, "measured", tried)
 
-    def _nothing(self, tried: tuple[Tried, ...], told: dict[str, children.Told]) -> str:
-        reasons = [f"{one.attempt.candidate}: {one.verdict}" for one in tried]
-        reasons += [f"{name}: {one.problem}" for name, one in told.items() if one.problem]
-        reasons += [
-            refusal(name, one.devices, self._wish.device)
-            for name, one in told.items()
-            if not one.problem and not one.attempts
-        ]
-        return "no engine can run this bundle here:\n  " + "\n  ".join(reasons)
+    def _tried(self, backend: Backend, target: str) -> list[Attempt]:
+        """Try an engine in children of its own; one attempt stands for an engine that has nothing to try."""
+        told = children.ask(backend, self._request(backend, target))
+        problem = told.problem
+        if not told.attempts and not problem:
+            problem = refusal(backend.name, told.devices, self._wish.device)
+        return [*told.attempts, *([Attempt(Candidate(backend.name, target, ANY_DEVICE), problem)] if problem else [])]
 
     def _recall(self) -> Selection | None:
         kept = cache.recall(self._key)
@@ -197,6 +193,12 @@ class Selector:
             options=options,
             digest=self._bundle.digest,
         )
+
+
+def _absent(held: Iterable[str]) -> list[Tried]:
+    """Return the engines that could open the bundle and are not installed, or too old."""
+    found = [(b, name) for b in registry.BACKENDS.values() if (name := registry.target(b, held)) and b.problem()]
+    return judge([Attempt(Candidate(backend.name, name, ANY_DEVICE), backend.problem()) for backend, name in found])
 
 
 def damage(bundle: Bundle, target: str) -> BundleError | None:

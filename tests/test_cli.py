@@ -105,7 +105,7 @@ def test_info(tiny_bundle: Path, tmp_path: Path) -> None:
 
 def test_help_suffices(tmp_path: Path) -> None:
     assert "exit codes" in cgsam("--help", cwd=tmp_path).stdout
-    for command in ("segment", "info", "export"):
+    for command in ("segment", "info", "verify", "doctor", "export"):
         assert cgsam(command, "--help", cwd=tmp_path).returncode == 0
     text = cgsam("export", "--help", cwd=tmp_path).stdout
     assert all(flag in text for flag in ("--clip", "torch.jit.load", "--prompt-slots", "--trained-for", "synonyms"))

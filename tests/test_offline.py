@@ -16,8 +16,10 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = socket.create_connection = refuse
 from cgsam_edge.cli import export_main, main
 checkpoint, concepts, output, image = sys.argv[1:]
-assert export_main(["--checkpoint", checkpoint, "--concepts", concepts, "--output", output]) == 0
-assert main(["segment", image, "--bundle", output, "--output", output + ".masks"]) == 0
+targets = ["--target", "onnxruntime,openvino"]
+assert export_main(["--checkpoint", checkpoint, "--concepts", concepts, "--output", output, *targets]) == 0
+for backend in ("onnxruntime", "openvino", "auto"):
+    assert main(["segment", image, "--bundle", output, "--output", output + backend, "--backend", backend]) == 0
 try:
     socket.create_connection(("192.0.2.1", 80))
 except AssertionError:

@@ -56,6 +56,10 @@ def test_wheel_in_a_clean_environment(tiny_bundle: Path, picture_file: Path, tmp
     assert size < RUNTIME_LIMIT, f"{size / 1e6:.0f} MB"
     print(f"runtime environment: {size / 1e6:.0f} MB")  # noqa: T201
     run(scripts / "cgsam", "info", tiny_bundle, cwd=tmp_path)
+    run(scripts / "cgsam", "verify", tiny_bundle, cwd=tmp_path)
+    diagnosis = run(scripts / "cgsam", "doctor", tiny_bundle, cwd=tmp_path)
+    assert "openvino is not installed: pip install 'cgsam-edge[openvino]'" in diagnosis
+    assert "choice: onnxruntime on CPU (the only candidate here)" in diagnosis
     refused = subprocess.run(
         [scripts / "cgsam-export", "--checkpoint", "x", "--concepts", "y"], capture_output=True, text=True, check=False
     )

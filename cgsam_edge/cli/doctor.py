@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge._version import __version__
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.placement import ANY_DEVICE
 
 if TYPE_CHECKING:
     from cgsam_edge.runtimes.placement import Tried
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
     system = (
         f"cgsam-edge {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{cores()} CPU cores"
+        f"CPU cores to use: {cores()}"
     )
     state = f"{cache.root()} ({'can' if cache.folder('choices') else 'cannot'} be written)"
     choice, reason, tried = (None, "", ()) if options.bundle is None else _choose(options)
@@ -96,7 +97,9 @@ def lines(found: Diagnosis) -> Iterator[str]:
         yield engine.problem or f"{engine.name} {engine.version}"
         for device in engine.devices:
             yield from _device(engine, device, found.tried)
-        yield from _verdicts(engine.name, "any device", found.tried)
+        yield from _verdicts(
+            engine.name, ANY_DEVICE, tuple(one for one in found.tried if one.verdict != engine.problem)
+        )
     if found.reason:
         yield ""
         yield f"choice: {found.choice or 'none'} ({found.reason})"
@@ -118,8 +121,8 @@ def _verdicts(engine: str, device: str, tried: tuple[Tried, ...]) -> Iterator[st
         if attempt.milliseconds:
             times = ", ".join(f"{graph} {ms:.1f} ms" for graph, ms in attempt.milliseconds.items())
             yield f"{indent}{times}; opened in {attempt.seconds_to_open:.1f} s"
-            worst = max(attempt.errors.values())
+        if attempt.usable and attempt.errors:
             yield (
-                f"{indent}{attempt.precision}, error at most {worst:.1e} of the standard deviation (limit "
-                f"{attempt.limit:.0e}), mask IoU {attempt.mask_iou:.4f}"
+                f"{indent}{attempt.precision}, error at most {max(attempt.errors.values()):.1e} of the standard "
+                f"deviation (limit {attempt.limit:.0e}), mask IoU {attempt.mask_iou:.4f}"
             )

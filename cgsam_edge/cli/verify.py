@@ -45,18 +45,20 @@ def run(options: argparse.Namespace) -> int:
     print(f"{bundle.path}: {bundle.size / 1e6:.1f} MB, all files verified", flush=True)
     backends = registry.fitting(options.backend, bundle.manifest.targets)
     attempts: list[Attempt] = []
+    problems: list[str] = []
     for backend, target in _pairs(bundle, backends):
         found, problem = survey.replay(bundle, backend, target, how, options.device)
         if problem:
-            print(f"cgsam: error: {backend.name}: {problem}", file=sys.stderr)
+            problems.append(f"{backend.name}: {problem}")
+            print(f"cgsam: error: {problems[-1]}", file=sys.stderr)
         for attempt in found:
             print("\n".join(lines(attempt, backend.version() or "")), flush=True)
         attempts += found
     for target in set(bundle.manifest.targets) - {attempt.candidate.target for attempt in attempts}:
         print(f"{target}: not replayed: no engine of this machine ran it")
-    if not attempts:
+    if not attempts and not problems:
         raise BackendError(f"no engine of this machine has the device {options.device!r}; see cgsam doctor.")
-    return 0 if all(attempt.usable for attempt in attempts) else BackendError.exit_code
+    return BackendError.exit_code if problems or not all(attempt.usable for attempt in attempts) else 0
 
 
 def _pairs(bundle: Bundle, backends: list[Backend]) -> Iterator[tuple[Backend, str]]:

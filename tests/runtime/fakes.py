@@ -83,7 +83,6 @@ class Missing(OnnxRuntimeBackend):
     """Is not installed."""
 
     name = "missing"
-    extras = ("missing",)
 
     def problem(self) -> str:
         return "missing is not installed: pip install 'cgsam-edge[missing]'."

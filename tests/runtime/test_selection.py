@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.runtimes import cache, children, installed, registry
 from cgsam_edge.runtimes.opening import open_bundle
 from cgsam_edge.runtimes.placement import Attempt, Candidate, Placement, judge
+from cgsam_edge.runtimes.probe import Request
 from cgsam_edge.runtimes.protocol import Backend, SessionOptions
 from cgsam_edge.runtimes.selection import Wish
 from tests.runtime import fakes
@@ -26,29 +26,8 @@ from tests.runtime.test_bundle import edit, relist
 
 
 @pytest.fixture
-def bundle(both_bundles: dict[str, Path], tmp_path: Path) -> Path:
-    """A copy that may be spoilt; its graphs are those of the others, so a test that measures says so by its cache."""
-    return Path(shutil.copytree(both_bundles["fp32"], tmp_path / "both.cgsam"))
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A cache folder in which nothing is remembered."""
-    monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set which engines there are."""
-
-    def use(*backends: Backend) -> None:
-        for name in list(registry.BACKENDS):
-            monkeypatch.delitem(registry.BACKENDS, name)
-        for backend in backends:
-            monkeypatch.setitem(registry.BACKENDS, backend.name, backend)
-
-    return use
+def bundle(both: Path) -> Path:
+    return both
 
 
 ORT, OPENVINO = registry.BACKENDS["onnxruntime"], registry.BACKENDS["openvino"]
@@ -81,8 +60,14 @@ def test_the_faster_one_by_its_own_measurement(bundle: Path, fresh: Path) -> Non
 def test_the_choice_is_remembered_until_it_is_refreshed(
     bundle: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(children, "ask", lambda *a, real=children.ask: (asked.append(a), real(*a))[1])
+    asked: list[str] = []
+    real = children.ask
+
+    def count(backend: Backend, request: Request) -> children.Told:
+        asked.append(backend.name)
+        return real(backend, request)
+
+    monkeypatch.setattr(children, "ask", count)
     first, second = placement(bundle), placement(bundle)
     assert len(asked) == 2
     assert (second.reason, second.backend) == ("remembered from an earlier measurement", first.backend)
@@ -163,7 +148,9 @@ def test_a_driver_that_kills_the_process(bundle: Path, fresh: Path, engines: Cal
         Segmenter(bundle)
     assert "no engine can run this bundle here" in str(caught.value)
     assert "nan on CPU: rejected" in str(caught.value)
-    assert "crashing-driver: the engine's process ended with code 66 while listing devices" in str(caught.value)
+    assert "crashing-driver on any device: the engine's process ended with code 66 while listing devices" in str(
+        caught.value
+    )
 
 
 def test_an_engine_that_hangs(
@@ -184,6 +171,10 @@ def test_engines_that_are_missing_or_too_old(
         Segmenter(bundle)
     with pytest.raises(BackendError, match="missing is not installed"):
         Segmenter(bundle, backend="missing")
+    engines(ORT, fakes.Missing())
+    found = placement(bundle)
+    assert (found.backend, found.reason) == ("onnxruntime", "the only candidate here")
+    assert verdicts(found) == {"missing": "missing is not installed: pip install 'cgsam-edge[missing]'."}
     engines(ORT, OPENVINO, fakes.Missing())
     monkeypatch.setattr(installed, "_version", lambda _: "1.9.2")
     with pytest.raises(BackendError, match=r"onnxruntime 1\.9\.2 is too old; expected 1\.20 or newer: pip install"):
@@ -253,7 +244,7 @@ def test_the_second_opening_finds_what_was_compiled(bundle: Path, fresh: Path) -
 
 def test_only_the_last_bundles_stay_compiled(fresh: Path) -> None:
     for i in range(12):
-        path = cache.compiled("engine", "1.0", "GPU.0", f"{i:064}")
+        path = cache.compiled("engine", "1.0", "GPU.0", f"{i:02}".ljust(64, "0"))
         assert path is not None
         os.utime(path.parent, (i, i))
     kept = sorted((fresh / "compiled").iterdir())

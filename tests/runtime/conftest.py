@@ -1,0 +1,38 @@
+"""Bundles that may be spoilt, a cache of one's own, and the choice of engines."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cgsam_edge.runtimes import cache, registry
+from cgsam_edge.runtimes.protocol import Backend
+
+
+@pytest.fixture
+def both(both_bundles: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of the tiny bundle for both engines."""
+    return Path(shutil.copytree(both_bundles["fp32"], tmp_path / "both.cgsam"))
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache folder in which nothing is remembered."""
+    monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def engines() -> Iterator[Callable[..., None]]:
+    """Set which engines there are."""
+    kept = dict(registry.BACKENDS)
+
+    def use(*backends: Backend) -> None:
+        registry.BACKENDS.clear()
+        registry.BACKENDS.update({backend.name: backend for backend in backends})
+
+    yield use
+    use(*kept.values())
