@@ -1,0 +1,28 @@
+"""Loading a written ``.mlpackage`` back as a MIL program, weights included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cgsam_edge.errors import BackendError
+from cgsam_edge.export.mil.tools import coremltools, quiet
+
+
+def load_function(path: Path) -> Any:
+    """Return the main function of an ML program, with constants read from its weight file.
+
+    Raises:
+        BackendError: coremltools is not installed, or the package cannot be read or is no ML program.
+    """
+    ct = coremltools()
+    from coremltools.converters.mil.frontend.milproto.load import load
+
+    try:
+        with quiet():
+            spec = ct.utils.load_spec(str(path))
+            weights = path / "Data" / "com.apple.CoreML" / "weights"
+            program = load(spec, spec.specificationVersion, str(weights))
+            return program.functions[program.default_function_name]
+    except Exception as error:  # coremltools raises many kinds
+        raise BackendError(f"{path}: not an ML program that can be read: {error}. Export it again.") from error
