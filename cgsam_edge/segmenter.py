@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from PIL import Image
 
+    from cgsam_edge.runtimes.protocol import Backend
+
     Float = NDArray[np.float32]
 
 _KEPT_EMBEDDINGS = 16
@@ -45,7 +47,7 @@ class Segmenter:
 
     Args:
         bundle: the bundle's folder.
-        backend: "auto", or a backend's name to force it ("onnxruntime").
+        backend: "auto", or a backend's name to force it ("onnxruntime"), or a `Backend` of your own.
         threads: CPU threads for one run; by default all cores.
 
     Raises:
@@ -53,7 +55,7 @@ class Segmenter:
         BackendError: the backend is unknown, not installed, cannot open a graph, or the bundle holds none for it.
     """
 
-    def __init__(self, bundle: str | Path, *, backend: str = AUTO, threads: int | None = None) -> None:
+    def __init__(self, bundle: str | Path, *, backend: str | Backend = AUTO, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise BackendError(f"threads must be 1 or more, got {threads}.")
         self.bundle = Bundle(bundle)

@@ -21,8 +21,9 @@ from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.counting import cost_report
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.export.targets import TARGETS
-from cgsam_edge.export.targets.coreml import DEFAULT_IOS, IOS_VERSIONS
+from cgsam_edge.export.mil import parity as mil_parity
+from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.targets import TARGETS, coreml
 from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
 from cgsam_edge.staging import check_destination, staged
@@ -60,13 +61,15 @@ class ExportOptions:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     click_slots: int = DEFAULT_CLICKS
     prompt_ensemble: bool = False
-    ios: int = DEFAULT_IOS
+    ios: int = coreml.DEFAULT_IOS
 
     def __post_init__(self) -> None:
         for target in self.targets:
             self._check_target(target)
-        if self.ios not in IOS_VERSIONS:
-            raise InputError(f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, IOS_VERSIONS))}.")
+        if self.ios not in coreml.IOS_VERSIONS:
+            raise InputError(
+                f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, coreml.IOS_VERSIONS))}."
+            )
         if self.click_slots < self.prompt.points:
             raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
 
@@ -156,8 +159,8 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         _write_manifest(manifest, folder)
         measured: dict[str, Any] = {}
         for name in options.targets:
-            with stage(f"parity of {name} with PyTorch"):
-                measured[name] = parity.check(model, folder, name, options.precision_of(name))
+            with stage(f"{_parity_name(name)} of {name} with PyTorch"):
+                measured[name] = _check_parity(name, model, graphs, folder, options, report)
             report(_agreement(name, measured[name]))
         with stage(f"write {destination}"):
             _write_manifest(replace(manifest, parity=measured), folder)
@@ -195,10 +198,25 @@ def _saved(cost: dict[str, Any]) -> str:
     return "fusion: " + ", ".join(parts)
 
 
-def _agreement(name: str, found: list[dict[str, Any]]) -> str:
-    worst = max(found, key=lambda f: f["rms_error"])
+def _parity_name(target: str) -> str:
+    return mil_parity.NAME if target == coreml.TARGET else "parity"
+
+
+def _check_parity(
+    target: str, model: ReferenceModel, graphs: Graphs, folder: Path, options: ExportOptions, report: Report
+) -> Any:
+    precision = options.precision_of(target)
+    if target == coreml.TARGET:
+        return mil_parity.check(model, graphs, folder, precision, options.ios, report)
+    return parity.check(model, folder, target, precision)
+
+
+def _agreement(name: str, found: Any) -> str:
+    masks = found["tiers"]["masks"] if isinstance(found, dict) else found
+    worst = max(masks, key=lambda f: f["rms_error"])
+    kind = f" ({mil_parity.NAME})" if isinstance(found, dict) else ""
     return (
-        f"{name}: logits within {worst['max_error']:.1e} of their standard deviation, "
+        f"{name}{kind}: logits within {worst['max_error']:.1e} of their standard deviation, "
         f"{100 * worst['flipped']:.3f} % of pixels flipped, mask IoU {worst['mask_iou']:.4f}"
     )
 

@@ -19,17 +19,19 @@ BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 """All backends by name, the most promising first."""
 
 
-def choose(name: str, targets: Iterable[str]) -> Backend:
+def choose(name: str | Backend, targets: Iterable[str]) -> Backend:
     """Return the backend to use.
 
     Args:
-        name: a backend's name, which is honoured or refused, or "auto".
+        name: a backend's name, which is honoured or refused, or "auto"; or a backend, which need not be listed here.
         targets: what the bundle holds.
 
     Raises:
         BackendError: the name is unknown, the bundle holds no graphs for it, or it is not installed.
     """
     held = tuple(targets)
+    if not isinstance(name, str):
+        return _able(name, held)
     if name != AUTO:
         return _forced(name, held)
     fitting = [backend for backend in BACKENDS.values() if backend.target in held]
@@ -46,7 +48,10 @@ def choose(name: str, targets: Iterable[str]) -> Backend:
 def _forced(name: str, held: tuple[str, ...]) -> Backend:
     if name not in BACKENDS:
         raise BackendError(f"no backend {name!r}; expected {AUTO!r} or one of {', '.join(map(repr, BACKENDS))}.")
-    backend = BACKENDS[name]
+    return _able(BACKENDS[name], held)
+
+
+def _able(backend: Backend, held: tuple[str, ...]) -> Backend:
     if backend.target not in held:
         raise BackendError(f"the bundle holds no graphs for {backend.target!r}, only for {', '.join(held) or 'none'}.")
     if not backend.installed():

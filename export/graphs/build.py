@@ -112,6 +112,8 @@ def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS) -> Graphs:
 def _limits(model: ReferenceModel, image: ImageGraph) -> dict[str, tuple[float, float]]:
     """Return what each input can be: by the bundle's contract, by the weights, or else a generous guess."""
     size, dense = float(model.config.sam.image_size), float(model.config.prompt.dense_value)
+    if image.pos_embed.is_meta:  # only counted, never run
+        return {}
     last_norm: Any = model.sam.image_encoder.neck[-1]
     channels = model.config.sam.prompt_width
     embedding = channels**0.5 * last_norm.weight.abs().max().item() + last_norm.bias.abs().max().item()

@@ -105,7 +105,7 @@ class Evaluator:
 
     def _read(self, op: Any) -> None:
         """Turn an operator into a constant or a step."""
-        outputs = tuple(Output(var.name, _dtype(var)) for var in op.outputs)
+        outputs = tuple(Output(var.name, dtype_name(var)) for var in op.outputs)
         if op.op_type == "const":
             self._constants[outputs[0].name] = _constant(op.outputs[0].val)
             return
@@ -162,7 +162,8 @@ def _given(op: Any) -> list[tuple[str, Any]]:
     return [(key, var) for key, var in op.inputs.items() if var is not None and not key.startswith("_")]
 
 
-def _dtype(var: Any) -> str:
+def dtype_name(var: Any) -> str:
+    """Return the declared type of a program's value, as MIL writes it."""
     return str(coremltools().converters.mil.mil.types.builtin_to_string(var.dtype))
 
 

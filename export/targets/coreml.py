@@ -14,6 +14,7 @@ from cgsam_edge import _version
 from cgsam_edge.errors import CgsamError, ExportError
 from cgsam_edge.export.graphs.bounded import Bounded
 from cgsam_edge.export.graphs.build import Graph
+from cgsam_edge.export.mil.package import DATA, read_spec
 from cgsam_edge.export.mil.tools import coremltools, quiet
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 
@@ -111,18 +112,17 @@ def _describe(model: Any, name: str) -> None:
 
 def _make_reproducible(path: Path) -> None:
     """Drop from a package what differs between two exports: the day, random identifiers, a debugger's notes."""
-    data = path / "Data" / "com.apple.CoreML" / "model.mlmodel"
-    model = coremltools().proto.Model_pb2.Model()
-    model.ParseFromString(data.read_bytes())
+    model = read_spec(path)
     model.description.metadata.userDefined.pop("com.github.apple.coremltools.conversion_date", None)
-    data.write_bytes(model.SerializeToString(deterministic=True))
+    (path / DATA / "model.mlmodel").write_bytes(model.SerializeToString(deterministic=True))
     index = json.loads((path / "Manifest.json").read_text(encoding="utf-8"))
     stable = {
         key: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])) for key, entry in index["itemInfoEntries"].items()
     }
     index["itemInfoEntries"] = {stable[key]: entry for key, entry in index["itemInfoEntries"].items()}
     index["rootModelIdentifier"] = stable[index["rootModelIdentifier"]]
-    (path / "Manifest.json").write_text(json.dumps(index, indent=4, sort_keys=True), encoding="utf-8")
+    # With the line end, so that coremltools, which writes it anew whenever it opens a package, writes the same bytes.
+    (path / "Manifest.json").write_text(json.dumps(index, indent=4, sort_keys=True) + "\n", encoding="utf-8")
     for extra in path.glob("*_debug_handle_mapping.json"):
         extra.unlink()
 
