@@ -31,6 +31,11 @@ class OnnxRuntimeBackend:
         """Whether ``import onnxruntime`` would find it."""
         return importlib.util.find_spec("onnxruntime") is not None
 
+    def problem(self) -> str:
+        """Say why it cannot run here; see `Backend.problem`."""
+        ways = " or ".join(f"pip install 'cgsam-edge[{extra}]'" for extra in self.extras)
+        return "" if self.installed() else f"{self.name} is not installed: {ways}."
+
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open an ``.onnx`` file; see `Backend.open`."""
         return OnnxRuntimeSession(path, options)

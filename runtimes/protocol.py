@@ -61,6 +61,9 @@ class Backend(Protocol):
     def installed(self) -> bool:
         """Whether the engine could be imported; does not import it."""
 
+    def problem(self) -> str:
+        """Say why the engine cannot be used at all, and what to do; empty where it can. Does not import it."""
+
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open a graph.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
-_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(),)
+_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(), CoreMLBackend())
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 """All backends by name, the most promising first."""
@@ -39,9 +40,9 @@ def choose(name: str | Backend, targets: Iterable[str]) -> Backend:
         raise BackendError(
             f"the bundle holds graphs for {', '.join(held) or 'no engine'}; this version runs {', '.join(BACKENDS)}."
         )
-    ready = next((backend for backend in fitting if backend.installed()), None)
+    ready = next((backend for backend in fitting if not backend.problem()), None)
     if ready is None:
-        raise BackendError(" ".join(_not_installed(backend) for backend in fitting))
+        raise BackendError(" ".join(backend.problem() for backend in fitting))
     return ready
 
 
@@ -54,11 +55,14 @@ def _forced(name: str, held: tuple[str, ...]) -> Backend:
 def _able(backend: Backend, held: tuple[str, ...]) -> Backend:
     if backend.target not in held:
         raise BackendError(f"the bundle holds no graphs for {backend.target!r}, only for {', '.join(held) or 'none'}.")
-    if not backend.installed():
-        raise BackendError(_not_installed(backend))
+    if backend.problem():
+        raise BackendError(f"{backend.problem()} {_instead(backend, held)}")
     return backend
 
 
-def _not_installed(backend: Backend) -> str:
-    ways = " or ".join(f"pip install 'cgsam-edge[{extra}]'" for extra in backend.extras)
-    return f"{backend.name} is not installed: {ways}."
+def _instead(refused: Backend, held: tuple[str, ...]) -> str:
+    """Say which other targets of a bundle can be used here."""
+    able = [b.name for b in BACKENDS.values() if b is not refused and b.target in held and not b.problem()]
+    if able:
+        return f"Of this bundle's targets, {', '.join(able)} can be used here: backend={able[0]!r}."
+    return "The bundle holds no other target that can be used here."

@@ -242,6 +242,10 @@ class EvaluatorBackend:
 
         return importlib.util.find_spec("coremltools") is not None
 
+    def problem(self) -> str:
+        """Say why it cannot run here; see `Backend.problem`."""
+        return "" if self.installed() else "the MIL evaluator needs coremltools: pip install 'cgsam-edge[coreml]'."
+
     def open(self, path: Path, options: SessionOptions) -> EvaluatorSession:  # noqa: ARG002 — PyTorch has its threads
         """Open an ``.mlpackage``; see `Backend.open`."""
         return EvaluatorSession(path, single=self.single)
