@@ -32,7 +32,7 @@ building
 
 
 def pytest_report_header() -> str:
-    names = ("torch", "onnx", "onnxruntime", "numpy", "open_clip_torch")
+    names = ("torch", "onnx", "onnxruntime", "coremltools", "numpy", "open_clip_torch")
     engines = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{platform.machine()}, {platform.system()}; {engines}"
 
@@ -60,6 +60,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
     output = tiny_checkpoint.parent / "tiny.cgsam"
     return export_bundle(ExportOptions(tiny_checkpoint, concepts_file, output))
+
+
+@pytest.fixture(scope="session")
+def tiny_coreml_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
+    output = tiny_checkpoint.parent / "tiny-coreml.cgsam"
+    return export_bundle(ExportOptions(tiny_checkpoint, concepts_file, output, targets=("coreml",)))
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +97,23 @@ def small_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path
     return {
         precision: export_bundle(
             ExportOptions(small_checkpoint, concepts_file, folder / f"{precision}.cgsam", precision=precision)
+        )
+        for precision in ("fp32", "fp16")
+    }
+
+
+@pytest.fixture(scope="session")
+def small_coreml_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+    folder = small_checkpoint.parent
+    return {
+        precision: export_bundle(
+            ExportOptions(
+                small_checkpoint,
+                concepts_file,
+                folder / f"coreml-{precision}.cgsam",
+                targets=("coreml",),
+                precision=precision,
+            )
         )
         for precision in ("fp32", "fp16")
     }

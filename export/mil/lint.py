@@ -115,7 +115,7 @@ def _epsilon(op: Any) -> float | None:
 def _headroom(peaks: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     if not peaks:
         return
-    name, peak = max(peaks.items(), key=lambda item: item[1])
+    name, peak = max(peaks.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
     if not peak <= HALF_MAX / 2:
         verdict = "overflows" if not peak <= HALF_MAX else "is over half of what fits"
         yield "headroom", f"{name!r} reaches {peak:.3g}: {verdict} in float16, which ends at {HALF_MAX:.0f}"

@@ -1,7 +1,11 @@
-"""The contract that every backend keeps. A new one joins by a line in `BACKENDS` of the registry."""
+"""The contract that every backend keeps. A new one joins by a line in `BACKENDS` of the registry.
+
+The MIL evaluator keeps it too, on any machine; Core ML itself where it runs.
+"""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +13,25 @@ import pytest
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
+from cgsam_edge.export.mil.evaluator import EvaluatorBackend
+from cgsam_edge.runtimes.coreml import UNITS, CoreMLBackend
 from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
-from cgsam_edge.runtimes.registry import BACKENDS
+from cgsam_edge.runtimes.registry import BACKENDS, choose
+
+RUNNABLE: list[Backend] = [*(backend for backend in BACKENDS.values() if not backend.problem()), EvaluatorBackend()]
+OFF_MACOS = pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML predicts here")
 
 
-@pytest.fixture(params=list(BACKENDS))
+@pytest.fixture(params=RUNNABLE, ids=lambda backend: backend.name)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return BACKENDS[request.param]
+    made: Backend = request.param
+    return made
 
 
 @pytest.fixture
-def bundle(tiny_bundle: Path) -> Bundle:
-    return Bundle(tiny_bundle)
+def bundle(backend: Backend, request: pytest.FixtureRequest) -> Bundle:
+    fixtures = {"coreml": "tiny_coreml_bundle"}
+    return Bundle(request.getfixturevalue(fixtures.get(backend.target, "tiny_bundle")))
 
 
 @pytest.fixture
@@ -82,3 +93,27 @@ def test_a_file_that_is_no_graph(backend: Backend, tmp_path: Path) -> None:
 def test_installed_without_importing(backend: Backend) -> None:
     assert backend.installed()
     assert backend.extras
+    assert not backend.problem()
+
+
+@OFF_MACOS
+def test_core_ml_is_refused_with_what_can_be_used_instead(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"only on macOS.*onnxruntime can be used here: backend='onnxruntime'"):
+        choose("coreml", ["coreml", "onnxruntime"])
+    with pytest.raises(BackendError, match=r"only on macOS.*holds no other target that can be used here"):
+        choose("coreml", ["coreml"])
+    with pytest.raises(BackendError, match=r"image\.mlpackage: Core ML predicts only on macOS"):
+        CoreMLBackend().open(tmp_path / "image.mlpackage", SessionOptions())
+
+
+@OFF_MACOS
+def test_auto_leaves_core_ml_aside_with_the_reason() -> None:
+    assert choose("auto", ["coreml", "onnxruntime"]).name == "onnxruntime"
+    with pytest.raises(BackendError, match="Core ML predicts only on macOS"):
+        choose("auto", ["coreml"])
+
+
+def test_compute_units_are_core_mls() -> None:
+    assert [CoreMLBackend(units).units for units in UNITS] == list(UNITS)
+    with pytest.raises(BackendError, match="no compute units 'NPU'; expected one of ALL"):
+        CoreMLBackend("NPU")
