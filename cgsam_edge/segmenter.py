@@ -20,7 +20,7 @@ from cgsam_edge.image import ImageSource, load_image, to_pixels
 from cgsam_edge.presence import evidence, judge
 from cgsam_edge.results import ConceptResult, Result
 from cgsam_edge.runtimes.devices import AUTO
-from cgsam_edge.runtimes.opening import open_bundle
+from cgsam_edge.runtimes.opening import open_bundle, open_on
 from cgsam_edge.runtimes.placement import Placement
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.selection import Wish
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from PIL import Image
 
+    from cgsam_edge.runtimes.protocol import Backend
     from cgsam_edge.vocabulary import Vocabulary
 
     Float = NDArray[np.float32]
@@ -51,7 +52,7 @@ class Segmenter:
 
     Args:
         bundle: the bundle's folder; None opens the reference bundle that comes with the package.
-        backend: "auto", or a backend's name to force it ("onnxruntime", "openvino").
+        backend: "auto", or a name to force it ("onnxruntime", "openvino", "coreml"), or a `Backend` of your own.
         device: "auto", or a device to force: a name as `cgsam doctor` lists it, or "cpu", "gpu" or "npu". What is
             left to "auto" is measured once for a bundle on a machine, and remembered; `placement` says how it came.
         threads: CPU threads for one run; by default all cores.
@@ -72,7 +73,7 @@ class Segmenter:
         self,
         bundle: str | Path | None = None,
         *,
-        backend: str = AUTO,
+        backend: str | Backend = AUTO,
         device: str = AUTO,
         threads: int | None = None,
         performance: str = "latency",
@@ -83,7 +84,10 @@ class Segmenter:
         options = SessionOptions(threads, AUTO, performance, precision, save_memory)
         self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
         self._vocabulary = self.bundle.vocabulary
-        self._opened = open_bundle(self.bundle, Wish(backend, device, options, refresh))
+        if isinstance(backend, str):
+            self._opened = open_bundle(self.bundle, Wish(backend, device, options, refresh))
+        else:
+            self._opened = open_on(self.bundle, backend, device, options)
         self._sessions = self._opened.sessions
         graphs = self.bundle.graphs(self._opened.candidate.target)
         self._inputs = {name: {tensor.name for tensor in graph.inputs} for name, graph in graphs.items()}

@@ -58,7 +58,7 @@ class TextEncoder:
         self._sessions = {
             name: chosen.open(bundle.verified_graph(held, name), options) for name in TEXT_GRAPHS if name in graphs
         }
-        self._length = graphs["text"].inputs[0].shape[1]
+        self._length = graphs["text"].inputs[0].shape[-1]
 
     def feature(self, names: Sequence[str]) -> Float:
         """Return the text feature t of a concept, (D,), of unit length, from its name and synonyms.
@@ -103,8 +103,8 @@ class TextEncoder:
         numbers = [self._number(START), *self._tokenizer.encode(text, add_special_tokens=False).ids, self._number(END)]
         if len(numbers) > self._length:
             raise ConceptsError(f"{text[:40] + '…'!r} is too long: {len(numbers)} tokens, CLIP takes {self._length}.")
-        tokens, end = np.zeros((2, 1, self._length), np.float32)
-        tokens[0, : len(numbers)], end[0, len(numbers) - 1] = numbers, 1
+        tokens, end = np.zeros((1, 2, self._length), np.float32), np.zeros((1, self._length), np.float32)
+        tokens[0, :, : len(numbers)], end[0, len(numbers) - 1] = np.divmod(numbers, 256), 1
         out = self._sessions["text"].run({"token_ids": tokens, "end": end})["text_embedding"][0]
         return np.asarray(out, np.float64)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cgsam_edge.export.reference import ReferenceModel
+    from cgsam_edge.runtimes.protocol import Backend
 
 ERROR_LIMIT = {"fp32": 1e-3, "fp16": 0.1}
 """Largest root-mean-square error of the logits, in their standard deviations, by precision."""
@@ -72,13 +73,13 @@ def sample_picture(size: int) -> Image.Image:
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
-def measure(model: ReferenceModel, bundle: Path, backend: str, concepts: int = 1) -> list[Parity]:
+def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concepts: int = 1) -> list[Parity]:
     """Segment the sample picture with bundle and reference, with the same points, and compare.
 
     Args:
         model: the reference model that the bundle was made from.
         bundle: a complete bundle.
-        backend: which of its targets to run.
+        backend: the name of one, or one that is in no registry.
         concepts: how many of its concepts, from the first.
     """
     size = model.config.sam.image_size
@@ -97,7 +98,7 @@ def measure(model: ReferenceModel, bundle: Path, backend: str, concepts: int = 1
     return found
 
 
-def check(model: ReferenceModel, bundle: Path, backend: str, precision: str) -> list[dict[str, float | str]]:
+def check(model: ReferenceModel, bundle: Path, backend: str | Backend, precision: str) -> list[dict[str, float | str]]:
     """Measure, and refuse a bundle that does not compute what the reference computes.
 
     Returns:
@@ -109,8 +110,9 @@ def check(model: ReferenceModel, bundle: Path, backend: str, precision: str) -> 
     found = measure(model, bundle, backend)
     for parity in found:
         if not parity.rms_error <= ERROR_LIMIT[precision]:
+            name = backend if isinstance(backend, str) else backend.name
             raise ExportError(
-                f"the {precision} graphs for {backend} disagree with the PyTorch model: error {parity.rms_error:.1e} "
+                f"the {precision} graphs for {name} disagree with the PyTorch model: error {parity.rms_error:.1e} "
                 f"of the logits' standard deviation for {parity.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. No "
                 "bundle was written."
             )

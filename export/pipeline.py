@@ -14,7 +14,7 @@ from typing import Any
 
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle, file_spec
-from cgsam_edge.errors import InputError
+from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export import examples, parity
 from cgsam_edge.export.checkpoint import read_metadata
@@ -23,7 +23,9 @@ from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.counting import cost_report
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.export.targets import TARGETS
+from cgsam_edge.export.mil import parity as mil_parity
+from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.targets import TARGETS, coreml
 from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.export.tokenizer import write_text_files
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
@@ -43,39 +45,57 @@ class ExportOptions:
         concepts: the concepts file.
         output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
         targets: names in `TARGETS`.
-        precision: "fp32" or "fp16".
+        precision: "fp32" or "fp16"; None takes each target's default.
         clip: public CLIP weights for a checkpoint without CLIP.
         clip_image_size: side in pixels at which public CLIP weights run.
         prompt: what the checkpoint cannot say.
         click_slots: clicks that fit the decoder.
         prompt_ensemble: put concept names through CLIP's templates.
         text_encoder: add CLIP's text encoder, so that concepts can be added to the bundle later.
+        ios: the oldest iOS that Core ML packages must run on: 16, 17 or 18.
     """
 
     checkpoint: Path
     concepts: Path
     output: Path | None = None
     targets: tuple[str, ...] = ("onnxruntime",)
-    precision: str = "fp32"
+    precision: str | None = None
     clip: Path | None = None
     clip_image_size: int | None = None
     prompt: PromptConfig = field(default_factory=PromptConfig)
     click_slots: int = DEFAULT_CLICKS
     prompt_ensemble: bool = False
     text_encoder: bool = False
+    ios: int = coreml.DEFAULT_IOS
 
     def __post_init__(self) -> None:
         for target in self.targets:
-            if target not in TARGETS:
-                raise InputError(f"no target {target!r}; expected one of {', '.join(TARGETS)}.")
-            if self.precision not in TARGETS[target].precisions:
-                held = ", ".join(TARGETS[target].precisions)
-                raise InputError(f"target {target!r} has no precision {self.precision!r}; expected one of {held}.")
-            needed = TARGETS[target].needs
-            if importlib.util.find_spec(needed) is None:
-                raise InputError(f"target {target!r} needs {needed} to convert: pip install 'cgsam-edge[export]'.")
+            self._check_target(target)
+        if self.ios not in coreml.IOS_VERSIONS:
+            raise InputError(
+                f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, coreml.IOS_VERSIONS))}."
+            )
         if self.click_slots < self.prompt.points:
             raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
+
+    def _check_target(self, name: str) -> None:
+        if name not in TARGETS:
+            raise InputError(f"no target {name!r}; expected one of {', '.join(TARGETS)}.")
+        target = TARGETS[name]
+        if self.precision is not None and self.precision not in target.precisions:
+            held = ", ".join(target.precisions)
+            raise InputError(f"target {name!r} has no precision {self.precision!r}; expected one of {held}.")
+        missing = [module for module in target.needs if not importlib.util.find_spec(module)]
+        if missing:
+            raise BackendError(f"target {name!r} needs {', '.join(missing)}: pip install 'cgsam-edge[{name}]'.")
+
+    def precision_of(self, target: str) -> str:
+        """Return the precision at which a target is written."""
+        return self.precision or TARGETS[target].default_precision
+
+    def settings_of(self, target: str) -> dict[str, Any]:
+        """Return the options that a target's converter takes."""
+        return {name: getattr(self, name) for name in TARGETS[target].settings}
 
     @property
     def destination(self) -> Path:
@@ -143,7 +163,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         vocabulary.save(folder / VOCABULARY_FILE)
         if options.text_encoder:
             write_text_files(model, folder, prompt_ensemble=options.prompt_ensemble)
-        targets = {name: _convert(graphs, name, folder, options.precision, stage) for name in options.targets}
+        targets = {name: _convert(graphs, name, folder, options, stage) for name in options.targets}
         manifest = _manifest(model.config, options, vocabulary, targets, cost)
         with stage("record examples in PyTorch"):
             recorded = examples.record(graphs, vocabulary, manifest.geometry, manifest.prompting)
@@ -151,8 +171,8 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         _write_manifest(manifest, folder)
         measured: dict[str, Any] = {}
         for name in options.targets:
-            with stage(f"parity of {name} with PyTorch"):
-                measured[name] = parity.check(model, folder, name, options.precision)
+            with stage(f"{_parity_name(name)} of {name} with PyTorch"):
+                measured[name] = _check_parity(name, model, graphs, folder, options, report)
             report(_agreement(name, measured[name]))
         with stage(f"write {destination}"):
             _write_manifest(replace(manifest, parity=measured), folder)
@@ -190,19 +210,35 @@ def _saved(cost: dict[str, Any]) -> str:
     return "fusion: " + ", ".join(parts)
 
 
-def _agreement(name: str, found: list[dict[str, Any]]) -> str:
-    worst = max(found, key=lambda f: f["rms_error"])
+def _parity_name(target: str) -> str:
+    return mil_parity.NAME if target == coreml.TARGET else "parity"
+
+
+def _check_parity(
+    target: str, model: ReferenceModel, graphs: Graphs, folder: Path, options: ExportOptions, report: Report
+) -> Any:
+    precision = options.precision_of(target)
+    if target == coreml.TARGET:
+        return mil_parity.check(model, graphs, folder, precision, options.ios, report)
+    return parity.check(model, folder, target, precision)
+
+
+def _agreement(name: str, found: Any) -> str:
+    masks = found["tiers"]["masks"] if isinstance(found, dict) else found
+    worst = max(masks, key=lambda f: f["rms_error"])
+    kind = f" ({mil_parity.NAME})" if isinstance(found, dict) else ""
     return (
-        f"{name}: logits within {worst['max_error']:.1e} of their standard deviation, "
+        f"{name}{kind}: logits within {worst['max_error']:.1e} of their standard deviation, "
         f"{100 * worst['flipped']:.3f} % of pixels flipped, mask IoU {worst['mask_iou']:.4f}"
     )
 
 
-def _convert(graphs: Graphs, target: str, folder: Path, precision: str, stage: Stages) -> dict[str, GraphSpec]:
+def _convert(graphs: Graphs, target: str, folder: Path, options: ExportOptions, stage: Stages) -> dict[str, GraphSpec]:
     specs = {}
+    precision, settings = options.precision_of(target), options.settings_of(target)
     for graph in graphs:
         with stage(f"convert {graph.name} for {target}"):
-            specs[graph.name] = TARGETS[target].convert(graph, folder, precision)
+            specs[graph.name] = TARGETS[target].convert(graph, folder, precision, **settings)
     return specs
 
 
@@ -238,12 +274,13 @@ def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {
             name: _version(name)
-            for name in ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "open_clip_torch")
+            for name in ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "coremltools", "open_clip_torch")
         },
         "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
         "model": describe(config),
         "prompt_ensemble": options.prompt_ensemble,
         "onnx_opset": OPSET,
+        "ios": options.ios,
     }
 
 

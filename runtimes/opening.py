@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.runtimes.devices import allowed, refusal
 from cgsam_edge.runtimes.placement import Attempt, Candidate, GraphPlacement, Placement, Tried
-from cgsam_edge.runtimes.protocol import Session, SessionOptions
-from cgsam_edge.runtimes.registry import BACKENDS
+from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
+from cgsam_edge.runtimes.registry import BACKENDS, target
 from cgsam_edge.runtimes.selection import Selection, Selector, Wish, with_device
 
 
@@ -19,12 +20,14 @@ class Opened:
 
     Attributes:
         sessions: by graph.
+        backend: the engine.
         candidate: where they were opened.
         selection: why there.
         options: how.
     """
 
     sessions: dict[str, Session]
+    backend: Backend
     candidate: Candidate
     selection: Selection
     options: SessionOptions
@@ -35,7 +38,7 @@ class Opened:
         facts = {graph: session.facts() for graph, session in self.sessions.items()}
         return Placement(
             backend=self.candidate.backend,
-            version=BACKENDS[self.candidate.backend].version() or "",
+            version=self.backend.version() or "",
             target=self.candidate.target,
             device=self.candidate.device,
             precision=facts["image"].precision,
@@ -65,22 +68,43 @@ def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
     failed: list[Tried] = []
     problem: BackendError | None = None
     for candidate in selection.candidates:
-        options = with_device(wish.options, candidate, BACKENDS[candidate.backend].version() or "", bundle.digest)
+        backend = BACKENDS[candidate.backend]
+        options = with_device(wish.options, candidate, backend.version() or "", bundle.digest)
         try:
-            sessions = _open(bundle, candidate, options)
+            sessions = _open(bundle, backend, candidate, options)
         except BackendError as error:
             problem = problem or error
             failed.append(Tried(Attempt(candidate, str(error)), f"does not open: {error}"))
             continue
-        return Opened(sessions, candidate, _without(selection, failed), options)
+        return Opened(sessions, backend, candidate, _without(selection, failed), options)
     if selection.remembered:
         return open_bundle(bundle, Wish(wish.backend, wish.device, wish.options, refresh=True))
     assert problem is not None
     raise problem
 
 
-def _open(bundle: Bundle, candidate: Candidate, options: SessionOptions) -> dict[str, Session]:
-    backend = BACKENDS[candidate.backend]
+def open_on(bundle: Bundle, backend: Backend, device: str, options: SessionOptions) -> Opened:
+    """Open all graphs on a backend that need not be registered, without measuring.
+
+    Raises:
+        BackendError: it cannot be used here, opens no target of the bundle, or lacks the device.
+        BundleError: a file is missing or altered.
+    """
+    held = target(backend, bundle.manifest.targets)
+    if backend.problem() or held is None:
+        opens = " or ".join(map(repr, backend.targets))
+        raise BackendError(backend.problem() or f"the bundle holds no graphs for {opens}.")
+    devices = backend.devices()
+    found = allowed(devices, device)
+    if not found:
+        raise BackendError(f"{refusal(backend.name, devices, device)}.")
+    candidate = Candidate(backend.name, held, found[0].name)
+    options = replace(options, device=candidate.device)
+    selection = Selection((candidate,), "the caller's own backend")
+    return Opened(_open(bundle, backend, candidate, options), backend, candidate, selection, options)
+
+
+def _open(bundle: Bundle, backend: Backend, candidate: Candidate, options: SessionOptions) -> dict[str, Session]:
     sessions: dict[str, Session] = {}
     try:
         for graph in GRAPH_NAMES:

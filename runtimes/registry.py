@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.openvino import OpenVinoBackend
@@ -13,7 +14,7 @@ from cgsam_edge.runtimes.openvino import OpenVinoBackend
 if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Backend
 
-_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(), OpenVinoBackend())
+_ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(), OpenVinoBackend(), CoreMLBackend())
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 """All backends by name, the most promising first."""
@@ -57,5 +58,13 @@ def _forced(name: str, held: tuple[str, ...]) -> Backend:
         opens = " or ".join(map(repr, backend.targets))
         raise BackendError(f"the bundle holds no graphs for {opens}, only for {', '.join(held) or 'none'}.")
     if backend.problem():
-        raise BackendError(backend.problem())
+        raise BackendError(f"{backend.problem()} {_instead(backend, held)}")
     return backend
+
+
+def _instead(refused: Backend, held: tuple[str, ...]) -> str:
+    """Say which other backends can open the bundle here."""
+    able = [b.name for b in BACKENDS.values() if b is not refused and target(b, held) and not b.problem()]
+    if able:
+        return f"This bundle also opens here with {' or '.join(f'backend={name!r}' for name in able)}."
+    return "No other backend that opens this bundle can be used here."

@@ -42,7 +42,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_report_header() -> str:
-    names = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "open_clip_torch")
+    names = ("torch", "onnx", "onnxruntime", "openvino", "coremltools", "numpy", "open_clip_torch")
     engines = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{platform.machine()}, {platform.system()}; {engines}"
 
@@ -73,13 +73,19 @@ def tiny_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def both_bundles(tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    """The tiny model for both engines, by precision."""
-    folder, targets = tiny_checkpoint.parent, ("onnxruntime", "openvino")
+def all_bundles(tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+    """The tiny model for all engines, by precision."""
+    folder, targets = tiny_checkpoint.parent, ("onnxruntime", "openvino", "coreml")
     return {
-        p: export_bundle(ExportOptions(tiny_checkpoint, concepts_file, folder / f"both-{p}.cgsam", targets, p))
+        p: export_bundle(ExportOptions(tiny_checkpoint, concepts_file, folder / f"all-{p}.cgsam", targets, p))
         for p in ("fp32", "fp16")
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_coreml_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
+    output = tiny_checkpoint.parent / "tiny-coreml.cgsam"
+    return export_bundle(ExportOptions(tiny_checkpoint, concepts_file, output, targets=("coreml",)))
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +121,23 @@ def small_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path
                 concepts_file,
                 folder / f"{precision}.cgsam",
                 targets=("onnxruntime", "openvino"),
+                precision=precision,
+            )
+        )
+        for precision in ("fp32", "fp16")
+    }
+
+
+@pytest.fixture(scope="session")
+def small_coreml_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+    folder = small_checkpoint.parent
+    return {
+        precision: export_bundle(
+            ExportOptions(
+                small_checkpoint,
+                concepts_file,
+                folder / f"coreml-{precision}.cgsam",
+                targets=("coreml",),
                 precision=precision,
             )
         )

@@ -39,10 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         default="onnxruntime",
         metavar="NAMES",
-        help="engines, separated by commas: onnxruntime, openvino (default: onnxruntime)",
+        help="engines, separated by commas: onnxruntime, openvino, coreml (default: onnxruntime)",
     )
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), default="fp32", help="of the stored weights (default: fp32)"
+        "--precision",
+        choices=("fp32", "fp16"),
+        help="of the stored weights, and on Core ML of the arithmetic too (default: fp32, on Core ML fp16)",
+    )
+    parser.add_argument(
+        "--ios",
+        type=int,
+        choices=(16, 17, 18),
+        default=17,
+        help="the oldest iOS that Core ML packages must run on; 16, 17, 18 are macOS 13, 14, 15 (default: 17)",
     )
     parser.add_argument(
         "--output",
@@ -141,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
             click_slots=options.prompt_slots,
             prompt_ensemble=options.prompt_ensemble,
             text_encoder=options.text_encoder,
+            ios=options.ios,
         ),
         report=lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -44,8 +44,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"\n{target}{opset if target == 'onnxruntime' else ''}")
         for name, graph in graphs.items():
             _print_graph(bundle, name, graph, manifest.cost.get(name, {}))
-        for parity in manifest.parity.get(target, ()):
-            _print_parity(parity)
+        _print_agreement(manifest.parity.get(target, ()))
     return 0
 
 
@@ -62,8 +61,19 @@ def _print_graph(bundle: Bundle, name: str, graph: GraphSpec, cost: dict[str, An
             print(f"           {kind} {tensor.name} {'×'.join(map(str, tensor.shape))}")
 
 
-def _print_parity(parity: dict[str, Any]) -> None:
+def _print_agreement(found: Any) -> None:
+    """Print what the export measured: a list of concepts, or tiers of which the last is one."""
+    kind = "agreement"
+    if isinstance(found, dict):
+        kind = found["kind"]
+        print(f"  {kind}: {found['means']}")
+        found = found["tiers"]["masks"]
+    for parity in found:
+        _print_parity(kind, parity)
+
+
+def _print_parity(kind: str, parity: dict[str, Any]) -> None:
     print(
-        f"  agreement with PyTorch, {parity['concept']!r}: logits within {parity['max_error']:.1e} of their standard "
+        f"  {kind} with PyTorch, {parity['concept']!r}: logits within {parity['max_error']:.1e} of their standard "
         f"deviation, {100 * parity['flipped']:.3f} % of pixels flipped, mask IoU {parity['mask_iou']:.4f}"
     )

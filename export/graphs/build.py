@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +30,14 @@ class Graph:
         module: maps named tensors to a dict of named tensors.
         inputs: shape of each input by name, float32, in the order of the module's arguments.
         outputs: names in the order of the module's dict.
+        limits: least and greatest value of inputs, for targets whose numbers end early.
     """
 
     name: str
     module: nn.Module
     inputs: Mapping[str, tuple[int, ...]]
     outputs: tuple[str, ...]
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def example(self) -> dict[str, Tensor]:
         """Return inputs of the right shapes; values are seeded noise, labels are valid."""
@@ -44,7 +47,11 @@ class Graph:
             made["labels"] = made["labels"].sign()
         if "end" in made:  # the graph of text: the empty name
             made = {name: torch.zeros(shape) for name, shape in self.inputs.items()}
-            made["token_ids"][:, 0], made["token_ids"][:, 1], made["end"][:, 1] = START, START + 1, 1
+            made["token_ids"][..., :2] = (
+                torch.tensor([[START, START + 1]]).unsqueeze(1).div(torch.tensor([[256], [1]]), rounding_mode="floor")
+                % 256
+            )
+            made["end"][:, 1] = 1
         return made
 
     @torch.inference_mode()
@@ -80,11 +87,13 @@ def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
 def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
     """Return the graphs from tokens to a text feature, and from that to a row of the table where the model has one."""
     clip = model.config.clip
-    inputs = {"token_ids": (1, clip.context_length), "end": (1, clip.context_length)}
-    text = Graph("text", TextGraph(model.clip).eval(), inputs, ("text_embedding",))
+    inputs = {"token_ids": (1, 2, clip.context_length), "end": (1, clip.context_length)}
+    limits = {"token_ids": (0.0, 255.0), "end": (0.0, 1.0), "text": (-1.0, 1.0)}
+    text = Graph("text", TextGraph(model.clip).eval(), inputs, ("text_embedding",), limits)
     if not any(block.text for block in model.config.sam.blocks):
         return (text,)
-    return text, Graph("text_row", TextRowGraph(model).eval(), {"text": (1, clip.embed_dim)}, ("text_row",))
+    row = Graph("text_row", TextRowGraph(model).eval(), {"text": (1, clip.embed_dim)}, ("text_row",), limits)
+    return text, row
 
 
 def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS, *, text: bool = False) -> Graphs:
@@ -114,9 +123,32 @@ def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS, *, text: b
         "dense_prompt": (1, 1, sam.mask_size, sam.mask_size),
     }
     pixels = {"pixels": (1, 3, sam.image_size, sam.image_size)}
+    limits = _limits(model, image)
     return Graphs(
-        Graph("image", image, pixels, _image_outputs(model.config)),
-        Graph("concept", concept, {name: shapes[name] for name in concept.input_names}, ("image_embedding",)),
-        Graph("decoder", DecoderGraph(model).eval(), decoder_inputs, ("mask_logits", "iou")),
+        Graph("image", image, pixels, _image_outputs(model.config), limits),
+        Graph("concept", concept, {name: shapes[name] for name in concept.input_names}, ("image_embedding",), limits),
+        Graph("decoder", DecoderGraph(model).eval(), decoder_inputs, ("mask_logits", "iou"), limits),
         build_text_graphs(model) if text else (),
     )
+
+
+def _limits(model: ReferenceModel, image: ImageGraph) -> dict[str, tuple[float, float]]:
+    """Return what each input can be: by the bundle's contract, by the weights, or else a generous guess."""
+    size, dense = float(model.config.sam.image_size), float(model.config.prompt.dense_value)
+    if image.pos_embed.is_meta:  # only counted, never run
+        return {}
+    last_norm: Any = model.sam.image_encoder.neck[-1]
+    channels = model.config.sam.prompt_width
+    embedding = channels**0.5 * last_norm.weight.abs().max().item() + last_norm.bias.abs().max().item()
+    symmetric = {
+        "tokens": 2.0**14,  # a layer norm comes next
+        "adapter_hidden": 2.0**10,
+        "text_row": 2.0**10,
+        "similarity": float(model.config.clip.embed_dim) ** 0.5,  # features of at most 1, a text of unit length
+        "image_embedding": embedding,  # as a layer norm can make it
+    }
+    if image.vision_products is not None:
+        symmetric["vision"] = image.vision_products.abs().sum(dim=1).max().item()
+    ranges = {"pixels": (0.0, 255.0), "points": (0.0, size), "labels": (-2.0, 3.0)}
+    ranges["dense_prompt"] = (min(0.0, dense), max(0.0, dense))
+    return ranges | {name: (-limit, limit) for name, limit in symmetric.items()}

@@ -39,8 +39,14 @@ class TextGraph(nn.Module):
         self.mask: Tensor
 
     def forward(self, token_ids: Tensor, end: Tensor) -> dict[str, Tensor]:
-        """Map token numbers as float32 (1, L) and ``end`` (1, L), 1 at the end token, to ``text_embedding`` (1, D)."""
-        x = self.embedding(token_ids.long()) + self.positions
+        """Map tokens to ``text_embedding`` (1, D).
+
+        Args:
+            token_ids: (1, 2, L), each token's number divided by 256, and the rest: FP16 holds no great integers.
+            end: (1, L), 1 at the end token, else 0.
+        """
+        high, low = token_ids.long().unbind(dim=1)
+        x = self.embedding(256 * high + low) + self.positions
         for block in self.blocks:
             attention = block.attention
             q, k, v = attention.split(block.ln_1(x))

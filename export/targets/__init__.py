@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.targets import onnxruntime, openvino
+from cgsam_edge.export.targets import coreml, onnxruntime, openvino
 from cgsam_edge.manifest import GraphSpec
 
-Converter = Callable[[Graph, Path, str], GraphSpec]
-"""Writes one graph into a target's folder at a precision, and says what it wrote."""
+Converter = Callable[..., GraphSpec]
+"""Takes a `Graph`, the folder of the bundle being written, a precision, and the target's settings by name; writes the
+graph into the target's folder and says what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +19,24 @@ class Target:
 
     Attributes:
         convert: see `Converter`.
-        precisions: those that it can write.
-        needs: the module that it converts with, which the extra "export" brings.
+        precisions: those that it can write, the default first.
+        settings: options of the export that its converter takes.
+        needs: modules to import, beyond those of every export.
     """
 
     convert: Converter
     precisions: tuple[str, ...]
-    needs: str = "onnx"
+    settings: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def default_precision(self) -> str:
+        """What is written when nobody says a precision."""
+        return self.precisions[0]
 
 
 TARGETS: dict[str, Target] = {
     "onnxruntime": Target(onnxruntime.convert, ("fp32", "fp16")),
-    "openvino": Target(openvino.convert, ("fp32", "fp16"), needs="openvino"),
+    "openvino": Target(openvino.convert, ("fp32", "fp16"), needs=("openvino",)),
+    "coreml": Target(coreml.convert, ("fp16", "fp32"), settings=("ios",), needs=("coremltools",)),
 }

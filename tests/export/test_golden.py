@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ from cgsam_edge.export import fusion
 from cgsam_edge.export.graphs import normalise_pixels, semantic_adapters
 from cgsam_edge.export.graphs.build import build_graphs
 from cgsam_edge.export.loading import load_reference
+from cgsam_edge.export.mil.evaluator import EvaluatorBackend
 from cgsam_edge.export.pipeline import ExportOptions, export_bundle
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.export.reference.clip_surgery import clip_pixels, embed_image
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from cgsam_edge.image import to_pixels
+from cgsam_edge.runtimes.protocol import Backend
 from tests.conftest import GOLDEN, camvid_frame, relative_error
 
 if TYPE_CHECKING:
@@ -121,13 +124,13 @@ def predict_golden(segmenter: Segmenter, case: Case, concept: str) -> tuple[NDAr
     return got.logits, got.score
 
 
-def check_bundle(bundle: Path, case: Case, backend: str) -> None:
+def check_bundle(bundle: Path, case: Case, backend: str | Backend) -> None:
     with Segmenter(bundle, backend=backend, device="cpu") as segmenter:
         for concept in case.concepts:
             check_mask(case.load(), concept, *predict_golden(segmenter, case, concept))
 
 
-def check_bundle_fp16(bundle: Path, case: Case, backend: str) -> None:
+def check_bundle_fp16(bundle: Path, case: Case, backend: str | Backend) -> None:
     with Segmenter(bundle, backend=backend, device="cpu") as segmenter:
         for concept in case.concepts:
             logits, _ = predict_golden(segmenter, case, concept)
@@ -168,6 +171,13 @@ def test_exported_masks(small_bundles: dict[str, Path], case: Case, backend: str
     check_bundle_fp16(small_bundles["fp16"], case, backend)
 
 
+@SMALL
+@pytest.mark.filterwarnings("ignore:this model was trained")
+def test_masks_under_the_mil_evaluator(small_coreml_bundles: dict[str, Path], case: Case) -> None:
+    check_bundle(small_coreml_bundles["fp32"], case, EvaluatorBackend())
+    check_bundle_fp16(small_coreml_bundles["fp16"], case, EvaluatorBackend())
+
+
 def test_picture_that_every_machine_has(small_model: ReferenceModel) -> None:
     """The reference agreed with upstream when these were recorded, so a clone without the frames proves the same."""
     from tests.golden import record_picture
@@ -191,3 +201,14 @@ def test_vit_b_at_full_size(vit_b_checkpoint: Path, concepts_file: Path, tmp_pat
     check_bundle_fp16(fp16, VIT_B, "onnxruntime")
     fp32 = export_bundle(ExportOptions(vit_b_checkpoint, concepts_file, tmp_path / "fp32.cgsam"))
     check_bundle(fp32, VIT_B, "onnxruntime")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:this model was trained")
+def test_vit_b_on_core_ml_at_full_size(vit_b_checkpoint: Path, concepts_file: Path, tmp_path: Path) -> None:
+    """The export holds the FP32 twin to its limits; the masks of both precisions are then upstream's."""
+    for precision, check in (("fp16", check_bundle_fp16), ("fp32", check_bundle)):
+        output = tmp_path / f"{precision}.cgsam"
+        options = ExportOptions(vit_b_checkpoint, concepts_file, output, targets=("coreml",), precision=precision)
+        check(export_bundle(options), VIT_B, EvaluatorBackend())
+        shutil.rmtree(output)

@@ -54,8 +54,8 @@ def test_the_same_export_writes_the_same_bytes(graphs: Graphs, tmp_path: Path) -
     assert str(Path.cwd()) not in text
 
 
-def test_specs_are_those_of_onnx_runtime(both_bundles: dict[str, Path]) -> None:
-    for path in both_bundles.values():
+def test_specs_are_those_of_onnx_runtime(all_bundles: dict[str, Path]) -> None:
+    for path in all_bundles.values():
         bundle = Bundle(path)
         for name, spec in bundle.graphs("openvino").items():
             other = bundle.graphs("onnxruntime")[name]
@@ -63,12 +63,12 @@ def test_specs_are_those_of_onnx_runtime(both_bundles: dict[str, Path]) -> None:
             assert bundle.files_of(spec.path) == [f"openvino/{name}.bin", f"openvino/{name}.xml"]
 
 
-def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, both_bundles: dict[str, Path]) -> None:
-    sizes = {p: (both_bundles[p] / "openvino" / "image.bin").stat().st_size for p in ("fp32", "fp16")}
+def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, all_bundles: dict[str, Path]) -> None:
+    sizes = {p: (all_bundles[p] / "openvino" / "image.bin").stat().st_size for p in ("fp32", "fp16")}
     assert sizes["fp16"] < 0.65 * sizes["fp32"]
     for precision, (least, most) in {"fp32": (0, 1e-4), "fp16": (1e-6, 0.05)}.items():
         for path in ("openvino/image.xml", "onnxruntime/image.onnx"):
-            for name, error in errors(both_bundles[precision] / path, graphs.image).items():
+            for name, error in errors(all_bundles[precision] / path, graphs.image).items():
                 assert least <= error < most, (precision, path, name)
 
 
@@ -96,10 +96,10 @@ def computed_in(session: Any) -> set[str]:
     return set(kinds)
 
 
-def test_a_cpu_computes_in_float32_unless_told(both_bundles: dict[str, Path]) -> None:
+def test_a_cpu_computes_in_float32_unless_told(all_bundles: dict[str, Path]) -> None:
     import openvino as engine
 
-    path = Bundle(both_bundles["fp32"]).verified_graph("openvino", "image")
+    path = Bundle(all_bundles["fp32"]).verified_graph("openvino", "image")
     for precision in ("default", "float32"):
         session = BACKEND.open(path, SessionOptions(precision=precision))
         assert not {"bf16", "f16"} & computed_in(session)
@@ -156,8 +156,8 @@ class RefusingCore:
         raise RuntimeError("Exception from somewhere.cpp:1:\n[ NOT_FOUND ] cannot compile\n\n")
 
 
-def test_a_refused_operation_is_named(both_bundles: dict[str, Path]) -> None:
-    path = Bundle(both_bundles["fp32"]).verified_graph("openvino", "decoder")
+def test_a_refused_operation_is_named(all_bundles: dict[str, Path]) -> None:
+    path = Bundle(all_bundles["fp32"]).verified_graph("openvino", "decoder")
     with pytest.raises(
         BackendError, match=r"on NPU: \[ NOT_FOUND \] cannot compile; it does not support Softmax \(\d+\)"
     ):

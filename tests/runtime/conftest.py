@@ -13,9 +13,9 @@ from cgsam_edge.runtimes.protocol import Backend
 
 
 @pytest.fixture
-def both(both_bundles: dict[str, Path], tmp_path: Path) -> Path:
+def both(all_bundles: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the tiny bundle for both engines."""
-    return Path(shutil.copytree(both_bundles["fp32"], tmp_path / "both.cgsam"))
+    return Path(shutil.copytree(all_bundles["fp32"], tmp_path / "both.cgsam"))
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
-"""The contract that every backend keeps. A new one joins by a line in `BACKENDS` of the registry."""
+"""The contract that every backend keeps. A new one joins by a line in `BACKENDS` of the registry.
+
+The MIL evaluator keeps it too, on any machine; Core ML itself where it runs.
+"""
 
 from __future__ import annotations
 
+import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,16 +15,21 @@ import pytest
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
+from cgsam_edge.export.mil.evaluator import EvaluatorBackend
+from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions
-from cgsam_edge.runtimes.registry import BACKENDS
+from cgsam_edge.runtimes.registry import BACKENDS, fitting
 
-OPENS = [(name, target) for name, backend in BACKENDS.items() for target in backend.targets]
+RUNNABLE: list[Backend] = [*(backend for backend in BACKENDS.values() if not backend.problem()), EvaluatorBackend()]
+OFF_MACOS = pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML predicts here")
+
+OPENS = [(backend, target) for backend in RUNNABLE for target in backend.targets]
 
 
-@pytest.fixture(params=OPENS, ids=lambda pair: f"{pair[0]}-of-{pair[1]}")
+@pytest.fixture(params=OPENS, ids=lambda pair: f"{pair[0].name}-of-{pair[1]}")
 def pair(request: pytest.FixtureRequest) -> tuple[Backend, str]:
-    name, target = request.param
-    return BACKENDS[name], target
+    made: tuple[Backend, str] = request.param
+    return made
 
 
 @pytest.fixture
@@ -29,8 +38,8 @@ def backend(pair: tuple[Backend, str]) -> Backend:
 
 
 @pytest.fixture(params=["fp32", "fp16"])
-def bundle(request: pytest.FixtureRequest, both_bundles: dict[str, Path]) -> Bundle:
-    return Bundle(both_bundles[request.param])
+def bundle(request: pytest.FixtureRequest, all_bundles: dict[str, Path]) -> Bundle:
+    return Bundle(all_bundles[request.param])
 
 
 @pytest.fixture
@@ -128,6 +137,8 @@ def test_closing_waits_for_the_run_that_goes_on(backend: Backend, bundle: Bundle
 
 def test_facts_come_from_the_session(backend: Backend, graph: Path) -> None:
     facts = backend.open(graph, SessionOptions(threads=1)).facts()
+    if backend.name not in BACKENDS:
+        return  # the evaluator, which has no threads of its own
     assert facts.precision == "float32"
     assert facts.threads == 1
     ((where, count),) = facts.nodes.items()
@@ -177,3 +188,21 @@ def test_installed_without_importing(backend: Backend) -> None:
 def test_wrong_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(BackendError, match=message):
         SessionOptions(**options)  # type: ignore[arg-type]
+
+
+@OFF_MACOS
+def test_core_ml_is_refused_with_what_can_be_used_instead(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"only on macOS.*also opens here with backend='onnxruntime' or"):
+        fitting("coreml", ["coreml", "onnxruntime"])
+    with pytest.raises(BackendError, match=r"only on macOS.*No other backend"):
+        fitting("coreml", ["coreml"])
+    with pytest.raises(BackendError, match=r"image\.mlpackage: Core ML predicts only on macOS"):
+        CoreMLBackend().open(tmp_path / "image.mlpackage", SessionOptions())
+    assert all("only on macOS" in device.missing for device in CoreMLBackend().devices())
+
+
+@OFF_MACOS
+def test_auto_leaves_core_ml_aside_with_the_reason() -> None:
+    assert "coreml" not in [backend.name for backend in fitting("auto", ["coreml", "onnxruntime"])]
+    with pytest.raises(BackendError, match="Core ML predicts only on macOS"):
+        fitting("auto", ["coreml"])

@@ -1,0 +1,40 @@
+"""coremltools, imported on first use and kept quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from cgsam_edge.errors import BackendError
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back progress bars and remarks: that this is no Mac, and that it does not know this PyTorch."""
+    logger = logging.getLogger("coremltools")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def coremltools() -> Any:
+    """Return the module.
+
+    Raises:
+        BackendError: it is not installed.
+    """
+    try:
+        with quiet():
+            return importlib.import_module("coremltools")
+    except ImportError as error:
+        raise BackendError(f"Core ML needs coremltools ({error}): pip install 'cgsam-edge[coreml]'.") from error
