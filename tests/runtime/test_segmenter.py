@@ -122,11 +122,11 @@ def test_forcing_a_backend(tiny_bundle: Path, tmp_path: Path) -> None:
         Segmenter(tiny_bundle, threads=0)
     other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
     manifest = json.loads((other / "manifest.json").read_text())
-    manifest["targets"] = {"coreml": manifest["targets"]["onnxruntime"]}
+    manifest["targets"] = {"abacus": manifest["targets"]["onnxruntime"]}
     (other / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BackendError, match="holds graphs for coreml"):
+    with pytest.raises(BackendError, match="holds graphs for abacus"):
         Segmenter(other)
-    with pytest.raises(BackendError, match="holds no graphs for 'onnxruntime', only for coreml"):
+    with pytest.raises(BackendError, match="holds no graphs for 'onnxruntime', only for abacus"):
         Segmenter(other, backend="onnxruntime")
 
 
