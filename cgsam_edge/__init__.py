@@ -31,12 +31,14 @@ if TYPE_CHECKING:
         UnknownConceptError,
     )
     from cgsam_edge.results import ConceptResult, Result
+    from cgsam_edge.runtimes.placement import Placement
     from cgsam_edge.segmenter import Encoded, Segmenter
 
 _HOMES = {
     "Bundle": "bundle",
     "ConceptResult": "results",
     "Encoded": "segmenter",
+    "Placement": "runtimes.placement",
     "Result": "results",
     "Segmenter": "segmenter",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "OutputError",
+    "Placement",
     "PromptError",
     "Result",
     "Segmenter",

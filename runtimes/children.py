@@ -137,7 +137,8 @@ class _Child:
             if line is None:
                 self._ended = True
                 return
-            yield json.loads(line)
+            if line.endswith("\n"):  # else it died while it spoke
+                yield json.loads(line)
 
     def stop(self) -> str:
         """End it if it runs, and say how it ended."""

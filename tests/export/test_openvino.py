@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError
+from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
+from cgsam_edge.export.pipeline import ExportOptions
 from cgsam_edge.export.targets import onnxruntime, openvino
 from cgsam_edge.runtimes import openvino as runtime
 from cgsam_edge.runtimes.protocol import Device, SessionOptions
@@ -87,6 +88,14 @@ def test_weights_too_large_for_fp16_stay(tmp_path: Path) -> None:
     graph = build_graphs(made).image
     spec = openvino.convert(graph, tmp_path, "fp16")
     assert all(error < 0.05 for error in errors(tmp_path / spec.path, graph).values())
+
+
+def test_a_converter_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "openvino" else name)
+    with pytest.raises(
+        InputError, match=r"target 'openvino' needs openvino to convert: pip install 'cgsam-edge\[export"
+    ):
+        ExportOptions(Path("c.pth"), Path("c.txt"), targets=("onnxruntime", "openvino"))
 
 
 def computed_in(session: Any) -> set[str]:
