@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import CgsamError
 from cgsam_edge.examples import EXAMPLES_FILE, Examples, limit, replay
-from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 from cgsam_edge.runtimes import cache
 from cgsam_edge.runtimes.devices import allowed
 from cgsam_edge.runtimes.placement import Attempt, Candidate
@@ -51,6 +51,7 @@ class Request:
         skip: devices that crashed before.
         options: fields of `SessionOptions`; the device is filled in.
         digest: of the bundle's graphs, under which compiled ones are cached; empty for no cache.
+        text: whether to try the graphs that learn new names too, where the bundle has them.
     """
 
     backend: str
@@ -60,6 +61,7 @@ class Request:
     skip: tuple[str, ...] = ()
     options: dict[str, Any] | None = None
     digest: str = ""
+    text: bool = False
 
 
 def serve(request: Request, say: Say) -> None:
@@ -85,9 +87,10 @@ def attempt(backend: Backend, bundle: Bundle, examples: Examples, request: Reque
     cached = cache.compiled(backend.name, backend.version() or "", device, request.digest) if request.digest else None
     options = SessionOptions(**{**(request.options or {}), "device": device, "cache": cached})
     sessions: dict[str, Session] = {}
+    held = bundle.graphs(request.target)
     try:
         start = time.perf_counter()
-        for graph in GRAPH_NAMES:
+        for graph in (*GRAPH_NAMES, *(name for name in TEXT_GRAPHS if request.text and name in held)):
             say({"step": f"opening the graph {graph!r}"})
             sessions[graph] = backend.open(bundle.verified_graph(request.target, graph), options)
         opened = time.perf_counter() - start
@@ -112,10 +115,10 @@ def _judge(
         out, times[graph] = timed(lambda: sessions[graph].run(inputs))
         return out
 
-    names = {graph: [tensor.name for tensor in specs[graph].inputs] for graph in GRAPH_NAMES}
+    names = {graph: [tensor.name for tensor in specs[graph].inputs] for graph in sessions}
     found = replay(examples, names, bundle.manifest.geometry.image_size, run)
     precision = sessions["image"].facts().precision
-    allowed = max(limit(specs[graph].precision, precision) for graph in GRAPH_NAMES)
+    allowed = max(limit(specs[graph].precision, precision) for graph in sessions)
     problem = ""
     for agreement in found.values():
         if not agreement.finite:

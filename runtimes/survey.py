@@ -58,7 +58,9 @@ def replay(
     """
     check_examples(bundle)
     given = {key: value for key, value in asdict(options).items() if key not in ("device", "cache")}
-    request = Request(children.path_of(backend), str(bundle.path), target, device, options=given, digest=bundle.digest)
+    request = Request(
+        children.path_of(backend), str(bundle.path), target, device, options=given, digest=bundle.digest, text=True
+    )
     told = children.ask(backend, request)
     return told.attempts, told.problem
 
