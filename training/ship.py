@@ -35,9 +35,8 @@ def _scenes(folder: Path, series: int, count: int) -> list[LabelledImage]:
     return list(read_index_labels(folder / "images", folder / "labels", read_classes(folder / "classes.txt")))
 
 
-def _camvid(folder: Path, classes: Path, every: int) -> list[LabelledImage]:
-    found = list(read_index_labels(folder / "images", folder / "labels", read_classes(classes)))
-    return found[::every]
+def _camvid(folder: Path, classes: Path) -> list[LabelledImage]:
+    return list(read_index_labels(folder / "images", folder / "labels", read_classes(classes)))
 
 
 def _with_presence(source: Path, destination: Path, bundle: Path, images: Sequence[LabelledImage]) -> None:
@@ -68,7 +67,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="what training wrote")
     parser.add_argument("--camvid", type=Path, help="folder with train/ and val/ (streets)")
     parser.add_argument("--count", type=int, default=200, help="held-out scenes (scenes)")
-    parser.add_argument("--ablated", type=int, default=60, help="pictures of the ablations and of the comparison")
+    parser.add_argument("--ablated", type=int, default=60, help="pictures of the clicks and ablations")
+    parser.add_argument("--compared", type=int, default=30, help="pictures of the comparison with PyTorch")
+    parser.add_argument("--calibrated", type=int, default=200, help="pictures that presence is calibrated on")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     quiet()
@@ -77,16 +78,17 @@ def main() -> None:
         work = Path(temporary)
         scenes = _scenes(work / "held-out", HELD_OUT_SERIES, args.count)
         if args.name == "scenes":
-            images, calibration = scenes, _scenes(work / "calibration", CALIBRATION_SERIES, 200)
+            images, calibration = scenes, _scenes(work / "calibration", CALIBRATION_SERIES, args.calibrated)
         else:
             classes = work / "held-out" / "classes.txt"
-            images = _camvid(args.camvid / "val", classes, 1)
-            calibration = _camvid(args.camvid / "train", classes, 3)
+            images = _camvid(args.camvid / "val", classes)
+            train = _camvid(args.camvid / "train", classes)
+            calibration = train[:: max(1, len(train) // args.calibrated)]
         plain = _export(args.checkpoint, work / "plain.cgsam", "fp32")
         _with_presence(args.checkpoint, checkpoint, plain, calibration)
         full, half = (_export(checkpoint, work / f"{args.name}.{p}.cgsam", p) for p in ("fp32", "fp16"))
         found = measure(full, images, args.ablated)
-        found["parity"] = compare_with_reference(checkpoint, {"fp32": full, "fp16": half}, images[: args.ablated])
+        found["parity"] = compare_with_reference(checkpoint, {"fp32": full, "fp16": half}, images[: args.compared])
         log.info("parity: %s", found["parity"])
         if args.name == "scenes":
             _export(checkpoint, shipped.BUNDLE, "fp16")
