@@ -1,13 +1,19 @@
 """What each input of the model is worth: a bundle with one of them silenced when it runs (it is not trained again)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgsam_edge import Segmenter
-from cgsam_edge.runtimes.protocol import Arrays, Session, SessionFacts
+from cgsam_edge.runtimes.protocol import Session, SessionFacts
+
+if TYPE_CHECKING:
+    from cgsam_edge.runtimes.protocol import Arrays
 
 ABLATIONS: Mapping[str, tuple[str, str]] = {
     "similarity off": ("concept", "similarity"),
