@@ -204,6 +204,7 @@ def test_vit_b_at_full_size(vit_b_checkpoint: Path, concepts_file: Path, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.filterwarnings("ignore:this model was trained")
 def test_vit_b_on_core_ml_at_full_size(vit_b_checkpoint: Path, concepts_file: Path, tmp_path: Path) -> None:
     """The export holds the FP32 twin to its limits; the masks of both precisions are then upstream's."""
