@@ -75,11 +75,7 @@ def tiny_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
 @pytest.fixture(scope="session")
 def all_bundles(tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
     """The tiny model for all engines, by precision."""
-    folder, targets = tiny_checkpoint.parent, ("onnxruntime", "openvino", "coreml")
-    return {
-        p: export_bundle(ExportOptions(tiny_checkpoint, concepts_file, folder / f"all-{p}.cgsam", targets, p))
-        for p in ("fp32", "fp16")
-    }
+    return _by_precision(tiny_checkpoint, concepts_file, "onnxruntime", "openvino", "coreml")
 
 
 @pytest.fixture(scope="session")
@@ -111,38 +107,23 @@ def small_model(small_checkpoint: Path) -> ReferenceModel:
     return load_reference(small_checkpoint)
 
 
+def _by_precision(checkpoint: Path, concepts: Path, *targets: str) -> dict[str, Path]:
+    """One bundle a precision, beside the checkpoint."""
+    made = {}
+    for precision in ("fp32", "fp16"):
+        output = checkpoint.parent / f"{'-'.join(targets)}-{precision}.cgsam"
+        made[precision] = export_bundle(ExportOptions(checkpoint, concepts, output, targets, precision))
+    return made
+
+
 @pytest.fixture(scope="session")
 def small_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    folder = small_checkpoint.parent
-    return {
-        precision: export_bundle(
-            ExportOptions(
-                small_checkpoint,
-                concepts_file,
-                folder / f"{precision}.cgsam",
-                targets=("onnxruntime", "openvino"),
-                precision=precision,
-            )
-        )
-        for precision in ("fp32", "fp16")
-    }
+    return _by_precision(small_checkpoint, concepts_file, "onnxruntime", "openvino")
 
 
 @pytest.fixture(scope="session")
 def small_coreml_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    folder = small_checkpoint.parent
-    return {
-        precision: export_bundle(
-            ExportOptions(
-                small_checkpoint,
-                concepts_file,
-                folder / f"coreml-{precision}.cgsam",
-                targets=("coreml",),
-                precision=precision,
-            )
-        )
-        for precision in ("fp32", "fp16")
-    }
+    return _by_precision(small_checkpoint, concepts_file, "coreml")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ class Recipe:
     peak: float
 
 
-RECIPES = {"scenes": Recipe((0.4, 0.1, 0.25, 0.25), 0.0, 1e-3), "streets": Recipe((0.25, 0.1, 0.3, 0.35), 0.75, 8e-4)}
+RECIPES = {"scenes": Recipe((0.3, 0.05, 0.4, 0.25), 0.0, 1e-3), "streets": Recipe((0.3, 0.05, 0.4, 0.25), 0.75, 1e-3)}
 
 
 def parse() -> argparse.Namespace:

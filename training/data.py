@@ -57,11 +57,14 @@ def read_folder(folder: Path) -> Labelled:
 
 
 def augment(
-    rng: np.random.Generator, image: NDArray[np.uint8], label: NDArray[np.uint8], size: int
+    rng: np.random.Generator, image: NDArray[np.uint8], label: NDArray[np.uint8], size: int, zoom: float = 1.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cut a random window, squash it to ``size``, mirror it, and change its colours."""
+    """Cut a random window, squash it to ``size``, mirror it, and change its colours.
+
+    A window is half to all of the picture wide, divided by ``zoom``.
+    """
     height, width = label.shape
-    share = rng.uniform(0.5, 1.0) if rng.random() < 0.7 else 1.0
+    share = (rng.uniform(0.5, 1.0) if rng.random() < 0.7 else 1.0) / zoom
     stretch = rng.uniform(0.8, 1.25) if share < 1 else 1.0
     h, w = (int(min(1.0, share * f) * side) for f, side in ((stretch**0.5, height), (stretch**-0.5, width)))
     y, x = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
@@ -95,21 +98,21 @@ class Sampler:
     Args:
         sets: labelled pictures.
         shares: how often each set is drawn from, summing to 1.
-        size: side of the pictures in pixels.
+        size: side of the pictures in pixels, unless a batch asks for another.
         seed: batches depend on it and on the step alone, so a resumed run sees what an unbroken one would.
     """
 
     def __init__(self, sets: list[Labelled], shares: list[float], size: int, seed: int) -> None:
         self.sets, self.shares, self.size, self.seed = sets, shares, size, seed
 
-    def batch(self, step: int, count: int) -> Batch:
-        """Return the batch of one step."""
+    def batch(self, step: int, count: int, size: int | None = None, zoom: float = 1.0) -> Batch:
+        """Return the batch of one step, of pictures of another side and from nearer if asked for."""
         rng = np.random.default_rng((self.seed, step, 1))
         pictures, marks = [], []
         for which in rng.choice(len(self.sets), count, p=self.shares):
             chosen = self.sets[which]
             index = int(rng.integers(len(chosen)))
-            image, label = augment(rng, chosen.images[index], chosen.labels[index], self.size)
+            image, label = augment(rng, chosen.images[index], chosen.labels[index], size or self.size, zoom)
             pictures.append(image)
             marks.append(np.minimum(label, IGNORE))
         return Batch(torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(marks)).long())

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cgsam_edge.export.config import BlockConfig, ClipConfig, ModelConfig, PromptConfig, SamConfig
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.adapters import SemanticAdapter, conditioning
+from cgsam_edge.export.reference.clip_surgery import clip_pixels, embed_image, normalise
 from cgsam_edge.export.reference.similarity import similarity
 
 
@@ -94,6 +95,20 @@ def prefix(model: ReferenceModel, pixels: Tensor) -> Tensor:
     return x
 
 
+def features(model: ReferenceModel, pixels: Tensor) -> Tensor:
+    """Return F (B, 1 + M, D) as use does; of pixels smaller than the model's, on a smaller grid of patches."""
+    whole = model.config.sam.image_size
+    if pixels.shape[-1] == whole:
+        return model.image_features(pixels)
+    visual, config = model.clip.visual, model.config.clip
+    side = config.grid * pixels.shape[-1] // whole
+    table = visual.positional_embedding
+    grid = table[1:].T.unflatten(1, (config.grid, config.grid))[None]
+    smaller = F.interpolate(grid, (side, side), mode="bilinear", antialias=True)[0].flatten(1).T
+    embedding = embed_image(visual, clip_pixels(pixels, side * config.patch_size), torch.cat([table[:1], smaller]))
+    return normalise(embedding, model.config.prompt.similarity_norm)
+
+
 def suffix(model: ReferenceModel, tokens: Tensor, text: Tensor | None, patches: Tensor | None) -> Tensor:
     """Return image embeddings (n, prompt width, grid, grid) of tokens (n, grid, grid, C), t (n, D), F_p + s_p (n, M, D)."""
     encoder = model.sam.image_encoder
@@ -103,9 +118,13 @@ def suffix(model: ReferenceModel, tokens: Tensor, text: Tensor | None, patches: 
     return out
 
 
-def encode(model: ReferenceModel, tokens: Tensor, features: Tensor, text: Tensor) -> Tensor:
-    """Return image embeddings (n, prompt width, grid, grid) from prefix tokens, F (n, 1 + M, D) and t (n, D)."""
-    return suffix(model, tokens, text, conditioning(features, similarity(features, text)))
+def encode(model: ReferenceModel, tokens: Tensor, features: Tensor, text: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Return image embeddings (n, prompt width, grid, grid) from prefix tokens, F (n, 1 + M, D) and t (n, D).
+
+    Where ``seen`` (n,) is 0 instead of 1, the adapters get no vision and no similarity, and have to go by the text.
+    """
+    patches = conditioning(features, similarity(features, text))
+    return suffix(model, tokens, text, patches if seen is None else patches * seen[:, None, None])
 
 
 def decode(model: ReferenceModel, embedding: Tensor, dense: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:

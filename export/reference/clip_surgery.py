@@ -55,18 +55,20 @@ def _attend(block: Any, x: Tensor, *, surgery: bool) -> tuple[Tensor, Tensor | N
     return weighted(q, k), weighted(v, v) if surgery else None
 
 
-def embed_image(visual: Any, pixels: Tensor) -> Tensor:
+def embed_image(visual: Any, pixels: Tensor, positions: Tensor | None = None) -> Tensor:
     """Compute E of the contract.
 
     Args:
         visual: open_clip's VisionTransformer.
         pixels: (B, 3, S, S), normalised, S the side that the position table is made for.
+        positions: another position table (1 + M, width), for pixels of another side.
 
     Returns:
         (B, 1 + M, D): the class token of the ordinary path, the patches of the surgery path.
     """
     x = visual.conv1(pixels).flatten(2).transpose(1, 2)
-    x = torch.cat([visual.class_embedding.expand(x.shape[0], 1, -1), x], dim=1) + visual.positional_embedding
+    table = visual.positional_embedding if positions is None else positions
+    x = torch.cat([visual.class_embedding.expand(x.shape[0], 1, -1), x], dim=1) + table
     ori = visual.ln_pre(x)
     new: Tensor | None = None
     blocks = list(visual.transformer.resblocks)
