@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": 1e-3, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # a closure is never given
+    def step(self, closure: Any = None) -> None:  # noqa: ARG002 — torch's signature
         """Update all matrices."""
         for group in self.param_groups:
             momentum, alike = group["momentum"], defaultdict(list)
