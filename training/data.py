@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cgsam_edge.calibration.scenes import CONCEPTS, IGNORE
 from training.cache import Labelled
-from training.scenes import CONCEPTS, IGNORE
 
 PRESENT_PIXELS = 100
 """A concept counts as present above this many labelled pixels."""

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cgsam_edge.calibration.scenes import CONCEPTS, IGNORE
 from cgsam_edge.export.reference import ReferenceModel
 from training.cache import Labelled
 from training.data import PRESENT_PIXELS
 from training.model import DenseHead, decode, encode, pixels_of, prefix, suffix
 from training.prompts import clicks, text_points
-from training.scenes import CONCEPTS, IGNORE
 from training.text import Vocabulary
 
 

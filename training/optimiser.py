@@ -21,7 +21,7 @@ def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
 def orthogonalise(stack: Tensor, steps: int = 5) -> Tensor:
     """Return the matrices (n, a, b), a <= b, with their singular values brought to about 1 (0.7 to 1.2)."""
     a, b, c = _QUINTIC
-    x = stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    x: Tensor = stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": 1e-3, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # noqa: ARG002 — torch's signature
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002 — of torch
         """Update all matrices."""
         for group in self.param_groups:
             momentum, alike = group["momentum"], defaultdict(list)

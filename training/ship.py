@@ -14,11 +14,11 @@ from cgsam_edge import Segmenter, shipped
 from cgsam_edge.calibration.evaluate import evaluate
 from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
 from cgsam_edge.calibration.presence import fit, observe
+from cgsam_edge.calibration.scenes import CONCEPTS
+from cgsam_edge.calibration.scenes.__main__ import write_scenes
 from cgsam_edge.export.pipeline import ExportOptions, export_bundle
 from cgsam_edge.files import write_beside
 from training.measure import brief, compare_with_reference, log, measure, quiet
-from training.scenes import CONCEPTS
-from training.scenes.__main__ import write_scenes
 
 ROOT = Path(__file__).parents[1]
 CONCEPTS_FILE = ROOT / "examples" / "concepts.txt"

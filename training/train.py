@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from training.cache import Labelled
@@ -21,7 +22,6 @@ from training.losses import dense_loss, mask_loss, mask_target, patch_loss, pict
 from training.model import DenseHead, TokenHead, decode, encode, features, pixels_of, prefix, sized, suffix
 from training.optimiser import Optimiser
 from training.prompts import draw_kind, draw_prompts
-from training.scenes import CONCEPTS
 from training.schedule import STAGES, Schedule
 from training.state import save_state
 from training.text import Vocabulary, vocabulary

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.export.loading import load_reference
 from training.cache import Labelled, rendered
 from training.data import Sampler, draw_concepts
 from training.losses import mask_loss, mask_target
 from training.model import initialise, small_config
-from training.scenes import CONCEPTS
 from training.schedule import STAGES, Schedule
 from training.state import load_start, load_state, write_checkpoint
 from training.text import train_text

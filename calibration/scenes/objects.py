@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from training.scenes.camera import Floats
-from training.scenes.canvas import UP, Canvas
-from training.scenes.concepts import BICYCLIST, CAR, PEDESTRIAN
+from cgsam_edge.calibration.scenes.camera import Floats
+from cgsam_edge.calibration.scenes.canvas import UP, Canvas
+from cgsam_edge.calibration.scenes.concepts import BICYCLIST, CAR, PEDESTRIAN
 
 PAINTS = np.array([
     [180, 25, 30], [30, 50, 120], [215, 215, 215], [45, 45, 48], [130, 132, 136], [25, 85, 60], [205, 165, 45], [110, 140, 175],

@@ -1,17 +1,17 @@
-"""Write rendered street scenes to a folder: ``python -m training.scenes --count 8 --output DIR``."""
+"""Write rendered street scenes to a folder: ``python -m cgsam_edge.calibration.scenes --count 8 --output DIR``."""
 
 import argparse
 from pathlib import Path
 
 import cv2
 
-from training.scenes.concepts import CONCEPTS, IGNORE
-from training.scenes.render import render
+from cgsam_edge.calibration.scenes.concepts import CONCEPTS, IGNORE
+from cgsam_edge.calibration.scenes.render import render
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.scenes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m cgsam_edge.calibration.scenes", description=__doc__)
     parser.add_argument("--count", type=int, default=8, help="how many scenes")
     parser.add_argument("--size", default="512", help="pixels: 512 for squares, or WIDTHxHEIGHT")
     parser.add_argument("--seed", type=int, default=0, help="which series of scenes")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.scenes.camera import Floats
+from cgsam_edge.calibration.scenes.camera import Floats
 
 
 @dataclass(frozen=True)

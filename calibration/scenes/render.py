@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scenes.canvas import Canvas
-from training.scenes.concepts import CONCEPTS, TREE
-from training.scenes.layout import compose
+from cgsam_edge.calibration.scenes.canvas import Canvas
+from cgsam_edge.calibration.scenes.concepts import CONCEPTS, TREE
+from cgsam_edge.calibration.scenes.layout import compose
 
 TEXTURE = np.array([0.0, 0.06, 0.03, 0.09, 0.08, 0.14, 0.02, 0.05, 0.02, 0.06, 0.06, 0.12], np.float32)
 """How strongly each label's surface varies in brightness."""

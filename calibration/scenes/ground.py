@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.scenes.camera import Floats
-from training.scenes.canvas import Canvas, vary
-from training.scenes.concepts import BUILDING, IGNORE, PAVEMENT, ROAD, SKY, TREE
+from cgsam_edge.calibration.scenes.camera import Floats
+from cgsam_edge.calibration.scenes.canvas import Canvas, vary
+from cgsam_edge.calibration.scenes.concepts import BUILDING, IGNORE, PAVEMENT, ROAD, SKY, TREE
 
 STATIONS = np.concatenate([np.linspace(-70, -6, 10), np.linspace(-4, 12, 17), np.linspace(15, 120, 16)])
 """Places along the street, in metres, where its bent outline is sampled."""

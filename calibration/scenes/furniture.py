@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from training.scenes.camera import Floats
-from training.scenes.canvas import UP, Canvas
-from training.scenes.concepts import IGNORE, POLE, SIGN, TREE
+from cgsam_edge.calibration.scenes.camera import Floats
+from cgsam_edge.calibration.scenes.canvas import UP, Canvas
+from cgsam_edge.calibration.scenes.concepts import IGNORE, POLE, SIGN, TREE
 
 STEEL = np.array([120.0, 124.0, 128.0])
 

@@ -5,13 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.scenes.camera import Camera, Floats
-from training.scenes.canvas import Canvas
-from training.scenes.furniture import paint_clutter, paint_pole, paint_sign, paint_traffic_light, paint_tree
-from training.scenes.ground import KERB, Street, paint_distance, paint_ground, paint_shadows, paint_sky, shadow_of
-from training.scenes.light import draw_light
-from training.scenes.objects import paint_bicyclist, paint_car, paint_pedestrian
-from training.scenes.structures import paint_building, paint_fence
+from cgsam_edge.calibration.scenes.camera import Camera, Floats
+from cgsam_edge.calibration.scenes.canvas import Canvas
+from cgsam_edge.calibration.scenes.furniture import (
+    paint_clutter,
+    paint_pole,
+    paint_sign,
+    paint_traffic_light,
+    paint_tree,
+)
+from cgsam_edge.calibration.scenes.ground import (
+    KERB,
+    Street,
+    paint_distance,
+    paint_ground,
+    paint_shadows,
+    paint_sky,
+    shadow_of,
+)
+from cgsam_edge.calibration.scenes.light import draw_light
+from cgsam_edge.calibration.scenes.objects import paint_bicyclist, paint_car, paint_pedestrian
+from cgsam_edge.calibration.scenes.structures import paint_building, paint_fence
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.scenes.camera import Floats
-from training.scenes.canvas import UP, Canvas, face, vary
-from training.scenes.concepts import BUILDING, FENCE
+from cgsam_edge.calibration.scenes.camera import Floats
+from cgsam_edge.calibration.scenes.canvas import UP, Canvas, face, vary
+from cgsam_edge.calibration.scenes.concepts import BUILDING, FENCE
 
 FACADES = np.array([
     [150, 80, 62], [128, 70, 58], [176, 140, 92], [196, 172, 126], [205, 200, 190], [225, 222, 214], [122, 118, 112],

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scenes.camera import NEAR, Camera, Floats, clip_near
-from training.scenes.concepts import IGNORE
-from training.scenes.light import Light
+from cgsam_edge.calibration.scenes.camera import NEAR, Camera, Floats, clip_near
+from cgsam_edge.calibration.scenes.concepts import IGNORE
+from cgsam_edge.calibration.scenes.light import Light
 
 FINE = 2
 """The picture is painted at this many times its size, then averaged down: antialiasing."""
