@@ -1,0 +1,20 @@
+"""The layers of a graph that can be quantised, by name: the same names on every target and in every report."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from cgsam_edge.export.graphs.build import Graph
+
+QUANTISED_GRAPHS = ("image", "concept")
+"""The decoder is small, and quantising it costs masks and gains no time."""
+
+
+def quantisable(graph: Graph) -> dict[str, nn.Linear]:
+    """Return the linear layers of an encoder graph by the path of their module, such as "blocks.0.attention.qkv".
+
+    Attention's products, norms, the patch embedding and the neck are not among them. A graph that stays as it is has none.
+    """
+    if graph.name not in QUANTISED_GRAPHS:
+        return {}
+    return {name: module for name, module in graph.module.named_modules() if isinstance(module, nn.Linear)}
