@@ -13,7 +13,8 @@ QUANTISED_GRAPHS = ("image", "concept")
 def quantisable(graph: Graph) -> dict[str, nn.Linear]:
     """Return the linear layers of an encoder graph by the path of their module, such as "blocks.0.attention.qkv".
 
-    Attention's products, norms, the patch embedding and the neck are not among them. A graph that stays as it is has none.
+    Attention's products, norms, the patch embedding and the neck are not among them.
+    A graph that stays as it is has none.
     """
     if graph.name not in QUANTISED_GRAPHS:
         return {}
