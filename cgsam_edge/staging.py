@@ -46,7 +46,7 @@ def staged(destination: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
         work.chmod(0o755)
         yield work
-        _replace(work, target)
+        replace_folder(work, target)
     except OSError as error:
         raise _explained(error, destination) from error
     finally:
@@ -54,8 +54,12 @@ def staged(destination: Path) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _replace(work: Path, target: Path) -> None:
-    """Move ``work`` to ``target``; a folder cannot be renamed over another, so the old one steps aside first."""
+def replace_folder(work: Path, target: Path) -> None:
+    """Move ``work`` to ``target``; a folder cannot be renamed over another, so the old one steps aside first.
+
+    Raises:
+        OSError: it could not be moved; what was there before is there again.
+    """
     if not target.exists():
         work.rename(target)
         return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from cgsam_edge.export.graphs.build import Graph
+from cgsam_edge.export.graphs.encoder import SemanticBlock
+from cgsam_edge.export.graphs.model import ImageGraph
 
 QUANTISED_GRAPHS = ("image", "concept")
 """The decoder is small, and quantising it costs masks and gains no time."""
@@ -18,4 +20,12 @@ def quantisable(graph: Graph) -> dict[str, nn.Linear]:
     """
     if graph.name not in QUANTISED_GRAPHS:
         return {}
-    return {name: module for name, module in graph.module.named_modules() if isinstance(module, nn.Linear)}
+    linears = {name: module for name, module in graph.module.named_modules() if isinstance(module, nn.Linear)}
+    uncalled = _uncalled(graph.module)
+    return {name: module for name, module in linears.items() if module is not uncalled}
+
+
+def _uncalled(module: nn.Module) -> nn.Module | None:
+    """Return the layer that an image graph only holds for the concept graph, whose ``first_up`` it is."""
+    last = module.blocks[-1] if isinstance(module, ImageGraph) else None
+    return last.up if isinstance(last, SemanticBlock) else None

@@ -30,7 +30,7 @@ def compare_constants(twin: Any, half: Any, package: Path) -> int:
         if expected is None:
             continue
         compared += 1
-        if not _same(expected, value):
+        if not same(expected, value):
             raise ExportError(
                 f"MIL parity, tier constants: {name!r} of {package.name} is not the twin's value, rounded. No bundle "
                 "was written."
@@ -46,7 +46,8 @@ def _constants(function: Any) -> dict[str, Any]:
     return {op.outputs[0].name: op.outputs[0].val for op in function.operations if op.op_type == "const"}
 
 
-def _same(expected: Any, value: Any) -> bool:
+def same(expected: Any, value: Any) -> bool:
+    """Return whether a constant of a half-precision program is this array, rounded; of another, whether it is equal."""
     got = np.asarray(value)
     if got.dtype != np.float16 or np.asarray(expected).dtype == np.float16:
         return bool(np.array_equal(expected, value))

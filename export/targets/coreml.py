@@ -71,7 +71,7 @@ def convert(graph: Graph, folder: Path, precision: str, ios: int = DEFAULT_IOS) 
     path = folder / TARGET / f"{graph.name}.mlpackage"
     path.parent.mkdir(exist_ok=True)
     model.save(str(path))
-    _make_reproducible(path)
+    make_reproducible(path)
     return _spec(model, f"{TARGET}/{path.name}", precision)
 
 
@@ -116,7 +116,7 @@ def _describe(model: Any, name: str) -> None:
             descriptions[tensor] = DESCRIPTIONS.get(tensor, tensor)
 
 
-def _make_reproducible(path: Path) -> None:
+def make_reproducible(path: Path) -> None:
     """Drop from a package what differs between two exports: the day, random identifiers, a debugger's notes."""
     model = read_spec(path)
     model.description.metadata.userDefined.pop("com.github.apple.coremltools.conversion_date", None)

@@ -1,0 +1,196 @@
+"""Core ML packages with 8-bit weights, 8-bit weights and activations, or weights from palettes.
+
+coremltools compresses the linear layers of a written package; all else stays in half precision. Its own measuring of
+activations needs a Mac: here the MIL evaluator measures.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsam_edge.errors import CgsamError, ExportError, InputError
+from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.mil.compress import FOLLOWED, Ranges, small_activations, small_weights
+from cgsam_edge.export.mil.linears import find_linears
+from cgsam_edge.export.mil.lint import HALF_MAX
+from cgsam_edge.export.mil.package import load_function, read_spec
+from cgsam_edge.export.mil.ranges import Feeds, measure_ranges, no_feeds
+from cgsam_edge.export.mil.tools import coremltools, quiet
+from cgsam_edge.export.targets.coreml import make_reproducible
+from cgsam_edge.staging import replace_folder
+
+if TYPE_CHECKING:
+    from cgsam_edge.export.graphs.build import Graph
+    from cgsam_edge.manifest import GraphSpec
+
+PRECISIONS = {"weights": "int8", "w8a8": "int8", "palette6": "int6", "palette4": "int4"}
+"""What a kind is called in a bundle."""
+
+KINDS = tuple(PRECISIONS)
+DEFAULT_KIND = "weights"
+
+_PALETTE_BITS = {"palette6": 6, "palette4": 4}
+_IOS_17 = 8
+"""The specification version of the first iOS with quantised activations."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A package and what of it becomes small.
+
+    Attributes:
+        path: the ``.mlpackage``.
+        kind: one of `KINDS`.
+        operators: the linear operators to compress, with the names of their layers.
+    """
+
+    path: Path
+    kind: str
+    operators: tuple[tuple[str, Any], ...]
+
+
+def quantise(
+    graph: Graph,
+    folder: Path,
+    spec: GraphSpec,
+    *,
+    kind: str = DEFAULT_KIND,
+    kept: frozenset[str] = frozenset(),
+    feeds: Feeds = no_feeds,
+) -> GraphSpec:
+    """Compress the layers of a package that `quantisable` names, in place; inputs and outputs stay float32.
+
+    Of several layers with equal weights, of which coremltools stores one, all stay as they are if one of them is kept.
+    Until the new package is complete, the one that is there stays.
+
+    Args:
+        graph: what the package was converted from.
+        folder: the bundle being written.
+        spec: of the package, in half precision.
+        kind: "weights" has a scale for each output channel, "w8a8" also rounds what goes in and out of a layer to 8
+            bits, "palette6" and "palette4" choose among 64 and 16 values a layer.
+        kept: layers that stay in half precision.
+        feeds: samples of the graph's inputs, float32, which "w8a8" measures.
+
+    Returns:
+        The package's spec, with its new precision; unchanged where no layer was to be compressed.
+
+    Raises:
+        InputError: no such kind or layer, the package is not in half precision, or for an iOS without the kind, or the
+            samples are none or do not fit.
+        ExportError: a layer is not in the package, a weight or a measured value is not finite, or coremltools failed.
+    """
+    layers, path = quantisable(graph), folder / spec.path
+    _check(graph, spec, kind, kept, list(layers))
+    if not layers.keys() - kept:
+        return spec
+    _check_ios(path, kind)
+    _check_weights(graph.name, layers, kept)
+    job = _Job(path, kind, _chosen(find_linears(load_function(path), layers, path), kept))
+    if not job.operators:
+        return spec
+    _rewrite(job, _measured(job, feeds) if kind == "w8a8" else {})
+    return replace(spec, precision=PRECISIONS[kind])
+
+
+def _check(graph: Graph, spec: GraphSpec, kind: str, kept: frozenset[str], layers: list[str]) -> None:
+    if kind not in KINDS:
+        raise InputError(f"Core ML packages have no kind {kind!r} of quantisation; expected one of {', '.join(KINDS)}.")
+    unknown = sorted(kept.difference(layers))
+    if unknown:
+        known = ", ".join(layers) or "none"
+        raise InputError(
+            f"the graph {graph.name!r} has no layer {unknown[0]!r} to keep in higher precision; it has: {known}."
+        )
+    if spec.precision != "fp16":
+        raise InputError(
+            f"{spec.path}: only fp16 can be quantised, and this is {spec.precision}. Convert the graph anew."
+        )
+
+
+def _check_ios(path: Path, kind: str) -> None:
+    if kind == "w8a8" and read_spec(path).specificationVersion < _IOS_17:
+        raise InputError(
+            f"{path.name}: quantised activations (w8a8) need iOS 17, and the package is for an older one. Export for "
+            "iOS 17 or 18, or quantise weights alone."
+        )
+
+
+def _check_weights(graph: str, layers: Mapping[str, Any], kept: frozenset[str]) -> None:
+    for name, layer in layers.items():
+        weight, where = layer.weight.detach().half(), f"the layer {name!r} of the graph {graph!r} has a weight"
+        if weight.isnan().any():
+            raise ExportError(f"{where} that is NaN. Repair the checkpoint.")
+        if name not in kept and weight.isinf().any():
+            raise ExportError(
+                f"{where} that half precision cannot hold, and so no 8-bit scale. Keep {name!r} in higher precision."
+            )
+
+
+def _chosen(found: Mapping[str, list[Any]], kept: frozenset[str]) -> tuple[tuple[str, Any], ...]:
+    """Return operators of layers to compress, each once; a weight that a kept layer shares is left out."""
+    left = {op.name for name in kept for op in found[name]}
+    chosen = {op.name: (name, op) for name, ops in found.items() for op in ops if op.name not in left}
+    return tuple(chosen.values())
+
+
+def _measured(job: _Job, feeds: Feeds) -> Ranges:
+    """Return the ranges of what goes in and out of each operator, by the name of the value."""
+    where: dict[str, str] = {}
+    for layer, op in job.operators:
+        after = [follower.outputs[0] for follower in op.outputs[0].child_ops if follower.op_type in FOLLOWED]
+        where |= {var.name: layer for var in (op.inputs["x"], op.outputs[0], *after)}
+    ranges = measure_ranges(job.path, feeds, where.keys())
+    for name, (low, high) in ranges.items():
+        if not np.abs([low, high]).max() <= HALF_MAX:  # NaN is not
+            layer = where[name]
+            raise ExportError(
+                f"{job.path.name}: {name!r}, at the layer {layer!r}, goes from {low:g} to {high:g} on the samples, for "
+                f"which there is no 8-bit scale. Keep {layer!r} in higher precision, or drop the sample that causes it."
+            )
+    return ranges
+
+
+def _rewrite(job: _Job, ranges: Ranges) -> None:
+    """Put the compressed package in the place of the other."""
+    with tempfile.TemporaryDirectory(prefix=f".{job.path.name}.", dir=job.path.parent) as aside:
+        new = Path(aside) / job.path.name
+        try:
+            with quiet():
+                _compressed(job, ranges).save(str(new))
+        except CgsamError:
+            raise
+        except Exception as error:  # coremltools raises many kinds
+            raise ExportError(f"{job.path}: coremltools could not quantise it ({job.kind}): {error}") from error
+        make_reproducible(new)
+        _verify(new, job)
+        replace_folder(new, job.path)
+
+
+def _compressed(job: _Job, ranges: Ranges) -> Any:
+    operators = [op for _, op in job.operators]
+    model = coremltools().models.MLModel(str(job.path), skip_model_load=True)
+    if job.kind == "w8a8":
+        model = small_activations(model, operators, ranges)
+    return small_weights(model, operators, _PALETTE_BITS.get(job.kind))
+
+
+def _verify(package: Path, job: _Job) -> None:
+    """Check that coremltools, which passes over what it cannot compress, compressed what it should and nothing else."""
+    layers = {op.name: layer for layer, op in job.operators}
+    linears = [op for op in load_function(package).operations if op.op_type == "linear"]
+    small = {op.name for op in linears if _is_small(op, job.kind)}
+    for name in sorted(layers.keys() ^ small):
+        what = "was not compressed" if name in layers else "was compressed, but should not be"
+        raise ExportError(f"{job.path.name}: the layer {layers.get(name, name)!r} {what} by coremltools ({job.kind}).")
+
+
+def _is_small(op: Any, kind: str) -> bool:
+    makes_weight, makes_x = (getattr(op.inputs[name].op, "op_type", "") for name in ("weight", "x"))
+    return makes_weight.startswith("constexpr_") and (kind != "w8a8" or makes_x == "dequantize")
