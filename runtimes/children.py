@@ -115,7 +115,7 @@ class _Child:
             stderr=self._errors,
             text=True,
             encoding="utf-8",
-            env=_environment(),
+            env=environment(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -153,7 +153,7 @@ class _Child:
         if self._hung:
             return f"said nothing for {STEP_LIMIT:.0f} s"
         last = f" ({text.splitlines()[-1][:200]})" if text else ""
-        return f"{_exit(code)}{last}"
+        return f"{ending(code)}{last}"
 
     def _read(self, stream: IO[str]) -> None:
         with stream:
@@ -162,13 +162,14 @@ class _Child:
         self._lines.put(None)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return an environment in which the child finds the modules that this process finds, and no others."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
-def _exit(code: int) -> str:
+def ending(code: int) -> str:
+    """Say how a process ended, from its return code."""
     if code >= 0:
         return f"ended with code {code}"
     try:

@@ -21,7 +21,7 @@ _EPILOG = "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``cgsam``."""
-    from cgsam_edge.cli import calibrate, doctor, evaluate, info, segment, verify, vocab
+    from cgsam_edge.cli import bench, calibrate, doctor, evaluate, info, segment, verify, vocab
 
     parser = argparse.ArgumentParser(
         prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     vocab.add_parser(commands)
     verify.add_parser(commands)
     doctor.add_parser(commands)
+    bench.add_parser(commands)
     export = commands.add_parser("export", help="make a bundle of a checkpoint (needs the extra 'export')")
     _add_export(export)
     return _run(parser, arguments)

@@ -1,0 +1,189 @@
+"""What the child process does: open a bundle on one engine, and time it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgsam_edge.bench import matmul
+from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.report import ALL, CLICK, ONE
+from cgsam_edge.bench.timed import TimedBackend
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import BackendError
+from cgsam_edge.examples import EXAMPLES_FILE, Examples, replay
+from cgsam_edge.image import load_image
+from cgsam_edge.runtimes import registry
+from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.segmenter import Encoded, Segmenter
+
+_PEAK_SECONDS = 0.5
+"""For how long a product is repeated; the best run counts, as everything else only adds to a time."""
+
+
+class Bencher:
+    """Does what the parent's commands say, one after the other.
+
+    Args:
+        request: what to open.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+    """
+
+    def __init__(self, request: Request) -> None:
+        warnings.simplefilter("ignore")  # of prompts that the model was not trained for; times are the same
+        self._request = request
+        self._picture = load_image(np.load(request.picture, allow_pickle=False))
+        bundle = Bundle(request.bundle)
+        graphs = {bundle.path / spec.path: name for name, spec in bundle.graphs(request.target).items()}
+        module, _, kind = request.backend.partition(":")
+        self._backend = TimedBackend(getattr(importlib.import_module(module), kind)(), graphs)
+        registry.BACKENDS[self._backend.name] = self._backend
+        self._segmenter: Segmenter | None = None
+        self._encoded: Encoded | None = None
+        self._work: dict[str, Callable[[], object]] = {
+            ONE: lambda: self._segment(request.concepts[:1]),
+            ALL: lambda: self._segment(request.concepts),
+            CLICK: self._click,
+        }
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """What was opened."""
+        assert self._segmenter is not None
+        return self._segmenter
+
+    def open(self) -> None:
+        """Import the engine and open all graphs, as a user's program does.
+
+        Raises:
+            BackendError: the engine cannot.
+        """
+        asked = self._request
+        self._segmenter = Segmenter(
+            asked.bundle,
+            backend=self._backend.name,
+            device=asked.device,
+            threads=asked.threads,
+            precision=asked.precision,
+        )
+
+    def first(self) -> dict[str, Any]:
+        """Segment once, and say what that took and where it ran."""
+        graphs = self._timed(self._work[ONE])[1]
+        facts = self._backend.sessions["image"].facts()
+        return {
+            "first": {name: sum(times) for name, times in graphs.items()},
+            "peak_memory": peak_memory(),
+            "arithmetic": facts.precision,
+            "threads": facts.threads,
+        }
+
+    def obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one command."""
+        what = command["do"]
+        if what == "masks":
+            return self._masks(Path(command["file"]))
+        if what == "peak":
+            return {"rate": self._rate(matmul.float_model), "int8": self._rate(matmul.int8_model)}
+        if what == CLICK and self._encoded is None:
+            self._encoded = self.segmenter.encode(self._picture)
+            self._click()  # after which the image embedding of the concept is there, as for every click but the first
+        return self._repeat(self._work[what], command["times"])
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.segmenter.close()
+
+    def _repeat(self, work: Callable[[], object], times: int) -> dict[str, Any]:
+        runs = [self._timed(work) for _ in range(times)]
+        return {
+            "milliseconds": [total for total, _ in runs],
+            "graphs": {name: [sum(graphs[name]) for _, graphs in runs] for name in self._backend.sessions},
+            "cpu": time.process_time(),
+        }
+
+    def _timed(self, work: Callable[[], object]) -> tuple[float, dict[str, list[float]]]:
+        for session in self._backend.sessions.values():
+            session.milliseconds.clear()
+        start = time.perf_counter()
+        work()
+        total = 1000 * (time.perf_counter() - start)
+        return total, {name: list(session.milliseconds) for name, session in self._backend.sessions.items()}
+
+    def _segment(self, concepts: tuple[str, ...]) -> list[Any]:
+        """From a picture in memory to masks of its size."""
+        return [found.mask for found in self.segmenter.segment(self._picture, concepts).values()]
+
+    def _click(self) -> Any:
+        assert self._encoded is not None
+        centre = np.asarray([self._picture.size], np.float32) / 2
+        return self._encoded.predict(self._request.concepts[0], points=centre).mask
+
+    def _masks(self, file: Path) -> dict[str, Any]:
+        """Save the masks of all concepts, bool (n, m, m) at the decoder's size, and compare the example's."""
+        found = self.segmenter.segment(self._picture, self._request.concepts)
+        np.save(file, np.stack([one.logits > 0 for one in found.values()]))
+        return {"pytorch": self._agreement()}
+
+    def _agreement(self) -> float | None:
+        """Return the mask IoU of the bundle's example with PyTorch's mask."""
+        bundle = self.segmenter.bundle
+        if EXAMPLES_FILE not in bundle.manifest.files:
+            return None
+        specs = bundle.graphs(self._request.target)
+        names = {graph: [tensor.name for tensor in specs[graph].inputs] for graph in self._backend.sessions}
+        examples = Examples.load(bundle.path / EXAMPLES_FILE)
+        sessions = self._backend.sessions
+        size = bundle.manifest.geometry.image_size
+        return replay(examples, names, size, lambda graph, fed: sessions[graph].run(fed))["decoder"].mask_iou
+
+    def _rate(self, model: Callable[[], bytes]) -> float | None:
+        """Return the multiply-adds a second that the engine reaches on products of matrices; None if it cannot."""
+        asked = self._request
+        options = SessionOptions(asked.threads, asked.device, precision=asked.precision)
+        fed = {"x": np.random.default_rng(1).standard_normal((matmul.SIDE, matmul.SIDE)).astype(np.float32)}
+        with suppress(BackendError), tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "products.onnx"
+            path.write_bytes(model())
+            session = self._backend.open(path, options)
+            try:
+                return matmul.MACS / _best(lambda: session.run(fed))
+            finally:
+                session.close()
+                del self._backend.sessions[path.stem]
+        return None
+
+
+def _best(run: Callable[[], object]) -> float:
+    """Return the seconds of the shortest of some runs."""
+    run()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < _PEAK_SECONDS:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_memory() -> int | None:
+    """Return bytes, the most of this process that were ever resident; None where the system does not tell."""
+    with suppress(OSError):  # Linux; what getrusage says there includes the parent that it was forked from
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return None

@@ -1,0 +1,166 @@
+"""What to measure: which configurations this machine and the bundle offer, on which picture and concepts."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from cgsam_edge._version import __version__
+from cgsam_edge.bench.report import Configuration, Subject
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import BackendError, InputError
+from cgsam_edge.examples import EXAMPLES_FILE, Examples
+from cgsam_edge.image import load_image
+from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.runtimes import children, registry
+from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
+from cgsam_edge.runtimes.probe import Request
+
+if TYPE_CHECKING:
+    from cgsam_edge.runtimes.protocol import Backend
+
+_PRECISIONS = ("default", "reduced")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to measure.
+
+    Attributes:
+        backend: only this engine; "auto" means all.
+        device: only this one, by name or kind; "auto" means all that are seen.
+        threads: CPU threads; None leaves it to the engines.
+        runs: of one concept and of the click, for each configuration.
+        starts: of processes, beside the one that finds no compiled graphs.
+        minutes: go on with more runs for so long.
+        concept: for one concept and the click; None means the bundle's first.
+        max_concepts: how many count as all.
+        picture: a file; None means the bundle's example.
+        roofline: whether to measure the machine's limits too.
+    """
+
+    backend: str = AUTO
+    device: str = AUTO
+    threads: int | None = None
+    runs: int = 30
+    starts: int = 3
+    minutes: float = 0.0
+    concept: str | None = None
+    max_concepts: int = 16
+    picture: Path | None = None
+    roofline: bool = False
+
+    def __post_init__(self) -> None:
+        least = {
+            "runs": self.runs,
+            "max-concepts": self.max_concepts,
+            "threads": 1 if self.threads is None else self.threads,
+        }
+        for name, value in least.items():
+            if value < 1:
+                raise InputError(f"--{name} must be 1 or more, got {value}.")
+        if not 0 <= self.minutes < float("inf"):
+            raise InputError(f"--minutes must be 0 or more, got {self.minutes}.")
+
+
+def configurations(bundle: Bundle, options: Options) -> tuple[list[Configuration], list[str]]:
+    """Return what can be measured side by side, and notes on what cannot.
+
+    Raises:
+        BackendError: the wished engine or device is not there, or nothing is.
+    """
+    found: list[Configuration] = []
+    notes: list[str] = []
+    for backend in registry.fitting(options.backend, bundle.manifest.targets):
+        target = registry.target(backend, bundle.manifest.targets)
+        assert target is not None  # as it fits
+        devices, problem = _devices(backend, options.device)
+        found += [Configuration(backend.name, target, d, p) for d in devices for p in _PRECISIONS]
+        notes += [problem] if problem else []
+    if not found:
+        raise BackendError(f"{'; '.join(notes)}.")
+    return found, [*notes, *(() if options.backend != AUTO else _absent(bundle))]
+
+
+def _devices(backend: Backend, wanted: str) -> tuple[list[str], str]:
+    """Ask an engine in a child for the devices that are wanted; else say why there is none."""
+    told = children.ask(backend, Request(children.path_of(backend)))
+    names = [device.name for device in allowed(told.devices, wanted)]
+    return names, "" if names else told.problem or refusal(backend.name, told.devices, wanted)
+
+
+def _absent(bundle: Bundle) -> Iterator[str]:
+    for backend in registry.BACKENDS.values():
+        if registry.target(backend, bundle.manifest.targets) and backend.problem():
+            yield f"left out: {backend.problem()}"
+
+
+def picture(bundle: Bundle, options: Options) -> Image.Image:
+    """Return the picture to segment, RGB.
+
+    Raises:
+        ImageError: the file cannot be used.
+        InputError: none was given, and the bundle holds no example.
+    """
+    if options.picture is not None:
+        return load_image(options.picture)
+    if EXAMPLES_FILE not in bundle.manifest.files:
+        raise InputError(f"{bundle.path}: holds no {EXAMPLES_FILE} with a picture. Give one with --image.")
+    bundle.verify([EXAMPLES_FILE])
+    return Image.fromarray(Examples.load(bundle.path / EXAMPLES_FILE).picture)
+
+
+def subject(bundle: Bundle, options: Options, image: Image.Image) -> Subject:
+    """Describe what is measured.
+
+    Raises:
+        UnknownConceptError: the bundle does not hold the concept.
+    """
+    names = bundle.vocabulary.names
+    first = names[0] if options.concept is None else names[bundle.vocabulary.index(options.concept)]
+    concepts = (first, *(name for name in names if name != first))[: options.max_concepts]
+    return Subject(
+        bundle=bundle.path.resolve().name,
+        digest=bundle.digest,
+        picture=image.size,
+        picture_digest=hashlib.sha256(np.asarray(image).tobytes()).hexdigest(),
+        concept=first,
+        concepts=concepts,
+        threads=options.threads,
+        versions=_versions(),
+        macs=_macs(bundle),
+        weights=_weights(bundle),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "cgsam-edge": __version__}
+    for name in ("numpy", "opencv-python", "pillow"):
+        with suppress(PackageNotFoundError):  # installed under another name, such as opencv-python-headless
+            found[name] = version(name)
+    engines = {backend.name: backend.version() for backend in registry.BACKENDS.values() if not backend.problem()}
+    return found | {name: number for name, number in engines.items() if number}
+
+
+def _macs(bundle: Bundle) -> dict[str, int]:
+    """Return each graph's multiply-adds; the manifest's `cost` is informative, so it may lack them."""
+    costs = {graph: bundle.manifest.cost.get(graph) for graph in GRAPH_NAMES}
+    told = {graph: cost.get("macs") for graph, cost in costs.items() if isinstance(cost, dict)}
+    return {graph: macs for graph, macs in told.items() if isinstance(macs, int) and macs > 0}
+
+
+def _weights(bundle: Bundle) -> dict[str, dict[str, int]]:
+    files = bundle.manifest.files
+    return {
+        target: {name: sum(files[file].size for file in bundle.files_of(spec.path)) for name, spec in graphs.items()}
+        for target, graphs in bundle.manifest.targets.items()
+    }

@@ -1,0 +1,90 @@
+"""A report as text and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from cgsam_edge.bench.compare import Comparison
+from cgsam_edge.bench.energy import NOT_TOLD
+from cgsam_edge.bench.report import Report, Sample
+from cgsam_edge.bench.tables import tables
+
+_COLUMNS = 100
+
+
+def text(report: Report, comparison: Comparison | None = None) -> str:
+    """Return the report for a terminal."""
+    parts = [_wrapped(heading(report)), *(table.text() for table in tables(report, comparison))]
+    parts += [_wrapped(block) for block in (problems(report), _remarks(report, comparison)) if block]
+    return "\n\n".join(parts)
+
+
+def _wrapped(lines: list[str]) -> str:
+    return "\n".join(textwrap.fill(line, _COLUMNS, subsequent_indent="  ") for line in lines)
+
+
+def markdown(report: Report, comparison: Comparison | None = None) -> str:
+    """Return the report as Markdown."""
+    parts = ["# " + heading(report)[0], "\n".join(f"{line}  " for line in heading(report)[1:])]
+    parts += [table.markdown() for table in tables(report, comparison)]
+    remarks = [*problems(report), *_remarks(report, comparison)]
+    return "\n\n".join([*parts, "\n".join(f"- {line}" for line in remarks)]) + "\n"
+
+
+def heading(report: Report) -> list[str]:
+    """Return what was measured where, line by line."""
+    subject, machine = report.subject, report.machine
+    width, height = subject.picture
+    memory = f", {machine.memory / 2**30:.1f} GiB" if machine.memory else ""
+    cores = (
+        f"{machine.cores} of {machine.all_cores} cores"
+        if machine.cores != machine.all_cores
+        else f"{machine.cores} cores"
+    )
+    threads = f"{subject.threads} threads" if subject.threads else "threads as the engines choose"
+    return [
+        f"{subject.bundle} on {machine.processor}",
+        f"{cores}{memory}; {machine.system}; {report.when}",
+        ", ".join(f"{name} {number}" for name, number in subject.versions.items()),
+        f"a picture of {width}×{height} pixels, concept {subject.concept!r}; {threads}",
+    ]
+
+
+def warnings(report: Report, comparison: Comparison | None) -> list[str]:
+    """Return all warnings."""
+    return [*report.warnings, *(comparison.warnings if comparison else ())]
+
+
+def notes(report: Report) -> Iterator[str]:
+    """Yield what numbers mean, and what the machine told."""
+    yield from report.notes
+    if report.reference:
+        yield f"mask IoU: with the masks of {report.reference}; with PyTorch: on the bundle's example."
+    told = "" if report.energy == NOT_TOLD else "; of the whole machine while it ran, idle parts included"
+    yield f"energy: {report.energy}{told}."
+    yield from _told(report.samples)
+    if report.bandwidth is not None and not report.subject.macs:
+        yield "the bundle's manifest has no multiply-adds of its graphs, so they cannot be held to the limits."
+
+
+def _told(samples: tuple[Sample, ...]) -> Iterator[str]:
+    """Yield how temperature and clock went."""
+    for name, unit, values in (
+        ("temperature", "°C", [s.temperature for s in samples if s.temperature is not None]),
+        ("clock", "MHz", [s.clock for s in samples if s.clock is not None]),
+    ):
+        if values:
+            yield f"{name}: {values[0]:.0f} {unit} at first, {values[-1]:.0f} at last, at most {max(values):.0f}."
+        else:
+            yield f"{name}: not told here."
+
+
+def problems(report: Report) -> list[str]:
+    """Return what could not be measured."""
+    return [f"problem: {row.configuration.key}: {row.problem}" for row in report.rows if row.problem]
+
+
+def _remarks(report: Report, comparison: Comparison | None) -> list[str]:
+    found = [f"warning: {line}" for line in warnings(report, comparison)]
+    return [*found, *(f"note: {line}" for line in notes(report))]

@@ -1,0 +1,93 @@
+"""How far each graph is from what the machine could do: the rates of products of matrices, and of the memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from cgsam_edge.bench.report import Report, Row
+from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.runtimes.protocol import cores
+
+_BYTES = 256 * 2**20
+"""More than any cache holds."""
+
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Distance:
+    """One graph of one row against the machine.
+
+    Attributes:
+        row: its name.
+        graph: which.
+        macs: multiply-adds.
+        rate: multiply-adds a second, in the shortest run: the peak is that of a shortest run too.
+        peak: of the engine, in the same arithmetic.
+        limit: milliseconds that the graph would take at the peak, or to read its weights, whichever is longer.
+        measured: milliseconds of the shortest run.
+        bound: "products" or "memory": which of the two limits it is.
+        int8_limit: milliseconds at the engine's peak of 8-bit integers; None where it has none.
+    """
+
+    row: str
+    graph: str
+    macs: int
+    rate: float
+    peak: float
+    limit: float
+    measured: float
+    bound: str
+    int8_limit: float | None
+
+    @property
+    def share(self) -> float:
+        """How much of the limit is reached, 0 to 1."""
+        return self.limit / self.measured
+
+
+def bandwidth(threads: int | None) -> float:
+    """Return bytes a second that copying a large array reads and writes together, the best of a few copies."""
+    count = threads or cores()
+    source = np.ones(_BYTES // 8, np.float64)
+    copy = np.empty_like(source)
+    parts = list(zip(np.array_split(source, count), np.array_split(copy, count), strict=True))
+    times = []
+    with ThreadPoolExecutor(count) as pool:
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))  # which lets go of Python's lock
+            times.append(time.perf_counter() - start)
+    return 2 * source.nbytes / min(times)
+
+
+def distances(report: Report) -> Iterator[Distance]:
+    """Yield a line for each graph of each row, where the multiply-adds and the peak are known."""
+    for row in report.rows:
+        for graph in GRAPH_NAMES:
+            if graph in report.subject.macs and graph in row.times and row.peak and row.peak.rate:
+                yield _distance(report, row, graph, row.peak.rate)
+
+
+def _distance(report: Report, row: Row, graph: str, peak: float) -> Distance:
+    macs, measured = report.subject.macs[graph], row.times[graph].minimum
+    computing = 1000 * macs / peak
+    stored = report.subject.weights.get(row.configuration.target, {}).get(graph, 0)
+    reading = 1000 * stored / report.bandwidth if report.bandwidth else 0.0
+    int8 = row.peak.int8 if row.peak else None
+    return Distance(
+        row=row.name,
+        graph=graph,
+        macs=macs,
+        rate=1000 * macs / measured,
+        peak=peak,
+        limit=max(computing, reading),
+        measured=measured,
+        bound="memory" if reading > computing else "products",
+        int8_limit=1000 * macs / int8 if int8 else None,
+    )

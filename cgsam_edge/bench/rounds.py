@@ -1,0 +1,163 @@
+"""Running all configurations in turns, so that whatever drifts hits all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.energy import Meter
+from cgsam_edge.bench.plan import Options
+from cgsam_edge.bench.report import ALL, CLICK, ONE
+from cgsam_edge.bench.tally import Tally
+from cgsam_edge.bench.watch import Watch
+from cgsam_edge.bench.worker import Worker
+from cgsam_edge.errors import BackendError
+
+Progress = Callable[[str], None]
+
+_TURN = 3
+"""Runs in a row before it is the next one's turn: few, so that drift is shared."""
+
+_SHORT = 500.0
+"""Milliseconds; what is faster is run once more before each turn, as the caches hold another engine's data."""
+
+_SETTLE = 0.02
+"""Seconds between two turns, in which the threads of the engine before stop looking for work."""
+
+_ROOM = 0.8
+"""Share of the free memory that children which are open together may need."""
+
+
+class Rounds:
+    """Measures.
+
+    Args:
+        options: how.
+        requests: what a child opens, by the configuration's key.
+        folder: for the engines' caches and for masks.
+        watch: over the machine.
+        meter: of energy.
+        progress: is told what goes on.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        requests: dict[str, Request],
+        folder: Path,
+        watch: Watch,
+        meter: Meter,
+        progress: Progress,
+    ) -> None:
+        self._options, self._requests, self._folder = options, requests, folder
+        self._watch, self._meter, self._progress = watch, meter, progress
+
+    def start_cold(self, tallies: Sequence[Tally], *, cached: bool) -> None:
+        """Start, open, segment once and end, each in its turn.
+
+        Args:
+            tallies: to start; those with a problem are left out.
+            cached: whether an earlier start left compiled graphs.
+        """
+        for tally in tallies:
+            if tally.problem:
+                continue
+            with _noting(tally):
+                self._worker(tally, cached=cached).close()
+            told = tally.problem or f"{tally.cold[-1].total:.2f} s to the first mask"
+            self._progress(f"{'another' if cached else 'the first'} start of {tally.configuration.key}: {told}")
+
+    def run(self, tallies: Sequence[Tally]) -> None:
+        """Take turns until all runs are done and the minutes are over; one that fails keeps what it has."""
+        with ExitStack() as stack:
+            open_: list[tuple[Tally, Worker]] = []
+            for tally in tallies:
+                with _noting(tally):
+                    worker = stack.enter_context(self._worker(tally, cached=True))
+                    open_.append((tally, worker))
+                    self._prepare(tally, worker)
+            self._rounds(open_)
+
+    def _worker(self, tally: Tally, *, cached: bool) -> Worker:
+        key = tally.configuration.key
+        worker = Worker(self._requests[key], self._folder / "cache" / key.replace(" ", "-"), cached=cached)
+        tally.cold.append(worker.cold)
+        tally.facts = worker.facts
+        return worker
+
+    def _prepare(self, tally: Tally, worker: Worker) -> None:
+        file = self._folder / "masks.npy"
+        answer = worker.ask({"do": "masks", "file": str(file)}, "comparing masks", self._many)
+        tally.masks, tally.pytorch = np.load(file), answer["pytorch"]
+
+    @property
+    def _many(self) -> int:
+        """Upper bound of the runs in one command, for the patience with a child."""
+        return 4 * (self._options.max_concepts + 1)
+
+    def _rounds(self, open_: list[tuple[Tally, Worker]]) -> None:
+        count = -(-self._options.runs // _TURN)
+        began, number = time.perf_counter(), 0
+        self._watch.begin([worker for _, worker in open_])
+        while number < count or time.perf_counter() - began < 60 * self._options.minutes:
+            timed = min(_TURN, self._options.runs - number * _TURN) if number < count else _TURN
+            shift = number % max(len(open_), 1)  # so that nobody always follows the same one
+            for tally, worker in open_[shift:] + open_[:shift]:
+                if not tally.problem:
+                    self._turn(tally, worker, timed, peak=number in (0, count - 1))
+            self._watch.look()
+            number += 1
+            self._tell(number, count, time.perf_counter() - began)
+            if all(tally.problem for tally, _ in open_):
+                return
+
+    def _turn(self, tally: Tally, worker: Worker, timed: int, *, peak: bool) -> None:
+        time.sleep(_SETTLE)
+        with _noting(tally):
+            last = tally.times[ONE][-1:]
+            if not last or last[0] < _SHORT:
+                worker.ask({"do": ONE, "times": 1})
+            before = self._meter.joules()
+            tally.add(ONE, worker.ask({"do": ONE, "times": timed}, runs=self._many), self._watch.now)
+            after = self._meter.joules()
+            if before is not None and after is not None:
+                tally.joules.append((after - before) / timed)
+            tally.add(CLICK, worker.ask({"do": CLICK, "times": timed}, runs=self._many), self._watch.now)
+            tally.add(ALL, worker.ask({"do": ALL, "times": 1}, runs=self._many), self._watch.now)
+            if self._options.roofline and peak:
+                tally.peaks.append(worker.ask({"do": "peak"}, "multiplying matrices", self._many))
+
+    def _tell(self, number: int, count: int, seconds: float) -> None:
+        left = max(seconds / number * (count - number), 60 * self._options.minutes - seconds)
+        self._progress(f"round {number}{f' of {count}' if number <= count else ''}, about {max(left, 0):.0f} s left")
+
+
+@contextmanager
+def _noting(tally: Tally) -> Iterator[None]:
+    """Take a failure as the configuration's problem: the others go on."""
+    try:
+        yield
+    except BackendError as error:
+        tally.problem = str(error)
+
+
+def groups(tallies: Sequence[Tally], available: int | None) -> Iterator[list[Tally]]:
+    """Yield those that can be open together in the memory that there is; all of them where it is not told.
+
+    Args:
+        tallies: after their cold starts, which say what they need.
+        available: bytes.
+    """
+    group: list[Tally] = []
+    for tally in tallies:
+        if group and available is not None and sum(t.memory for t in (*group, tally)) > _ROOM * available:
+            yield group
+            group = []
+        group.append(tally)
+    if group:
+        yield group

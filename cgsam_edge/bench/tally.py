@@ -1,0 +1,107 @@
+"""What is known of one configuration while it is measured, and the row that it becomes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsam_edge.bench.report import ONE, REST, Cold, Configuration, Peak, Row
+from cgsam_edge.bench.summary import summarise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Masks = NDArray[np.bool_]
+
+
+@dataclass
+class Tally:
+    """One configuration.
+
+    Attributes:
+        configuration: which.
+        weights: precision of the stored weights.
+        cold: starts so far.
+        facts: what the engine tells of itself.
+        times: milliseconds so far, by graph and kind of run.
+        seconds: when each run of one concept was over, since the beginning.
+        joules: for one image and one concept, so far.
+        masks: bool (n, m, m) of all concepts.
+        pytorch: mask IoU of the bundle's example with PyTorch's.
+        peaks: of products of matrices, by "rate" and "int8".
+        problem: what stopped it.
+    """
+
+    configuration: Configuration
+    weights: str = ""
+    cold: list[Cold] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seconds: list[float] = field(default_factory=list)
+    joules: list[float] = field(default_factory=list)
+    masks: Masks | None = None
+    pytorch: float | None = None
+    peaks: list[dict[str, float | None]] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def arithmetic(self) -> str:
+        """As the engine tells; empty before the first start."""
+        return str(self.facts.get("arithmetic", ""))
+
+    @property
+    def memory(self) -> int:
+        """The most bytes that a start needed; 0 where it is not told."""
+        return max((one.peak_memory or 0 for one in self.cold), default=0)
+
+    def add(self, kind: str, answer: dict[str, Any], now: float) -> None:
+        """Take the times of some runs, the last of which was over now; of one concept, also those of the graphs."""
+        self.times[kind] += answer["milliseconds"]
+        if kind != ONE:
+            return
+        for graph, times in answer["graphs"].items():
+            self.times[graph] += times
+        parts = zip(answer["milliseconds"], zip(*answer["graphs"].values(), strict=True), strict=True)
+        self.times[REST] += [total - sum(graphs) for total, graphs in parts]
+        backwards = np.asarray(answer["milliseconds"])[::-1]
+        later = (np.cumsum(backwards) - backwards)[::-1]  # what the runs after each one took
+        self.seconds += (now - later / 1000).tolist()
+
+    def row(self, reference: Masks | None) -> Row:
+        """Return the finished row.
+
+        Args:
+            reference: masks to compare with, bool (n, m, m); None without any.
+        """
+        ious = [] if reference is None or self.masks is None else mask_ious(reference, self.masks)
+        return Row(
+            self.configuration,
+            arithmetic=self.arithmetic,
+            weights=self.weights,
+            threads=self.facts.get("threads"),
+            cold=tuple(self.cold),
+            times={kind: summarise(times) for kind, times in self.times.items() if times},
+            series=tuple(self.times.get(ONE, ())),
+            seconds=tuple(self.seconds),
+            mask_iou=sum(ious) / len(ious) if ious else None,
+            worst_mask_iou=min(ious, default=None),
+            pytorch_mask_iou=self.pytorch,
+            joules=sum(self.joules) / len(self.joules) if self.joules else None,
+            peak=Peak(self._best("rate"), self._best("int8")) if self.peaks else None,
+            problem=self.problem,
+        )
+
+    def _best(self, kind: str) -> float | None:
+        return max((rate for peak in self.peaks if (rate := peak[kind]) is not None), default=None)
+
+
+def mask_ious(expected: Masks, got: Masks) -> list[float]:
+    """Return the IoU of each pair of masks, bool (n, m, m); 1 where both are empty."""
+    ious = []
+    for a, b in zip(expected, got, strict=True):
+        union = int((a | b).sum())
+        ious.append(float((a & b).sum() / union) if union else 1.0)
+    return ious

@@ -1,0 +1,105 @@
+"""``cgsam bench``: how fast a bundle is on this machine, on everything that can run it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cgsam_edge.bench.compare import Comparison
+    from cgsam_edge.bench.report import Report
+
+_QUICK = {"runs": 6, "starts": 1, "max_concepts": 3}
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "bench",
+        help="how fast a bundle is on this machine",
+        description="Measure a bundle on all engines, devices and precisions of this machine, side by side: each in a "
+        "process of its own, in turns, so that whatever drifts hits all of them alike. Start it on a quiet machine.",
+    )
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    _add_choice(parser)
+    _add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_choice(parser: Any) -> None:
+    parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
+    parser.add_argument("--device", default="auto", help="only this device, by name or kind (default: all)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
+    parser.add_argument("--runs", type=int, help="of one concept and of a click, each (default: 30)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="go on for so long, to see clock and heat drift")
+    parser.add_argument("--image", type=Path, help="a picture (default: the bundle's example)")
+    parser.add_argument("--concept", help="for one concept and the click (default: the bundle's first)")
+    parser.add_argument("--max-concepts", type=int, help="how many count as all (default: 16)")
+    parser.add_argument("--quick", action="store_true", help="6 runs, one start more than the first, 3 concepts")
+    parser.add_argument("--roofline", action="store_true", help="measure the machine's limits, and how far they are")
+
+
+def _add_output(parser: Any) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="ratios to what --json wrote earlier")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and report."""
+    from cgsam_edge.bench import prose
+    from cgsam_edge.bench.compare import compare
+    from cgsam_edge.bench.measure import measure
+    from cgsam_edge.bench.plan import Options
+    from cgsam_edge.bench.storage import load
+    from cgsam_edge.bundle import Bundle
+    from cgsam_edge.errors import BackendError
+
+    old = None if options.compare is None else load(options.compare)  # before the work, so that a typo costs nothing
+    chosen = Options(
+        backend=options.backend,
+        device=options.device,
+        threads=options.threads,
+        minutes=options.minutes,
+        concept=options.concept,
+        picture=options.image,
+        roofline=options.roofline,
+        **_amounts(options),
+    )
+    _check_folders(options)
+    report = measure(Bundle(options.bundle), chosen, lambda line: print(line, file=sys.stderr, flush=True))
+    comparison = None if old is None else compare(old, report)
+    print(prose.text(report, comparison))
+    _write(options, report, comparison)
+    return BackendError.exit_code if any(row.problem for row in report.rows) else 0
+
+
+def _amounts(options: argparse.Namespace) -> dict[str, int]:
+    """Return how much to measure: what was said, over what --quick says."""
+    said = {name: getattr(options, name) for name in ("runs", "max_concepts")}
+    return {**(_QUICK if options.quick else {}), **{name: value for name, value in said.items() if value is not None}}
+
+
+def _check_folders(options: argparse.Namespace) -> None:
+    """Raise `OutputError` before the work if a result could not be written after it."""
+    from cgsam_edge.errors import OutputError
+
+    for path in (options.json, options.markdown, options.html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise OutputError(f"{path}: its folder does not exist.")
+
+
+def _write(options: argparse.Namespace, report: Report, comparison: Comparison | None) -> None:
+    from cgsam_edge.bench import page, prose
+    from cgsam_edge.bench.storage import save
+    from cgsam_edge.files import write_beside
+
+    if options.json is not None:
+        save(report, options.json)
+    for path, show in ((options.markdown, prose.markdown), (options.html, page.page)):
+        if path is not None:
+            write_beside(path, partial(Path.write_text, data=show(report, comparison), encoding="utf-8"))
