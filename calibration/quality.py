@@ -27,6 +27,7 @@ class MaskPair:
         calibrated: whether presence was.
         labelled_before, labelled_after: (intersection, union) with the label; None without labels or where the image
             does not hold the concept.
+        error: root mean square error of the mask logits, in standard deviations.
     """
 
     image: Path
@@ -37,6 +38,7 @@ class MaskPair:
     calibrated: bool = False
     labelled_before: tuple[int, int] | None = None
     labelled_after: tuple[int, int] | None = None
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ class Quality:
         notes: warnings and remarks, a line each.
         machine: processor, threads, versions, a line each.
         degraded: whether the bundle was written although the gate failed.
+        comparison: whether two bundles were compared, of which none has to pass: the page then says "agrees" and
+            "differs".
     """
 
     title: str
@@ -205,6 +209,7 @@ class Quality:
     notes: tuple[str, ...] = ()
     machine: tuple[str, ...] = field(default_factory=tuple)
     degraded: bool = False
+    comparison: bool = False
 
 
 def class_miou(pairs: Sequence[tuple[str, tuple[int, int] | None]]) -> float | None:

@@ -21,7 +21,7 @@ _EPILOG = "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``cgsam``."""
-    from cgsam_edge.cli import bench, calibrate, doctor, evaluate, info, segment, verify, vocab
+    from cgsam_edge.cli import bench, calibrate, compare, doctor, evaluate, info, segment, verify, vocab
 
     parser = argparse.ArgumentParser(
         prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     info.add_parser(commands)
     evaluate.add_parser(commands)
     calibrate.add_parser(commands)
+    compare.add_parser(commands)
     vocab.add_parser(commands)
     verify.add_parser(commands)
     doctor.add_parser(commands)

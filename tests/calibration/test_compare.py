@@ -1,0 +1,186 @@
+"""Two bundles side by side: the values, and the command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsam_edge import Segmenter
+from cgsam_edge.calibration.compare import Side, common_concepts, compare
+from cgsam_edge.calibration.labels import LabelledImage
+from cgsam_edge.calibration.latency import Racer, race
+from cgsam_edge.calibration.quality import LABELLED_DROP_LIMIT, Limits
+from cgsam_edge.cli import main
+from cgsam_edge.errors import InputError
+from cgsam_edge.examples import EXAMPLES_FILE
+from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
+from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.shipped import BUNDLE
+from tests import tiny
+from tests.calibration.pages import Page
+from tests.test_cli import cgsam, fails
+
+pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of other weights that knows trees by their own name alone, and a bus."""
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "concepts.txt").write_text("shrub | tree\nbus\ncar\n")
+    checkpoint = tiny.save(tiny.model(tiny.config(), seed=1), folder / "other.pth")
+    return export_bundle(ExportOptions(checkpoint, folder / "concepts.txt", folder / "other.cgsam"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "labels"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+        label = np.full((40, 60), 1, np.uint8)
+        label[:20], label[-3:] = 0, 255
+        Image.fromarray(label).save(tmp_path / "labels" / f"{name}.png")
+    (tmp_path / "classes.txt").write_text("car\nroad\nignore: 255\n")
+    return tmp_path / "photos"
+
+
+def images(photos: Path) -> list[LabelledImage]:
+    truth = np.zeros((40, 60), bool)
+    truth[10:30, 10:50] = True
+    return [LabelledImage(path, {"tree": truth}, np.ones_like(truth)) for path in sorted(photos.iterdir())]
+
+
+def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other_bundle: Path, photos: Path) -> None:
+    done: list[int] = []
+    with Segmenter(other_bundle) as second:
+        a, b = Side("A.cgsam", tiny_segmenter), Side("B.cgsam", second)
+        assert common_concepts(a, b) == ("car", "tree")
+        found = compare(a, b, images(photos), ("car", "tree"), pictures="3 pictures.", progress=done.append)
+        masks = [one.segment(photos / "b.png", "tree")["tree"].mask for one in (tiny_segmenter, second)]
+    (target,) = found.targets
+    pair = next(p for p in target.pairs if (p.image.name, p.concept) == ("b.png", "tree"))
+    both, either = (masks[0] & masks[1]).sum(), (masks[0] | masks[1]).sum()
+    truth = images(photos)[0].masks["tree"]
+    assert pair.iou == both / either if either else 1
+    assert pair.error > 0
+    assert pair.labelled_after == ((masks[1] & truth).sum(), (masks[1] | truth).sum())
+    assert all(p.labelled_before is None for p in target.pairs if p.concept == "car")
+    assert done == [1, 2, 3]
+    assert (target.target, target.limits) == (f"B.cgsam on {second.backend}", Limits(0.98, LABELLED_DROP_LIMIT))
+    assert "Not compared, of B.cgsam: bus." in found.notes
+    assert any("not calibrated in both" in note for note in found.notes)
+
+
+def test_concepts_that_both_know(tiny_segmenter: Segmenter, other_bundle: Path) -> None:
+    with Segmenter(other_bundle) as second:
+        a, b = Side("A.cgsam", tiny_segmenter), Side("B.cgsam", second)
+        assert common_concepts(a, b, ["shrub", "car", "tree"]) == ("shrub", "car")
+        with pytest.raises(InputError, match=r"B\.cgsam does not know road, building; it knows shrub, bus, car"):
+            common_concepts(a, b, ["car", "road", "building"])
+        with pytest.raises(InputError, match=r"A\.cgsam does not know bus"):
+            common_concepts(a, b, ["bus"])
+
+
+def test_latency_of_graphs(tiny_bundle: Path) -> None:
+    from cgsam_edge.bundle import Bundle
+
+    made = [
+        Racer(name, Bundle(tiny_bundle), OnnxRuntimeBackend(), "onnxruntime", SessionOptions(1)) for name in ("x", "y")
+    ]
+    found = race(made, runs=2)
+    assert [(g.target, g.graph) for g in found] == [(n, g) for n in "xy" for g in ("image", "concept", "decoder")]
+    assert sum(g.bytes for g in found[:3]) == sum(p.stat().st_size for p in (tiny_bundle / "onnxruntime").iterdir())
+    for graph in found:
+        assert graph.latency is not None
+        assert min(graph.latency.open, graph.latency.first, graph.latency.warm) > 0
+        assert graph.error is not None
+        assert graph.error < 1e-4
+        assert graph.macs is not None
+        assert graph.macs > 0
+    old = Bundle(tiny_bundle)
+    del old.manifest.files[EXAMPLES_FILE]
+    assert all(g.error is None for g in race([Racer("z", old, OnnxRuntimeBackend(), "onnxruntime", SessionOptions(1))]))
+
+
+def test_a_bundle_agrees_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", str(BUNDLE), str(BUNDLE), "--backend", "onnxruntime", "--threads", "1", "--count", "1"]
+    assert main([*arguments, "--concepts", "car,road,sky", "--output", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert "photos of your own say more" in err
+    assert "B (scenes.cgsam) compared with A (scenes.cgsam): agrees" in out
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    (target,) = document["targets"]
+    assert [pair["iou"] for pair in target["pairs"]] == [1, 1, 1]
+    assert {pair["error"] for pair in target["pairs"]} == {0}
+    assert (target["mean_iou"], target["flips"], target["verdict"]) == (1, 0, "agrees")
+    assert target["labelled"]["before"] == target["labelled"]["after"]
+    assert {g["target"] for g in document["graphs"]} == {f"{n} (scenes.cgsam) on onnxruntime" for n in "AB"}
+    page = Page(tmp_path / "out" / "report.html")
+    assert "The target agrees with A (scenes.cgsam)" in page.text
+    assert "scenes.cgsam)" in page.text
+
+
+def test_command_on_labelled_photos(tiny_bundle: Path, other_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:900])
+    labels = ["--labels", "labels", "--classes", "classes.txt"]
+    done = cgsam("compare", tiny_bundle, other_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "skipped: b.png: corrupt" in done.stderr
+    assert "differs" in done.stdout
+    assert "class mIoU against labels" in done.stdout
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert document["pictures"] == "2 pictures with labels of photos."
+    assert any(note.startswith("Skipped: b.png") for note in document["notes"])
+    assert {p["concept"] for p in document["targets"][0]["pairs"]} == {"car", "tree"}
+    Page(tmp_path / "out" / "report.html")
+
+
+def test_a_device_needs_no_torch(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    arguments = [
+        "compare",
+        str(tiny_bundle),
+        str(tiny_bundle),
+        "--images",
+        str(photos),
+        "--count",
+        "2",
+        "--output",
+        "out",
+    ]
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['onnx'] = None\n"
+        f"from cgsam_edge.cli import main; sys.exit(main({arguments!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pairs = json.loads((tmp_path / "out" / "report.json").read_text())["targets"][0]["pairs"]
+    assert {pair["image"] for pair in pairs} == {"a.png", "c.png"}
+
+
+def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    def refused(*arguments: object, words: tuple[str, ...]) -> None:
+        fails(cgsam("compare", *arguments, "--output", "out", cwd=tmp_path), 3, *words)
+        assert not (tmp_path / "out").exists()
+
+    refused(tiny_bundle, "photos", words=("not a bundle",))
+    refused("nowhere", tiny_bundle, words=("no such bundle",))
+    refused(tiny_bundle, tiny_bundle, "--count", 0, words=("--count must be 1 or more",))
+    refused(tiny_bundle, tiny_bundle, "--labels", "labels", words=("need --images",))
+    refused(tiny_bundle, tiny_bundle, "--concepts", " ,", words=("names no concept",))
+    refused(tiny_bundle, tiny_bundle, "--images", "photos", "--classes", "x", words=("--classes needs --labels",))
+    refused(tiny_bundle, BUNDLE, "--concepts", "car,zebra", words=("does not know zebra",))
+    for path in photos.iterdir():
+        path.write_bytes(b"no image")
+    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("none of its images can be read", "skipped: a.png"))
+    for path in photos.iterdir():
+        path.unlink()
+    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("folder without images",))

@@ -1,0 +1,243 @@
+"""The page and the JSON of values made by hand."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsam_edge.calibration.charts import _distinct
+from cgsam_edge.calibration.document import verdict
+from cgsam_edge.calibration.markup import Html, macs, megabytes, number, seconds, shortened, tag
+from cgsam_edge.calibration.pictures import extremes, figures
+from cgsam_edge.calibration.plots import Bar, bars, dots
+from cgsam_edge.calibration.quality import (
+    GraphQuality,
+    Kept,
+    Latency,
+    Limits,
+    MaskPair,
+    Quality,
+    Sensitivity,
+    TargetQuality,
+)
+from cgsam_edge.calibration.report import write_report
+from cgsam_edge.errors import OutputError
+from tests.calibration.pages import Page
+
+NASTY = '<b>"&'
+
+Mask = np.ndarray[Any, Any]
+
+
+def masks(_target: str, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:
+    """A noisy picture and two discs whose overlap is about as told."""
+    pixels = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    y, x = np.mgrid[:300, :400]
+    expected = (x - 200) ** 2 + (y - 150) ** 2 < 50**2
+    return Image.fromarray(pixels), expected, np.roll(expected, round(40 * (1 - pair.iou)), axis=1)
+
+
+def target(name: str, low: float = 0.97, concepts: tuple[str, ...] = ("car", NASTY, "tree")) -> TargetQuality:
+    pairs = [
+        MaskPair(
+            Path(f"/somewhere/{i}.png"),
+            concept,
+            low + 0.001 * i + 0.01 * k,
+            True,
+            i > 0 or k > 0,
+            True,
+            (9, 10),
+            (8, 10),
+        )
+        for k, concept in enumerate(concepts)
+        for i in range(5)
+    ]
+    return TargetQuality(name, tuple(pairs), Limits(0.95, 0.2))
+
+
+def graphs(name: str, latency: Latency | None) -> tuple[GraphQuality, ...]:
+    error = None if latency is None else 0.00123
+    return tuple(
+        GraphQuality(name, graph, "int8", 12_900_000, 5_880_000_000, error, latency)
+        for graph in ("image", "concept", "decoder")
+    )
+
+
+QUALITY = Quality(
+    title=f"street.cgsam {NASTY}",
+    reference="PyTorch, float32",
+    pictures="5 pictures.",
+    targets=(target("onnxruntime"), target("openvino", 0.90)),
+    graphs=(*graphs("onnxruntime", Latency(0.25, 0.06, 0.0123)), *graphs("coreml", None)),
+    kept=tuple(Kept("openvino", "image", f"/layer.{i}/{NASTY}", f"because {NASTY}") for i in range(20)),
+    sensitivity=tuple(Sensitivity("image", f"/layer.{i}/{NASTY}", 0.9 + 0.001 * i, 0.01) for i in range(30)),
+    notes=(f"note {NASTY}",),
+    machine=("a machine",),
+)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[Quality], tuple[Page, dict[str, Any]]]:
+    def write(quality: Quality) -> tuple[Page, dict[str, Any]]:
+        write_report(quality, tmp_path / "new" / "out", masks)
+        document: dict[str, Any] = json.loads((tmp_path / "new" / "out" / "report.json").read_text(encoding="utf-8"))
+        assert {p.name for p in (tmp_path / "new" / "out").iterdir()} == {"report.html", "report.json"}
+        return Page(tmp_path / "new" / "out" / "report.html"), document
+
+    return write
+
+
+Written = Callable[[Quality], tuple[Page, dict[str, Any]]]
+
+
+def test_page_stands_alone(written: Written) -> None:
+    page, _ = written(QUALITY)
+    assert page.tags["svg"] == 2 + 2 * 2 + 1
+    assert len(page.pictures) == 3 * 7 * 2
+    assert not page.tags["script"]
+    assert page.tags["b"] == 14, "the captions' own"
+    assert len(page.source) < 1_500_000
+    for uri in page.pictures:
+        assert max(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size) == 256
+    for part in (NASTY, f"note {NASTY}", f"because {NASTY}", "a machine", "not run here", "8 more"):
+        assert part in page.text
+    assert "prefers-color-scheme: dark" in page.source
+    assert "/somewhere" not in page.source
+
+
+def test_verdicts_in_words(written: Written) -> None:
+    page, _ = written(QUALITY)
+    assert page.classes["verdict"] == 3
+    assert "3 targets: 1 passed, 1 failed, 1 not run here" in page.text
+    assert "mean mask IoU 0.9120, at least 0.95 is needed" in page.text
+    assert "0.9000 → 0.8000" in page.text
+    assert "1 of 15" in page.text
+    assert "car in 0.png: present → absent" in page.text
+    assert "✗ failed" in page.text
+    page, document = written(replace(QUALITY, degraded=True))
+    assert "1 passed, 1 degraded, 1 not run here" in page.text
+    assert [t["verdict"] for t in document["targets"]] == ["passed", "degraded"]
+    page, _ = written(replace(QUALITY, comparison=True, reference="A.cgsam", targets=QUALITY.targets[1:], graphs=()))
+    assert "The target differs from A.cgsam" in page.text
+
+
+def test_json_has_every_number(written: Written) -> None:
+    _, document = written(QUALITY)
+    for name in ("graphs", "kept", "sensitivity"):
+        assert document[name] == [asdict(one) for one in getattr(QUALITY, name)]
+    for name in ("title", "reference", "pictures", "degraded", "comparison"):
+        assert document[name] == getattr(QUALITY, name)
+    assert document["not_run"] == ["coreml"]
+    for got, expected in zip(document["targets"], QUALITY.targets, strict=True):
+        assert got["limits"] == asdict(expected.limits)
+        assert got["mean_iou"] == expected.mean_iou
+        assert got["by_concept"] == expected.by_concept
+        assert got["worst_concept"] == dict(zip(("concept", "iou"), expected.worst_concept, strict=True))
+        assert got["worst"]["iou"] == expected.worst.iou
+        assert (got["labelled"]["before"], got["labelled"]["after"]) == expected.labelled
+        assert (got["flips"], got["passed"], tuple(got["problems"])) == (1, expected.passed, expected.problems)
+        for one, pair in zip(got["pairs"], expected.pairs, strict=True):
+            plain = {**asdict(pair), "image": pair.image.name}
+            assert one == {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+
+def test_what_is_not_known_is_said(written: Written) -> None:
+    alone = MaskPair(Path("a.png"), "car", 1.0)
+    odd = GraphQuality("onnxruntime", "image", "fp32", 1, None, math.nan, Latency(0.1, 0.1, 2.5))
+    quality = Quality(
+        "t", "r", "p", (TargetQuality("x", (), Limits(0.9)), TargetQuality("y", (alone,), Limits(0.9))), (odd,)
+    )
+    page, document = written(quality)
+    assert document["graphs"][0]["error"] is None
+    assert "mean_iou" not in document["targets"][0]
+    for part in ("not run here", "undefined", "unknown", "2.50 s", "no labels", "not calibrated"):
+        assert part in page.text
+    assert len(page.pictures) == 3
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        write_report(QUALITY, tmp_path / "file" / "out", masks)
+
+
+def test_extremes_show_none_twice() -> None:
+    chosen = extremes(target("x"))
+    assert [kind for kind, _ in chosen] == ["worst"] * 3 + ["median"] * 2 + ["best"] * 2
+    assert len({id(pair) for _, pair in chosen}) == 7
+    assert chosen[0][1].iou == min(p.iou for p in target("x").pairs)
+    few = TargetQuality("x", target("x").pairs[:4], Limits(0.9))
+    assert [kind for kind, _ in extremes(few)] == ["worst"] * 3 + ["best"]
+
+
+def test_pictures_show_small_objects_large_and_stay_within_the_budget() -> None:
+    lean, rich = (
+        sum(len(f.reference) for f in figures([target("x")], masks, budget)["x"]) for budget in (10**5, 10**7)
+    )
+    assert lean < rich / 2
+    small = np.zeros((1000, 2000), bool)
+    small[990:, :20] = True
+    picture = Image.new("RGB", (2000, 1000))
+    (found,) = figures([target("x")], lambda *_: (picture, small, small), 10**6).values()
+    assert found[0].size == (256, 128)
+    tile = np.asarray(Image.open(io.BytesIO(base64.b64decode(found[0].reference.partition(",")[2]))))
+    blue = (tile[..., 2] > 90) & (tile[..., 0] < 60)
+    assert blue[-2:].any()
+    assert blue.sum() > 2 * 256 * 128 * small.mean()
+    nothing = np.zeros_like(small)
+    figures([target("x")], lambda *_: (picture, nothing, nothing), 10**6)
+
+
+def test_markup_is_escaped_and_closed() -> None:
+    got = tag("p", NASTY, tag("img", src='"'), Html("<i></i>"), class_=NASTY, stroke_width=1.5)
+    assert got == '<p class="&lt;b&gt;&quot;&amp;" stroke-width="1.5">&lt;b&gt;&quot;&amp;<img src="&quot;"><i></i></p>'
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert [seconds(s) for s in (0.0123, 0.9994, 0.9996, 12.3, 0.00000123, 0, math.nan)] == [
+        "12.3 ms", "999 ms", "1.00 s", "12.30 s", "0.001 ms", "0 ms", "undefined",
+    ]  # fmt: skip
+    assert [macs(n) for n in (None, 97_000_000, 5_880_000_000)] == ["unknown", "97.0 M", "5.88 G"]
+    assert [megabytes(n) for n in (12_915_883, 350_000_000, 0)] == ["12.9 MB", "350 MB", "0 MB"]
+    assert [number(n) for n in (None, math.nan, 0.98765)] == ["undefined", "undefined", "0.9877"]
+    assert shortened("abcdefghij", 5) == "ab…ij"
+    assert shortened("abcde", 5) == "abcde"
+
+
+def test_plots() -> None:
+    plot = bars(
+        "t", [Bar("x" * 100, 2.0, "2"), Bar("y", 1.0, "1"), Bar("z", None, "none"), Bar("w", 0.0, "0")], 1.5, "limit"
+    )
+    assert plot.count('class="track"') == 4
+    assert plot.count("fill-a") == 2
+    assert "…" in plot
+    many = dots("t", [0.5 + 0.5 * i / 9999 for i in range(10_000)], 0.9, 0.75)
+    assert many.count("M") == 500
+    assert "M40.0 " in many
+    assert "limit for the mean 0.9" in many
+    assert "mean 0.7500" in many
+    assert dots("t", [1.0], 0.98, 1.0).count("M") == 1
+    assert "nan" not in dots("t", [1.0, math.nan], 0.98, math.nan)
+
+
+def test_all_concepts_absent_is_no_failure() -> None:
+    absent = TargetQuality("x", (MaskPair(Path("a"), "car", 1.0, False, False, True),), Limits(0.9))
+    assert verdict(replace(QUALITY, targets=(absent,)), absent).word == "passed"
+
+
+def test_layers_are_told_apart() -> None:
+    names = [f"/image_encoder/blocks.{i}/{part}/MatMul_output_quantized" for i in (3, 31) for part in ("attn", "mlp")]
+    assert _distinct(names) == ["3/attn", "3/mlp", "31/attn", "31/mlp"]
+    assert _distinct(["a/b", "a/b"]) == ["a/b", "a/b"]
+    assert _distinct(["car", "cab"]) == ["car", "cab"]
+    assert _distinct(["a/", "a/b"]) == ["a/", "b"]
