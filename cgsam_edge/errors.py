@@ -69,6 +69,12 @@ class ExportError(CgsamError, RuntimeError):
     """An export that could not be finished; nothing was written."""
 
 
+class GateError(ExportError):
+    """An export whose masks are too far from the PyTorch model's; nothing was written but a report."""
+
+    exit_code = 4
+
+
 class OutputError(CgsamError, OSError):
     """A result that could not be written."""
 

@@ -35,8 +35,11 @@ FULL_SIZE = 65_536
 SAMPLES = 16_384
 """Of larger ones so many values are."""
 
-LIMITS = {"float32": 1e-3, "fp16": 0.1, "float16": 0.1, "bfloat16": 0.3}
-"""Largest root-mean-square error that passes, in standard deviations, by stored and by computed precision."""
+LIMITS = {"float32": 1e-3, "fp16": 0.1, "float16": 0.1, "bfloat16": 0.3, "int8": 0.5, "int6": 0.5, "int4": 0.7}
+"""Largest root-mean-square error that passes, in standard deviations, by stored and by computed precision.
+
+Those of quantised graphs only tell a broken engine: the export's gate has judged their masks.
+"""
 
 _OTHER_LIMIT = 0.1
 
@@ -192,7 +195,7 @@ def limit(stored: str, computed: str) -> float:
     """Return the largest root-mean-square error that passes.
 
     Args:
-        stored: the weights' precision, "fp32" or "fp16".
+        stored: the weights' precision, "fp32", "fp16", "int8", "int6" or "int4".
         computed: the arithmetic's, as `SessionFacts.precision` says.
     """
     of_weights = LIMITS.get(stored, 0.0)

@@ -34,7 +34,7 @@ class GraphSpec:
 
     Attributes:
         path: its file or folder, relative to the bundle, with forward slashes.
-        precision: "fp32" or "fp16".
+        precision: "fp32", "fp16", "int8", or on Core ML "int6" or "int4"; of the linear layers where it is quantised.
         inputs: in the graph's order.
         outputs: in the graph's order.
     """
@@ -122,6 +122,7 @@ class Manifest:
         targets: graphs by target and name.
         created: versions and source of the export; informative.
         cost: parameters, multiply-adds and kernels, before and after fusion; informative.
+        quality: what the gate found, see ``report.json``; ``degraded`` is true where it failed; informative.
         parity: agreement with the PyTorch reference as measured by the export, by target; informative.
     """
 
@@ -133,6 +134,7 @@ class Manifest:
     created: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 

@@ -84,6 +84,12 @@ class Segmenter:
         options = SessionOptions(threads, AUTO, performance, precision, save_memory)
         self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
         self._vocabulary = self.bundle.vocabulary
+        if self.bundle.manifest.quality.get("degraded"):
+            warnings.warn(
+                f"{self.bundle.path}: exported although its masks are too far from the PyTorch model's; see its "
+                "report.html.",
+                stacklevel=2,
+            )
         if isinstance(backend, str):
             self._opened = open_bundle(self.bundle, Wish(backend, device, options, refresh))
         else:
@@ -235,6 +241,12 @@ class Encoded:
         results = [self._decode(index, None) for index in indices]
         aliases = {alias: vocabulary.names[index] for alias, index in vocabulary.aliases.items()}
         return Result(self.image, {result.name: result for result in results}, aliases)
+
+    def peaks(self) -> Float:
+        """Return the greatest similarity of a patch with each concept of the vocabulary, (N,): a cheap first guess."""
+        patches = self._features["clip_features"][1:]
+        best: Float = (patches @ self._segmenter._vocabulary.features.T).max(axis=0)
+        return best
 
     def _similarity(self, index: int) -> Float:
         """Return s on the patches, (g, g)."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle, file_spec
@@ -21,14 +21,24 @@ from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried_presence, check_lengths, read_concepts
 from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.counting import cost_report
-from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graphs, build_graphs
+from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graph, Graphs, build_graphs
+from cgsam_edge.export.graphs.layers import QUANTISED_GRAPHS
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.mil import parity as mil_parity
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.targets import TARGETS, coreml
 from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.export.tokenizer import write_text_files
-from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, Geometry, GraphSpec, Manifest, Prompting
+from cgsam_edge.manifest import (
+    FILE_NAME,
+    GRAPH_NAMES,
+    TEXT_GRAPHS,
+    VOCABULARY_FILE,
+    Geometry,
+    GraphSpec,
+    Manifest,
+    Prompting,
+)
 from cgsam_edge.staging import check_destination, staged
 from cgsam_edge.vocabulary import Vocabulary
 
@@ -45,7 +55,8 @@ class ExportOptions:
         concepts: the concepts file.
         output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
         targets: names in `TARGETS`.
-        precision: "fp32" or "fp16"; None takes each target's default.
+        precision: "fp32", "fp16" or "int8" for all graphs, or words for some, such as "image=int8,decoder=fp16"; None
+            takes each target's default. "int8" is of the encoder graphs; the others are then "fp16".
         clip: public CLIP weights for a checkpoint without CLIP.
         clip_image_size: side in pixels at which public CLIP weights run.
         prompt: what the checkpoint cannot say.
@@ -82,16 +93,48 @@ class ExportOptions:
         if name not in TARGETS:
             raise InputError(f"no target {name!r}; expected one of {', '.join(TARGETS)}.")
         target = TARGETS[name]
-        if self.precision is not None and self.precision not in target.precisions:
-            held = ", ".join(target.precisions)
-            raise InputError(f"target {name!r} has no precision {self.precision!r}; expected one of {held}.")
+        for word in self.precisions.values():
+            if word not in target.precisions:
+                held = ", ".join(target.precisions)
+                raise InputError(f"target {name!r} has no precision {word!r}; expected one of {held}.")
         missing = [module for module in target.needs if not importlib.util.find_spec(module)]
         if missing:
             raise BackendError(f"target {name!r} needs {', '.join(missing)}: pip install 'cgsam-edge[{name}]'.")
 
-    def precision_of(self, target: str) -> str:
-        """Return the precision at which a target is written."""
-        return self.precision or TARGETS[target].default_precision
+    @property
+    def precisions(self) -> dict[str, str]:
+        """The precision of each graph for which one was said; under "" that of all others.
+
+        Raises:
+            InputError: it names no graph, or one that is not quantised.
+        """
+        parts = [part.strip() for part in self.precision.split(",")] if self.precision else []
+        made = {}
+        for part in parts:
+            graph, given, word = part.rpartition("=")
+            if given and graph not in (*GRAPH_NAMES, *TEXT_GRAPHS):
+                raise InputError(
+                    f"no graph {graph!r} in --precision; expected {', '.join(GRAPH_NAMES)}, as in image=int8."
+                )
+            if given and word == "int8" and graph not in QUANTISED_GRAPHS:
+                raise InputError(f"the graph {graph!r} is not quantised: it would cost masks and gain no time.")
+            made[graph] = word
+        return made
+
+    def precision_of(self, target: str, graph: str) -> str:
+        """Return the precision at which a graph is written for a target."""
+        word = self.precisions.get(graph, self.precisions.get("", TARGETS[target].default_precision))
+        return "fp16" if word == "int8" and graph not in QUANTISED_GRAPHS else word
+
+    def base_of(self, target: str, graph: str) -> str:
+        """Return the precision at which a graph is converted, before it may be quantised."""
+        word = self.precision_of(target, graph)
+        return TARGETS[target].quantised_from if word == "int8" else word
+
+    def lowest_of(self, target: str) -> str:
+        """Return the lowest precision among a target's graphs."""
+        words = {self.precision_of(target, graph) for graph in GRAPH_NAMES}
+        return next(word for word in ("int8", "fp16", "fp32") if word in words)
 
     def settings_of(self, target: str) -> dict[str, Any]:
         """Return the options that a target's converter takes."""
@@ -124,7 +167,51 @@ class Stages:
         self._report(f"[{self._done}/{self._total}] {name}: {time.perf_counter() - start:.1f} s")
 
 
-def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Path:
+@dataclass(frozen=True)
+class Draft:
+    """A bundle while it is written.
+
+    Attributes:
+        options: what is exported.
+        model: the reference model.
+        graphs: what targets are converted from; a finisher may smooth them before that.
+        vocabulary: its concepts.
+        manifest: as far as it goes.
+        folder: the bundle's, beside its destination.
+        stage: progress.
+        report: takes lines of progress.
+    """
+
+    options: ExportOptions
+    model: ReferenceModel
+    graphs: Graphs
+    vocabulary: Vocabulary
+    manifest: Manifest
+    folder: Path
+    stage: Stages
+    report: Report
+
+    def convert(self, graph: Graph, target: str) -> GraphSpec:
+        """Write one graph for a target, in the precision before it may be quantised."""
+        settings = self.options.settings_of(target)
+        return TARGETS[target].convert(graph, self.folder, self.options.base_of(target, graph.name), **settings)
+
+
+class Finisher(Protocol):
+    """What comes after the conversion: quantisation, and the judgement of masks. The room `calibration` has it."""
+
+    @property
+    def stages(self) -> int:
+        """How many stages of progress it adds."""
+
+    def prepare(self, draft: Draft) -> None:
+        """Ready the graphs before they are converted."""
+
+    def finish(self, draft: Draft) -> Manifest:
+        """Quantise what was written, judge it, and return the manifest; raise where it shall not appear."""
+
+
+def export_bundle(options: ExportOptions, report: Report = lambda _: None, finisher: Finisher | None = None) -> Path:
     """Export a bundle and return its path.
 
     The bundle appears complete or not at all; one that was there before stays until then.
@@ -132,6 +219,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
     Args:
         options: what to export.
         report: takes lines of progress.
+        finisher: quantises and judges; without one, "int8" is refused.
 
     Raises:
         CheckpointError: the checkpoint or CLIP weights cannot be used.
@@ -139,7 +227,10 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         OutputError: the bundle cannot be written.
         ExportError: the conversion failed or disagrees with the reference.
     """
-    stage = Stages(report, total=6 + (6 if options.text_encoder else 4) * len(options.targets))
+    if finisher is None and any(options.lowest_of(target) == "int8" for target in options.targets):
+        raise InputError("int8 needs calibration: cgsam_edge.calibration.finish.Finish does it.")
+    added = finisher.stages if finisher else 0
+    stage = Stages(report, total=6 + (6 if options.text_encoder else 4) * len(options.targets) + added)
     destination = options.destination
     check_destination(destination)
     concepts = read_concepts(options.concepts)
@@ -163,19 +254,26 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None) -> Pa
         vocabulary.save(folder / VOCABULARY_FILE)
         if options.text_encoder:
             write_text_files(model, folder, prompt_ensemble=options.prompt_ensemble)
-        targets = {name: _convert(graphs, name, folder, options, stage) for name in options.targets}
-        manifest = _manifest(model.config, options, vocabulary, targets, cost)
+        manifest = _manifest(model.config, options, vocabulary, cost)
+        draft = Draft(options, model, graphs, vocabulary, manifest, folder, stage, report)
+        if finisher:
+            finisher.prepare(draft)
+        targets = {name: _convert(draft, name) for name in options.targets}
+        manifest = replace(manifest, targets=targets)
         with stage("record examples in PyTorch"):
             recorded = examples.record(graphs, vocabulary, manifest.geometry, manifest.prompting)
             recorded.save(folder / EXAMPLES_FILE)
-        _write_manifest(manifest, folder)
+        write_manifest(manifest, folder)
         measured: dict[str, Any] = {}
         for name in options.targets:
             with stage(f"{_parity_name(name)} of {name} with PyTorch"):
                 measured[name] = _check_parity(name, model, graphs, folder, options, report)
             report(_agreement(name, measured[name]))
+        manifest = replace(manifest, parity=measured)
+        if finisher:
+            manifest = finisher.finish(replace(draft, manifest=manifest))
         with stage(f"write {destination}"):
-            _write_manifest(replace(manifest, parity=measured), folder)
+            write_manifest(manifest, folder)
     report(f"wrote {destination}: {Bundle(destination).size / 1e6:.1f} MB, {_count(concepts)}")
     return destination
 
@@ -217,7 +315,8 @@ def _parity_name(target: str) -> str:
 def _check_parity(
     target: str, model: ReferenceModel, graphs: Graphs, folder: Path, options: ExportOptions, report: Report
 ) -> Any:
-    precision = options.precision_of(target)
+    bases = {options.base_of(target, graph) for graph in GRAPH_NAMES}
+    precision = "fp16" if "fp16" in bases else "fp32"
     if target == coreml.TARGET:
         return mil_parity.check(model, graphs, folder, precision, options.ios, report)
     return parity.check(model, folder, target, precision)
@@ -233,12 +332,11 @@ def _agreement(name: str, found: Any) -> str:
     )
 
 
-def _convert(graphs: Graphs, target: str, folder: Path, options: ExportOptions, stage: Stages) -> dict[str, GraphSpec]:
+def _convert(draft: Draft, target: str) -> dict[str, GraphSpec]:
     specs = {}
-    precision, settings = options.precision_of(target), options.settings_of(target)
-    for graph in graphs:
-        with stage(f"convert {graph.name} for {target}"):
-            specs[graph.name] = TARGETS[target].convert(graph, folder, precision, **settings)
+    for graph in draft.graphs:
+        with draft.stage(f"convert {graph.name} for {target}"):
+            specs[graph.name] = draft.convert(graph, target)
     return specs
 
 
@@ -246,7 +344,6 @@ def _manifest(
     config: ModelConfig,
     options: ExportOptions,
     vocabulary: Vocabulary,
-    targets: dict[str, dict[str, GraphSpec]],
     cost: dict[str, Any],
 ) -> Manifest:
     sam, clip, prompt = config.sam, config.clip, config.prompt
@@ -262,7 +359,7 @@ def _manifest(
         ),
         concepts=vocabulary.concepts,
         files={},
-        targets=targets,
+        targets={},
         created=_created(config, options),
         cost=cost,
     )
@@ -291,7 +388,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _write_manifest(manifest: Manifest, folder: Path) -> None:
+def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write ``manifest.json`` with size and hash of every other file."""
     files = {
         path.relative_to(folder).as_posix(): file_spec(path)

@@ -16,7 +16,10 @@ from cgsam_edge.errors import CgsamError
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
 
-_EPILOG = "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input or output, 130 interrupted"
+_EPILOG = (
+    "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input or output, 4 masks too far from PyTorch's, "
+    "130 interrupted"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", "fp16"),
-        help="of the stored weights, and on Core ML of the arithmetic too (default: fp32, on Core ML fp16)",
+        metavar="WORDS",
+        help="fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 is of the stored "
+        "weights, and on Core ML of the arithmetic too; int8 is of the encoder's linear layers, the rest is then fp16 "
+        "(default: fp32, on Core ML fp16)",
     )
     parser.add_argument(
         "--ios",
@@ -78,8 +80,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="side at which it runs (default: half of SAM's, in whole patches)",
     )
+    _add_quality(parser.add_argument_group("quantisation, and the gate that holds masks to the PyTorch model's"))
     _add_training(parser.add_argument_group("how the model was trained, which no checkpoint says"))
     parser.set_defaults(run=run)
+
+
+def _add_quality(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="photos for int8, 8 or more of what the device will see (default: rendered street scenes)",
+    )
+    group.add_argument(
+        "--calibration-count", type=int, default=64, metavar="N", help="how many of them to use (default: 64)"
+    )
+    group.add_argument(
+        "--gate-images",
+        type=Path,
+        metavar="FOLDER",
+        help="pictures to compare masks on, none of them for calibration (default: some of the calibration folder, "
+        "set aside; without one, rendered scenes)",
+    )
+    group.add_argument("--gate-labels", type=Path, metavar="PATH", help="their index PNGs, or a COCO JSON")
+    group.add_argument("--gate-classes", type=Path, metavar="FILE", help="for index PNGs: one concept a line")
+    group.add_argument(
+        "--gate-count", type=int, default=8, metavar="N", help="how many pictures; 0 for no gate (default: 8)"
+    )
+    group.add_argument(
+        "--min-iou",
+        type=float,
+        metavar="X",
+        help="least mean mask IoU with PyTorch (default: 0.98; where something is int8, 0.95)",
+    )
+    group.add_argument(
+        "--max-drop", type=float, default=0.01, metavar="X", help="most loss of labelled class mIoU (default: 0.01)"
+    )
+    group.add_argument(
+        "--allow-degraded", action="store_true", help="write a bundle that does not pass, marked as such"
+    )
+    group.add_argument(
+        "--report-only", action="store_true", help="show what int8 does to each layer's masks, and write nothing"
+    )
+    group.add_argument(
+        "--repair-minutes",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="how long to try layers one by one when int8 does not pass (default: 10)",
+    )
+    group.add_argument(
+        "--coreml-int8",
+        choices=("weights", "w8a8", "palette6", "palette4"),
+        default="weights",
+        help="what int8 is on Core ML: weights alone, activations too, or tables of 64 or 16 values (default: weights)",
+    )
+    group.add_argument(
+        "--smoothing", type=float, default=0.5, metavar="X", help="of outlier channels, 0 for none (default: 0.5)"
+    )
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -123,8 +181,10 @@ def run(options: argparse.Namespace) -> int:
     ]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
+    from cgsam_edge.calibration.finish import export_checked
+    from cgsam_edge.calibration.options import QualityOptions
     from cgsam_edge.export.config import PromptConfig, PromptKind
-    from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+    from cgsam_edge.export.pipeline import ExportOptions
 
     kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
         "text": ("text",),
@@ -132,7 +192,22 @@ def run(options: argparse.Namespace) -> int:
         "both": ("text", "clicks"),
         None: None,
     }
-    export_bundle(
+    quality = QualityOptions(
+        calibration=options.calibration,
+        calibration_count=options.calibration_count,
+        gate_images=options.gate_images,
+        gate_labels=options.gate_labels,
+        gate_classes=options.gate_classes,
+        gate_count=options.gate_count,
+        mean_iou=options.min_iou,
+        labelled_drop=options.max_drop,
+        allow_degraded=options.allow_degraded,
+        report_only=options.report_only,
+        repair_seconds=60 * options.repair_minutes,
+        coreml_kind=options.coreml_int8,
+        smoothing=options.smoothing,
+    )
+    export_checked(
         ExportOptions(
             checkpoint=options.checkpoint,
             concepts=options.concepts,
@@ -152,6 +227,7 @@ def run(options: argparse.Namespace) -> int:
             text_encoder=options.text_encoder,
             ios=options.ios,
         ),
-        report=lambda line: print(line, file=sys.stderr, flush=True),
+        quality,
+        lambda line: print(line, file=sys.stderr, flush=True),
     )
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -56,7 +57,9 @@ class ClipBlock(nn.Module):
     def __init__(self, block: Any) -> None:
         super().__init__()
         self.attention = ClipAttention(block.attn)
-        self.ln_1, self.ln_2, self.mlp = block.ln_1, block.ln_2, block.mlp
+        self.ln_1, self.ln_2 = block.ln_1, block.ln_2
+        # a container of its own: what replaces a layer in it leaves the model alone
+        self.mlp = nn.Sequential(OrderedDict(block.mlp.named_children()))
 
     def finish(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Add attention and MLP to tokens (1, N, C), of which q may hold fewer than k and v."""

@@ -21,6 +21,7 @@ class Target:
         convert: see `Converter`.
         precisions: those that it can write, the default first.
         settings: options of the export that its converter takes.
+        quantised_from: the precision that a graph is written in before it is quantised.
         needs: modules to import, beyond those of every export.
     """
 
@@ -28,6 +29,7 @@ class Target:
     precisions: tuple[str, ...]
     settings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    quantised_from: str = "fp32"
 
     @property
     def default_precision(self) -> str:
@@ -36,7 +38,9 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
-    "onnxruntime": Target(onnxruntime.convert, ("fp32", "fp16")),
-    "openvino": Target(openvino.convert, ("fp32", "fp16"), needs=("openvino",)),
-    "coreml": Target(coreml.convert, ("fp16", "fp32"), settings=("ios",), needs=("coremltools",)),
+    "onnxruntime": Target(onnxruntime.convert, ("fp32", "fp16", "int8")),
+    "openvino": Target(openvino.convert, ("fp32", "fp16", "int8"), needs=("openvino",)),
+    "coreml": Target(
+        coreml.convert, ("fp16", "fp32", "int8"), quantised_from="fp16", settings=("ios",), needs=("coremltools",)
+    ),
 }

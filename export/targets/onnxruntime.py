@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cgsam_edge import _version
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
+from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 
 TARGET = "onnxruntime"
@@ -45,11 +48,11 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
     """
     model = _to_onnx(graph)
     if precision == "fp16":
-        _halve_weights(model)
+        halve_weights(model)
     model.producer_name, model.producer_version = "cgsam-edge", _version.__version__
     path = folder / TARGET / f"{graph.name}.onnx"
     path.parent.mkdir(exist_ok=True)
-    _save(model, path)
+    save(model, path)
     return GraphSpec(f"{TARGET}/{path.name}", precision, _specs(model.graph.input), _specs(model.graph.output))
 
 
@@ -70,8 +73,46 @@ def _to_onnx(graph: Graph) -> Any:
             raise ExportError(f"the graph {graph.name!r} could not be converted to ONNX: {error}") from error
     assert program is not None
     model = program.model_proto
+    _name_layers(model, graph)
+    _fold_transposes(model)
     _strip(model)
     return model
+
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def _name_layers(model: Any, graph: Graph) -> None:
+    """Name the products of linear layers after their module, so that quantisers find them; a second call gets "#2"."""
+    layers, calls = quantisable(graph), Counter[str]()
+    for node in model.graph.node:
+        notes = {note.key: note.value for note in node.metadata_props}
+        scopes = ast.literal_eval(notes.get(SCOPES, "[]"))
+        layer = next((scope for scope in reversed(scopes) if scope in layers), None)
+        if node.op_type in ("MatMul", "Gemm") and layer is not None:
+            calls[layer] += 1
+            node.name = layer if calls[layer] == 1 else f"{layer}#{calls[layer]}"
+    missing = layers.keys() - calls.keys()
+    if missing:
+        raise ExportError(f"the graph {graph.name!r} lost the layers {', '.join(sorted(missing))} on the way to ONNX.")
+
+
+def layer_of(node: str) -> str:
+    """Return the layer that a node is named after."""
+    return node.partition("#")[0]
+
+
+def _fold_transposes(model: Any) -> None:
+    """Transpose constants now: the exporter leaves it to the engine where a layer runs twice, and hides the weight."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [n for n in model.graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
+        order = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+        values = numpy_helper.to_array(constants[node.input[0]]).transpose(order)
+        model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), node.output[0]))
+        model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    for name in constants.keys() - used:
+        model.graph.initializer.remove(constants[name])
 
 
 def _strip(model: Any) -> None:
@@ -86,7 +127,7 @@ def _strip(model: Any) -> None:
     del model.graph.metadata_props[:]
 
 
-def _halve_weights(model: Any) -> None:
+def halve_weights(model: Any) -> None:
     """Store large float32 constants as float16, each followed by a cast that engines fold when they open the file."""
     casts = []
     for tensor in model.graph.initializer:
@@ -103,7 +144,8 @@ def _halve_weights(model: Any) -> None:
     model.graph.node.extend(nodes)
 
 
-def _save(model: Any, path: Path) -> None:
+def save(model: Any, path: Path) -> None:
+    """Write a model and check what was written; weights beyond `EXTERNAL_BYTES` go into a file beside it."""
     external = model.ByteSize() > EXTERNAL_BYTES
     if external:
         onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
+from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import onnxruntime
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 
@@ -59,8 +60,10 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
 def _name(model: Any, graph: Graph) -> None:
     """Replace names that count up over the life of the process: the same export shall write the same bytes."""
     model.set_friendly_name(graph.name)
+    layers = quantisable(graph)
     for i, op in enumerate(model.get_ordered_ops()):
-        if op.get_type_name() not in ("Parameter", "Result"):
+        kept = op.get_type_name() in ("Parameter", "Result") or onnxruntime.layer_of(op.get_friendly_name()) in layers
+        if not kept:
             op.set_friendly_name(f"{op.get_type_name()}_{i}")
 
 

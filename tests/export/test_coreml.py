@@ -148,8 +148,8 @@ def options(tiny_checkpoint: Path, concepts_file: Path, tmp_path: Path) -> Expor
 
 
 def test_each_target_has_its_default_precision(options: ExportOptions) -> None:
-    assert [options.precision_of(name) for name in options.targets] == ["fp32", "fp16"]
-    assert replace(options, precision="fp32").precision_of("coreml") == "fp32"
+    assert [options.precision_of(name, "image") for name in options.targets] == ["fp32", "fp16"]
+    assert replace(options, precision="fp32").precision_of("coreml", "image") == "fp32"
 
 
 def test_one_bundle_for_two_targets_in_fp32(options: ExportOptions) -> None:

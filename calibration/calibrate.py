@@ -1,0 +1,170 @@
+"""From photos to ranges: what the quantisers of all targets start from."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgsam_edge.calibration.gate import Gate, unlabelled
+from cgsam_edge.calibration.photos import Photos
+from cgsam_edge.export.fakequant import quantised
+from cgsam_edge.export.graphs.build import Graph, Graphs
+from cgsam_edge.export.ranges import METHODS, Observer, Range
+from cgsam_edge.export.smoothing import STRENGTH, smooth
+from cgsam_edge.image import load_image, to_pixels
+from cgsam_edge.segmenter import Encoded, Segmenter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Feed = Mapping[str, NDArray[np.float32]]
+    Progress = Callable[[str], None]
+
+SMOOTHING_PICTURES = 8
+"""Enough for the size of each channel, which is all that smoothing asks."""
+
+JUDGED_PICTURES = 2
+"""On which the ways to choose ranges are compared."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibration found.
+
+    Attributes:
+        ranges: of the input of each layer, by graph and layer.
+        method: how they were chosen, the best of `METHODS` on masks.
+        smoothed: places where outlier channels were smoothed.
+        scores: mean error of the mask logits with each method, in standard deviations.
+        feeds: inputs for the quantisers that look for themselves.
+        absent: photos in which PyTorch called none of the concepts asked for present; empty where it cannot tell.
+    """
+
+    ranges: dict[tuple[str, str], Range]
+    method: str
+    smoothed: int
+    scores: dict[str, float]
+    feeds: Feeds
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """Inputs of the encoder graphs for each calibration picture, one at a time; image features lie on the disk.
+
+    Args:
+        photos: the pictures.
+        segmenter: of the model in PyTorch.
+        folder: for the features, 25 MB a picture for ViT-B.
+    """
+
+    photos: Photos
+    segmenter: Segmenter
+    folder: Path
+
+    def concepts(self, number: int) -> list[int]:
+        """Return the concepts that go with a picture, so that over all pictures each has its turn as often."""
+        total = len(self.segmenter.concepts)
+        each = min(total, max(2, math.ceil(2 * total / len(self.photos.paths))))
+        return [(number * each + i) % total for i in range(each)]
+
+    def encoded(self) -> Iterator[tuple[int, Encoded]]:
+        """Encode each picture, and keep its features."""
+        for number, path in enumerate(self.photos.paths):
+            encoded = self.segmenter.encode(path)
+            np.savez(self.folder / f"{number}.npz", **encoded._features)  # type: ignore[arg-type]  # noqa: SLF001
+            yield number, encoded
+
+    def first(self, count: int) -> Feeds:
+        """Return the first few pictures' alone."""
+        few = Photos(self.photos.paths[:count], self.photos.origin, self.photos.rendered)
+        return Feeds(few, self.segmenter, self.folder)
+
+    def of(self, graph: Graph) -> Callable[[], Iterator[Feed]]:
+        """Return what gives a graph's inputs, from the first picture each time it is called."""
+        return lambda: (self._images if graph.name == "image" else self._concepts)(graph)
+
+    def count(self, graph: Graph) -> int:
+        """Return how many inputs a graph gets."""
+        pictures = len(self.photos.paths)
+        return pictures if graph.name == "image" else pictures * len(self.concepts(0))
+
+    def _images(self, _: Graph) -> Iterator[Feed]:
+        size = self.segmenter.bundle.manifest.geometry.image_size
+        for path in self.photos.paths:
+            yield {"pixels": to_pixels(load_image(path), size)}
+
+    def _concepts(self, graph: Graph) -> Iterator[Feed]:
+        vocabulary, grid = self.segmenter.bundle.vocabulary, self.segmenter.bundle.manifest.geometry.patch_grid
+        for number in range(len(self.photos.paths)):
+            with np.load(self.folder / f"{number}.npz") as stored:
+                features = dict(stored)
+            for index in self.concepts(number):
+                scores = features["clip_features"][1:] @ vocabulary.features[index]
+                row = {"similarity": scores.reshape(1, 1, grid, grid), "text_row": vocabulary.rows[index : index + 1]}
+                yield {name: {**features, **row}[name] for name in graph.inputs}
+
+
+def calibrate(
+    graphs: Graphs, feeds: Feeds, strength: float = STRENGTH, progress: Progress = lambda _: None
+) -> Calibrated:
+    """Smooth the graphs in place, and observe ranges on all pictures.
+
+    Args:
+        graphs: which the feeds' segmenter runs.
+        feeds: over the calibration pictures.
+        strength: of the smoothing; 0 leaves the graphs alone.
+        progress: takes a line a picture.
+
+    Raises:
+        ExportError: an input of a layer was NaN or infinite.
+    """
+    smoothed = 0
+    if strength:
+        first = Observer(graphs)
+        with first.watching():
+            for number, encoded in _some(feeds, SMOOTHING_PICTURES):
+                _predict(encoded, feeds.concepts(number))
+                progress(f"channels of picture {number + 1}")
+        first.ranges("minmax")  # refuses NaN before it spreads into the weights
+        smoothed = smooth(graphs, first.seen, strength)
+    observer, absent = Observer(graphs), []
+    with observer.watching():
+        for number, encoded in feeds.encoded():
+            if not _predict(encoded, feeds.concepts(number)):
+                absent.append(feeds.photos.paths[number].name)
+            progress(f"ranges of picture {number + 1} of {len(feeds.photos.paths)}")
+    scores = _compare(observer, graphs, feeds)
+    method = min(scores, key=scores.__getitem__)
+    return Calibrated(observer.ranges(method), method, smoothed, scores, feeds, tuple(absent))
+
+
+def _some(feeds: Feeds, count: int) -> Iterator[tuple[int, Encoded]]:
+    for number, path in enumerate(feeds.photos.paths[:count]):
+        yield number, feeds.segmenter.encode(path)
+
+
+def _predict(encoded: Encoded, concepts: Sequence[int]) -> bool:
+    """Run some concepts, and return whether one is called present."""
+    names = encoded.vocabulary.names
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # how the model was trained is no matter here
+        found = [encoded.predict(names[i]).present for i in concepts]  # all of them: each is observed
+    return any(found)
+
+
+def _compare(observer: Observer, graphs: Graphs, feeds: Feeds) -> dict[str, float]:
+    """Return the mean error of the mask logits with ranges of each method, acted out in PyTorch."""
+    judge = Gate(feeds.segmenter, unlabelled(feeds.photos.take(JUDGED_PICTURES)))
+    scores = {}
+    for method in METHODS:
+        ranges = observer.ranges(method)
+        with quantised(graphs, ranges, ranges.keys()):
+            scores[method] = float(np.mean([pair.error for pair in judge.measure(feeds.segmenter)]))
+    return scores

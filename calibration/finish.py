@@ -1,0 +1,276 @@
+"""What follows the conversion: quantise, compare masks with PyTorch's, repair, and report, or refuse."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cgsam_edge.calibration.calibrate import Calibrated, Feeds, calibrate
+from cgsam_edge.calibration.gate import Gate
+from cgsam_edge.calibration.options import QualityOptions, choose
+from cgsam_edge.calibration.quality import MEAN_IOU_LIMITS, Kept, Limits, Quality, TargetQuality
+from cgsam_edge.calibration.repair import Layer, Ranking, rank
+from cgsam_edge.calibration.report import HTML_FILE, write_report
+from cgsam_edge.calibration.targets import machine, open_target, quantise, race_targets
+from cgsam_edge.errors import GateError, InputError
+from cgsam_edge.export.pipeline import Draft, ExportOptions, export_bundle, write_manifest
+from cgsam_edge.export.torch_backend import TorchBackend, write_draft
+from cgsam_edge.manifest import Manifest
+from cgsam_edge.segmenter import Segmenter
+
+
+class _OnlyReportedError(Exception):
+    """Ends an export of which only the table of layers was wanted."""
+
+
+def export_checked(options: ExportOptions, quality: QualityOptions, report: Callable[[str], None]) -> Path | None:
+    """Export a bundle, quantise it, and refuse it if its masks got worse.
+
+    Returns:
+        The bundle's path; None with ``report_only``.
+
+    Raises:
+        GateError: masks are too far from PyTorch's; no bundle was written, and the report lies beside it.
+        CgsamError: as `export_bundle`.
+    """
+    with tempfile.TemporaryDirectory(prefix="cgsam-") as work:
+        try:
+            return export_bundle(options, report, Finish(options, quality, Path(work)))
+        except _OnlyReportedError:
+            return None
+
+
+class Finish:
+    """The finisher of an export; see `cgsam_edge.export.pipeline.Finisher`.
+
+    Args:
+        options: what is exported.
+        quality: how it is judged.
+        work: a folder for what is needed meanwhile.
+    """
+
+    def __init__(self, options: ExportOptions, quality: QualityOptions, work: Path) -> None:
+        self._options, self._quality, self._work = options, quality, work
+        self._int8 = any(options.lowest_of(target) == "int8" for target in options.targets)
+        self._gate: Gate | None = None
+        self._calibrated: Calibrated | None = None
+        self._ranking: Ranking | None = None
+        self._origin = ""
+        self._notes: list[str] = []
+
+    @property
+    def stages(self) -> int:
+        """How many stages of progress it adds; a repair adds more."""
+        each = sum(self._options.lowest_of(target) == "int8" for target in self._options.targets)
+        gate = (1 + 2 * len(self._options.targets)) if self._quality.gate_count else 0
+        return gate + each + self._int8
+
+    def prepare(self, draft: Draft) -> None:
+        """Compute PyTorch's masks, and calibrate; see `Finisher.prepare`."""
+        for name in ("draft", "features"):
+            (self._work / name).mkdir()
+        write_draft(self._work / "draft", draft.manifest, draft.vocabulary, draft.graphs)
+        self._reference = Segmenter(self._work / "draft", backend=TorchBackend(draft.graphs))
+        chosen = choose(self._quality, self._work, draft.model.config.sam.image_size, calibrate=self._int8)
+        self._origin, self._notes = chosen.origin, list(chosen.notes)
+        if chosen.gate:
+            with draft.stage(f"PyTorch's masks on {len(chosen.gate)} pictures ({chosen.origin})"):
+                self._gate = Gate(self._reference, chosen.gate, draft.report)
+        if chosen.calibration is not None:
+            with draft.stage(f"calibrate on {len(chosen.calibration.paths)} pictures ({chosen.calibration.origin})"):
+                feeds = Feeds(chosen.calibration, self._reference, self._work / "features")
+                self._calibrated = calibrate(draft.graphs, feeds, self._quality.smoothing, draft.report)
+            self._tell(draft)
+        if self._quality.report_only:
+            self._report_layers(draft)
+
+    def finish(self, draft: Draft) -> Manifest:
+        """Quantise, judge, repair, report; see `Finisher.finish`."""
+        kept: list[Kept] = []
+        found: list[TargetQuality] = []
+        manifest = draft.manifest
+        for target in self._options.targets:
+            manifest = self._quantised(draft, manifest, target, frozenset())
+            if self._gate is not None:
+                with draft.stage(f"masks of {target}"):
+                    found.append(self._judge(draft, target))
+                manifest, found[-1], stayed = self._repair(draft, manifest, found[-1])
+                kept += stayed
+                draft.report(_line(found[-1]))
+        if self._gate is None:
+            note = "no gate: --gate-count 0"
+            draft.report(f"warning: {note}; nobody compared masks")
+            return replace(manifest, quality={"gate": None, "notes": [note]})
+        return self._concluded(draft, manifest, found, kept)
+
+    def _tell(self, draft: Draft) -> None:
+        """Report what calibration did, and what is doubtful about it."""
+        assert self._calibrated is not None
+        errors = ", ".join(f"{name} {value:.4f}" for name, value in self._calibrated.scores.items())
+        draft.report(
+            f"ranges by {self._calibrated.method} (error of the logits: {errors}); "
+            f"{self._calibrated.smoothed} norms smoothed"
+        )
+        missing = self._calibrated.absent
+        if missing:
+            self._notes.append(
+                f"{len(missing)} photos show none of the concepts tried on them: {', '.join(missing[:8])}"
+            )
+        for note in self._notes:
+            draft.report(f"warning: {note}")
+
+    def _rank(self, draft: Draft) -> Ranking:
+        if self._ranking is None:
+            assert self._calibrated is not None
+            if self._gate is None:
+                raise InputError("layers are tried on the gate's pictures; --gate-count must not be 0.")
+            with draft.stage("try each layer alone"):
+                self._ranking = rank(
+                    self._gate, self._reference, tuple(draft.graphs), self._calibrated.ranges,
+                    self._quality.repair_seconds, draft.report,
+                )  # fmt: skip
+        return self._ranking
+
+    def _report_layers(self, draft: Draft) -> None:
+        if not self._int8:
+            raise InputError("--report-only shows what INT8 does to each layer; add --precision int8.")
+        draft.report("mask IoU with one layer quantised alone, the most harmful first")
+        for s in self._rank(draft).sensitivity:
+            draft.report(f"  {s.mean_iou:.4f}  error {s.error:.4f}  {s.graph}: {s.layer}")
+        raise _OnlyReportedError
+
+    def _quantised(self, draft: Draft, manifest: Manifest, target: str, kept: frozenset[Layer]) -> Manifest:
+        """Quantise a target's graphs as far as asked for, and write the manifest that says so."""
+        specs = dict(manifest.targets[target])
+        if self._options.lowest_of(target) == "int8":
+            assert self._calibrated is not None
+            with draft.stage(f"quantise for {target}" + (f", {len(kept)} layers left out" if kept else "")):
+                for graph in draft.graphs:
+                    if self._options.precision_of(target, graph.name) == "int8":
+                        stay = frozenset(layer for name, layer in kept if name == graph.name)
+                        base = draft.convert(graph, target) if kept else specs[graph.name]
+                        specs[graph.name] = quantise(
+                            target, graph, draft.folder, base, self._calibrated, stay, self._quality.coreml_kind
+                        )
+        manifest = replace(manifest, targets={**manifest.targets, target: specs})
+        write_manifest(manifest, draft.folder)
+        return manifest
+
+    def _limits(self, target: str) -> Limits:
+        given, lowest = self._quality.mean_iou, self._options.lowest_of(target)
+        return Limits(MEAN_IOU_LIMITS[lowest] if given is None else given, self._quality.labelled_drop)
+
+    def _judge(self, draft: Draft, target: str) -> TargetQuality:
+        assert self._gate is not None
+        with open_target(draft.folder, target) as segmenter:
+            return TargetQuality(target, self._gate.measure(segmenter), self._limits(target))
+
+    def _repair(
+        self, draft: Draft, manifest: Manifest, found: TargetQuality
+    ) -> tuple[Manifest, TargetQuality, list[Kept]]:
+        """Leave out layers, twice as many each time, until the masks pass or none is left."""
+        target, count = found.target, 1
+        stayed: frozenset[Layer] = frozenset()
+        best = found
+        while not best.passed and self._options.lowest_of(target) == "int8":
+            ranking = self._rank(draft)
+            if count >= len(ranking.groups):
+                break
+            draft.report(f"{target}: {'; '.join(best.problems)}")
+            stayed = ranking.worst(count)
+            manifest = self._quantised(draft, manifest, target, stayed)
+            with draft.stage(f"masks of {target} again"):
+                best = self._judge(draft, target)
+            count *= 2
+        reasons = {(s.graph, s.layer): f"mask IoU {s.mean_iou:.4f} alone" for s in self._harm()}
+        kept = [
+            Kept(target, graph, layer, reasons.get((graph, layer), "part of a harmful block"))
+            for graph, layer in sorted(stayed)
+        ]
+        return manifest, best, kept
+
+    def _harm(self) -> tuple[Any, ...]:
+        return self._ranking.sensitivity if self._ranking else ()
+
+    def _concluded(self, draft: Draft, manifest: Manifest, found: list[TargetQuality], kept: list[Kept]) -> Manifest:
+        """Write the report; refuse what does not pass, unless it is allowed."""
+        failed = [one for one in found if not one.passed]
+        with draft.stage("report"):
+            graphs = race_targets(draft.folder, [one.target for one in found])
+            calibrated = self._calibrated
+            method = [f"ranges by {calibrated.method}, {calibrated.smoothed} norms smoothed"] if calibrated else []
+            quality = Quality(
+                title=self._options.destination.name,
+                reference="PyTorch, float32",
+                pictures=f"{len(self._gate.pictures) if self._gate else 0} pictures: {self._origin}",
+                targets=tuple(found), graphs=graphs, kept=tuple(kept), sensitivity=self._harm(),
+                notes=(*method, *self._notes), machine=machine(), degraded=bool(failed),
+            )  # fmt: skip
+            write_report(quality, draft.folder, self._masks(draft.folder))
+        if failed and not self._quality.allow_degraded:
+            raise GateError(self._refusal(draft.folder, failed))
+        for one in failed:
+            draft.report(f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}")
+        return replace(manifest, quality=_summary(quality))
+
+    def _masks(self, folder: Path) -> Callable[[str, Any], tuple[Image.Image, Any, Any]]:
+        def masks(target: str, pair: Any) -> tuple[Image.Image, Any, Any]:
+            assert self._gate is not None
+            with open_target(folder, target) as segmenter:
+                return self._gate.masks(segmenter, pair)
+
+        return masks
+
+    def _refusal(self, folder: Path, failed: list[TargetQuality]) -> str:
+        """Save the report beside where the bundle would have been, and say what was worst."""
+        destination = self._options.destination.absolute()
+        beside = destination.with_name(f"{destination.stem}.report")
+        beside.mkdir(exist_ok=True)
+        for path in folder.glob("report.*"):
+            shutil.copy(path, beside / path.name)
+        lines = []
+        for one in failed:
+            concept, iou = one.worst_concept
+            graph = self._harm()[0].graph if self._harm() else "image or concept"
+            lines.append(
+                f"{one.target}: {'; '.join(one.problems)}. Worst concept {concept!r} ({iou:.4f}); worst picture "
+                f"{one.worst.image.name}, {one.worst.concept!r} ({one.worst.iou:.4f}); most harm in the graph {graph}"
+            )
+        return (
+            "the masks are too far from the PyTorch model's, so no bundle was written.\n  "
+            + "\n  ".join(lines)
+            + f"\n  pictures and numbers: {beside / HTML_FILE}\n  Calibrate on more and other photos, take a higher "
+            "precision for a graph (--precision image=fp16,concept=int8), or --allow-degraded."
+        )
+
+
+def _line(found: TargetQuality) -> str:
+    concept, iou = found.worst_concept
+    labelled = found.labelled
+    more = f", class mIoU {labelled[0]:.4f} → {labelled[1]:.4f}" if labelled else ""
+    return (
+        f"{found.target}: mean mask IoU with PyTorch {found.mean_iou:.4f} over {len(found.counted)} masks, worst "
+        f"concept {concept!r} {iou:.4f}, {found.flips} presence decisions flipped{more}: "
+        + ("passed" if found.passed else "not passed")
+    )
+
+
+def _summary(quality: Quality) -> dict[str, Any]:
+    """Return what the manifest holds of it; ``report.json`` has all."""
+    gate = {
+        one.target: {
+            "passed": one.passed, "mean_iou": one.mean_iou, "limit": one.limits.mean_iou,
+            "worst_concept": list(one.worst_concept), "flips": one.flips, "masks": len(one.counted),
+            "class_miou": list(one.labelled) if one.labelled else None,
+        }
+        for one in quality.targets
+    }  # fmt: skip
+    kept = [{"target": k.target, "graph": k.graph, "layer": k.layer, "reason": k.reason} for k in quality.kept]
+    notes = list(quality.notes)
+    return {"degraded": quality.degraded, "pictures": quality.pictures, "gate": gate, "kept": kept, "notes": notes}

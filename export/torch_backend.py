@@ -1,0 +1,111 @@
+"""The fused graphs in PyTorch behind the runtime's own protocol: what a target's masks are compared with."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cgsam_edge.bundle import file_spec
+from cgsam_edge.errors import BackendError
+from cgsam_edge.export.graphs.build import Graph, Graphs
+from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, GraphSpec, Manifest, TensorSpec
+from cgsam_edge.runtimes.protocol import Device, SessionFacts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsam_edge.runtimes.protocol import Arrays, SessionOptions
+    from cgsam_edge.vocabulary import Vocabulary
+
+NAME = "torch"
+
+
+class TorchSession:
+    """One fused graph; see `cgsam_edge.runtimes.protocol.Session`.
+
+    Args:
+        graph: what to run, in float32.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph, self._turn = graph, threading.Lock()
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Compute all outputs; see `Session.run`."""
+        if inputs.keys() != self._graph.inputs.keys():
+            raise BackendError(f"expected the inputs {', '.join(self._graph.inputs)}, got {', '.join(inputs)}.")
+        with self._turn:
+            made = self._graph.run({name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in made.items()}
+
+    def facts(self) -> SessionFacts:
+        """Return what it runs on; see `Session.facts`."""
+        return SessionFacts({"torch": 1}, "float32", torch.get_num_threads())
+
+    def close(self) -> None:
+        """Do nothing: the graphs belong to the export."""
+
+
+class TorchBackend:
+    """PyTorch as a backend; in no registry. See `cgsam_edge.runtimes.protocol.Backend`.
+
+    Args:
+        graphs: of the model that is exported.
+    """
+
+    name = NAME
+    targets = (NAME,)
+    extras = ("export",)
+
+    def __init__(self, graphs: Graphs) -> None:
+        self._graphs = {graph.name: graph for graph in graphs}
+
+    def version(self) -> str:
+        """Return PyTorch's version."""
+        return str(torch.__version__)
+
+    def problem(self) -> str:
+        """Return that there is none: the export needs PyTorch."""
+        return ""
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the CPU."""
+        return (Device("CPU", "cpu", "PyTorch"),)
+
+    def open(self, path: Path, options: SessionOptions) -> TorchSession:
+        """Open the graph that the file is named after."""
+        del options
+        return TorchSession(self._graphs[path.name])
+
+
+def write_draft(folder: Path, manifest: Manifest, vocabulary: Vocabulary, graphs: Graphs) -> Path:
+    """Write a bundle that only `TorchBackend` opens: manifest and vocabulary, and an empty file for each graph.
+
+    Args:
+        folder: an existing folder.
+        manifest: of the bundle that is being exported; its files and targets are left out.
+        vocabulary: its concepts.
+        graphs: its graphs.
+    """
+    (folder / NAME).mkdir(exist_ok=True)
+    vocabulary.save(folder / VOCABULARY_FILE)
+    specs = {}
+    for graph in graphs:
+        (folder / NAME / graph.name).touch()
+        inputs = tuple(TensorSpec(name, shape) for name, shape in graph.inputs.items())
+        specs[graph.name] = GraphSpec(
+            f"{NAME}/{graph.name}", "fp32", inputs, tuple(TensorSpec(name, (1,)) for name in graph.outputs)
+        )
+    files = {
+        path.relative_to(folder).as_posix(): file_spec(path)
+        for path in (folder / VOCABULARY_FILE, *sorted((folder / NAME).iterdir()))
+    }
+    draft = Manifest(
+        manifest.geometry, manifest.prompting, manifest.concepts, files, {NAME: specs}, manifest.created, manifest.cost
+    )
+    (folder / FILE_NAME).write_text(draft.to_json(), encoding="utf-8")
+    return folder
