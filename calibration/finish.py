@@ -16,12 +16,13 @@ from cgsam_edge.calibration.gate import Gate
 from cgsam_edge.calibration.options import QualityOptions, choose
 from cgsam_edge.calibration.quality import MEAN_IOU_LIMITS, Kept, Limits, Quality, TargetQuality
 from cgsam_edge.calibration.repair import Layer, Ranking, rank
-from cgsam_edge.calibration.report import HTML_FILE, write_report
+from cgsam_edge.calibration.report import write_report
 from cgsam_edge.calibration.targets import machine, open_target, quantise, race_targets
+from cgsam_edge.calibration.verdicts import line, refusal, save_report, summary
 from cgsam_edge.errors import GateError, InputError
 from cgsam_edge.export.pipeline import Draft, ExportOptions, export_bundle, write_manifest
 from cgsam_edge.export.torch_backend import TorchBackend, write_draft
-from cgsam_edge.manifest import Manifest
+from cgsam_edge.manifest import GraphSpec, Manifest
 from cgsam_edge.segmenter import Segmenter
 
 
@@ -63,6 +64,7 @@ class Finish:
         self._ranking: Ranking | None = None
         self._origin = ""
         self._notes: list[str] = []
+        self._bases: dict[str, dict[str, GraphSpec]] = {}
 
     @property
     def stages(self) -> int:
@@ -102,7 +104,7 @@ class Finish:
                     found.append(self._judge(draft, target))
                 manifest, found[-1], stayed = self._repair(draft, manifest, found[-1])
                 kept += stayed
-                draft.report(_line(found[-1]))
+                draft.report(line(found[-1]))
         if self._gate is None:
             note = "no gate: --gate-count 0"
             draft.report(f"warning: {note}; nobody compared masks")
@@ -140,8 +142,9 @@ class Finish:
     def _report_layers(self, draft: Draft) -> None:
         if not self._int8:
             raise InputError("--report-only shows what INT8 does to each layer; add --precision int8.")
+        ranking = self._rank(draft)
         draft.report("mask IoU with one layer quantised alone, the most harmful first")
-        for s in self._rank(draft).sensitivity:
+        for s in ranking.sensitivity:
             draft.report(f"  {s.mean_iou:.4f}  error {s.error:.4f}  {s.graph}: {s.layer}")
         raise _OnlyReportedError
 
@@ -154,13 +157,24 @@ class Finish:
                 for graph in draft.graphs:
                     if self._options.precision_of(target, graph.name) == "int8":
                         stay = frozenset(layer for name, layer in kept if name == graph.name)
-                        base = draft.convert(graph, target) if kept else specs[graph.name]
+                        base = self._base(draft, target, graph.name, manifest.targets[target][graph.name])
                         specs[graph.name] = quantise(
                             target, graph, draft.folder, base, self._calibrated, stay, self._quality.coreml_kind
                         )
         manifest = replace(manifest, targets={**manifest.targets, target: specs})
         write_manifest(manifest, draft.folder)
         return manifest
+
+    def _base(self, draft: Draft, target: str, graph: str, spec: GraphSpec) -> GraphSpec:
+        """Put a graph's files back to what they were before they were quantised; the first time, keep them."""
+        here, kept = (draft.folder / spec.path).parent, self._work / "base" / target
+        if graph not in self._bases.setdefault(target, {}):
+            self._bases[target][graph] = spec
+            kept.mkdir(parents=True, exist_ok=True)
+            _copy(here, kept, graph)
+        else:
+            _copy(kept, here, graph)
+        return self._bases[target][graph]
 
     def _limits(self, target: str) -> Limits:
         given, lowest = self._quality.mean_iou, self._options.lowest_of(target)
@@ -178,7 +192,7 @@ class Finish:
         target, count = found.target, 1
         stayed: frozenset[Layer] = frozenset()
         best = found
-        while not best.passed and self._options.lowest_of(target) == "int8":
+        while not best.passed and self._options.lowest_of(target) == "int8" and self._quality.repair_seconds > 0:
             ranking = self._rank(draft)
             if count >= len(ranking.groups):
                 break
@@ -214,10 +228,13 @@ class Finish:
             )  # fmt: skip
             write_report(quality, draft.folder, self._masks(draft.folder))
         if failed and not self._quality.allow_degraded:
-            raise GateError(self._refusal(draft.folder, failed))
+            beside = self._options.destination.absolute()
+            beside = beside.with_name(f"{beside.stem}.report")
+            save_report(draft.folder, beside)
+            raise GateError(refusal(failed, self._harm(), beside))
         for one in failed:
             draft.report(f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}")
-        return replace(manifest, quality=_summary(quality))
+        return replace(manifest, quality=summary(quality))
 
     def _masks(self, folder: Path) -> Callable[[str, Any], tuple[Image.Image, Any, Any]]:
         def masks(target: str, pair: Any) -> tuple[Image.Image, Any, Any]:
@@ -227,50 +244,12 @@ class Finish:
 
         return masks
 
-    def _refusal(self, folder: Path, failed: list[TargetQuality]) -> str:
-        """Save the report beside where the bundle would have been, and say what was worst."""
-        destination = self._options.destination.absolute()
-        beside = destination.with_name(f"{destination.stem}.report")
-        beside.mkdir(exist_ok=True)
-        for path in folder.glob("report.*"):
-            shutil.copy(path, beside / path.name)
-        lines = []
-        for one in failed:
-            concept, iou = one.worst_concept
-            graph = self._harm()[0].graph if self._harm() else "image or concept"
-            lines.append(
-                f"{one.target}: {'; '.join(one.problems)}. Worst concept {concept!r} ({iou:.4f}); worst picture "
-                f"{one.worst.image.name}, {one.worst.concept!r} ({one.worst.iou:.4f}); most harm in the graph {graph}"
-            )
-        return (
-            "the masks are too far from the PyTorch model's, so no bundle was written.\n  "
-            + "\n  ".join(lines)
-            + f"\n  pictures and numbers: {beside / HTML_FILE}\n  Calibrate on more and other photos, take a higher "
-            "precision for a graph (--precision image=fp16,concept=int8), or --allow-degraded."
-        )
 
-
-def _line(found: TargetQuality) -> str:
-    concept, iou = found.worst_concept
-    labelled = found.labelled
-    more = f", class mIoU {labelled[0]:.4f} → {labelled[1]:.4f}" if labelled else ""
-    return (
-        f"{found.target}: mean mask IoU with PyTorch {found.mean_iou:.4f} over {len(found.counted)} masks, worst "
-        f"concept {concept!r} {iou:.4f}, {found.flips} presence decisions flipped{more}: "
-        + ("passed" if found.passed else "not passed")
-    )
-
-
-def _summary(quality: Quality) -> dict[str, Any]:
-    """Return what the manifest holds of it; ``report.json`` has all."""
-    gate = {
-        one.target: {
-            "passed": one.passed, "mean_iou": one.mean_iou, "limit": one.limits.mean_iou,
-            "worst_concept": list(one.worst_concept), "flips": one.flips, "masks": len(one.counted),
-            "class_miou": list(one.labelled) if one.labelled else None,
-        }
-        for one in quality.targets
-    }  # fmt: skip
-    kept = [{"target": k.target, "graph": k.graph, "layer": k.layer, "reason": k.reason} for k in quality.kept]
-    notes = list(quality.notes)
-    return {"degraded": quality.degraded, "pictures": quality.pictures, "gate": gate, "kept": kept, "notes": notes}
+def _copy(source: Path, destination: Path, graph: str) -> None:
+    """Copy a graph's files, or its package."""
+    for path in source.glob(f"{graph}.*"):
+        if path.is_dir():
+            shutil.rmtree(destination / path.name, ignore_errors=True)
+            shutil.copytree(path, destination / path.name)
+        else:
+            shutil.copy2(path, destination / path.name)

@@ -31,7 +31,7 @@ class QualityOptions:
         labelled_drop: most loss of class mIoU.
         allow_degraded: write a bundle that does not pass, marked as such.
         report_only: measure what each layer's quantisation does, and write nothing.
-        repair_seconds: how long layers may be tried when the gate fails.
+        repair_seconds: how long layers may be tried when the gate fails; 0 for no repair.
         coreml_kind: what "int8" is on Core ML: see `quantise.coreml.KINDS`.
         smoothing: of outlier channels, 0 for none.
     """

@@ -53,7 +53,8 @@ class Seen:
         """Take in one input (..., in_features)."""
         flat = values.detach().reshape(-1, values.shape[-1])
         low, high = flat.min().item(), flat.max().item()
-        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.low = float(np.minimum(self.low, low))  # numpy's, which lets NaN through
+        self.high = float(np.maximum(self.high, high))
         self.channels = torch.maximum(self.channels, flat.abs().amax(dim=0))
         if not np.isfinite(low + high):
             return  # reported when ranges are asked for

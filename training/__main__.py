@@ -39,7 +39,7 @@ class Recipe:
     peak: float
 
 
-RECIPES = {"scenes": Recipe((0.3, 0.05, 0.4, 0.25), 0.0, 1e-3), "streets": Recipe((0.3, 0.05, 0.4, 0.25), 0.75, 1e-3)}
+RECIPES = {"scenes": Recipe((0.45, 0.05, 0.0, 0.5), 0.0, 6e-4), "streets": Recipe((0.45, 0.05, 0.0, 0.5), 0.75, 6e-4)}
 
 
 def parse() -> argparse.Namespace:

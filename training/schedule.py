@@ -28,7 +28,7 @@ class Schedule:
     steps: tuple[int, ...] | None = None
     done: float = 0.0
     peak: float = 1e-3
-    fall: float = 0.2
+    fall: float = 0.4
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)
 

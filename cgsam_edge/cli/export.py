@@ -127,7 +127,7 @@ def _add_quality(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=10.0,
         metavar="M",
-        help="how long to try layers one by one when int8 does not pass (default: 10)",
+        help="how long to try layers one by one when int8 does not pass; 0 for no repair (default: 10)",
     )
     group.add_argument(
         "--coreml-int8",

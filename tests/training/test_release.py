@@ -36,7 +36,7 @@ def test_what_ships_is_small_and_whole() -> None:
     assert bundle.manifest.prompting.trained_for == ("text", "clicks")
 
 
-@pytest.mark.parametrize("name", ["scenes"])
+@pytest.mark.parametrize("name", list(CHECKPOINTS))
 def test_checkpoints_carry_presence_and_say_where_they_come_from(name: str) -> None:
     metadata = read_metadata(CHECKPOINTS[name])
     assert CHECKPOINTS[name].stat().st_size < 40e6

@@ -1,0 +1,96 @@
+"""Pictures for calibration and for the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cgsam_edge.calibration.options import QualityOptions, choose
+from cgsam_edge.calibration.photos import GATE_SERIES, from_folder, rendered
+from cgsam_edge.errors import InputError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(12):
+        Image.new("RGB", (40 + i, 30), (i * 20, 90, 40)).save(folder / f"{i:02}.png")
+    return folder
+
+
+def test_unreadable_photos_are_skipped_and_named(photos: Path) -> None:
+    (photos / "03.png").write_bytes(b"no picture")
+    (photos / "notes.txt").write_text("not asked for")
+    found = from_folder(photos)
+    assert len(found.paths) == 11
+    assert len(found.skipped) == 1
+    assert "03.png" in found.skipped[0]
+
+
+def test_too_few_photos_are_refused_with_the_reasons(photos: Path) -> None:
+    for i in range(6):
+        (photos / f"{i:02}.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"6 usable photos; at least 8 are needed[\s\S]*skipped .*00\.png"):
+        from_folder(photos)
+
+
+def test_what_is_set_aside_takes_no_part_in_calibration(photos: Path, tmp_path: Path) -> None:
+    options = QualityOptions(calibration=photos, calibration_count=8)
+    chosen = choose(options, tmp_path, 64, calibrate=True)
+    assert chosen.calibration is not None
+    gate = {image.path for image in chosen.gate}
+    assert len(gate) == 3  # a quarter
+    assert not gate & set(chosen.calibration.paths)
+    assert len(chosen.calibration.paths) == 8
+    assert [image.path for image in choose(options, tmp_path, 64, calibrate=True).gate] == sorted(gate)
+
+
+def test_without_photos_scenes_are_rendered_and_it_is_said(tmp_path: Path) -> None:
+    chosen = choose(QualityOptions(calibration_count=9, gate_count=2), tmp_path, 64, calibrate=True)
+    assert chosen.calibration is not None
+    assert len(chosen.calibration.paths) == 9
+    assert len(chosen.gate) == 2
+    assert any("photos of what the device will see are better" in note for note in chosen.notes)
+    again = rendered(tmp_path / "again", GATE_SERIES, 2, 64)
+    assert [p.read_bytes() for p in again.paths] == [image.path.read_bytes() for image in chosen.gate]
+
+
+@pytest.mark.parametrize("inside", ["", "some"])
+def test_the_evaluation_folder_is_not_the_calibration_folder(photos: Path, inside: str) -> None:
+    (photos / "some").mkdir()
+    with pytest.raises(InputError, match="must not be among those of the calibration"):
+        QualityOptions(calibration=photos, gate_images=photos / inside)
+
+
+def test_labels_of_the_gate_are_read(tmp_path: Path) -> None:
+    from cgsam_edge.calibration.scenes.__main__ import write_scenes
+
+    write_scenes(tmp_path / "gate", 5, range(4), 64, 64)
+    folder = tmp_path / "gate"
+    options = QualityOptions(
+        gate_images=folder / "images", gate_labels=folder / "labels", gate_classes=folder / "classes.txt", gate_count=2
+    )
+    chosen = choose(options, tmp_path, 64, calibrate=False)
+    assert chosen.calibration is None
+    assert [bool(image.masks) for image in chosen.gate] == [True, True]
+    with pytest.raises(InputError, match="--gate-classes"):
+        choose(
+            QualityOptions(gate_images=folder / "images", gate_labels=folder / "labels"), tmp_path, 64, calibrate=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"calibration_count": 7}, "at least 8 pictures, got 7"),
+        ({"mean_iou": 1.5}, "from 0 to 1, got 1.5"),
+        ({"coreml_kind": "int3"}, "no kind 'int3'"),
+        ({"gate_labels": Path("labels")}, "--gate-labels needs --gate-images"),
+    ],
+)
+def test_options_that_contradict_themselves(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        QualityOptions(**given)  # type: ignore[arg-type]
