@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Finish:
     def stages(self) -> int:
         """How many stages of progress it adds; a repair adds more."""
         each = sum(self._options.lowest_of(target) == "int8" for target in self._options.targets)
-        gate = (1 + 2 * len(self._options.targets)) if self._quality.gate_count else 0
+        gate = (2 + len(self._options.targets)) if self._quality.gate_count else 0
         return gate + each + self._int8
 
     def prepare(self, draft: Draft) -> None:
@@ -137,6 +138,8 @@ class Finish:
                     self._gate, self._reference, tuple(draft.graphs), self._calibrated.ranges,
                     self._quality.repair_seconds, draft.report,
                 )  # fmt: skip
+            if self._ranking.unmeasured:
+                self._notes.append(f"the time sufficed for all layers or blocks but {self._ranking.unmeasured}")
         return self._ranking
 
     def _report_layers(self, draft: Draft) -> None:
@@ -226,7 +229,8 @@ class Finish:
                 targets=tuple(found), graphs=graphs, kept=tuple(kept), sensitivity=self._harm(),
                 notes=(*method, *self._notes), machine=machine(), degraded=bool(failed),
             )  # fmt: skip
-            write_report(quality, draft.folder, self._masks(draft.folder))
+            with ExitStack() as stack:
+                write_report(quality, draft.folder, self._masks(draft.folder, stack))
         if failed and not self._quality.allow_degraded:
             beside = self._options.destination.absolute()
             beside = beside.with_name(f"{beside.stem}.report")
@@ -236,11 +240,15 @@ class Finish:
             draft.report(f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}")
         return replace(manifest, quality=summary(quality))
 
-    def _masks(self, folder: Path) -> Callable[[str, Any], tuple[Image.Image, Any, Any]]:
+    def _masks(self, folder: Path, stack: ExitStack) -> Callable[[str, Any], tuple[Image.Image, Any, Any]]:
+        """Return what gives the report its pictures; targets stay open for the next one."""
+        opened: dict[str, Segmenter] = {}
+
         def masks(target: str, pair: Any) -> tuple[Image.Image, Any, Any]:
             assert self._gate is not None
-            with open_target(folder, target) as segmenter:
-                return self._gate.masks(segmenter, pair)
+            if target not in opened:
+                opened[target] = stack.enter_context(open_target(folder, target))
+            return self._gate.masks(opened[target], pair)
 
         return masks
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cgsam_edge.bundle import Bundle
@@ -15,6 +14,7 @@ from cgsam_edge.calibration.quality import GraphQuality
 from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
+from cgsam_edge.export.pipeline import package_version
 from cgsam_edge.export.ranges import of_graph
 from cgsam_edge.manifest import GRAPH_NAMES, GraphSpec
 from cgsam_edge.runtimes.protocol import SessionOptions, cores
@@ -77,13 +77,6 @@ def _unrun(bundle: Bundle, target: str, graph: str) -> GraphQuality:
 def machine() -> tuple[str, ...]:
     """Return lines about the exporting machine."""
     engines = ", ".join(
-        f"{name} {_version(name)}" for name in ("torch", "onnxruntime", "openvino", "nncf", "coremltools")
+        f"{name} {package_version(name)}" for name in ("torch", "onnxruntime", "openvino", "nncf", "coremltools")
     )
     return (f"{platform.system()} {platform.machine()}, {cores()} of {os.cpu_count()} cores", engines)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -370,7 +370,7 @@ def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
         "by": f"cgsam-edge {__version__}",
         "python": platform.python_version(),
         "versions": {
-            name: _version(name)
+            name: package_version(name)
             for name in ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "coremltools", "open_clip_torch")
         },
         "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
@@ -381,7 +381,8 @@ def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Return the version of an installed package, or that it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -20,6 +20,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.calibration import calibrate, finish, targets
 from cgsam_edge.calibration.finish import export_checked
 from cgsam_edge.calibration.options import QualityOptions
+from cgsam_edge.calibration.photos import from_folder
 from cgsam_edge.calibration.scenes.__main__ import write_scenes
 from cgsam_edge.cli import export_main
 from cgsam_edge.errors import GateError, InputError
@@ -54,8 +55,11 @@ def quality(photos: Path) -> QualityOptions:
 def small(options: ExportOptions, quality: QualityOptions) -> Bundle:
     """The tiny model in INT8 for both engines, whatever its masks."""
     both = replace(options, targets=("onnxruntime", "openvino"))
-    path = export_checked(both, quality, lambda _: None)
+    lines: list[str] = []
+    path = export_checked(both, quality, lines.append)
     assert path is not None
+    numbers = [line.split("]")[0] for line in lines if re.match(r"\[\d+/\d+\]", line)]
+    assert numbers[-1].split("/")[0].strip("[") == numbers[-1].split("/")[1]  # as many stages as were promised
     return Bundle(path)
 
 
@@ -104,6 +108,19 @@ def test_the_report_is_in_the_bundle(small: Bundle) -> None:
     found = json.loads((small.path / "report.json").read_text())
     assert {target["target"] for target in found["targets"]} == {"onnxruntime", "openvino"}
     assert small.manifest.quality["degraded"] is False
+
+
+def test_every_concept_is_calibrated_on_as_often(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    with Segmenter(tiny_bundle) as segmenter:
+        found = from_folder(photos)
+        feeds = calibrate.Feeds(found, segmenter, tmp_path)
+        drawn = [index for number in range(len(found.paths)) for index in feeds.concepts(number)]
+        counts = np.bincount(drawn, minlength=len(segmenter.concepts))
+        assert counts.min() > 0
+        assert counts.max() - counts.min() <= 1
+        few = feeds.first(3)
+        assert len(few.photos.paths) == 3
+        assert few.photos.paths == found.paths[:3]
 
 
 @pytest.mark.slow
@@ -164,6 +181,7 @@ def test_sabotage_is_caught_and_nothing_is_written(
     assert "data:image" in (tmp_path / "bad.report" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_harmful_layer_is_left_out(
     options: ExportOptions, quality: QualityOptions, small: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +197,7 @@ def test_one_harmful_layer_is_left_out(
     assert re.fullmatch(r"mask IoU 0\.\d{4} alone", next(k["reason"] for k in kept if k["layer"] == HARMED))
 
 
+@pytest.mark.slow
 def test_a_degraded_bundle_is_marked_and_warned_of(
     options: ExportOptions, quality: QualityOptions, tmp_path: Path
 ) -> None:

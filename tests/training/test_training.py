@@ -12,7 +12,8 @@ from cgsam_edge.export.loading import load_reference
 from training.cache import Labelled, rendered
 from training.data import Sampler, draw_concepts
 from training.losses import mask_loss, mask_target
-from training.model import initialise, small_config
+from training.model import encode, features, initialise, small_config
+from training.optimiser import orthogonalise
 from training.schedule import STAGES, Schedule
 from training.state import load_start, load_state, write_checkpoint
 from training.text import train_text
@@ -110,6 +111,35 @@ def test_batches_depend_on_the_step_alone(data: Labelled) -> None:
     first.batch(0, 2)
     assert torch.equal(first.batch(5, 2).images, again.batch(5, 2).images)
     assert not torch.equal(first.batch(5, 2).images, first.batch(6, 2).images)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (3, 4, 20)])
+def test_updates_of_matrices_become_orthogonal(shape: tuple[int, ...]) -> None:
+    made = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+    values = torch.linalg.svdvals(made)
+    assert 0.5 < values.min() < values.max() < 1.4
+
+
+def test_a_blind_pair_goes_by_the_text_alone() -> None:
+    model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0).eval()
+    generator = torch.Generator().manual_seed(0)
+    tokens, text = torch.randn(2, 8, 8, 64, generator=generator), torch.randn(2, 128, generator=generator)
+    one, other = (torch.randn(2, 17, 128, generator=generator) for _ in range(2))
+    seen = torch.tensor([0.0, 1.0])
+    with torch.no_grad():
+        a, b = (encode(model, tokens, found, text, seen) for found in (one, other))
+        c = encode(model, tokens, one, -text, seen)
+    assert torch.equal(a[0], b[0])
+    assert not torch.allclose(a[1], b[1])
+    assert not torch.allclose(a[0], c[0])
+
+
+def test_features_of_smaller_pictures_are_on_a_smaller_grid() -> None:
+    model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0).eval()
+    pixels = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(features(model, pixels), model.image_features(pixels))
+        assert features(model, pixels[..., : SIZE // 2, : SIZE // 2]).shape == (1, 1 + 4, 128)
 
 
 def test_names_become_orthogonal() -> None:
