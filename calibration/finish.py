@@ -21,7 +21,8 @@ from cgsam_edge.calibration.report import write_report
 from cgsam_edge.calibration.targets import machine, open_target, quantise, race_targets
 from cgsam_edge.calibration.verdicts import line, refusal, save_report, summary
 from cgsam_edge.errors import GateError, InputError
-from cgsam_edge.export.pipeline import Draft, ExportOptions, export_bundle, write_manifest
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import Draft, export_bundle, write_manifest
 from cgsam_edge.export.torch_backend import TorchBackend, write_draft
 from cgsam_edge.manifest import GraphSpec, Manifest
 from cgsam_edge.segmenter import Segmenter

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle, file_spec
-from cgsam_edge.errors import BackendError, InputError
+from cgsam_edge.errors import InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export import examples, parity
 from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried_presence, check_lengths, read_concepts
-from cgsam_edge.export.config import ModelConfig, PromptConfig
+from cgsam_edge.export.config import ModelConfig
 from cgsam_edge.export.counting import cost_report
-from cgsam_edge.export.graphs.build import DEFAULT_CLICKS, Graph, Graphs, build_graphs
-from cgsam_edge.export.graphs.layers import QUANTISED_GRAPHS
+from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.mil import parity as mil_parity
+from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.targets import TARGETS, coreml
 from cgsam_edge.export.targets.onnxruntime import OPSET
@@ -32,7 +31,6 @@ from cgsam_edge.export.tokenizer import write_text_files
 from cgsam_edge.manifest import (
     FILE_NAME,
     GRAPH_NAMES,
-    TEXT_GRAPHS,
     VOCABULARY_FILE,
     Geometry,
     GraphSpec,
@@ -44,106 +42,6 @@ from cgsam_edge.vocabulary import Vocabulary
 
 Report = Callable[[str], None]
 """Called with one line of progress."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export, from what, to where.
-
-    Attributes:
-        checkpoint: a CLIP-Guided SAM or plain SAM checkpoint.
-        concepts: the concepts file.
-        output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
-        targets: names in `TARGETS`.
-        precision: "fp32", "fp16" or "int8" for all graphs, or words for some, such as "image=int8,decoder=fp16"; None
-            takes each target's default. "int8" is of the encoder graphs; the others are then "fp16".
-        clip: public CLIP weights for a checkpoint without CLIP.
-        clip_image_size: side in pixels at which public CLIP weights run.
-        prompt: what the checkpoint cannot say.
-        click_slots: clicks that fit the decoder.
-        prompt_ensemble: put concept names through CLIP's templates.
-        text_encoder: add CLIP's text encoder, so that concepts can be added to the bundle later.
-        ios: the oldest iOS that Core ML packages must run on: 16, 17 or 18.
-    """
-
-    checkpoint: Path
-    concepts: Path
-    output: Path | None = None
-    targets: tuple[str, ...] = ("onnxruntime",)
-    precision: str | None = None
-    clip: Path | None = None
-    clip_image_size: int | None = None
-    prompt: PromptConfig = field(default_factory=PromptConfig)
-    click_slots: int = DEFAULT_CLICKS
-    prompt_ensemble: bool = False
-    text_encoder: bool = False
-    ios: int = coreml.DEFAULT_IOS
-
-    def __post_init__(self) -> None:
-        for target in self.targets:
-            self._check_target(target)
-        if self.ios not in coreml.IOS_VERSIONS:
-            raise InputError(
-                f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, coreml.IOS_VERSIONS))}."
-            )
-        if self.click_slots < self.prompt.points:
-            raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
-
-    def _check_target(self, name: str) -> None:
-        if name not in TARGETS:
-            raise InputError(f"no target {name!r}; expected one of {', '.join(TARGETS)}.")
-        target = TARGETS[name]
-        for word in self.precisions.values():
-            if word not in target.precisions:
-                held = ", ".join(target.precisions)
-                raise InputError(f"target {name!r} has no precision {word!r}; expected one of {held}.")
-        missing = [module for module in target.needs if not importlib.util.find_spec(module)]
-        if missing:
-            raise BackendError(f"target {name!r} needs {', '.join(missing)}: pip install 'cgsam-edge[{name}]'.")
-
-    @property
-    def precisions(self) -> dict[str, str]:
-        """The precision of each graph for which one was said; under "" that of all others.
-
-        Raises:
-            InputError: it names no graph, or one that is not quantised.
-        """
-        parts = [part.strip() for part in self.precision.split(",")] if self.precision else []
-        made = {}
-        for part in parts:
-            graph, given, word = part.rpartition("=")
-            if given and graph not in (*GRAPH_NAMES, *TEXT_GRAPHS):
-                raise InputError(
-                    f"no graph {graph!r} in --precision; expected {', '.join(GRAPH_NAMES)}, as in image=int8."
-                )
-            if given and word == "int8" and graph not in QUANTISED_GRAPHS:
-                raise InputError(f"the graph {graph!r} is not quantised: it would cost masks and gain no time.")
-            made[graph] = word
-        return made
-
-    def precision_of(self, target: str, graph: str) -> str:
-        """Return the precision at which a graph is written for a target."""
-        word = self.precisions.get(graph, self.precisions.get("", TARGETS[target].default_precision))
-        return "fp16" if word == "int8" and graph not in QUANTISED_GRAPHS else word
-
-    def base_of(self, target: str, graph: str) -> str:
-        """Return the precision at which a graph is converted, before it may be quantised."""
-        word = self.precision_of(target, graph)
-        return TARGETS[target].quantised_from if word == "int8" else word
-
-    def lowest_of(self, target: str) -> str:
-        """Return the lowest precision among a target's graphs."""
-        words = {self.precision_of(target, graph) for graph in GRAPH_NAMES}
-        return next(word for word in ("int8", "fp16", "fp32") if word in words)
-
-    def settings_of(self, target: str) -> dict[str, Any]:
-        """Return the options that a target's converter takes."""
-        return {name: getattr(self, name) for name in TARGETS[target].settings}
-
-    @property
-    def destination(self) -> Path:
-        """Where the bundle goes."""
-        return self.output or Path(f"{self.concepts.stem}.cgsam")
 
 
 class Stages:

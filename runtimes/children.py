@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cgsam_edge._schema import decode
+from cgsam_edge.runtimes import lines
 from cgsam_edge.runtimes.placement import Attempt, Candidate
 from cgsam_edge.runtimes.probe import Request
 from cgsam_edge.runtimes.protocol import Device
@@ -108,16 +109,7 @@ class _Child:
     def __init__(self, request: Request) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 — closed in stop
         self._hung, self._ended = False, False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "cgsam_edge.runtimes.probe"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-            env=environment(),
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        self._process = lines.start("cgsam_edge.runtimes.probe", self._errors, environment())
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -20,6 +20,7 @@ from cgsam_edge.examples import EXAMPLES_FILE, Examples, limit, replay
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 from cgsam_edge.runtimes import cache
 from cgsam_edge.runtimes.devices import allowed
+from cgsam_edge.runtimes.lines import Say, speaker
 from cgsam_edge.runtimes.placement import Attempt, Candidate
 from cgsam_edge.runtimes.protocol import Session, SessionOptions
 
@@ -35,8 +36,6 @@ _LONG_RUN = 1.0
 """Seconds; a first run that takes longer is measure enough."""
 
 _REPEATS = 5
-
-Say = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -165,13 +164,7 @@ def _number(value: float) -> float:
 
 def main() -> None:
     """Read a request from the standard input; engines that print do so to the standard error."""
-    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def say(value: dict[str, Any]) -> None:
-        lines.write(json.dumps(value) + "\n")
-        lines.flush()
-
+    say = speaker()
     try:
         serve(Request(**json.load(sys.stdin)), say)
     except CgsamError as error:
@@ -179,7 +172,6 @@ def main() -> None:
     except Exception as error:  # told to the parent as it is
         say({"failed": f"{type(error).__name__}: {error}"})
     say({"done": True})
-    lines.close()
     os._exit(0)  # an engine that crashes while it is unloaded has told all that is needed
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from cgsam_edge import Segmenter
 from cgsam_edge.export.loading import load_reference
+from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.parity import sample_picture
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.runtimes import cache
 from tests import tiny

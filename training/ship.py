@@ -16,7 +16,8 @@ from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_inde
 from cgsam_edge.calibration.presence import fit, observe
 from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.calibration.scenes.__main__ import write_scenes
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.files import write_beside
 from training.measure import brief, compare_with_reference, log, measure, quiet
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Say = Callable[[dict[str, Any]], None]
+from cgsam_edge.runtimes.lines import Say, speaker
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,13 @@ def serve(lines: Any, say: Say) -> None:
 
 def main() -> None:
     """Talk over the standard input and output; engines that print do so to the standard error."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def say(value: dict[str, Any]) -> None:
-        out.write(json.dumps(value) + "\n")
-        out.flush()
-
+    say = speaker()
     try:
         serve(sys.stdin, say)
     except Exception as error:  # told to the parent as it is
         from cgsam_edge.errors import CgsamError
 
         say({"failed": str(error) if isinstance(error, CgsamError) else f"{type(error).__name__}: {error}"})
-    out.close()
     os._exit(0)  # an engine that crashes while it is unloaded has told all that is needed
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import IO, Any
 from cgsam_edge.bench.child import Request
 from cgsam_edge.bench.report import Cold
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import cache, children
+from cgsam_edge.runtimes import cache, children, lines
 
 _GOODBYE = 5.0
 
@@ -44,15 +43,8 @@ class Worker:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 — closed in close
         self._messages: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
         self._started = time.perf_counter()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "cgsam_edge.bench.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-            env={**children.environment(), cache.ENVIRONMENT: str(cache_folder)},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        self._process = lines.start(
+            "cgsam_edge.bench.child", self._errors, {**children.environment(), cache.ENVIRONMENT: str(cache_folder)}
         )
         assert self._process.stdout is not None
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()

@@ -184,7 +184,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.calibration.finish import export_checked
     from cgsam_edge.calibration.options import QualityOptions
     from cgsam_edge.export.config import PromptConfig, PromptKind
-    from cgsam_edge.export.pipeline import ExportOptions
+    from cgsam_edge.export.options import ExportOptions
 
     kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
         "text": ("text",),

@@ -19,7 +19,8 @@ from cgsam_edge.calibration.quality import LABELLED_DROP_LIMIT, Limits
 from cgsam_edge.cli import main
 from cgsam_edge.errors import InputError
 from cgsam_edge.examples import EXAMPLES_FILE
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.shipped import BUNDLE

@@ -24,7 +24,8 @@ from cgsam_edge.calibration.photos import from_folder
 from cgsam_edge.calibration.scenes.__main__ import write_scenes
 from cgsam_edge.cli import export_main
 from cgsam_edge.errors import GateError, InputError
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.manifest import GraphSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")

@@ -17,7 +17,8 @@ from cgsam_edge.export.graphs.bounded import Bounded
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.mil.evaluator import Evaluator
 from cgsam_edge.export.mil.package import read_spec
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.targets import coreml as target
 from tests import tiny
 from tests.conftest import relative_error

@@ -18,7 +18,8 @@ from cgsam_edge.export.graphs import normalise_pixels, semantic_adapters
 from cgsam_edge.export.graphs.build import build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.export.reference.clip_surgery import clip_pixels, embed_image
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map

@@ -12,7 +12,7 @@ import pytest
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
-from cgsam_edge.export.pipeline import ExportOptions
+from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets import onnxruntime, openvino
 from cgsam_edge.runtimes import openvino as runtime
 from cgsam_edge.runtimes.protocol import Device, SessionOptions

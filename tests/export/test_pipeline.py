@@ -19,7 +19,8 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import CheckpointError, ExportError, InputError, OutputError
 from cgsam_edge.export import parity
 from cgsam_edge.export.config import PromptConfig
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from tests import tiny
 from tests.conftest import executable
 

@@ -17,7 +17,8 @@ from cgsam_edge import BundleError, ConceptsError, Segmenter, UnknownConceptErro
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.export.pipeline import ExportOptions, export_bundle
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.reference import text
 from cgsam_edge.export.tokenizer import write_tokenizer
 from cgsam_edge.manifest import TOKENIZER_FILE
