@@ -134,6 +134,7 @@ class Finish:
             assert self._calibrated is not None
             if self._gate is None:
                 raise InputError("layers are tried on the gate's pictures; --gate-count must not be 0.")
+            draft.stage.more(1)
             with draft.stage("try each layer alone"):
                 self._ranking = rank(
                     self._gate, self._reference, tuple(draft.graphs), self._calibrated.ranges,
@@ -202,6 +203,7 @@ class Finish:
                 break
             draft.report(f"{target}: {'; '.join(best.problems)}")
             stayed = ranking.worst(count)
+            draft.stage.more(2)
             manifest = self._quantised(draft, manifest, target, stayed)
             with draft.stage(f"masks of {target} again"):
                 best = self._judge(draft, target)

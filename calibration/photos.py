@@ -73,7 +73,7 @@ def from_folder(folder: Path, least: int = LEAST) -> Photos:
     if len(paths) < least:
         reasons = "".join(f"\n  skipped {line}" for line in skipped)
         raise InputError(
-            f"{folder}: {len(paths)} usable photos; at least {least} are needed, better 64 of what the device will "
+            f"{folder}: usable photos: {len(paths)}; at least {least} are needed, better 64 of what the device will "
             f"see ({', '.join(IMAGE_SUFFIXES)}).{reasons}"
         )
     return Photos(tuple(paths), str(folder), skipped=tuple(skipped))

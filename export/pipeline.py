@@ -55,6 +55,10 @@ class Stages:
     def __init__(self, report: Report, total: int) -> None:
         self._report, self._total, self._done = report, total, 0
 
+    def more(self, count: int) -> None:
+        """Expect some more stages than at first."""
+        self._total += count
+
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Run one stage."""

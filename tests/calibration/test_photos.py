@@ -33,7 +33,7 @@ def test_unreadable_photos_are_skipped_and_named(photos: Path) -> None:
 def test_too_few_photos_are_refused_with_the_reasons(photos: Path) -> None:
     for i in range(6):
         (photos / f"{i:02}.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"6 usable photos; at least 8 are needed[\s\S]*skipped .*00\.png"):
+    with pytest.raises(InputError, match=r"usable photos: 6; at least 8 are needed[\s\S]*skipped .*00\.png"):
         from_folder(photos)
 
 
