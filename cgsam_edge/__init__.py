@@ -17,6 +17,7 @@ from cgsam_edge._version import __version__
 
 if TYPE_CHECKING:
     from cgsam_edge.bundle import Bundle
+    from cgsam_edge.encoded import Encoded
     from cgsam_edge.errors import (
         BackendError,
         BundleError,
@@ -32,15 +33,18 @@ if TYPE_CHECKING:
     )
     from cgsam_edge.results import ConceptResult, Result
     from cgsam_edge.runtimes.placement import Placement
-    from cgsam_edge.segmenter import Encoded, Segmenter
+    from cgsam_edge.segmenter import Segmenter
+    from cgsam_edge.video import Frame, Video
 
 _HOMES = {
     "Bundle": "bundle",
     "ConceptResult": "results",
-    "Encoded": "segmenter",
+    "Encoded": "encoded",
+    "Frame": "video",
     "Placement": "runtimes.placement",
     "Result": "results",
     "Segmenter": "segmenter",
+    "Video": "video",
 }
 
 __all__ = [
@@ -53,6 +57,7 @@ __all__ = [
     "ConceptsError",
     "Encoded",
     "ExportError",
+    "Frame",
     "ImageError",
     "InputError",
     "OutputError",
@@ -61,6 +66,7 @@ __all__ = [
     "Result",
     "Segmenter",
     "UnknownConceptError",
+    "Video",
     "__version__",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,19 @@ ImageSource = Any
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image, ready for the ``image`` graph. Made by `Segmenter.prepare`.
+
+    Attributes:
+        image: RGB.
+        pixels: float32 (1, 3, size, size), see `to_pixels`.
+    """
+
+    image: Image.Image
+    pixels: NDArray[np.float32] = field(repr=False)
 
 
 def load_image(source: ImageSource) -> Image.Image:

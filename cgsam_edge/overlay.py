@@ -10,10 +10,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cgsam_edge.results import ConceptResult, Result
 
 _GOLDEN_ANGLE = 0.381966
 """Steps of the colour wheel by this share keep any number of neighbouring colours apart."""
+
+
+_WIDEST = "{}  100 %  IoU −0.00"
+"""No line of a legend is longer."""
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:
@@ -27,18 +33,28 @@ def draw_overlay(result: Result, opacity: float) -> Image.Image:
 
     A concept that is not present is named as absent in the legend, and not drawn.
     """
-    canvas = np.asarray(result.image).copy()
     labels = result.label_map()
     colours = palette(len(result))
+    canvas = _tinted(np.asarray(result.image), labels, colours, opacity)
     thickness = max(1, round(max(canvas.shape[:2]) / 500))
-    for index, colour in enumerate(colours):
-        inside = labels == index
-        canvas[inside] = np.round((1 - opacity) * canvas[inside] + opacity * np.asarray(colour)).astype(np.uint8)
-        contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    for index, (concept, colour) in enumerate(zip(result.values(), colours, strict=True)):
+        if not concept.present:
+            continue
+        inside = (labels == index).view(np.uint8)
+        contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(canvas, contours, -1, colour, thickness)
     picture = Image.fromarray(canvas)
     _draw_prompts(picture, result, colours)
     return _with_legend(picture, result, colours)
+
+
+def _tinted(
+    image: NDArray[np.uint8], labels: NDArray[np.int32], colours: list[tuple[int, int, int]], opacity: float
+) -> NDArray[np.uint8]:
+    """Return the RGB image with the colour of each pixel's label laid over it."""
+    table = np.array([*colours, (0, 0, 0)], np.uint8)  # the last is found by -1
+    tinted = cv2.addWeighted(image, 1 - opacity, table[labels], opacity, 0)
+    return np.asarray(np.where(labels[..., None] >= 0, tinted, image), dtype=np.uint8)
 
 
 def _draw_prompts(picture: Image.Image, result: Result, colours: list[tuple[int, int, int]]) -> None:
@@ -67,7 +83,8 @@ def _with_legend(picture: Image.Image, result: Result, colours: list[tuple[int, 
         return picture
     size = max(8, min(min(picture.size) // 30, int(picture.height / (1.3 * len(lines) + 1))))
     font = ImageFont.load_default(size)
-    width = round(max(font.getlength(line) for line in lines) + 2.5 * size)
+    longest = max(font.getlength(_WIDEST.format(concept.name)) for concept in result.values())
+    width = round(longest + 2.5 * size)  # the same for each frame of a video, whatever was found there
     wide = Image.new("RGB", (picture.width + width, picture.height), (24, 24, 24))
     wide.paste(picture)
     draw = ImageDraw.Draw(wide)

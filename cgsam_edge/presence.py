@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 EVIDENCE = ("predicted IoU", "stability", "confidence", "area", "similarity peak", "similarity contrast", "caption")
 """What the graphs compute anyway and presence is judged by, in the order of the calibration's weights."""
 
+COLUMNS = len(EVIDENCE) + 2
+"""One weight per number, a bias and a threshold."""
+
 MARGIN = 1.0
 """Shift of the logits' threshold, up and down, under which a stable mask keeps its area."""
 
@@ -60,6 +63,6 @@ def judge(found: Float, calibration: Float) -> tuple[float, bool]:
     return score, score >= threshold
 
 
-def uncalibrated(count: int) -> Float:
-    """Return the calibration of ``count`` concepts for which there is none, float32 (count, 9) of NaN."""
-    return np.full((count, len(EVIDENCE) + 2), np.nan, np.float32)
+def uncalibrated(count: int, columns: int = COLUMNS) -> Float:
+    """Return the calibration of ``count`` concepts for which there is none, float32 (count, columns) of NaN."""
+    return np.full((count, columns), np.nan, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,18 @@ from cgsam_edge.vocabulary import fold
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
+
+
+ABSENT_LOGIT = -10.0
+"""Every logit of a concept that was not computed because it is surely absent: a chance of 0.00005."""
+
+
+@lru_cache(maxsize=1)
+def absent_logits(side: int) -> NDArray[np.float32]:
+    """Return the logits of an empty mask, float32 (side, side), shared and read-only."""
+    logits = np.full((side, side), ABSENT_LOGIT, np.float32)
+    logits.flags.writeable = False
+    return logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +48,9 @@ class ConceptResult:
         labels: float32 (N,), 1 inside and 0 outside.
         box: float32 (4,) as (x0, y0, x1, y1) in the image's pixels, or None.
         image_size: (W, H).
+        skipped: whether similarity alone ruled the concept out, so that neither mask nor score were computed. It is
+            then not `present`, the mask is empty, the logits are all -10, the score is 0, there are no points,
+            `presence` is the chance that similarity gives it, and `evidence` is that of an empty mask.
     """
 
     name: str
@@ -49,6 +64,7 @@ class ConceptResult:
     labels: NDArray[np.float32]
     box: NDArray[np.float32] | None
     image_size: tuple[int, int]
+    skipped: bool = False
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -82,17 +98,22 @@ class Result(Mapping[str, ConceptResult]):
         image: the RGB image that was segmented.
         concepts: results by name.
         aliases: names by folded name or synonym.
+        left_out: names that were asked for and not computed, and the option that did it: "max_concepts" or
+            "time_budget".
     """
 
     image: Image.Image
     concepts: Mapping[str, ConceptResult]
     aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ConceptResult:
-        found = self.concepts.get(self.aliases.get(fold(name), name))
-        if found is None:
+        known = self.aliases.get(fold(name), name)
+        if known in self.left_out:
+            raise UnknownConceptError(name, tuple(self.concepts), f"cut short by {self.left_out[known]}, the result")
+        if known not in self.concepts:
             raise UnknownConceptError(name, tuple(self.concepts), "the result")
-        return found
+        return self.concepts[known]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.concepts)
@@ -113,9 +134,8 @@ class Result(Mapping[str, ConceptResult]):
             if not concept.present:
                 continue
             logits = concept.full_logits()
-            wins = logits > best
-            best[wins] = logits[wins]
-            labels[wins] = index
+            labels[logits > best] = index
+            np.maximum(best, logits, out=best)
         return labels
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
@@ -139,6 +159,7 @@ class Result(Mapping[str, ConceptResult]):
                 "score": round(concept.score, 6),
                 "presence": round(concept.presence, 6),
                 "present": concept.present,
+                "skipped": concept.skipped,
                 "points": concept.points.round(3).tolist(),
                 "labels": concept.labels.astype(int).tolist(),
                 "box": None if concept.box is None else concept.box.round(3).tolist(),

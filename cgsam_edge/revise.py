@@ -14,7 +14,6 @@ import numpy as np
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import ConceptsError
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
-from cgsam_edge.presence import uncalibrated
 from cgsam_edge.staging import staged
 from cgsam_edge.text import TextEncoder
 from cgsam_edge.vocabulary import Vocabulary, fold, parse_concept
@@ -106,13 +105,8 @@ def add_concepts(
         ]
         rows = [encoder.row(feature) if old.rows.shape[1] else old.rows[0, :0] for feature in features]
     shape = (len(specs), *old.rows.shape[1:])
-    grown = Vocabulary(
-        (*old.concepts, *specs),
-        np.concatenate([old.features, np.stack(features)]),
-        np.concatenate([old.rows, np.stack(rows).reshape(shape)]),
-        np.concatenate([old.presence, uncalibrated(len(specs))]),
-    )
-    return with_vocabulary(opened, grown, None if output is None else Path(output))
+    new = Vocabulary.uncalibrated(specs, np.stack(features), np.stack(rows).reshape(shape))
+    return with_vocabulary(opened, old.joined(new), None if output is None else Path(output))
 
 
 def remove_concepts(bundle: str | Path, names: Sequence[str], *, output: str | Path | None = None) -> Path:
@@ -132,8 +126,7 @@ def remove_concepts(bundle: str | Path, names: Sequence[str], *, output: str | P
     kept = [i for i in range(len(old.concepts)) if i not in gone]
     if not kept:
         raise ConceptsError(f"{opened.path}: a bundle must keep one concept; these are all that it holds.")
-    smaller = Vocabulary(tuple(old.concepts[i] for i in kept), old.features[kept], old.rows[kept], old.presence[kept])
-    return with_vocabulary(opened, smaller, None if output is None else Path(output))
+    return with_vocabulary(opened, old.take(kept), None if output is None else Path(output))
 
 
 def _refuse_known(vocabulary: Vocabulary, names: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from cgsam_edge.errors import InputError
@@ -25,8 +26,9 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
     Runs go down the columns and begin with the zeros; the string packs each count in characters of five bits.
     """
-    flat = np.asarray(mask, dtype=bool).ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
+    columns = np.ascontiguousarray(mask, dtype=bool).view(np.uint8)
+    flat = (cv2.transpose(columns) if columns.size else columns).ravel()  # several times as fast as numpy's order="F"
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
     if flat.size and flat[0]:
         counts.insert(0, 0)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from cgsam_edge import prompts, shipped
+from cgsam_edge import pipeline, shipped
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError
-from cgsam_edge.image import ImageSource, load_image, to_pixels
-from cgsam_edge.presence import evidence, judge
-from cgsam_edge.results import ConceptResult, Result
+from cgsam_edge.encoded import Encoded
+from cgsam_edge.errors import BackendError, ImageError
+from cgsam_edge.image import ImageSource, Prepared, load_image, to_pixels
+from cgsam_edge.limits import Limits
+from cgsam_edge.lru import check_bytes
+from cgsam_edge.pipeline import AHEAD
+from cgsam_edge.results import Result
 from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.opening import open_bundle, open_on
 from cgsam_edge.runtimes.placement import Placement
@@ -26,16 +25,17 @@ from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.selection import Wish
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-    from PIL import Image
+    import numpy as np
+    from numpy.typing import NDArray
 
     from cgsam_edge.runtimes.protocol import Backend
-    from cgsam_edge.vocabulary import Vocabulary
 
     Float = NDArray[np.float32]
 
-_KEPT_EMBEDDINGS = 16
-"""Image embeddings kept per encoded image, 4 MB each for a SAM at 1024 pixels."""
+S = TypeVar("S")
+
+CACHE_BYTES = 64 * 2**20
+"""Image embeddings kept for each encoded image, unless a caller says else."""
 
 _PROMPT_WARNINGS = {
     "text": "this model was trained on clicks, not on points drawn from text similarity; the paper loses 8.5 mIoU so "
@@ -62,14 +62,17 @@ class Segmenter:
             nothing less; "reduced": the fastest that the device has, which moves the masks.
         save_memory: give memory back between runs, which costs time.
         refresh: measure again, even if a choice is remembered.
+        cache_bytes: for each encoded image, bytes of image embeddings that are kept, so that a further click on a
+            concept costs only the decoder; one has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
 
     Raises:
+        InputError: ``cache_bytes`` is negative or no whole number.
         BundleError: the bundle is missing, incomplete, altered, or too new.
         BackendError: the backend or device is unknown, not installed or not there, cannot open a graph, or the bundle
             holds none for it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — each is an option of its own, and has a default
         self,
         bundle: str | Path | None = None,
         *,
@@ -80,7 +83,9 @@ class Segmenter:
         precision: str = "default",
         save_memory: bool = False,
         refresh: bool = False,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
+        self._cache_bytes = check_bytes(cache_bytes)
         options = SessionOptions(threads, AUTO, performance, precision, save_memory)
         self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
         self._vocabulary = self.bundle.vocabulary
@@ -119,19 +124,36 @@ class Segmenter:
         """Names of all concepts that the bundle holds."""
         return self._vocabulary.names
 
-    def segment(self, image: ImageSource, concepts: Sequence[str] | str | None = None) -> Result:
+    def segment(
+        self,
+        image: ImageSource,
+        concepts: Sequence[str] | str | None = None,
+        *,
+        max_concepts: int | None = None,
+        time_budget: float | None = None,
+        skip_absent: bool = True,
+    ) -> Result:
         """Segment one image from text alone.
 
         Args:
             image: a path, a PIL image, or a uint8 array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W).
             concepts: names or synonyms; None means all.
+            max_concepts: compute at most so many of them, the likeliest by CLIP's similarity; `Result.left_out` names
+                the others. None means all. Concepts that similarity rules out cost nothing and do not count.
+            time_budget: begin no further concept after so many seconds from this call on; one is always computed, and
+                what was begun is finished. `Result.left_out` names the others. None means no limit.
+            skip_absent: whether a concept that similarity alone rules out is left uncomputed: its result says
+                `skipped`, is not present and has an empty mask. Only calibrated bundles rule anything out, see
+                ``cgsam calibrate``; False computes every concept.
 
         Raises:
             ImageError: the image cannot be used.
+            InputError: a limit is not positive, NaN or no number.
             UnknownConceptError: the bundle does not hold a concept.
         """
+        limits = Limits(max_concepts, time_budget, skip_absent)  # the clock starts here
         chosen = self._indices(concepts)  # before the work, so that a typo costs nothing
-        return self.encode(image)._segment(chosen)
+        return self.encode(image)._segment(chosen, limits)
 
     def encode(self, image: ImageSource) -> Encoded:
         """Compute once what all concepts and prompts of one image share.
@@ -142,9 +164,45 @@ class Segmenter:
         Raises:
             ImageError: the image cannot be used.
         """
+        prepared = image if isinstance(image, Prepared) else self.prepare(image)
+        return Encoded(self, prepared.image, self._run("image", {"pixels": prepared.pixels}))
+
+    def prepare(self, image: ImageSource) -> Prepared:
+        """Do what precedes the engine; `segment` and `encode` take the result for an image, another thread perhaps.
+
+        Raises:
+            ImageError: the image cannot be used.
+        """
         rgb = load_image(image)
-        pixels = to_pixels(rgb, self.bundle.manifest.geometry.image_size)
-        return Encoded(self, rgb, self._run("image", {"pixels": pixels}))
+        return Prepared(rgb, to_pixels(rgb, self.bundle.manifest.geometry.image_size))
+
+    def stream_images(
+        self,
+        sources: Iterable[S],
+        concepts: Sequence[str] | str | None = None,
+        *,
+        on_error: Callable[[S, ImageError], object] | None = None,
+        ahead: int = AHEAD,
+    ) -> Generator[tuple[S, Result], None, None]:
+        """Segment many images, or the frames of a video or camera, and yield each with its result, in their order.
+
+        Reading and resizing the next images overlap with the engine's work, and the engine's with the caller's. Close
+        the iterator (`contextlib.closing`) to stop early.
+
+        Args:
+            sources: images as `segment` takes them, or frames of a `Video`; iterated in another thread, as fast as
+                the engine takes them. A camera's iterator should give its newest frame.
+            concepts: as for `segment`.
+            on_error: called with a source that cannot be used, in its turn, and the others go on; without, the error
+                is raised.
+            ahead: images held at once, 1 or more: 1 for the least delay and no overlap.
+
+        Raises:
+            UnknownConceptError: the bundle does not hold a concept.
+            InputError: ``ahead`` is under 1.
+            ImageError: see ``on_error``.
+        """
+        return pipeline.stream(self, sources, concepts, on_error, ahead)
 
     def check_concepts(self, concepts: Sequence[str] | str | None) -> None:
         """Raise `UnknownConceptError` if the bundle does not hold one of these names or synonyms."""
@@ -182,144 +240,3 @@ class Segmenter:
             return
         self._warned.add(kind)
         warnings.warn(_PROMPT_WARNINGS[kind], stacklevel=stacklevel)
-
-
-class Encoded:
-    """An encoded image: ask it for any number of concepts and prompts. Made by `Segmenter.encode`.
-
-    Attributes:
-        image: the RGB image.
-    """
-
-    def __init__(self, segmenter: Segmenter, image: Image.Image, features: dict[str, Float]) -> None:
-        self.image = image
-        self._segmenter = segmenter
-        self._features = features
-        self._embeddings: OrderedDict[int, Float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The concepts that can be asked for."""
-        return self._segmenter._vocabulary
-
-    def segment(self, concepts: Sequence[str] | str | None = None) -> Result:
-        """Segment from text alone; see `Segmenter.segment`."""
-        return self._segment(self._segmenter._indices(concepts))
-
-    def predict(
-        self,
-        concept: str,
-        points: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        box: ArrayLike | None = None,
-    ) -> ConceptResult:
-        """Segment one concept from text with clicks and a box; without either, from text alone.
-
-        Args:
-            concept: name or synonym.
-            points: (N, 2) as (x, y) in the image's pixels, fractions allowed.
-            labels: (N,), 1 inside and 0 outside the object; None means all inside.
-            box: (4,) as (x0, y0, x1, y1) in the image's pixels.
-
-        Raises:
-            UnknownConceptError: the bundle does not hold the concept.
-            PromptError: the prompt has a wrong shape, is outside the image, or has more points than slots.
-        """
-        index = self._segmenter._vocabulary.index(concept)
-        slots = self._segmenter.bundle.manifest.prompting.click_slots
-        clicks = prompts.check_clicks(points, labels, box, self.image.size, slots)
-        if not len(clicks.points) and clicks.box is None:
-            self._segmenter._warn_once("text", 3)
-            return self._decode(index, None)
-        self._segmenter._warn_once("clicks", 3)
-        return self._decode(index, clicks)
-
-    def _segment(self, indices: list[int]) -> Result:
-        vocabulary = self._segmenter._vocabulary
-        self._segmenter._warn_once("text", 4)
-        results = [self._decode(index, None) for index in indices]
-        aliases = {alias: vocabulary.names[index] for alias, index in vocabulary.aliases.items()}
-        return Result(self.image, {result.name: result for result in results}, aliases)
-
-    def peaks(self) -> Float:
-        """Return the greatest similarity of a patch with each concept of the vocabulary, (N,): a cheap first guess."""
-        patches = self._features["clip_features"][1:]
-        best: Float = (patches @ self._segmenter._vocabulary.features.T).max(axis=0)
-        return best
-
-    def _similarity(self, index: int) -> Float:
-        """Return s on the patches, (g, g)."""
-        grid = self._segmenter.bundle.manifest.geometry.patch_grid
-        text = self._segmenter._vocabulary.features[index]
-        scores: Float = self._features["clip_features"][1:] @ text
-        return scores.reshape(grid, grid)
-
-    def _embedding(self, index: int, similarity: Float) -> Float:
-        """Return the image embedding of a concept, kept for the next prompt."""
-        inputs = self._segmenter._inputs["concept"]
-        key = index if inputs & {"similarity", "text_row"} else -1  # a model without semantics has one for all
-        with self._lock:
-            if key in self._embeddings:
-                self._embeddings.move_to_end(key)
-                return self._embeddings[key]
-        row = self._segmenter._vocabulary.rows[index : index + 1]
-        values = {**self._features, "similarity": similarity[None, None], "text_row": row}
-        embedding = self._segmenter._run("concept", values)["image_embedding"]
-        with self._lock:
-            self._embeddings[key] = embedding
-            while len(self._embeddings) > _KEPT_EMBEDDINGS:
-                self._embeddings.popitem(last=False)
-        return embedding
-
-    def _decode(self, index: int, clicks: prompts.Clicks | None) -> ConceptResult:
-        """Run the concept and the decoder; without clicks, points are drawn from the similarity map."""
-        manifest = self._segmenter.bundle.manifest
-        geometry, prompting = manifest.geometry, manifest.prompting
-        similarity = self._similarity(index)
-        full_map = prompts.similarity_map(similarity, geometry.image_size)
-        if clicks is None:
-            clicks = self._drawn_clicks(full_map)
-        points, labels = prompts.fill_slots(clicks, self.image.size, geometry, prompting)
-        out = self._segmenter._run(
-            "decoder",
-            {
-                "image_embedding": self._embedding(index, similarity),
-                "points": points,
-                "labels": labels,
-                "dense_prompt": prompts.dense_prompt(full_map, geometry, prompting),
-            },
-        )
-        logits, score = out["mask_logits"][0, 0], float(out["iou"][0, 0])
-        if not np.isfinite(logits).all():
-            raise BackendError(f"the {self._segmenter.backend} backend returned NaN or infinity for the mask.")
-        return self._result(index, logits, score, similarity, clicks)
-
-    def _result(
-        self, index: int, logits: Float, score: float, similarity: Float, clicks: prompts.Clicks
-    ) -> ConceptResult:
-        """Put a result together, and judge from what was computed whether the concept is there at all."""
-        vocabulary = self._segmenter._vocabulary
-        class_token, text = self._features["clip_features"][0], vocabulary.features[index]
-        found = evidence(logits, score, similarity, class_token, text)
-        presence, present = judge(found, vocabulary.presence[index])
-        return ConceptResult(
-            name=vocabulary.names[index],
-            logits=logits,
-            score=score,
-            presence=presence,
-            present=present,
-            evidence=found,
-            similarity=similarity,
-            points=clicks.points,
-            labels=clicks.labels,
-            box=clicks.box,
-            image_size=self.image.size,
-        )
-
-    def _drawn_clicks(self, full_map: Float) -> prompts.Clicks:
-        """Draw the points of text-only mode and bring them to the image's pixels."""
-        prompting = self._segmenter.bundle.manifest.prompting
-        scale = np.asarray(self.image.size) / len(full_map)
-        points = (prompts.text_points(full_map, prompting) * scale).astype(np.float32)
-        return prompts.Clicks(points, np.ones(len(points), np.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,16 @@ import numpy as np
 
 from cgsam_edge.errors import BundleError, ConceptsError, UnknownConceptError
 from cgsam_edge.manifest import ConceptSpec
-from cgsam_edge.presence import EVIDENCE, uncalibrated
+from cgsam_edge.presence import COLUMNS as PRESENCE_COLUMNS
+from cgsam_edge.presence import uncalibrated
+from cgsam_edge.screening import COLUMNS as SCREENING_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+CALIBRATIONS = {"presence": PRESENCE_COLUMNS, "screening": SCREENING_COLUMNS}
+"""What can be calibrated for each concept, and how many numbers that takes."""
 
 
 def fold(name: str) -> str:
@@ -45,30 +52,36 @@ class Vocabulary:
         rows: what the text adds in each semantic block, float32 (N, n, r); n or r is 0 where the model has none.
         presence: when a concept counts as present, float32 (N, 9), see `cgsam_edge.presence.judge`; rows of NaN where
             nothing was calibrated.
+        screening: when a concept is surely absent, float32 (N, 4), see `cgsam_edge.screening`; likewise.
     """
 
     concepts: tuple[ConceptSpec, ...]
     features: NDArray[np.float32]
     rows: NDArray[np.float32]
     presence: NDArray[np.float32]
+    screening: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         count = len(self.concepts)
-        arrays = (("features", self.features, 2), ("rows", self.rows, 3), ("presence", self.presence, 2))
-        for name, array, dims in arrays:
-            if array.ndim != dims or len(array) != count or array.dtype != np.float32:
-                raise BundleError(
-                    f"vocabulary: {name!r} must be float32 with {dims} axes and {count} entries, got {array.dtype} "
-                    f"with shape {array.shape}."
-                )
-            if name != "presence" and not np.isfinite(array).all():
+        for name, array, dims in (("features", self.features, 2), ("rows", self.rows, 3)):
+            _check(name, array, dims, count)
+            if not np.isfinite(array).all():
                 raise BundleError(f"vocabulary: {name!r} holds NaN or infinity.")
-        if self.presence.shape[1] != len(EVIDENCE) + 2:
-            raise BundleError(
-                f"vocabulary: 'presence' must have {len(EVIDENCE) + 2} columns, got {self.presence.shape[1]}."
-            )
+        for name, columns in CALIBRATIONS.items():
+            array = getattr(self, name)
+            _check(name, array, 2, count)
+            if array.shape[1] != columns:
+                raise BundleError(f"vocabulary: {name!r} must have {columns} columns, got {array.shape[1]}.")
 
-    @property
+    @classmethod
+    def uncalibrated(
+        cls, concepts: Sequence[ConceptSpec], features: NDArray[np.float32], rows: NDArray[np.float32]
+    ) -> Vocabulary:
+        """Return concepts for which nothing was calibrated; shapes as the attributes'."""
+        tables = {name: uncalibrated(len(concepts), columns) for name, columns in CALIBRATIONS.items()}
+        return cls(tuple(concepts), features, rows, **tables)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The concepts' names, in order."""
         return tuple(concept.name for concept in self.concepts)
@@ -88,13 +101,27 @@ class Vocabulary:
             raise UnknownConceptError(str(name), self.names)
         return self.aliases[fold(name)]
 
-    def calibrated(self, name: str) -> bool:
-        """Whether presence of a concept, named as for `index`, was calibrated."""
-        return bool(np.isfinite(self.presence[self.index(name)]).all())
+    def calibrated(self, name: str, what: str = "presence") -> bool:
+        """Whether presence or screening of a concept, named as for `index`, was calibrated."""
+        return bool(np.isfinite(self._arrays[what][self.index(name)]).all())
+
+    def take(self, indices: Sequence[int]) -> Vocabulary:
+        """Return the concepts at some indices alone, in that order."""
+        arrays = {name: array[list(indices)] for name, array in self._arrays.items()}
+        return Vocabulary(tuple(self.concepts[i] for i in indices), **arrays)
+
+    def joined(self, further: Vocabulary) -> Vocabulary:
+        """Return these concepts and then those of another vocabulary of the same model."""
+        arrays = {name: np.concatenate([array, further._arrays[name]]) for name, array in self._arrays.items()}
+        return Vocabulary((*self.concepts, *further.concepts), **arrays)
+
+    @property
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        return {name: getattr(self, name) for name in ("features", "rows", *CALIBRATIONS)}
 
     def save(self, path: Path) -> None:
         """Write the arrays as ``.npz``; names go into the manifest."""
-        np.savez(path, features=self.features, rows=self.rows, presence=self.presence)
+        np.savez(path, **self._arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path, concepts: tuple[ConceptSpec, ...]) -> Vocabulary:
@@ -105,9 +132,20 @@ class Vocabulary:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                presence = arrays["presence"] if "presence" in arrays else uncalibrated(len(concepts))
-                return cls(concepts, arrays["features"], arrays["rows"], presence)
+                tables = {
+                    name: arrays[name] if name in arrays else uncalibrated(len(concepts), columns)
+                    for name, columns in CALIBRATIONS.items()  # older bundles have fewer
+                }
+                return cls(concepts, arrays["features"], arrays["rows"], **tables)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, BundleError):
                 raise BundleError(f"{path}: {error}") from error
             raise BundleError(f"{path}: not a vocabulary ({error}).") from error
+
+
+def _check(name: str, array: NDArray[np.float32], dims: int, count: int) -> None:
+    if array.ndim != dims or len(array) != count or array.dtype != np.float32:
+        raise BundleError(
+            f"vocabulary: {name!r} must be float32 with {dims} axes and {count} entries, got {array.dtype} with shape "
+            f"{array.shape}."
+        )

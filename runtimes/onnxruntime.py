@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,11 +185,27 @@ def _settings(options: SessionOptions) -> Any:
         settings.intra_op_num_threads = threads
     if options.performance == "low-power":
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if options.save_memory or options.device == "DirectML":  # which cannot plan its memory ahead
-        settings.enable_mem_pattern = False
+    # each graph has threads of its own: those of the one before would keep cores busy waiting while the next one runs
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    settings.enable_mem_pattern = False  # planned ahead, a full-size SAM takes half as much memory again, no faster
     if options.save_memory:
         settings.enable_cpu_mem_arena = False
+    elif _share_memory():
+        settings.add_session_config_entry("session.use_env_allocators", "1")
     return settings
+
+
+@lru_cache(maxsize=1)
+def _share_memory() -> bool:
+    """Have all graphs of the process take turns on one pool of memory; False where that cannot be."""
+    engine = _import()
+    try:
+        kind = engine.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+        place = engine.OrtMemoryInfo("Cpu", kind, 0, engine.OrtMemType.DEFAULT)
+        engine.create_and_register_allocator(place, engine.OrtArenaCfg({}))
+    except (AttributeError, RuntimeError):  # a build without them, or a release that refuses where an app has made one
+        return False
+    return True
 
 
 def _import() -> Any:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import importlib
-import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgsam_edge.bench import matmul
+from cgsam_edge.bench import matmul, peak
 from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.memory import peak_memory
 from cgsam_edge.bench.report import ALL, CLICK, ONE
 from cgsam_edge.bench.timed import TimedBackend
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError
+from cgsam_edge.encoded import Encoded
 from cgsam_edge.examples import EXAMPLES_FILE, Examples, replay
 from cgsam_edge.image import load_image
 from cgsam_edge.runtimes import registry
 from cgsam_edge.runtimes.protocol import SessionOptions
-from cgsam_edge.segmenter import Encoded, Segmenter
+from cgsam_edge.segmenter import Segmenter
 
-_PEAK_SECONDS = 0.5
-"""For how long a product is repeated; the best run counts, as everything else only adds to a time."""
+if TYPE_CHECKING:
+    from cgsam_edge.runtimes.protocol import Backend
 
 
 class Bencher:
@@ -47,7 +45,8 @@ class Bencher:
         bundle = Bundle(request.bundle)
         graphs = {bundle.path / spec.path: name for name, spec in bundle.graphs(request.target).items()}
         module, _, kind = request.backend.partition(":")
-        self._backend = TimedBackend(getattr(importlib.import_module(module), kind)(), graphs)
+        self._engine: Backend = getattr(importlib.import_module(module), kind)()
+        self._backend = TimedBackend(self._engine, graphs)
         registry.BACKENDS[self._backend.name] = self._backend
         self._segmenter: Segmenter | None = None
         self._encoded: Encoded | None = None
@@ -95,7 +94,7 @@ class Bencher:
         if what == "masks":
             return self._masks(Path(command["file"]))
         if what == "peak":
-            return {"rate": self._rate(matmul.float_model), "int8": self._rate(matmul.int8_model)}
+            return self._peak()
         if what == CLICK and self._encoded is None:
             self._encoded = self.segmenter.encode(self._picture)
             self._click()  # after which the image embedding of the concept is there, as for every click but the first
@@ -123,7 +122,8 @@ class Bencher:
 
     def _segment(self, concepts: tuple[str, ...]) -> list[Any]:
         """From a picture in memory to masks of its size."""
-        return [found.mask for found in self.segmenter.segment(self._picture, concepts).values()]
+        found = self.segmenter.segment(self._picture, concepts, skip_absent=False)  # what is skipped takes no time
+        return [one.mask for one in found.values()]
 
     def _click(self) -> Any:
         assert self._encoded is not None
@@ -132,9 +132,15 @@ class Bencher:
 
     def _masks(self, file: Path) -> dict[str, Any]:
         """Save the masks of all concepts, bool (n, m, m) at the decoder's size, and compare the example's."""
-        found = self.segmenter.segment(self._picture, self._request.concepts)
+        found = self.segmenter.segment(self._picture, self._request.concepts, skip_absent=False)
         np.save(file, np.stack([one.logits > 0 for one in found.values()]))
         return {"pytorch": self._agreement()}
+
+    def _peak(self) -> dict[str, float | None]:
+        asked = self._request
+        options = SessionOptions(asked.threads, asked.device, precision=asked.precision)
+        models = {"rate": matmul.float_model(), "int8": matmul.int8_model()}
+        return {name: peak.rate(self._engine, model, options) for name, model in models.items()}
 
     def _agreement(self) -> float | None:
         """Return the mask IoU of the bundle's example with PyTorch's mask."""
@@ -147,43 +153,3 @@ class Bencher:
         sessions = self._backend.sessions
         size = bundle.manifest.geometry.image_size
         return replay(examples, names, size, lambda graph, fed: sessions[graph].run(fed))["decoder"].mask_iou
-
-    def _rate(self, model: Callable[[], bytes]) -> float | None:
-        """Return the multiply-adds a second that the engine reaches on products of matrices; None if it cannot."""
-        asked = self._request
-        options = SessionOptions(asked.threads, asked.device, precision=asked.precision)
-        fed = {"x": np.random.default_rng(1).standard_normal((matmul.SIDE, matmul.SIDE)).astype(np.float32)}
-        with suppress(BackendError), tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "products.onnx"
-            path.write_bytes(model())
-            session = self._backend.open(path, options)
-            try:
-                return matmul.MACS / _best(lambda: session.run(fed))
-            finally:
-                session.close()
-                del self._backend.sessions[path.stem]
-        return None
-
-
-def _best(run: Callable[[], object]) -> float:
-    """Return the seconds of the shortest of some runs."""
-    run()
-    times: list[float] = []
-    while len(times) < 3 or sum(times) < _PEAK_SECONDS:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def peak_memory() -> int | None:
-    """Return bytes, the most of this process that were ever resident; None where the system does not tell."""
-    with suppress(OSError):  # Linux; what getrusage says there includes the parent that it was forked from
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-    if sys.platform == "darwin":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return None

@@ -23,6 +23,14 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder; changed in place unless --output is given")
     add_labels(parser)
+    parser.add_argument(
+        "--max-recall-loss",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="of what is there and would be called present, the share that may be ruled out by similarity alone, "
+        "before anything is computed for it (default: 0.01)",
+    )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
     parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
@@ -36,12 +44,15 @@ def run(options: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from cgsam_edge.calibration.presence import fit, observe
+    from cgsam_edge.calibration.observation import observe
+    from cgsam_edge.calibration.presence import fit
+    from cgsam_edge.calibration.screening import check_loss, fit_screening
     from cgsam_edge.revise import with_vocabulary
     from cgsam_edge.segmenter import Segmenter
     from cgsam_edge.staging import check_destination
 
     check_destination(options.output or options.bundle)
+    check_loss(options.max_recall_loss)
     names, read = open_labels(options)
     with (
         Segmenter(options.bundle, backend=options.backend, device=options.device, threads=options.threads) as segmenter,
@@ -51,10 +62,14 @@ def run(options: argparse.Namespace) -> int:
         found = observe(segmenter, read(), names, lambda done: bar.update(done - bar.n))
         bundle = segmenter.bundle
     calibration = fit(found, bundle.vocabulary.names)
+    screening = fit_screening(found, calibration.table, options.max_recall_loss)
     images = len({o.image for o in found})
-    notes = {"presence": {"images": images, "auroc": calibration.auroc}}
-    written = with_vocabulary(bundle, replace(bundle.vocabulary, presence=calibration.table), options.output, notes)
+    notes = {"presence": {"images": images, "auroc": calibration.auroc}, "screening": screening.notes()}
+    vocabulary = replace(bundle.vocabulary, presence=calibration.table, screening=screening.table)
+    written = with_vocabulary(bundle, vocabulary, options.output, notes)
     print(table(calibration))
+    skipped, lost = 100 * screening.skipped, 100 * screening.recall_loss
+    print(f"ruled out by similarity alone: {skipped:.1f} % of what is absent, and {lost:.2f} % of what is there")
     print(f"wrote {written}: presence of {sum(c.precision is not None for c in calibration.concepts)} concepts")
     return 0
 

@@ -158,7 +158,7 @@ def _problem(path: Path) -> str:
 def _listed(options: argparse.Namespace) -> list[LabelledImage]:
     from cgsam_edge.calibration.labels import LabelledImage
     from cgsam_edge.cli.evaluate import open_labels
-    from cgsam_edge.cli.segment import find_images
+    from cgsam_edge.cli.inputs import find_images
 
     if options.labels is None:
         return [LabelledImage(path) for path in _spread(list(find_images([str(options.images)])), options.count)]

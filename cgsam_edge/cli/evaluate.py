@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,13 +101,18 @@ def table(evaluation: Evaluation) -> str:
     lines.append(
         f"{evaluation.images} images, {evaluation.mode}: class mIoU {_number(evaluation.class_miou)}, mean IoU over "
         f"(image, present concept) {_number(evaluation.pair_miou)}, presence AUROC {_number(evaluation.presence_auroc)}"
-        + (
-            f", precision {_number(evaluation.presence.precision)}, recall {_number(evaluation.presence.recall)}"
-            if evaluation.presence
-            else ", not calibrated (cgsam calibrate)"
-        )
+        + (_rates(evaluation.presence) or ", not calibrated (cgsam calibrate)")
     )
+    if evaluation.skipping:
+        lines.append(
+            f"without what similarity alone rules out ({100 * evaluation.skipping.skipped:.1f} % of all masks): class "
+            f"mIoU {_number(evaluation.skipping.class_miou)}{_rates(evaluation.skipping.presence)}"
+        )
     return "\n".join(lines)
+
+
+def _rates(found: PresenceRates | None) -> str:
+    return f", precision {_number(found.precision)}, recall {_number(found.recall)}" if found else ""
 
 
 def _rate(value: float | None) -> str:
@@ -145,6 +151,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "pair_miou": evaluation.pair_miou,
         "presence_auroc": evaluation.presence_auroc,
         "presence": _presence(evaluation.presence),
+        "skipping": None if evaluation.skipping is None else asdict(evaluation.skipping),
         "concepts": [
             {"name": r.concept, "images": r.images, "iou": r.iou, "presence": _presence(r.presence)}
             for r in evaluation.rows
@@ -158,6 +165,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
                 "score": p.score,
                 "presence": p.presence,
                 "present": p.present,
+                "ruled_out": p.ruled_out,
             }
             for p in evaluation.pairs
         ],

@@ -62,27 +62,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the bundle (default: <stem of the concepts file>.cgsam); replaced if it is one already",
     )
     parser.add_argument(
+        "--image-size",
+        type=_image_size,
+        metavar="PIXELS",
+        help="side to which images are squashed, smaller and faster than the checkpoint's own: a multiple of 64 from "
+        "256; or auto, the smallest whose masks have --min-iou with those at its own size (default: its own)",
+    )
+    parser.add_argument(
         "--text-encoder",
         action="store_true",
         help="add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later",
     )
-    clip = parser.add_argument_group("CLIP, for a checkpoint that holds none")
+    clip = parser.add_argument_group("CLIP")
     clip.add_argument(
         "--clip",
         type=Path,
         metavar="FILE",
-        help="public CLIP weights: an open_clip state dict, or OpenAI's archive (ViT-B-16.pt). The archive "
-        "is TorchScript and is read with torch.jit.load: use only a file that you trust",
+        help="public CLIP weights for a checkpoint that holds none: an open_clip state dict, or OpenAI's archive "
+        "(ViT-B-16.pt). The archive is TorchScript and is read with torch.jit.load: use only a file that you trust",
     )
     clip.add_argument(
         "--clip-image-size",
         type=int,
         metavar="PIXELS",
-        help="side at which it runs (default: half of SAM's, in whole patches)",
+        help="side at which it runs (default: what it was trained at, half of SAM's for public weights; never "
+        "more than --image-size)",
     )
     _add_quality(parser.add_argument_group("quantisation, and the gate that holds masks to the PyTorch model's"))
     _add_training(parser.add_argument_group("how the model was trained, which no checkpoint says"))
     parser.set_defaults(run=run)
+
+
+def _image_size(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got {text!r}")
+    return text if text == "auto" else int(text)
 
 
 def _add_quality(group: argparse._ArgumentGroup) -> None:
@@ -111,7 +125,9 @@ def _add_quality(group: argparse._ArgumentGroup) -> None:
         "--min-iou",
         type=float,
         metavar="X",
-        help="least mean mask IoU with PyTorch (default: 0.98; where something is int8, 0.95)",
+        help="least mean mask IoU with PyTorch (default: 0.98; where something is int8, 0.95). With --image-size auto "
+        "the least one of PyTorch at a smaller size with PyTorch at the checkpoint's own (default: 0.9), and the gate "
+        "keeps its defaults",
     )
     group.add_argument(
         "--max-drop", type=float, default=0.01, metavar="X", help="most loss of labelled class mIoU (default: 0.01)"
@@ -183,6 +199,7 @@ def run(options: argparse.Namespace) -> int:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
     from cgsam_edge.calibration.finish import export_checked
     from cgsam_edge.calibration.options import QualityOptions
+    from cgsam_edge.calibration.resolution import SIZE_IOU_LIMIT
     from cgsam_edge.export.config import PromptConfig, PromptKind
     from cgsam_edge.export.options import ExportOptions
 
@@ -192,6 +209,7 @@ def run(options: argparse.Namespace) -> int:
         "both": ("text", "clicks"),
         None: None,
     }
+    auto_size = options.image_size == "auto"
     quality = QualityOptions(
         calibration=options.calibration,
         calibration_count=options.calibration_count,
@@ -199,7 +217,8 @@ def run(options: argparse.Namespace) -> int:
         gate_labels=options.gate_labels,
         gate_classes=options.gate_classes,
         gate_count=options.gate_count,
-        mean_iou=options.min_iou,
+        mean_iou=None if auto_size else options.min_iou,
+        size_iou=options.min_iou if auto_size and options.min_iou is not None else SIZE_IOU_LIMIT,
         labelled_drop=options.max_drop,
         allow_degraded=options.allow_degraded,
         report_only=options.report_only,
@@ -215,6 +234,7 @@ def run(options: argparse.Namespace) -> int:
             targets=tuple(dict.fromkeys(name.strip() for name in options.target.split(","))),
             precision=options.precision,
             clip=options.clip,
+            image_size=options.image_size,
             clip_image_size=options.clip_image_size,
             prompt=PromptConfig(
                 similarity_norm=options.similarity_norm,

@@ -1,24 +1,19 @@
-"""``cgsam segment``: masks for one image, a folder or a glob."""
+"""``cgsam segment``: masks for images, folders and videos."""
 
 from __future__ import annotations
 
 import argparse
-import glob
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.errors import ImageError, InputError, OutputError, PromptError
-from cgsam_edge.files import write_beside
+from cgsam_edge.errors import InputError, PromptError
+from cgsam_edge.limits import Limits
 
 if TYPE_CHECKING:
+    from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
-
-OVERLAY = ".overlay.png"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
 def _coordinates(count: int) -> Callable[[str], list[float]]:
@@ -34,6 +29,12 @@ def _coordinates(count: int) -> Callable[[str], list[float]]:
     return parse
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
 _point = _coordinates(2)
 _box = _coordinates(4)
 
@@ -42,11 +43,11 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "segment",
-        help="masks for one image, a folder or a glob",
-        description="Segment images by concept; writes NAME.overlay.png with a legend and NAME.json with masks as COCO "
-        "RLE for each image.",
+        help="masks for images, folders and videos",
+        description="Segment images and videos by concept; writes NAME.overlay.png with a legend and NAME.json with "
+        "masks as COCO RLE for each image, NAME.overlay.mp4 and NAME.jsonl, a line a frame, for each video.",
     )
-    parser.add_argument("images", nargs="+", help="an image, a folder of images, or a glob in quotes")
+    parser.add_argument("images", nargs="+", help="an image, a video, a folder of images, or a glob in quotes")
     parser.add_argument(
         "--bundle", type=Path, help="the bundle's folder (default: the reference bundle of eleven road concepts)"
     )
@@ -64,120 +65,75 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object; needs one concept")
     parser.add_argument(
+        "--max-concepts", type=int, metavar="N", help="compute at most N concepts of an image, the likeliest"
+    )
+    parser.add_argument(
+        "--time-budget", type=float, metavar="SECONDS", help="begin no further concept of an image after so long"
+    )
+    parser.add_argument(
+        "--skip-absent",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="leave out the masks of concepts that similarity alone rules out, if the bundle was calibrated "
+        "(default: yes)",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: the working folder)"
     )
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
     parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
+    parser.add_argument("--every", type=_count, metavar="N", help="take each Nth frame of videos (default: all)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Segment all images; one that fails is reported and does not stop the others."""
-    from tqdm import tqdm
-
+    """Segment everything; an image or a video that fails is reported and does not stop the others."""
+    from cgsam_edge.cli.inputs import find_images, open_inputs
+    from cgsam_edge.cli.stages import segment_all
     from cgsam_edge.segmenter import Segmenter
 
     files = list(find_images(options.images))
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
-    _check_prompt(options, names)
-    outputs = _outputs(files, options.output)
-    failed = 0
+    _check_prompt(options, names, files)
+    Limits(options.max_concepts, options.time_budget)  # refuses before the work
+    inputs = open_inputs(files, options.output, options.every)
     with Segmenter(
         options.bundle, backend=options.backend, device=options.device, threads=options.threads
     ) as segmenter:
         segmenter.check_concepts(names)
-        for file, stem in tqdm(
-            list(zip(files, outputs, strict=True)), unit="image", disable=True if len(files) == 1 else None
-        ):
-            try:
-                result = _segment(segmenter, file, names, options)
-            except ImageError as error:
-                failed += 1
-                tqdm.write(f"cgsam: error: {error}", file=sys.stderr)
-                continue
-            write_result(result, file, stem)
-            tqdm.write(f"{file}: {_summary(result)} → {stem}.overlay.png")
-    if failed:
-        print(f"{failed} of {len(files)} images could not be used; see above.", file=sys.stderr)
-    return ImageError.exit_code if failed else 0
+        return segment_all(inputs, segmenter.prepare, lambda image: _segment(segmenter, image, names, options))
 
 
-def find_images(patterns: list[str]) -> Iterator[Path]:
-    """Yield the images that paths, folders and globs name, each once, folders in order of names.
+def _check_prompt(options: argparse.Namespace, names: list[str] | None, files: list[Path]) -> None:
+    from cgsam_edge.cli.inputs import is_video
 
-    Raises:
-        InputError: a pattern names nothing, or a folder holds no image.
-    """
-    seen: set[Path] = set()
-    for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            found = sorted(p for p in path.iterdir() if _is_photo(p))
-        else:
-            found = [path] if path.exists() else sorted(Path(p) for p in glob.glob(pattern, recursive=True))
-        if not found:
-            kind = f"folder without images ({', '.join(SUFFIXES)})" if path.is_dir() else "no such file"
-            raise InputError(f"{pattern}: {kind}.")
-        for file in found:
-            if file not in seen:
-                seen.add(file)
-                yield file
-
-
-def _is_photo(path: Path) -> bool:
-    """Whether a file of a folder is meant: an image, and no overlay that an earlier run left there."""
-    return path.suffix.lower() in SUFFIXES and not path.name.endswith(OVERLAY)
-
-
-def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
     prompted = bool(options.point or options.not_point or options.box)
     if prompted and (names is None or len(names) != 1):
         raise PromptError("--point, --not-point and --box need exactly one concept: --concepts car")
+    videos = [file for file in files if is_video(file)]
+    if prompted and videos:
+        raise PromptError(
+            f"{videos[0]}: --point, --not-point and --box are for images; in a video things move from under a click."
+        )
 
 
-def _outputs(files: list[Path], folder: Path) -> list[Path]:
-    """Return a path without suffix for each file; files of one stem keep theirs, so that none overwrites another."""
-    stems = [file.stem.lower() for file in files]  # some disks do not tell cases apart
-    names = [file.name if stems.count(file.stem.lower()) > 1 else file.stem for file in files]
-    if len({name.lower() for name in names}) < len(names):
-        raise InputError("two images have the same name; segment their folders one by one.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
-    return [folder / name for name in names]
-
-
-def _segment(segmenter: Segmenter, file: Path, names: list[str] | None, options: argparse.Namespace) -> Result:
+def _segment(segmenter: Segmenter, image: Prepared, names: list[str] | None, options: argparse.Namespace) -> Result:
     from cgsam_edge.results import Result
 
     if not (options.point or options.not_point or options.box):
-        return segmenter.segment(file, names)
+        return segmenter.segment(
+            image,
+            names,
+            max_concepts=options.max_concepts,
+            time_budget=options.time_budget,
+            skip_absent=options.skip_absent,
+        )
     assert names is not None
-    encoded = segmenter.encode(file)
+    encoded = segmenter.encode(image)
     points = [*options.point, *options.not_point]
     labels = [1] * len(options.point) + [0] * len(options.not_point)
     one = encoded.predict(names[0], points=points or None, labels=labels or None, box=options.box)
     return Result(encoded.image, {one.name: one})
-
-
-def _summary(result: Result) -> str:
-    return ", ".join(
-        f"{c.name} {100 * c.mask.mean():.1f} %" if c.present else f"{c.name} absent" for c in result.values()
-    )
-
-
-def write_result(result: Result, file: Path, stem: Path) -> None:
-    """Write the overlay and the JSON of one image, each beside its place and then renamed.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    width, height = result.image.size
-    document = {"image": str(file), "width": width, "height": height, "annotations": result.to_coco()}
-    text = json.dumps(document, ensure_ascii=False)
-    write_beside(stem.with_name(f"{stem.name}{OVERLAY}"), lambda path: result.overlay().save(path, format="PNG"))
-    write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_text(text, encoding="utf-8"))

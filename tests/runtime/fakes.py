@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import Device, Session, SessionFacts, SessionOptions
 
@@ -86,3 +87,26 @@ class Missing(OnnxRuntimeBackend):
 
     def problem(self) -> str:
         return "missing is not installed: pip install 'cgsam-edge[missing]'."
+
+
+class FailsLater(OnnxRuntimeBackend):
+    """Breaks down after some runs."""
+
+    name = "fails-later"
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        return TiredSession(super().open(path, options))
+
+
+class TiredSession(NanSession):
+    """Runs another session, and fails from the sixth time on."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._runs = 0
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        self._runs += 1
+        if self._runs > 5:
+            raise BackendError("the engine has had enough.")
+        return self._session.run(inputs)

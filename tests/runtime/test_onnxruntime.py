@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,32 @@ def test_low_power_takes_half_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> N
     assert SessionOptions().thread_limit is None
     assert SessionOptions(performance="throughput").at_once == 8
     assert SessionOptions().at_once == 1
+
+
+SHARED = "session.use_env_allocators"
+
+
+def test_sessions_share_one_pool_unless_memory_is_saved() -> None:
+    assert runtime._settings(SessionOptions()).get_session_config_entry(SHARED) == "1"
+    saving = runtime._settings(SessionOptions(save_memory=True))
+    assert not saving.enable_cpu_mem_arena
+    with pytest.raises(RuntimeError):  # there is no such entry
+        saving.get_session_config_entry(SHARED)
+
+
+def test_where_somebody_else_has_made_a_pool_graphs_run_with_that(graph: Path) -> None:
+    program = f"""
+import numpy as np, onnxruntime as engine
+place = engine.OrtMemoryInfo("Cpu", engine.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, engine.OrtMemType.DEFAULT)
+engine.create_and_register_allocator(place, engine.OrtArenaCfg({{}}))
+from pathlib import Path
+from cgsam_edge.runtimes import onnxruntime as runtime
+from cgsam_edge.runtimes.protocol import SessionOptions
+print(runtime._share_memory(), runtime.OnnxRuntimeBackend().open(Path({str(graph)!r}), SessionOptions()).facts().nodes)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "{'CPUExecutionProvider'" in told  # whether a release takes a second pool or refuses it
+
+
+def test_no_thread_waits_busily_for_the_next_graph() -> None:
+    assert runtime._settings(SessionOptions()).get_session_config_entry("session.force_spinning_stop") == "1"

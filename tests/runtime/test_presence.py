@@ -13,7 +13,8 @@ from PIL import Image
 
 from cgsam_edge import BundleError, InputError, Segmenter
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.presence import Observation, fit
+from cgsam_edge.calibration.observation import Observation
+from cgsam_edge.calibration.presence import fit
 from cgsam_edge.cli import main
 from cgsam_edge.manifest import VOCABULARY_FILE
 from cgsam_edge.presence import EVIDENCE, evidence, judge, uncalibrated

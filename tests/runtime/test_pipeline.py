@@ -1,0 +1,177 @@
+"""Stages that overlap, and `Segmenter.stream_images`."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsam_edge import ImageError, InputError, Segmenter, UnknownConceptError, Video
+from cgsam_edge.pipeline import Stage, overlap
+from tests.runtime import clips
+
+TIMEOUT = 20
+
+
+def test_order_is_kept_whoever_is_first() -> None:
+    def work(number: int) -> int:
+        time.sleep(0.01 * (number % 3 == 0))
+        return 10 * number
+
+    finished = [(item, done.result()) for item, done in overlap(range(20), Stage(work, threads=3))]
+    assert finished == [(n, 10 * n) for n in range(20)]
+    assert list(overlap([], Stage(work))) == []
+    assert [done.result() for _, done in overlap(range(3), Stage(work), ahead=1)] == [0, 10, 20]
+
+
+def test_stages_work_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=TIMEOUT)
+
+    def first(number: int) -> int:
+        if number > 0:
+            meeting.wait()  # for the second stage, which has the item before
+        return number
+
+    def second(number: int) -> int:
+        if number < 4:
+            meeting.wait()
+        return number
+
+    assert [done.result() for _, done in overlap(range(5), Stage(first), Stage(second))] == list(range(5))
+
+
+def test_an_error_belongs_to_its_item() -> None:
+    second = Stage(lambda quotient: quotient + 1)
+    results: list[object] = []
+    for item, done in overlap([1, 0, 2], Stage(lambda n: 2 / n), second):
+        error = done.exception()
+        results.append((item, type(error) if error else done.result()))
+    assert results == [(1, 3.0), (0, ZeroDivisionError), (2, 2.0)]
+
+
+def test_what_reading_raises_comes_after_the_items_before() -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 2)
+        raise OSError("unplugged")
+
+    got = []
+    with pytest.raises(OSError, match="unplugged"):  # noqa: PT012 — the items before it count
+        for item, _ in overlap(items(), Stage(lambda n: n)):
+            got.append(item)
+    assert got == [1, 2]
+
+
+class Thing:
+    """Something that can be seen to go."""
+
+
+def test_few_items_are_alive() -> None:
+    alive: weakref.WeakSet[Thing] = weakref.WeakSet()
+
+    def items() -> Iterator[Thing]:
+        for _ in range(30):
+            item = Thing()
+            alive.add(item)
+            yield item
+
+    most = 0
+    for _ in overlap(items(), Stage(lambda thing: thing), Stage(lambda thing: thing), ahead=3):
+        time.sleep(0.002)  # the stages have all the time to read more
+        most = max(most, len(alive))
+    assert 0 < most <= 3 + 1  # the loop's own
+    gc.collect()
+    assert len(alive) <= 1  # the loop variable
+
+
+def test_closing_stops_reading_and_waits_for_no_stage() -> None:
+    release, read = threading.Event(), 0
+
+    def items() -> Iterator[int]:
+        nonlocal read
+        while True:
+            yield read
+            read += 1
+
+    def work(number: int) -> int:
+        if number:
+            release.wait(TIMEOUT)
+        return number
+
+    start = time.perf_counter()
+    with closing(overlap(items(), Stage(work))) as finished:
+        assert next(finished)[0] == 0
+    assert time.perf_counter() - start < TIMEOUT / 2
+    count = read
+    release.set()
+    time.sleep(0.05)
+    assert read == count <= 8
+
+
+def test_seconds_are_those_of_the_work() -> None:
+    slow, idle = Stage(lambda _: time.sleep(0.02)), Stage(lambda n: n)
+    for _ in overlap(range(3), slow, idle):
+        pass
+    assert slow.seconds >= 0.06 > idle.seconds
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{n}.png" for n in range(6)]
+    for n, path in enumerate(paths):
+        Image.fromarray(rng.integers(0, 256, (40 + n, 50, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def test_a_stream_has_the_masks_of_single_calls(tiny_segmenter: Segmenter, photos: list[Path]) -> None:
+    sources = [*photos, np.zeros((30, 20, 3), np.uint8), Image.new("L", (9, 12))]
+    streamed = list(tiny_segmenter.stream_images(sources, ["road", "shrub"]))
+    assert [source for source, _ in streamed] == sources
+    for source, result in streamed:
+        alone = tiny_segmenter.segment(source, ["road", "shrub"])
+        assert list(result) == list(alone) == ["road", "tree"]
+        for name, one in result.items():
+            np.testing.assert_array_equal(one.logits, alone[name].logits)
+            np.testing.assert_array_equal(one.mask, alone[name].mask)
+
+
+def test_a_stream_of_frames(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    video = Video(clips.make(tmp_path / "clip.mp4", 7), every=3)
+    streamed = list(tiny_segmenter.stream_images(video, "car", ahead=1))
+    assert [frame.number for frame, _ in streamed] == [0, 3, 6]
+    for frame, result in streamed:
+        np.testing.assert_array_equal(result["car"].logits, tiny_segmenter.segment(frame.image)["car"].logits)
+
+
+def test_a_prepared_image_is_the_image(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    prepared = tiny_segmenter.prepare(picture)
+    assert prepared.pixels.shape == (1, 3, 128, 128)
+    assert prepared.pixels.dtype == np.float32
+    np.testing.assert_array_equal(
+        tiny_segmenter.segment(prepared)["car"].logits, tiny_segmenter.segment(picture)["car"].logits
+    )
+
+
+def test_images_that_cannot_be_used(tiny_segmenter: Segmenter, photos: list[Path]) -> None:
+    photos[2].write_text("broken")
+    failed: list[Path] = []
+    streamed = tiny_segmenter.stream_images(photos, "car", on_error=lambda path, _: failed.append(path))
+    assert [path for path, _ in streamed] == [*photos[:2], *photos[3:]]
+    assert failed == [photos[2]]
+    with pytest.raises(ImageError, match=r"2\.png: not an image"):
+        list(tiny_segmenter.stream_images(photos, "car"))
+
+
+def test_mistakes_of_the_call_are_told_at_once(tiny_segmenter: Segmenter, photos: list[Path]) -> None:
+    with pytest.raises(UnknownConceptError, match="no concept 'cra'"):
+        tiny_segmenter.stream_images(photos, "cra")
+    with pytest.raises(InputError, match="ahead must be 1 or more, got 0"):
+        tiny_segmenter.stream_images(photos, ahead=0)
