@@ -18,8 +18,8 @@ from cgsam_edge.export import fusion
 from cgsam_edge.export.graphs import semantic_adapters
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.manifest import ConceptSpec
-from cgsam_edge.presence import EVIDENCE, uncalibrated
-from cgsam_edge.vocabulary import Vocabulary, fold, parse_concept
+from cgsam_edge.presence import uncalibrated
+from cgsam_edge.vocabulary import CALIBRATIONS, Vocabulary, fold, parse_concept
 
 _MARKERS = 2
 """Tokens that CLIP puts around every text."""
@@ -104,7 +104,7 @@ def build_vocabulary(
     concepts: list[ConceptLine],
     *,
     prompt_ensemble: bool = False,
-    presence: NDArray[np.float32] | None = None,
+    calibrated: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Vocabulary:
     """Compute text features and table rows of all concepts.
 
@@ -112,7 +112,7 @@ def build_vocabulary(
         model: the reference model.
         concepts: names and synonyms.
         prompt_ensemble: put each name through CLIP's templates, which upstream does not.
-        presence: when each concept counts as present, (N, 9); None where nothing was calibrated.
+        calibrated: from `carried`; None where nothing was calibrated.
     """
     redundant = text.redundant_feature(model.clip)
     features = []
@@ -121,10 +121,10 @@ def build_vocabulary(
         features.append(text.text_feature(raw, redundant))
     stacked = torch.stack(features)
     rows = table_rows(model, stacked)
-    presence = uncalibrated(len(concepts)) if presence is None else presence
-    return Vocabulary(
-        tuple(line.concept for line in concepts), stacked.numpy(), rows.numpy().astype(np.float32), presence
+    plain = Vocabulary.uncalibrated(
+        [line.concept for line in concepts], stacked.numpy(), rows.numpy().astype(np.float32)
     )
+    return Vocabulary(plain.concepts, plain.features, plain.rows, **calibrated) if calibrated else plain
 
 
 def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
@@ -135,26 +135,37 @@ def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def carried_presence(path: Path, metadata: Mapping[str, str], concepts: Iterable[ConceptLine]) -> NDArray[np.float32]:
-    """Return the presence calibration that a checkpoint carries for its own concepts, (N, 9), NaN for others.
+def carried(path: Path, metadata: Mapping[str, str], concepts: Iterable[ConceptLine]) -> dict[str, NDArray[np.float32]]:
+    """Return what was calibrated for a checkpoint's own concepts and is carried by it, by name, see `CALIBRATIONS`.
 
     Args:
         path: the checkpoint, for messages.
-        metadata: what it says of itself; ``presence`` is a JSON object from a concept's name to its nine numbers.
+        metadata: what it says of itself; ``presence`` and ``screening`` are JSON objects from a concept's name to its
+            numbers.
         concepts: what is exported; names are compared, synonyms are not.
+
+    Returns:
+        A table of each, (N, numbers), NaN for concepts of which the checkpoint says nothing.
 
     Raises:
         CheckpointError: it carries one that is not of this form.
     """
     lines = list(concepts)
-    table = uncalibrated(len(lines))
+    return {
+        name: _carried_table(path, name, metadata.get(name, "{}"), lines, columns)
+        for name, columns in CALIBRATIONS.items()
+    }
+
+
+def _carried_table(path: Path, name: str, text: str, lines: list[ConceptLine], columns: int) -> NDArray[np.float32]:
+    table = uncalibrated(len(lines), columns)
     try:
-        carried = {fold(name): row for name, row in json.loads(metadata.get("presence", "{}")).items()}
+        rows = {fold(concept): row for concept, row in json.loads(text).items()}
         for index, line in enumerate(lines):
-            if fold(line.concept.name) in carried:
-                table[index] = np.asarray(carried[fold(line.concept.name)], np.float32).reshape(len(EVIDENCE) + 2)
+            if fold(line.concept.name) in rows:
+                table[index] = np.asarray(rows[fold(line.concept.name)], np.float32).reshape(columns)
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path}: its metadata 'presence' should map names to {len(EVIDENCE) + 2} numbers: {error}."
+            f"{path}: its metadata {name!r} should map names to {columns} numbers: {error}."
         ) from error
     return table

@@ -98,7 +98,11 @@ class SamConfig:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Sizes of a CLIP with two transformers. The head width is always 64."""
+    """Sizes of a CLIP with two transformers. The head width is always 64.
+
+    ``norm_scale`` multiplies the length that features are divided by where it is taken over the tokens: the root of the
+    tokens in training over those here, so that features keep the size that they were trained at.
+    """
 
     embed_dim: int
     image_size: int
@@ -110,6 +114,7 @@ class ClipConfig:
     text_layers: int
     context_length: int
     vocab_size: int
+    norm_scale: float = 1.0
 
     @property
     def grid(self) -> int:

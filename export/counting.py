@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from cgsam_edge.export.config import ModelConfig
-from cgsam_edge.export.graphs.attention import FusedAttention
+from cgsam_edge.export.graphs.attention import Chunk, FusedAttention
 from cgsam_edge.export.graphs.build import build_graphs
 from cgsam_edge.export.reference import ReferenceModel
 
@@ -84,7 +84,7 @@ def fused_cost(config: ModelConfig) -> dict[str, Cost]:
     for graph in graphs:
         for module in graph.module.modules():
             if isinstance(module, FusedAttention):
-                module.rows = module.side
+                module.chunk = Chunk(module.heads, module.side)
         inputs = {name: torch.empty(shape, device="meta") for name, shape in graph.inputs.items()}
         parameters = sum(p.numel() for p in graph.module.parameters())
         costs[graph.name] = Cost(parameters, *_count(partial(graph.module, **inputs)))

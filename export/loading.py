@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsam_edge.errors import CheckpointError
@@ -16,6 +15,7 @@ from cgsam_edge.export.checkpoint import Checkpoint, StateDict, read_checkpoint,
 from cgsam_edge.export.config import SURGERY_LAYERS, ModelConfig, PromptConfig, PromptKind
 from cgsam_edge.export.layout import Shapes, infer_clip, infer_sam, unsupported_variant
 from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.resize import interpolate_patches
 
 
 def load_reference(
@@ -37,7 +37,7 @@ def load_reference(
     sam = infer_sam(Shapes(path, checkpoint.sam))
     clip_path, clip_state = _clip_state(checkpoint, clip)
     if clip is not None:
-        clip_state = _resize_positions(clip_path, clip_state, clip_image_size or sam.image_size // 2)
+        clip_state = _at_size(clip_path, clip_state, clip_image_size or sam.image_size // 2)
     prompt = prompt or PromptConfig()
     if prompt.trained_for is None:
         prompt = replace(prompt, trained_for=_trained_for(checkpoint))
@@ -78,18 +78,14 @@ def _clip_state(checkpoint: Checkpoint, clip: Path | None) -> tuple[Path, StateD
     return clip, read_clip(clip)
 
 
-def _resize_positions(path: Path, state: StateDict, size: int) -> StateDict:
-    """Interpolate CLIP's position table bilinearly, as upstream does, to an input of ``size`` pixels."""
+def _at_size(path: Path, state: StateDict, size: int) -> StateDict:
+    """Interpolate CLIP's position table, as upstream does, to an input of ``size`` pixels."""
     clip = infer_clip(Shapes(path, state))
     grid = size // clip.patch_size
     if grid < 1:
         raise CheckpointError(f"{path}: a CLIP input of {size} pixels is smaller than its patch of {clip.patch_size}.")
-    if grid == clip.grid:
-        return state
-    table = state["visual.positional_embedding"].float()
-    old = table[1:].T.reshape(1, -1, clip.grid, clip.grid)
-    new = F.interpolate(old, (grid, grid), mode="bilinear", align_corners=False)
-    return {**state, "visual.positional_embedding": torch.cat([table[:1], new.flatten(2)[0].T])}
+    name = "visual.positional_embedding"
+    return {**state, name: interpolate_patches(state[name], grid)}
 
 
 def _assign(module: nn.Module, path: Path, state: Mapping[str, Tensor]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS
 from cgsam_edge.export.graphs.layers import QUANTISED_GRAPHS
+from cgsam_edge.export.resize import AUTO, check_size
 from cgsam_edge.export.targets import TARGETS, coreml
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 
@@ -27,7 +28,10 @@ class ExportOptions:
         precision: "fp32", "fp16" or "int8" for all graphs, or words for some, such as "image=int8,decoder=fp16"; None
             takes each target's default. "int8" is of the encoder graphs; the others are then "fp16".
         clip: public CLIP weights for a checkpoint without CLIP.
-        clip_image_size: side in pixels at which public CLIP weights run.
+        image_size: side in pixels that images are squashed to, see `resize`; "auto" takes the smallest whose masks
+            pass; None is the checkpoint's own.
+        clip_image_size: side in pixels at which CLIP runs; None is what it was trained at, and
+            never more than ``image_size``.
         prompt: what the checkpoint cannot say.
         click_slots: clicks that fit the decoder.
         prompt_ensemble: put concept names through CLIP's templates.
@@ -41,6 +45,7 @@ class ExportOptions:
     targets: tuple[str, ...] = ("onnxruntime",)
     precision: str | None = None
     clip: Path | None = None
+    image_size: int | Literal["auto"] | None = None
     clip_image_size: int | None = None
     prompt: PromptConfig = field(default_factory=PromptConfig)
     click_slots: int = DEFAULT_CLICKS
@@ -57,6 +62,8 @@ class ExportOptions:
             )
         if self.click_slots < self.prompt.points:
             raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
+        if self.image_size not in (None, AUTO):
+            check_size(self.image_size)
 
     def _check_target(self, name: str) -> None:
         if name not in TARGETS:
@@ -69,6 +76,11 @@ class ExportOptions:
         missing = [module for module in target.needs if not importlib.util.find_spec(module)]
         if missing:
             raise BackendError(f"target {name!r} needs {', '.join(missing)}: pip install 'cgsam-edge[{name}]'.")
+
+    @property
+    def resized(self) -> bool:
+        """Whether SAM, or the CLIP that a checkpoint holds, runs at another size than training's."""
+        return self.image_size is not None or (self.clip_image_size is not None and self.clip is None)
 
     @property
     def precisions(self) -> dict[str, str]:

@@ -88,7 +88,7 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
     found = []
     with Segmenter(bundle, backend=backend, device="cpu", precision="float32") as segmenter, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        result = segmenter.segment(picture, segmenter.concepts[:concepts])
+        result = segmenter.segment(picture, segmenter.concepts[:concepts], skip_absent=False)
         for i, concept in enumerate(result.values()):
             text = torch.from_numpy(segmenter.bundle.vocabulary.features[i : i + 1])
             points = torch.from_numpy(concept.points * (size / np.asarray(picture.size))).float()

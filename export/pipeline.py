@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from cgsam_edge._version import __version__
-from cgsam_edge.bundle import Bundle, file_spec
+from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export import examples, parity
 from cgsam_edge.export.checkpoint import read_metadata
-from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried_presence, check_lengths, read_concepts
-from cgsam_edge.export.config import ModelConfig
+from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried, check_lengths, read_concepts
 from cgsam_edge.export.counting import cost_report
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
+from cgsam_edge.export.manifests import describe, new_manifest, write_manifest
 from cgsam_edge.export.mil import parity as mil_parity
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.resize import AUTO, resize
 from cgsam_edge.export.targets import TARGETS, coreml
-from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.export.tokenizer import write_text_files
-from cgsam_edge.manifest import (
-    FILE_NAME,
-    GRAPH_NAMES,
-    VOCABULARY_FILE,
-    Geometry,
-    GraphSpec,
-    Manifest,
-    Prompting,
-)
+from cgsam_edge.manifest import GRAPH_NAMES, VOCABULARY_FILE, GraphSpec, Manifest
 from cgsam_edge.staging import check_destination, staged
 from cgsam_edge.vocabulary import Vocabulary
 
@@ -100,11 +89,14 @@ class Draft:
 
 
 class Finisher(Protocol):
-    """What comes after the conversion: quantisation, and the judgement of masks. The room `calibration` has it."""
+    """What measures: size, quantisation, and the judgement of masks. The room `calibration` has it."""
 
     @property
     def stages(self) -> int:
         """How many stages of progress it adds."""
+
+    def size(self, model: ReferenceModel, vocabulary: Vocabulary, stage: Stages, report: Report) -> ReferenceModel:
+        """Bring a model, as the checkpoint has it, to the size that is asked for, and measure what that costs."""
 
     def prepare(self, draft: Draft) -> None:
         """Ready the graphs before they are converted."""
@@ -121,7 +113,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
     Args:
         options: what to export.
         report: takes lines of progress.
-        finisher: quantises and judges; without one, "int8" is refused.
+        finisher: quantises and judges; without one, "int8" and the image size "auto" are refused.
 
     Raises:
         CheckpointError: the checkpoint or CLIP weights cannot be used.
@@ -129,24 +121,25 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
         OutputError: the bundle cannot be written.
         ExportError: the conversion failed or disagrees with the reference.
     """
-    if finisher is None and any(options.lowest_of(target) == "int8" for target in options.targets):
-        raise InputError("int8 needs calibration: cgsam_edge.calibration.finish.Finish does it.")
+    if finisher is None:
+        _refuse_measured(options)
     added = finisher.stages if finisher else 0
     stage = Stages(report, total=6 + (6 if options.text_encoder else 4) * len(options.targets) + added)
     destination = options.destination
     check_destination(destination)
     concepts = read_concepts(options.concepts)
     with stage(f"read {options.checkpoint.name}"):
-        model = load_reference(
-            options.checkpoint, clip=options.clip, clip_image_size=options.clip_image_size, prompt=options.prompt
-        )
-    length = model.config.clip.context_length
+        own = _load(options)
+    length = own.config.clip.context_length
     check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
-    report(describe(model.config))
+    report(describe(own.config))
     with stage(f"text features of {_count(concepts)}"):
-        presence = carried_presence(options.checkpoint, read_metadata(options.checkpoint), concepts)
+        calibrated = carried(options.checkpoint, read_metadata(options.checkpoint), concepts)
         ensemble = options.prompt_ensemble
-        vocabulary = build_vocabulary(model, concepts, prompt_ensemble=ensemble, presence=presence)
+        vocabulary = build_vocabulary(own, concepts, prompt_ensemble=ensemble, calibrated=calibrated)
+    model = finisher.size(own, vocabulary, stage, report) if finisher else resized(own, options)
+    if model is not own:
+        report(f"resized: {describe(model.config)}")
     with stage("fuse the adapters"):
         graphs = build_graphs(model, options.click_slots, text=options.text_encoder)
     with stage("count"):
@@ -156,7 +149,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
         vocabulary.save(folder / VOCABULARY_FILE)
         if options.text_encoder:
             write_text_files(model, folder, prompt_ensemble=options.prompt_ensemble)
-        manifest = _manifest(model.config, options, vocabulary, cost)
+        manifest = new_manifest(model.config, options, vocabulary, cost, own.config.sam.image_size)
         draft = Draft(options, model, graphs, vocabulary, manifest, folder, stage, report)
         if finisher:
             finisher.prepare(draft)
@@ -180,21 +173,30 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
     return destination
 
 
+def _refuse_measured(options: ExportOptions) -> None:
+    """Refuse what only a finisher can do."""
+    if any(options.lowest_of(target) == "int8" for target in options.targets):
+        raise InputError("int8 needs calibration: cgsam_edge.calibration.finish.Finish does it.")
+    if options.image_size == AUTO:
+        raise InputError("the image size 'auto' needs measuring: cgsam_edge.calibration.finish.Finish does it.")
+
+
+def _load(options: ExportOptions) -> ReferenceModel:
+    """Return the model at its own size, with CLIP beside that as training had it."""
+    clip_size = None if options.resized else options.clip_image_size
+    return load_reference(options.checkpoint, clip=options.clip, clip_image_size=clip_size, prompt=options.prompt)
+
+
+def resized(own: ReferenceModel, options: ExportOptions) -> ReferenceModel:
+    """Return a model at the image sizes that are asked for."""
+    if not options.resized:
+        return own
+    assert options.image_size != AUTO
+    return resize(own, options.image_size, options.clip_image_size)
+
+
 def _count(concepts: list[ConceptLine]) -> str:
     return "1 concept" if len(concepts) == 1 else f"{len(concepts)} concepts"
-
-
-def describe(config: ModelConfig) -> str:
-    """Return a line about a model's sizes."""
-    sam, clip = config.sam, config.clip
-    semantic = sam.semantic_blocks
-    which = f"{len(semantic)} of {len(sam.blocks)} blocks semantic" if semantic else "no semantic block"
-    if semantic and len(semantic) < len(sam.blocks):
-        which += f" ({', '.join(map(str, semantic))})"
-    return (
-        f"SAM of width {sam.width}, {len(sam.blocks)} blocks, {sam.image_size} pixels; {which}; "
-        f"CLIP of width {clip.width}, patch {clip.patch_size}, {clip.image_size} pixels"
-    )
 
 
 def _saved(cost: dict[str, Any]) -> str:
@@ -240,62 +242,3 @@ def _convert(draft: Draft, target: str) -> dict[str, GraphSpec]:
         with draft.stage(f"convert {graph.name} for {target}"):
             specs[graph.name] = draft.convert(graph, target)
     return specs
-
-
-def _manifest(
-    config: ModelConfig,
-    options: ExportOptions,
-    vocabulary: Vocabulary,
-    cost: dict[str, Any],
-) -> Manifest:
-    sam, clip, prompt = config.sam, config.clip, config.prompt
-    return Manifest(
-        geometry=Geometry(sam.image_size, sam.mask_size, clip.grid, clip.embed_dim),
-        prompting=Prompting(
-            prompt.threshold,
-            prompt.points,
-            prompt.dense_value,
-            options.click_slots,
-            prompt.trained_for or (),
-            prompt.similarity_norm,
-        ),
-        concepts=vocabulary.concepts,
-        files={},
-        targets={},
-        created=_created(config, options),
-        cost=cost,
-    )
-
-
-def _created(config: ModelConfig, options: ExportOptions) -> dict[str, Any]:
-    return {
-        "by": f"cgsam-edge {__version__}",
-        "python": platform.python_version(),
-        "versions": {
-            name: package_version(name)
-            for name in ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "coremltools", "open_clip_torch")
-        },
-        "checkpoint": {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256},
-        "model": describe(config),
-        "prompt_ensemble": options.prompt_ensemble,
-        "onnx_opset": OPSET,
-        "ios": options.ios,
-    }
-
-
-def package_version(package: str) -> str:
-    """Return the version of an installed package, or that it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write ``manifest.json`` with size and hash of every other file."""
-    files = {
-        path.relative_to(folder).as_posix(): file_spec(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != FILE_NAME
-    }
-    (folder / FILE_NAME).write_text(replace(manifest, files=files).to_json(), encoding="utf-8")

@@ -43,11 +43,13 @@ def blocks(kinds: str, *, space: bool = True) -> tuple[BlockConfig, ...]:
     return tuple(made)
 
 
-def config(kinds: str = "psss", *, space: bool = True, prompt: PromptConfig | None = None) -> ModelConfig:
-    """Return a tiny model's config."""
+def config(
+    kinds: str = "psss", *, space: bool = True, prompt: PromptConfig | None = None, side: int = 128
+) -> ModelConfig:
+    """Return a tiny model's config; CLIP runs at half of ``side``."""
     adapted = any(kind != "n" for kind in kinds)
     sam = SamConfig(
-        image_size=128,
+        image_size=side,
         patch_size=16,
         width=32,
         heads=2,
@@ -60,7 +62,7 @@ def config(kinds: str = "psss", *, space: bool = True, prompt: PromptConfig | No
         decoder_mlp_width=64,
         iou_width=32,
     )
-    return ModelConfig(sam, CLIP, prompt or PromptConfig(trained_for=("text",)))
+    return ModelConfig(sam, replace(CLIP, image_size=side // 2), prompt or PromptConfig(trained_for=("text",)))
 
 
 def model(settings: ModelConfig, seed: int = 0) -> ReferenceModel:

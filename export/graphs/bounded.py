@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
+from cgsam_edge.export.graphs.attention import FusedAttention, together
 from cgsam_edge.export.graphs.build import Graph
 
 
@@ -45,7 +46,7 @@ class Bounded(nn.Module):
         super().__init__()
         self.names, self.outputs = tuple(graph.inputs), graph.outputs
         self.limits = dict(graph.limits)
-        self.inner = _with_channel_norms(graph.module)
+        self.inner = _for_core_ml(graph.module)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Map the graph's inputs, in its order, to its outputs, in its order."""
@@ -60,12 +61,18 @@ class Bounded(nn.Module):
         return x.clamp(low, high)
 
 
-def _with_channel_norms(module: nn.Module) -> nn.Module:
-    """Return a copy whose LayerNorm2d are `ChannelNorm`; parameters and buffers are the original's."""
+def _for_core_ml(module: nn.Module) -> nn.Module:
+    """Return a copy for Core ML; parameters and buffers are the original's.
+
+    Its LayerNorm2d are `ChannelNorm`, and its attention takes all heads at once: a program of thousands of small
+    operators takes a device long to compile.
+    """
     shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
     made = copy.deepcopy(module, shared)
     for parent in list(made.modules()):
         for name, child in parent.named_children():
             if isinstance(child, LayerNorm2d):
                 setattr(parent, name, ChannelNorm(child))
+            elif isinstance(child, FusedAttention) and not child.window:
+                child.chunk = together(child.heads, child.side)
     return made

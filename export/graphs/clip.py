@@ -89,6 +89,7 @@ class ClipFeatures(nn.Module):
     def __init__(self, visual: Any, config: ClipConfig, norm: SimilarityNorm) -> None:
         super().__init__()
         self.norm: SimilarityNorm = norm
+        self.norm_scale = config.norm_scale
         self.conv = visual.conv1
         positions = visual.positional_embedding.detach()
         self.class_token = nn.Parameter(
@@ -115,4 +116,4 @@ class ClipFeatures(nn.Module):
                 x, q = x[:, :1], q[:, :, :1]
             x = block.finish(x, q, k, v)
         embedding = self.ln_post(torch.cat([x, surgery], dim=1)) @ self.proj
-        return normalise(embedding, self.norm)
+        return normalise(embedding, self.norm, self.norm_scale)

@@ -87,10 +87,13 @@ def embed_image(visual: Any, pixels: Tensor, positions: Tensor | None = None) ->
     return out
 
 
-def normalise(embedding: Tensor, axis: SimilarityNorm) -> Tensor:
-    """F = E / |E| of (B, 1 + M, D), the norm over the tokens (upstream's code) or the channels (the paper)."""
+def normalise(embedding: Tensor, axis: SimilarityNorm, scale: float = 1.0) -> Tensor:
+    """F = E / |E| of (B, 1 + M, D), the norm over the tokens (upstream's code) or the channels (the paper).
+
+    A norm over the tokens is multiplied by ``scale``, see `ClipConfig`.
+    """
     length: Tensor = embedding.norm(dim=1 if axis == "tokens" else -1, keepdim=True)
-    return embedding / length
+    return embedding / (length if axis == "channels" or scale == 1 else length * scale)
 
 
 def clip_pixels(pixels: Tensor, size: int) -> Tensor:

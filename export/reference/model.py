@@ -83,7 +83,7 @@ class ReferenceModel(nn.Module):
     def image_features(self, pixels: Tensor) -> Tensor:
         """F of the contract: normalised pixels (B, 3, S, S) to (B, 1 + M, D)."""
         embedding = embed_image(self.clip.visual, clip_pixels(pixels, self.config.clip.image_size))
-        return normalise(embedding, self.config.prompt.similarity_norm)
+        return normalise(embedding, self.config.prompt.similarity_norm, self.config.clip.norm_scale)
 
     def encode(self, pixels: Tensor, features: Tensor, text: Tensor) -> Tensor:
         """Return the image embedding (B, 256, grid, grid) of normalised pixels, F and t (B, D)."""

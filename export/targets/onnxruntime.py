@@ -27,10 +27,10 @@ OPSET = 20
 EXTERNAL_BYTES = 2_000_000_000
 """Above it the weights go into a file of their own: protobuf ends at 2 GiB."""
 
-_HALVED_SIZE = 1024
+HALVED_SIZE = 1024
 """Smaller constants stay float32: they are norms and biases, and save nothing."""
 
-_HALF_MAX = float(np.finfo(np.float16).max)
+HALF_MAX = float(np.finfo(np.float16).max)
 
 
 def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
@@ -131,10 +131,10 @@ def halve_weights(model: Any) -> None:
     """Store large float32 constants as float16, each followed by a cast that engines fold when they open the file."""
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _HALVED_SIZE:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALVED_SIZE:
             continue
         values = numpy_helper.to_array(tensor)
-        if np.abs(values).max() > _HALF_MAX:
+        if np.abs(values).max() > HALF_MAX:
             continue  # would become infinite
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))

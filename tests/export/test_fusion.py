@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import openvino
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import BlockConfig, ModelConfig, SamConfig
-from cgsam_edge.export.graphs.attention import FusedAttention, query_rows
+from cgsam_edge.export.graphs.attention import Chunk, FusedAttention, cached, together
+from cgsam_edge.export.graphs.bounded import Bounded
 from cgsam_edge.export.graphs.build import build_graphs
 from cgsam_edge.export.graphs.clip import ClipFeatures
 from cgsam_edge.export.graphs.encoder import SemanticBlock, fuse_block
@@ -23,6 +26,7 @@ from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.adapters import Adapter, SemanticAdapter, conditioning
 from cgsam_edge.export.reference.clip_surgery import embed_image, normalise
 from cgsam_edge.export.reference.similarity import similarity
+from cgsam_edge.export.targets import openvino as openvino_target
 from tests import tiny
 from tests.conftest import relative_error
 
@@ -102,15 +106,38 @@ def test_global_attention_in_chunks_is_the_same() -> None:
     x = torch.randn(1, 8, 8, made.config.sam.width)
     with torch.inference_mode():
         whole = fused(x)
-        fused.rows = 2
-        assert relative_error(fused(x), whole) < EXACT
+        for chunk in (Chunk(fused.heads, 2), Chunk(1, 8), Chunk(1, 2)):
+            fused.chunk = chunk
+            assert relative_error(fused(x), whole) < EXACT
 
 
-def test_chunks_of_queries_divide_the_rows_and_fit_the_bound() -> None:
-    assert query_rows(12, 64) == 4
-    assert query_rows(16, 64) == 4
-    assert query_rows(4, 32) == 32
-    assert all(side % query_rows(12, side) == 0 for side in range(4, 129, 4))
+def test_chunks_divide_the_rows_and_fit_the_bound() -> None:
+    assert together(12, 64) == (12, 2)
+    assert together(4, 32) == (4, 32)
+    assert cached(64) == (1, 16)
+    assert cached(32) == (1, 32)
+    assert all(side % chunk.rows == 0 for side in range(4, 129, 4) for chunk in (together(12, side), cached(side)))
+
+
+def test_core_ml_takes_all_heads_at_once() -> None:
+    graph = build_graphs(tiny.model(tiny.config())).concept
+    for module, heads in ((graph.module, 1), (Bounded(graph), None)):
+        chunks = [(one, one.chunk) for one in module.modules() if isinstance(one, FusedAttention) and not one.window]
+        assert chunks
+        assert all(chunk.heads == (heads or one.heads) > 0 for one, chunk in chunks)
+
+
+def test_openvino_keeps_a_table_once(tmp_path: Path) -> None:
+    made = tiny.model(tiny.config())
+    graph = build_graphs(made).concept
+    blocks = [one for one in graph.module.modules() if isinstance(one, FusedAttention) and not one.window]
+    for one in blocks:
+        one.chunk = Chunk(1, 2)
+    path = tmp_path / openvino_target.convert(graph, tmp_path, "fp32").path
+    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    held = [op for op in compiled.get_runtime_model().get_ops() if op.get_rt_info()["layerType"].astype(str) == "Const"]
+    shapes = [tuple(op.get_output_shape(0)) for op in held]
+    assert 0 < shapes.count(tuple(blocks[0].table_w.shape)) <= len(blocks)
 
 
 def test_clip_computes_only_what_reaches_the_output() -> None:

@@ -1,0 +1,125 @@
+"""A trained model at another input size: its positions interpolated, everything else shared.
+
+Of a SAM only two things are made for one size: the absolute positions and, in blocks with global attention, the tables
+of relative positions. The former are interpolated bilinearly, as SAMed (``load_from`` of its builder of SAM) and the
+projects after it do; the latter linearly, by segment_anything's own ``get_rel_pos``. Windows stay as they are; only how
+far they are padded follows the grid. CLIP's positions are interpolated bilinearly, as upstream does it for training.
+
+Upstream's features are normalised over the tokens, so that their size follows the number of tokens: with a quarter of
+CLIP's patches they are twice as great, and the adapters were never trained on that. The norm is therefore brought to
+the number of tokens of training (`ClipConfig.norm_scale`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling.image_encoder import get_rel_pos
+from torch import Tensor
+
+from cgsam_edge.errors import InputError
+from cgsam_edge.export.config import ClipConfig, ModelConfig
+from cgsam_edge.export.reference import ReferenceModel
+
+AUTO: Literal["auto"] = "auto"
+"""In place of a size: the smallest whose masks pass."""
+
+STEP, SMALLEST, LARGEST = 64, 256, 1024
+"""Sizes are multiples of 64, four tokens of 16 pixels: from 256 up, where a window of 14 tokens still fits the grid."""
+
+
+def check_size(size: int) -> None:
+    """Refuse a size that no model is resized to.
+
+    Raises:
+        InputError: it is no multiple of 64 from 256 to 1024.
+    """
+    if size % STEP or not SMALLEST <= size <= LARGEST:
+        below, above = (min(max(SMALLEST, STEP * n), LARGEST) for n in (size // STEP, size // STEP + 1))
+        near = f"{below} or {above}" if below != above else f"{below}"
+        raise InputError(
+            f"an image size must be a multiple of {STEP} from {SMALLEST} to {LARGEST} pixels, got {size}; the nearest "
+            f"is {near}."
+        )
+
+
+def smaller_sizes(own: int) -> tuple[int, ...]:
+    """Return the sizes below a model's own, ascending."""
+    return tuple(range(SMALLEST, own, STEP))
+
+
+def resize(model: ReferenceModel, size: int | None, clip_size: int | None = None) -> ReferenceModel:
+    """Return a model at another image size, in float32 and evaluation mode; it shares all tensors but the positions.
+
+    Args:
+        model: a model at the size of its training.
+        size: the new side in pixels, see `check_size`; None leaves SAM as it is.
+        clip_size: side at which CLIP shall run, cut to whole patches; by default its own, but never more than ``size``:
+            CLIP is the smaller part of the work, and a smaller CLIP cost the reference model more accuracy than a
+            smaller SAM.
+
+    Raises:
+        InputError: the size is above the model's own, or does not fit its patches.
+    """
+    sam = model.config.sam
+    size = sam.image_size if size is None else size
+    if size > sam.image_size:
+        raise InputError(
+            f"an image size of {size} is above the checkpoint's own, {sam.image_size}: no training saw that many "
+            f"tokens, and each costs time. Take {sam.image_size} or less."
+        )
+    if size % sam.patch_size:
+        raise InputError(f"an image size of {size} is no multiple of the model's patch of {sam.patch_size} pixels.")
+    own = model.config.clip.image_size
+    clip = resized_clip(model.config.clip, min(own, size) if clip_size is None else clip_size)
+    config = replace(model.config, sam=replace(sam, image_size=size), clip=clip)
+    with torch.device("meta"):
+        made = ReferenceModel(config)
+    made.sam.load_state_dict(_sam_state(model, config), assign=True)
+    state = model.clip.state_dict()
+    name = "visual.positional_embedding"
+    made.clip.load_state_dict({**state, name: interpolate_patches(state[name], clip.grid)}, assign=True)
+    made.clip.attn_mask = model.clip.attn_mask
+    return made.eval().requires_grad_(requires_grad=False)
+
+
+def resized_clip(clip: ClipConfig, size: int) -> ClipConfig:
+    """Return CLIP's sizes at another side, cut to whole patches."""
+    grid = size // clip.patch_size
+    if grid < 1:
+        raise InputError(f"CLIP's input of {size} pixels is smaller than its patch of {clip.patch_size} pixels.")
+    scale = clip.norm_scale * math.sqrt((1 + clip.grid**2) / (1 + grid**2))
+    return replace(clip, image_size=grid * clip.patch_size, norm_scale=scale)
+
+
+def interpolate_patches(table: Tensor, grid: int) -> Tensor:
+    """Interpolate CLIP's position table (1 + M, C) bilinearly to ``grid`` patches a side; row 0, the class's, stays."""
+    old = math.isqrt(len(table) - 1)
+    if grid == old:
+        return table
+    patches = table[1:].float().T.reshape(1, -1, old, old)
+    new = F.interpolate(patches, (grid, grid), mode="bilinear", align_corners=False)
+    return torch.cat([table[:1].float(), new.flatten(2)[0].T])
+
+
+def _sam_state(model: ReferenceModel, config: ModelConfig) -> dict[str, Tensor]:
+    """Return SAM's state with positions for another grid."""
+    grid, state = config.sam.grid, model.sam.state_dict()
+    positions = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
+    positions = F.interpolate(positions, (grid, grid), mode="bilinear", align_corners=False)
+    state["image_encoder.pos_embed"] = positions.permute(0, 2, 3, 1).contiguous()
+    for i, block in enumerate(config.sam.blocks):
+        for axis in () if block.window else "hw":
+            name = f"image_encoder.blocks.{i}.attn.rel_pos_{axis}"
+            state[name] = _relative(state[name], grid)
+    return state
+
+
+def _relative(table: Tensor, grid: int) -> Tensor:
+    """Interpolate a table of relative positions to (2 · grid - 1, c); the entry for a distance d is at d + grid - 1."""
+    by_pair: Tensor = get_rel_pos(grid, grid, table)  # (query, key, c)
+    return torch.cat([by_pair[0].flip(0), by_pair[1:, 0]]).contiguous()
