@@ -13,12 +13,13 @@ import numpy as np
 
 from cgsam_edge.calibration.gate import Gate, unlabelled
 from cgsam_edge.calibration.photos import Photos
+from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.fakequant import quantised
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.export.ranges import METHODS, Observer, Range
 from cgsam_edge.export.smoothing import STRENGTH, smooth
 from cgsam_edge.image import load_image, to_pixels
-from cgsam_edge.segmenter import Encoded, Segmenter
+from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 SMOOTHING_PICTURES = 8
 """Enough for the size of each channel, which is all that smoothing asks."""
 
-JUDGED_PICTURES = 2
-"""On which the ways to choose ranges are compared."""
+JUDGED_PICTURES, JUDGED_CONCEPTS = 2, 4
+"""On which the ways to choose ranges are compared: each costs a run of the concept graph for each way."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,6 @@ class Feeds:
         """Return what gives a graph's inputs, from the first picture each time it is called."""
         return lambda: (self._images if graph.name == "image" else self._concepts)(graph)
 
-    def count(self, graph: Graph) -> int:
-        """Return how many inputs a graph gets."""
-        pictures = len(self.photos.paths)
-        return pictures if graph.name == "image" else pictures * len(self.concepts(0))
-
     def _images(self, _: Graph) -> Iterator[Feed]:
         size = self.segmenter.bundle.manifest.geometry.image_size
         for path in self.photos.paths:
@@ -140,7 +136,7 @@ def calibrate(
             if not _predict(encoded, feeds.concepts(number)):
                 absent.append(feeds.photos.paths[number].name)
             progress(f"ranges of picture {number + 1} of {len(feeds.photos.paths)}")
-    scores = _compare(observer, graphs, feeds)
+    scores = _compare(observer, graphs, feeds, progress)
     method = min(scores, key=scores.__getitem__)
     return Calibrated(observer.ranges(method), method, smoothed, scores, feeds, tuple(absent))
 
@@ -159,12 +155,13 @@ def _predict(encoded: Encoded, concepts: Sequence[int]) -> bool:
     return any(found)
 
 
-def _compare(observer: Observer, graphs: Graphs, feeds: Feeds) -> dict[str, float]:
+def _compare(observer: Observer, graphs: Graphs, feeds: Feeds, progress: Progress) -> dict[str, float]:
     """Return the mean error of the mask logits with ranges of each method, acted out in PyTorch."""
-    judge = Gate(feeds.segmenter, unlabelled(feeds.photos.take(JUDGED_PICTURES)))
+    judge = Gate(feeds.segmenter, unlabelled(feeds.photos.take(JUDGED_PICTURES)), concepts=JUDGED_CONCEPTS)
     scores = {}
     for method in METHODS:
         ranges = observer.ranges(method)
         with quantised(graphs, ranges, ranges.keys()):
             scores[method] = float(np.mean([pair.error for pair in judge.measure(feeds.segmenter)]))
+        progress(f"ranges by {method}: error of the masks {scores[method]:.4f}")
     return scores

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from cgsam_edge.calibration.document import NOT_RUN
 from cgsam_edge.calibration.markup import Html, number, seconds, tag
-from cgsam_edge.calibration.plots import Bar, bars, dots
+from cgsam_edge.calibration.plots import Bar, Point, bars, curve, dots
 
 if TYPE_CHECKING:
     from cgsam_edge.calibration.quality import GraphQuality, Sensitivity, TargetQuality
+    from cgsam_edge.calibration.resolution import SizeSearch
 
 _MOST = 20
 _COLOURS = "abcd"
@@ -67,6 +68,17 @@ def _distinct(names: Sequence[str]) -> list[str]:
     start = len(re.sub(r"[^/.]*$", "", commonprefix(list(names))))  # noqa: RUF071 — letters are meant
     end = len(re.sub(r"^[^/._]*", "", commonprefix([name[::-1] for name in names])[::-1]))  # noqa: RUF071
     return [name[start : len(name) - end] or name for name in names]
+
+
+def sizes(search: SizeSearch) -> Html:
+    """Return the card of image sizes: mask IoU against time."""
+    own = Point(f"{search.own_size}", search.own_seconds, 1.0, taken=search.chosen == search.own_size)
+    taken = search.tried[-1] if search.tried and not own.taken else None
+    points = [Point(f"{one.image_size}", one.seconds, one.mean_iou, taken=one is taken) for one in search.tried]
+    text = f"By size in pixels; {search.own_size} is the model's own. One image with one concept, in PyTorch."
+    longest = seconds(max(point.x for point in (own, *points)))
+    plot = curve("mask IoU against time by image size", [own, *points], f"time, the longest {longest}", search.limit)
+    return _card("Mask IoU against time", text, plot)
 
 
 def latency(graphs: Sequence[GraphQuality]) -> list[Html]:

@@ -131,7 +131,7 @@ def both_masks(a: Side, b: Side, pair: MaskPair) -> tuple[Image.Image, Mask, Mas
 
 
 def _pairs(a: Side, b: Side, image: LabelledImage, concepts: Sequence[str]) -> list[MaskPair]:
-    first, second = (side.segmenter.segment(image.path, concepts) for side in (a, b))
+    first, second = (side.segmenter.segment(image.path, concepts, skip_absent=False) for side in (a, b))
     index = a.segmenter.bundle.vocabulary.aliases
     truths = {index[fold(name)]: mask for name, mask in image.masks.items() if fold(name) in index}
     made = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,9 +12,10 @@ import numpy as np
 from cgsam_edge import prompts
 from cgsam_edge.calibration.labels import LabelledImage
 from cgsam_edge.calibration.metrics import MIN_PIXELS, Evaluation, Pair, compare, summarise
+from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.results import ConceptResult
-from cgsam_edge.segmenter import Encoded, Segmenter
+from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import fold
 
 if TYPE_CHECKING:
@@ -65,10 +67,12 @@ def evaluate(
 
 
 def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> list[Pair]:
+    """Compute every concept, and note which of them a device would not."""
     pairs = []
     for concept in concepts:
-        got = encoded.predict(concept)
-        pairs.append(_compare(encoded, image, concept, got))
+        pair = _compare(encoded, image, concept, encoded.predict(concept))
+        screened = encoded.vocabulary.calibrated(concept, "screening")
+        pairs.append(replace(pair, ruled_out=bool(encoded.ruled_out(concept)) if screened else None))
     return pairs
 
 

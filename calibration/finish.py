@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,18 +13,25 @@ from PIL import Image
 
 from cgsam_edge.calibration.calibrate import Calibrated, Feeds, calibrate
 from cgsam_edge.calibration.gate import Gate
-from cgsam_edge.calibration.options import QualityOptions, choose
+from cgsam_edge.calibration.options import Chosen, QualityOptions, choose
+from cgsam_edge.calibration.originals import Originals
 from cgsam_edge.calibration.quality import MEAN_IOU_LIMITS, Kept, Limits, Quality, TargetQuality
 from cgsam_edge.calibration.repair import Layer, Ranking, rank
 from cgsam_edge.calibration.report import write_report
+from cgsam_edge.calibration.resolution import SizeSearch
+from cgsam_edge.calibration.sizing import Sizing
 from cgsam_edge.calibration.targets import machine, open_target, quantise, race_targets
 from cgsam_edge.calibration.verdicts import line, refusal, save_report, summary
 from cgsam_edge.errors import GateError, InputError
+from cgsam_edge.export.manifests import write_manifest
 from cgsam_edge.export.options import ExportOptions
-from cgsam_edge.export.pipeline import Draft, export_bundle, write_manifest
+from cgsam_edge.export.pipeline import Draft, Stages, export_bundle, resized
+from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.resize import AUTO
 from cgsam_edge.export.torch_backend import TorchBackend, write_draft
-from cgsam_edge.manifest import GraphSpec, Manifest
+from cgsam_edge.manifest import Manifest
 from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.vocabulary import Vocabulary
 
 
 class _OnlyReportedError(Exception):
@@ -61,12 +67,15 @@ class Finish:
     def __init__(self, options: ExportOptions, quality: QualityOptions, work: Path) -> None:
         self._options, self._quality, self._work = options, quality, work
         self._int8 = any(options.lowest_of(target) == "int8" for target in options.targets)
+        if options.image_size == AUTO and not quality.gate_count:
+            raise InputError("--image-size auto compares masks on the gate's pictures; --gate-count must not be 0.")
         self._gate: Gate | None = None
+        self._chosen = Chosen(None, ())
+        self._size: SizeSearch | None = None
         self._calibrated: Calibrated | None = None
         self._ranking: Ranking | None = None
-        self._origin = ""
         self._notes: list[str] = []
-        self._bases: dict[str, dict[str, GraphSpec]] = {}
+        self._originals = Originals(work / "originals")
 
     @property
     def stages(self) -> int:
@@ -75,14 +84,25 @@ class Finish:
         gate = (2 + len(self._options.targets)) if self._quality.gate_count else 0
         return gate + each + self._int8
 
+    def size(
+        self, model: ReferenceModel, vocabulary: Vocabulary, stage: Stages, report: Callable[[str], None]
+    ) -> ReferenceModel:
+        """Choose the pictures for all that follows, and the image size; see `Finisher.size`."""
+        self._chosen = choose(self._quality, self._work, model.config.sam.image_size, calibrate=self._int8)
+        self._notes = list(self._chosen.notes)
+        if not self._options.resized or not self._chosen.gate:
+            return resized(model, self._options)
+        sizing = Sizing(self._options, self._quality.size_iou, self._chosen.gate, vocabulary, self._work / "sizes")
+        sized, self._size = sizing.choose(model, stage, report)
+        return sized
+
     def prepare(self, draft: Draft) -> None:
         """Compute PyTorch's masks, and calibrate; see `Finisher.prepare`."""
         for name in ("draft", "features"):
             (self._work / name).mkdir()
         write_draft(self._work / "draft", draft.manifest, draft.vocabulary, draft.graphs)
         self._reference = Segmenter(self._work / "draft", backend=TorchBackend(draft.graphs))
-        chosen = choose(self._quality, self._work, draft.model.config.sam.image_size, calibrate=self._int8)
-        self._origin, self._notes = chosen.origin, list(chosen.notes)
+        chosen = self._chosen
         if chosen.gate:
             with draft.stage(f"PyTorch's masks on {len(chosen.gate)} pictures ({chosen.origin})"):
                 self._gate = Gate(self._reference, chosen.gate, draft.report)
@@ -162,24 +182,14 @@ class Finish:
                 for graph in draft.graphs:
                     if self._options.precision_of(target, graph.name) == "int8":
                         stay = frozenset(layer for name, layer in kept if name == graph.name)
-                        base = self._base(draft, target, graph.name, manifest.targets[target][graph.name])
+                        spec = manifest.targets[target][graph.name]
+                        base = self._originals.restore(draft.folder, target, graph.name, spec)
                         specs[graph.name] = quantise(
                             target, graph, draft.folder, base, self._calibrated, stay, self._quality.coreml_kind
                         )
         manifest = replace(manifest, targets={**manifest.targets, target: specs})
         write_manifest(manifest, draft.folder)
         return manifest
-
-    def _base(self, draft: Draft, target: str, graph: str, spec: GraphSpec) -> GraphSpec:
-        """Put a graph's files back to what they were before they were quantised; the first time, keep them."""
-        here, kept = (draft.folder / spec.path).parent, self._work / "base" / target
-        if graph not in self._bases.setdefault(target, {}):
-            self._bases[target][graph] = spec
-            kept.mkdir(parents=True, exist_ok=True)
-            _copy(here, kept, graph)
-        else:
-            _copy(kept, here, graph)
-        return self._bases[target][graph]
 
     def _limits(self, target: str) -> Limits:
         given, lowest = self._quality.mean_iou, self._options.lowest_of(target)
@@ -227,9 +237,9 @@ class Finish:
             method = [f"ranges by {calibrated.method}, {calibrated.smoothed} norms smoothed"] if calibrated else []
             quality = Quality(
                 title=self._options.destination.name,
-                reference="PyTorch, float32",
-                pictures=f"{len(self._gate.pictures) if self._gate else 0} pictures: {self._origin}",
-                targets=tuple(found), graphs=graphs, kept=tuple(kept), sensitivity=self._harm(),
+                reference="PyTorch, float32" + (f", at {self._size.chosen} pixels" if self._size else ""),
+                pictures=f"{len(self._gate.pictures) if self._gate else 0} pictures: {self._chosen.origin}",
+                targets=tuple(found), graphs=graphs, size=self._size, kept=tuple(kept), sensitivity=self._harm(),
                 notes=(*method, *self._notes), machine=machine(), degraded=bool(failed),
             )  # fmt: skip
             with ExitStack() as stack:
@@ -254,13 +264,3 @@ class Finish:
             return self._gate.masks(opened[target], pair)
 
         return masks
-
-
-def _copy(source: Path, destination: Path, graph: str) -> None:
-    """Copy a graph's files, or its package."""
-    for path in source.glob(f"{graph}.*"):
-        if path.is_dir():
-            shutil.rmtree(destination / path.name, ignore_errors=True)
-            shutil.copytree(path, destination / path.name)
-        else:
-            shutil.copy2(path, destination / path.name)

@@ -14,9 +14,11 @@ from cgsam_edge.calibration.labels import LabelledImage
 from cgsam_edge.calibration.metrics import MIN_PIXELS
 from cgsam_edge.calibration.photos import Photos, small
 from cgsam_edge.calibration.quality import MaskPair
+from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import load_image
-from cgsam_edge.segmenter import Encoded, Segmenter
+from cgsam_edge.prompts import resize
+from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +55,7 @@ class Gate:
         reference: the PyTorch model as a segmenter.
         pictures: labelled or not; none of them took part in calibration.
         progress: called with a line after each picture.
+        concepts: how many are compared on a picture, at most: those most similar to it.
 
     Attributes:
         expected: by picture and concept.
@@ -63,32 +66,44 @@ class Gate:
         reference: Segmenter,
         pictures: Sequence[LabelledImage],
         progress: Callable[[str], None] = lambda _: None,
+        concepts: int = CONCEPTS_PER_PICTURE,
     ) -> None:
         if not pictures:
             raise InputError("the gate has no picture to compare masks on.")
         self.pictures = tuple(pictures)
         self.expected: list[Expected] = []
         for number, picture in enumerate(pictures, start=1):
-            for result in _segmented(reference, picture):
+            for result in _segmented(reference, picture, concepts):
                 packed = np.packbits(result.mask)
                 shape = (result.mask.shape[0], result.mask.shape[1])
                 self.expected.append(Expected(picture, result.name, packed, shape, result.present, result.logits))
             progress(f"PyTorch's masks of picture {number} of {len(pictures)}")
 
-    def measure(self, segmenter: Segmenter, pictures: int | None = None) -> tuple[MaskPair, ...]:
-        """Return the pairs of a target, on all pictures or on the first few."""
+    def measure(
+        self,
+        segmenter: Segmenter,
+        pictures: int | None = None,
+        ask: Callable[[Encoded, str], ConceptResult] | None = None,
+    ) -> tuple[MaskPair, ...]:
+        """Return the pairs of a target.
+
+        Args:
+            segmenter: the target.
+            pictures: how many, from the first; None takes all.
+            ask: asks for a concept in another way than from text alone.
+        """
         pairs: list[MaskPair] = []
         for picture in self.pictures[:pictures]:
             asked = [e for e in self.expected if e.picture is picture]
             encoded = segmenter.encode(_image(picture))
-            pairs += [_pair(one, _predict(encoded, one.concept), segmenter) for one in asked]
+            pairs += [_pair(one, (ask or predict)(encoded, one.concept), segmenter) for one in asked]
         return tuple(pairs)
 
     def masks(self, segmenter: Segmenter, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:
         """Return a pair's picture, PyTorch's mask and the target's, for the report."""
         one = next(e for e in self.expected if e.picture.path == pair.image and e.concept == pair.concept)
         image = _image(one.picture)
-        return image, one.mask, _predict(segmenter.encode(image), one.concept).mask
+        return image, one.mask, predict(segmenter.encode(image), one.concept).mask
 
 
 def unlabelled(photos: Photos) -> tuple[LabelledImage, ...]:
@@ -101,31 +116,30 @@ def _image(picture: LabelledImage) -> Image.Image:
     return image if picture.masks else small(image)  # labels have the picture's own size
 
 
-def _segmented(segmenter: Segmenter, picture: LabelledImage) -> Iterator[ConceptResult]:
+def _segmented(segmenter: Segmenter, picture: LabelledImage, count: int) -> Iterator[ConceptResult]:
     encoded = segmenter.encode(_image(picture))
-    for name in _likely(encoded, segmenter.concepts):
-        yield _predict(encoded, name)
+    for name in _likely(encoded, segmenter.concepts, count):
+        yield predict(encoded, name)
 
 
-def _likely(encoded: Encoded, names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(names) <= CONCEPTS_PER_PICTURE:
+def _likely(encoded: Encoded, names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    if len(names) <= count:
         return names
     peaks = encoded.peaks()
-    best = sorted(np.argsort(-peaks, kind="stable")[:CONCEPTS_PER_PICTURE].tolist())
+    best = sorted(np.argsort(-peaks, kind="stable")[:count].tolist())
     return tuple(names[i] for i in best)
 
 
-def _predict(encoded: Encoded, concept: str) -> ConceptResult:
+def predict(encoded: Encoded, concept: str, points: NDArray[np.float32] | None = None) -> ConceptResult:
+    """Segment a concept from text alone, or from points inside it (N, 2), without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # how the model was trained is no matter of the target
-        return encoded.predict(concept)
+        return encoded.predict(concept, points)
 
 
 def _pair(one: Expected, got: ConceptResult, segmenter: Segmenter) -> MaskPair:
-    expected, mask, truth = one.mask, got.mask, one.picture.masks.get(one.concept)
-    before = after = None
-    if truth is not None and truth.sum() > MIN_PIXELS:
-        before, after = _counts(expected, truth, one.picture.valid), _counts(mask, truth, one.picture.valid)
+    expected, mask = one.mask, got.mask
+    before, after = labelled_counts(one, expected), labelled_counts(one, mask)
     either = int((expected | mask).sum())
     iou = int((expected & mask).sum()) / either if either else 1.0
     calibrated = segmenter.bundle.vocabulary.calibrated(one.concept)
@@ -134,7 +148,11 @@ def _pair(one: Expected, got: ConceptResult, segmenter: Segmenter) -> MaskPair:
     )
 
 
-def _counts(mask: Mask, truth: Mask, valid: Mask | None) -> tuple[int, int]:
+def labelled_counts(one: Expected, mask: Mask) -> tuple[int, int] | None:
+    """Return intersection and union of a mask with the label of what was expected; None where none holds it."""
+    truth, valid = one.picture.masks.get(one.concept), one.picture.valid
+    if truth is None or truth.sum() <= MIN_PIXELS:
+        return None
     if valid is not None:
         mask, truth = mask & valid, truth & valid
     return int((mask & truth).sum()), int((mask | truth).sum())
@@ -142,4 +160,6 @@ def _counts(mask: Mask, truth: Mask, valid: Mask | None) -> tuple[int, int]:
 
 def _error(one: Expected, got: ConceptResult) -> float:
     spread = max(float(one.logits.std()), 1e-12)
-    return float(np.sqrt(((got.logits.astype(np.float64) - one.logits) ** 2).mean())) / spread
+    side = len(one.logits)
+    logits = got.logits if len(got.logits) == side else resize(got.logits, side, side)  # a model of another size
+    return float(np.sqrt(((logits.astype(np.float64) - one.logits) ** 2).mean())) / spread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class Pair:
         score: the predicted IoU.
         presence: what tells present from absent, 0 to 1.
         present: the decision made of it; None where nothing was calibrated.
+        ruled_out: whether similarity alone rules the concept out; None where the bundle rules nothing out.
     """
 
     image: Path
@@ -41,6 +42,7 @@ class Pair:
     score: float
     presence: float
     present: bool | None = None
+    ruled_out: bool | None = None
 
     @property
     def held(self) -> bool:
@@ -84,6 +86,21 @@ class ConceptRow:
 
 
 @dataclass(frozen=True)
+class Skipping:
+    """What changes where concepts that similarity alone rules out are not computed.
+
+    Attributes:
+        skipped: share of all pairs.
+        class_miou: as of `Evaluation`, the masks of skipped concepts being empty.
+        presence: likewise, skipped concepts being absent.
+    """
+
+    skipped: float
+    class_miou: float | None
+    presence: PresenceRates | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A bundle's accuracy.
 
@@ -96,6 +113,7 @@ class Evaluation:
         pair_miou: mean IoU over images and the concepts that they hold.
         presence_auroc: chance that a held concept has a higher presence than an absent one; None without both kinds.
         presence: of the decisions of all calibrated concepts; None without any.
+        skipping: the same with concepts ruled out in advance; None where the bundle rules nothing out.
     """
 
     mode: str
@@ -106,6 +124,7 @@ class Evaluation:
     pair_miou: float | None
     presence_auroc: float | None
     presence: PresenceRates | None = None
+    skipping: Skipping | None = None
 
 
 def compare(
@@ -132,17 +151,30 @@ def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[P
     """Put pairs together; means leave out what has no instance, and nothing is silently 0 or NaN."""
     held = [p for p in pairs if p.held]
     rows = tuple(_row(concept, [p for p in pairs if p.concept == concept]) for concept in concepts)
-    known = [row.iou for row in rows if row.iou is not None]
     return Evaluation(
         mode,
         images,
         rows,
         tuple(pairs),
-        float(np.mean(known)) if known else None,
+        _class_miou(rows),
         float(np.mean([p.iou for p in held])) if held else None,
         auroc([p.presence for p in held], [p.presence for p in pairs if not p.labelled]),
         _rates(pairs),
+        _skipping(concepts, pairs),
     )
+
+
+def _class_miou(rows: Sequence[ConceptRow]) -> float | None:
+    known = [row.iou for row in rows if row.iou is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _skipping(concepts: Sequence[str], pairs: Sequence[Pair]) -> Skipping | None:
+    if all(p.ruled_out is None for p in pairs):
+        return None
+    changed = [replace(p, intersection=0, union=p.labelled, present=False) if p.ruled_out else p for p in pairs]
+    rows = [_row(concept, [p for p in changed if p.concept == concept]) for concept in concepts]
+    return Skipping(float(np.mean([bool(p.ruled_out) for p in pairs])), _class_miou(rows), _rates(changed))
 
 
 def _row(concept: str, pairs: list[Pair]) -> ConceptRow:

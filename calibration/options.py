@@ -12,6 +12,7 @@ from cgsam_edge.calibration.labels import LabelledImage, coco_names, read_classe
 from cgsam_edge.calibration.photos import Photos
 from cgsam_edge.calibration.quality import LABELLED_DROP_LIMIT
 from cgsam_edge.calibration.quantise import coreml
+from cgsam_edge.calibration.resolution import SIZE_IOU_LIMIT
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.smoothing import STRENGTH
 
@@ -28,6 +29,7 @@ class QualityOptions:
         gate_classes: class file.
         gate_count: pictures of the gate; 0 leaves the gate out, which the manifest says.
         mean_iou: least mean mask IoU; None takes `MEAN_IOU_LIMITS`.
+        size_iou: least mean mask IoU, with the model at its own size, of the image size "auto".
         labelled_drop: most loss of class mIoU.
         allow_degraded: write a bundle that does not pass, marked as such.
         report_only: measure what each layer's quantisation does, and write nothing.
@@ -43,6 +45,7 @@ class QualityOptions:
     gate_classes: Path | None = None
     gate_count: int = 8
     mean_iou: float | None = None
+    size_iou: float = SIZE_IOU_LIMIT
     labelled_drop: float = LABELLED_DROP_LIMIT
     allow_degraded: bool = False
     report_only: bool = False
@@ -57,8 +60,9 @@ class QualityOptions:
             raise InputError("--gate-labels needs --gate-images: the pictures that they belong to.")
         if self.calibration_count < photos.LEAST:
             raise InputError(f"calibration needs at least {photos.LEAST} pictures, got {self.calibration_count}.")
-        if self.mean_iou is not None and not 0 <= self.mean_iou <= 1:
-            raise InputError(f"a mask IoU is from 0 to 1, got {self.mean_iou}.")
+        for iou in (self.mean_iou, self.size_iou):
+            if iou is not None and not 0 <= iou <= 1:
+                raise InputError(f"a mask IoU is from 0 to 1, got {iou}.")
         if self.coreml_kind not in coreml.KINDS:
             raise InputError(f"no kind {self.coreml_kind!r} of Core ML's INT8; expected {', '.join(coreml.KINDS)}.")
 

@@ -98,6 +98,38 @@ def dots(title: str, values: Sequence[float], limit: float, mean: float) -> Html
     return _svg(title, _TOP + _PLOT_HEIGHT + 8, parts)
 
 
+@dataclass(frozen=True)
+class Point:
+    """A named point of a curve: where it lies, and whether it is the one that was taken."""
+
+    label: str
+    x: float
+    y: float
+    taken: bool = False
+
+
+def curve(title: str, points: Sequence[Point], x_name: str, limit: float | None = None) -> Html:
+    """Draw shares of 1 against something that is paid for them, from zero, joined in that order."""
+    ordered = sorted(points, key=lambda point: point.x)
+    floor = _floor(min([point.y for point in ordered] + ([] if limit is None else [limit])))
+    scale = (_WIDTH - _LEFT - _RIGHT - 30) / max([point.x for point in ordered if point.x > 0], default=1.0)
+
+    def y(value: float) -> float:
+        return _TOP + (1 - value) / (1 - floor) * _PLOT_HEIGHT
+
+    parts = [_tick(floor + (1 - floor) * step / 4, y(floor + (1 - floor) * step / 4)) for step in range(5)]
+    if limit is not None:
+        parts += _level("limit", f"limit {limit:g}", y(limit), above=False)
+    places = [(_LEFT + point.x * scale, y(point.y)) for point in ordered]
+    parts.append(tag("path", d="M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in places), class_="curve"))
+    for point, (a, b) in zip(ordered, places, strict=True):
+        parts.append(tag("path", d=f"M{a:.1f} {b:.1f}h0", class_=f"dots stroke-{'c' if point.taken else 'a'}"))
+        parts.append(tag("text", point.label, x=a, y=b + 18, class_="strong middle" if point.taken else "quiet middle"))
+    bottom = _TOP + _PLOT_HEIGHT + 30
+    parts.append(tag("text", x_name, x=_WIDTH - _RIGHT, y=bottom, class_="quiet end"))
+    return _svg(title, bottom + 6, parts)
+
+
 def _floor(least: float) -> float:
     """Return where the axis begins: a round number under the least value."""
     for room in (0.02, 0.04, 0.1, 0.2, 0.4, 0.6, 0.8):

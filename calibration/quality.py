@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cgsam_edge.calibration.resolution import SizeSearch
+
 MEAN_IOU_LIMITS = {"fp32": 0.98, "fp16": 0.98, "int8": 0.95}
 """Least mean mask IoU with PyTorch's masks that passes, by the lowest precision of a target's graphs."""
 
@@ -190,6 +192,7 @@ class Quality:
         pictures: names of the pictures, and where they came from, a line.
         targets: by target.
         graphs: each graph of each target.
+        size: what another image size than the model's own cost and bought; None where it kept its own.
         kept: layers that stayed in higher precision.
         sensitivity: of layers, where it was measured, the most harmful first.
         notes: warnings and remarks, a line each.
@@ -204,6 +207,7 @@ class Quality:
     pictures: str
     targets: tuple[TargetQuality, ...]
     graphs: tuple[GraphQuality, ...] = ()
+    size: SizeSearch | None = None
     kept: tuple[Kept, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
     notes: tuple[str, ...] = ()

@@ -13,13 +13,14 @@ from cgsam_edge.calibration.document import NOT_RUN, Verdict, not_run, to_json, 
 from cgsam_edge.calibration.markup import Html, joined, number, tag
 from cgsam_edge.calibration.pictures import figures
 from cgsam_edge.calibration.style import CSS
-from cgsam_edge.calibration.tables import graph_table, kept_table
+from cgsam_edge.calibration.tables import graph_table, kept_table, size_table
 from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
 
 if TYPE_CHECKING:
     from cgsam_edge.calibration.pictures import Figure, Masks
     from cgsam_edge.calibration.quality import MaskPair, Quality, TargetQuality
+    from cgsam_edge.calibration.resolution import SizeSearch
 
 HTML_FILE, JSON_FILE = "report.html", "report.json"
 
@@ -158,7 +159,7 @@ def _section(title: str, text: str, *content: Html) -> Html:
 
 
 def _measures(quality: Quality) -> list[Html]:
-    made = []
+    made = [_size(quality.size)] if quality.size else []
     if quality.graphs:
         text = (
             "Error: root mean square, in standard deviations (σ) of the expected outputs. Cold: open, then first run."
@@ -171,6 +172,11 @@ def _measures(quality: Quality) -> list[Html]:
     if compared:
         made.append(_section("Agreement of masks", "", *map(charts.agreement, compared)))
     return made
+
+
+def _size(search: SizeSearch) -> Html:
+    text = f"Taken: {search.conclusion}. Masks are compared with those of the same model at its own size."
+    return _section("Image size", text, size_table(search), tag("div", charts.sizes(search), class_="plots"))
 
 
 def _figures(quality: Quality, pictures: dict[str, list[Figure]]) -> list[Html]:

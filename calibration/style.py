@@ -62,11 +62,14 @@ figcaption { font-size: 13px; margin-bottom: 8px; } figcaption b { color: var(--
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 6px; }
 .plot { width: 100%; max-width: 480px; height: auto; display: block; overflow: visible; }
 .plot text { font-size: 12px; fill: var(--ink); font-variant-numeric: tabular-nums; } .plot .end { text-anchor: end; }
+.plot .middle { text-anchor: middle; }
 .plot .quiet { fill: var(--quiet); font-size: 11px; } .plot .strong { font-weight: 650; }
 .track { fill: var(--track); } .grid-line { stroke: var(--line); } .limit { stroke: var(--bad); stroke-width: 1.5;
   stroke-dasharray: 5 3; } .mean { stroke: var(--ink); stroke-width: 1.5; }
 .fill-a { fill: var(--a); } .fill-b { fill: var(--b); } .fill-c { fill: var(--c); } .fill-d { fill: var(--d); }
-.fill-bad { fill: var(--bad); } .stroke-a { stroke: var(--a); } .stroke-bad { stroke: var(--bad); }
+.fill-bad { fill: var(--bad); } .stroke-a { stroke: var(--a); } .stroke-c { stroke: var(--c); }
+.stroke-bad { stroke: var(--bad); }
+.curve { fill: none; stroke: var(--a); stroke-width: 1.5; opacity: 0.6; }
 .dots { fill: none; stroke-width: 5; stroke-linecap: round; opacity: 0.8; }
 summary { cursor: pointer; padding: 9px 12px; color: var(--quiet); }
 footer { margin-top: 34px; color: var(--quiet); font-size: 13px; }

@@ -12,6 +12,7 @@ from cgsam_edge.manifest import GRAPH_NAMES
 
 if TYPE_CHECKING:
     from cgsam_edge.calibration.quality import GraphQuality, Kept, Latency
+    from cgsam_edge.calibration.resolution import SizeSearch
 
 _COLUMNS = ("graph", "precision", "size", "multiply-adds", "error", "cold", "warm")
 _SHOWN_KEPT = 12
@@ -72,6 +73,14 @@ def _cold(latency: Latency | None) -> Html | str:
 
 def _warm(latency: Latency | None) -> str:
     return NOT_RUN if latency is None else seconds(latency.warm)
+
+
+def size_table(search: SizeSearch) -> Html:
+    """Return a row for each image size, the model's own first."""
+    first, *rows = search.rows()
+    head = tag("tr", *(tag("th", name, scope="col", class_="number" if i else "") for i, name in enumerate(first)))
+    body = [tag("tr", tag("td", row[0]), *map(_number, row[1:])) for row in rows]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
 
 
 def kept_table(kept: Sequence[Kept]) -> Html:

@@ -13,8 +13,8 @@ from cgsam_edge.calibration.latency import Racer, race
 from cgsam_edge.calibration.quality import GraphQuality
 from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
 from cgsam_edge.export.graphs.build import Graph
+from cgsam_edge.export.manifests import package_version
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
-from cgsam_edge.export.pipeline import package_version
 from cgsam_edge.export.ranges import of_graph
 from cgsam_edge.manifest import GRAPH_NAMES, GraphSpec
 from cgsam_edge.runtimes.protocol import SessionOptions, cores
@@ -39,11 +39,11 @@ def quantise(
     Raises:
         ExportError: the tool failed.
     """
-    feeds = calibrated.feeds
+    feeds, ranges = calibrated.feeds, of_graph(calibrated.ranges, graph.name)
     if target == "onnxruntime":
-        return onnxruntime.quantise(graph, folder, spec, ranges=of_graph(calibrated.ranges, graph.name), kept=kept)
+        return onnxruntime.quantise(graph, folder, spec, ranges=ranges, kept=kept)
     if target == "openvino":
-        return openvino.quantise(graph, folder, spec, feeds=feeds.of(graph), count=feeds.count(graph), kept=kept)
+        return openvino.quantise(graph, folder, spec, feeds=feeds.of(graph), ranges=ranges, kept=kept)
     few = feeds.first(EVALUATED_PICTURES)
     return coreml.quantise(graph, folder, spec, kind=coreml_kind, kept=kept, feeds=few.of(graph))
 

@@ -60,4 +60,7 @@ def summary(quality: Quality) -> dict[str, Any]:
     }  # fmt: skip
     kept = [{"target": k.target, "graph": k.graph, "layer": k.layer, "reason": k.reason} for k in quality.kept]
     notes = list(quality.notes)
-    return {"degraded": quality.degraded, "pictures": quality.pictures, "gate": gate, "kept": kept, "notes": notes}
+    size = {"size": quality.size.summary()} if quality.size else {}
+    return {
+        "degraded": quality.degraded, "pictures": quality.pictures, "gate": gate, **size, "kept": kept, "notes": notes,
+    }  # fmt: skip

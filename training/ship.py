@@ -1,21 +1,25 @@
-"""From a trained checkpoint to what is released: presence calibrated, a bundle, and the numbers of its card."""
+"""From a trained checkpoint to what is released: presence and screening calibrated, a bundle, and the numbers of its card."""
 
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.calibration.evaluate import evaluate
 from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
-from cgsam_edge.calibration.presence import fit, observe
+from cgsam_edge.calibration.observation import observe
+from cgsam_edge.calibration.presence import fit
 from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.calibration.scenes.__main__ import write_scenes
+from cgsam_edge.calibration.screening import fit_screening
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.files import write_beside
@@ -40,18 +44,28 @@ def _camvid(folder: Path, classes: Path) -> list[LabelledImage]:
     return list(read_index_labels(folder / "images", folder / "labels", read_classes(classes)))
 
 
-def _with_presence(source: Path, destination: Path, bundle: Path, images: Sequence[LabelledImage]) -> None:
-    """Calibrate presence through a bundle of a checkpoint, and write the checkpoint with what was found."""
+def _calibrated(source: Path, destination: Path, bundle: Path, images: Sequence[LabelledImage]) -> None:
+    """Calibrate presence and screening through a bundle of a checkpoint, and write the checkpoint with both."""
     with Segmenter(bundle) as segmenter:
-        found = fit(observe(segmenter, images, CONCEPTS), segmenter.concepts)
-    table = {
-        name: [round(float(v), 6) for v in row]
-        for name, row in zip(segmenter.concepts, found.table, strict=True)
-        if row[0] == row[0]
-    }
-    log.info("presence of %d concepts from %d images, AUROC %s", len(table), len(images), found.auroc)
+        observations, names = observe(segmenter, images, CONCEPTS), segmenter.concepts
+    presence = fit(observations, names)
+    screening = fit_screening(observations, presence.table)
+    log.info("presence from %d images, AUROC %s; screening: %s", len(images), presence.auroc, screening.notes())
+    carry(
+        source, destination, {"presence": as_json(names, presence.table), "screening": as_json(names, screening.table)}
+    )
+
+
+def as_json(names: Sequence[str], table: NDArray[np.float32]) -> str:
+    """Return a calibration as a checkpoint's metadata hold it: an object from a concept's name to its numbers."""
+    rows = zip(names, table, strict=True)
+    return json.dumps({name: [round(float(v), 6) for v in row] for name, row in rows if np.isfinite(row).all()})
+
+
+def carry(source: Path, destination: Path, entries: Mapping[str, str]) -> None:
+    """Write a checkpoint with further metadata."""
     with safe_open(source, framework="pt") as file:
-        metadata = {**(file.metadata() or {}), "presence": json.dumps(table)}
+        metadata = {**(file.metadata() or {}), **entries}
     tensors = load_file(source)
     destination.parent.mkdir(parents=True, exist_ok=True)
     write_beside(destination, lambda path: save_file(tensors, path, metadata))
@@ -86,7 +100,7 @@ def main() -> None:
             train = _camvid(args.camvid / "train", classes)
             calibration = train[:: max(1, len(train) // args.calibrated)]
         plain = _export(args.checkpoint, work / "plain.cgsam", "fp32")
-        _with_presence(args.checkpoint, checkpoint, plain, calibration)
+        _calibrated(args.checkpoint, checkpoint, plain, calibration)
         full, half = (_export(checkpoint, work / f"{args.name}.{p}.cgsam", p) for p in ("fp32", "fp16"))
         found = measure(full, images, args.ablated)
         found["parity"] = compare_with_reference(checkpoint, {"fp32": full, "fp16": half}, images[: args.compared])

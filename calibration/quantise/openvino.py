@@ -1,20 +1,23 @@
-"""INT8 for OpenVINO, by NNCF: the linear layers alone, with the inputs of real pictures."""
+"""INT8 for OpenVINO, by NNCF: the linear layers alone, with the ranges that were measured for all targets."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.targets.onnxruntime import layer_of
+from cgsam_edge.export.ranges import Range
+from cgsam_edge.export.targets.onnxruntime import HALF_MAX, HALVED_SIZE, layer_of
 from cgsam_edge.manifest import GraphSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Feeds = Callable[[], Iterator[Mapping[str, NDArray[np.float32]]]]
@@ -23,16 +26,25 @@ PRECISION = "int8"
 
 
 def quantise(
-    graph: Graph, folder: Path, spec: GraphSpec, *, feeds: Feeds, count: int, kept: frozenset[str] = frozenset()
+    graph: Graph,
+    folder: Path,
+    spec: GraphSpec,
+    *,
+    feeds: Feeds,
+    ranges: Mapping[str, Range],
+    kept: frozenset[str] = frozenset(),
 ) -> GraphSpec:
-    """Rewrite a float32 ``.xml`` and ``.bin`` with the linear layers in INT8, and other weights stored as float16.
+    """Rewrite a float32 ``.xml`` and ``.bin`` with the linear layers in INT8, and other large constants as float16.
+
+    Weights have a scale for each output channel and seven bits, inputs are uint8 with the ranges given. NNCF would look
+    for ranges of its own, in all pictures again, and knows fewer ways to choose them; it sees the first alone.
 
     Args:
         graph: what the files were converted from.
         folder: the bundle being written.
         spec: of the float32 files.
         feeds: gives the graph's inputs for each calibration picture, one at a time, from the first.
-        count: how many it gives.
+        ranges: of the input of each layer; a layer without one stays as it is.
         kept: layers that stay as they are.
 
     Raises:
@@ -45,7 +57,7 @@ def quantise(
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the files are replaced below
     model = core.read_model(str(path))
-    layers = quantisable(graph).keys() - kept
+    layers = quantisable(graph).keys() & ranges.keys() - kept
     products = [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]
     others = [op.get_friendly_name() for op in products if layer_of(op.get_friendly_name()) not in layers]
     kinds = sorted({op.get_type_name() for op in model.get_ordered_ops()} & _FLOAT_KINDS)
@@ -54,14 +66,15 @@ def quantise(
         try:
             model = nncf.quantize(
                 model,
-                nncf.Dataset(feeds(), dict),
-                subset_size=count,
+                nncf.Dataset(islice(feeds(), 1), dict),
+                subset_size=1,
                 model_type=nncf.ModelType.TRANSFORMER,
                 ignored_scope=nncf.IgnoredScope(names=others, types=kinds),
                 advanced_parameters=_parameters(nncf),
             )
         except Exception as error:  # NNCF raises many kinds
             raise ExportError(f"the graph {graph.name!r} could not be quantised for OpenVINO: {error}") from error
+        _set_ranges(model, ranges)
     _save(model, path)
     return GraphSpec(spec.path, PRECISION, spec.inputs, spec.outputs)
 
@@ -78,11 +91,65 @@ def _parameters(nncf: Any) -> Any:
     )
 
 
+def _set_ranges(model: Any, ranges: Mapping[str, Range]) -> None:
+    """Give the quantisers of the layers' inputs these ranges, moved a little so that zero is one of the 256 values."""
+    from openvino import opset13
+
+    for node in [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]:
+        held = [ranges[layer] for layer in _layers_behind(node) if layer in ranges]
+        if not held or node.input_value(0).get_node().get_type_name() == "Constant":
+            continue  # of no layer's input
+        low, high = min(0.0, *(r.low for r in held)), max(0.0, *(r.high for r in held))
+        scale = max(high - low, _LEAST_RANGE) / 255
+        zero = round(-low / scale)
+        limits = np.float32(-zero * scale), np.float32((255 - zero) * scale)
+        for place, value in enumerate((*limits, *limits), start=1):
+            node.input(place).replace_source_output(opset13.constant(value).output(0))
+
+
+_LEAST_RANGE = 1e-6
+"""For a layer that saw nothing but zeros."""
+
+
+def _layers_behind(node: Any) -> set[str]:
+    """Return the layers whose products take what a quantiser gives, directly or in another shape."""
+    found, ahead = set(), [node]
+    while ahead:
+        for user in ahead.pop().output(0).get_target_inputs():
+            if user.get_node().get_type_name() == "MatMul":
+                found.add(layer_of(user.get_node().get_friendly_name()))
+            elif user.get_node().get_type_name() in _SHAPES:
+                ahead.append(user.get_node())
+    return found
+
+
+_SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze"}
+
+
 def _save(model: Any, path: Path) -> None:
     """Write beside, then rename; the weights first, so that no description is without them."""
     import openvino
 
+    _halve_constants(model)
     beside = path.with_name(f"part-{path.name}")
-    openvino.save_model(model, str(beside), compress_to_fp16=True)
+    openvino.save_model(model, str(beside), compress_to_fp16=False)
     beside.with_suffix(".bin").replace(path.with_suffix(".bin"))
     beside.replace(path)
+
+
+def _halve_constants(model: Any) -> None:
+    """Store large float32 constants as float16, each widened by an operator that the engine folds when it compiles.
+
+    OpenVINO's own compression passes a model by that holds weights in INT8.
+    """
+    from openvino import opset13
+
+    for node in [op for op in model.get_ordered_ops() if op.get_type_name() == "Constant"]:
+        if node.get_element_type().get_type_name() != "f32" or node.data.size < HALVED_SIZE:
+            continue
+        if np.abs(node.data).max() > HALF_MAX:
+            continue  # would become infinite
+        wide = opset13.convert(opset13.constant(node.data.astype(np.float16)), "f32")
+        wide.set_friendly_name(f"{node.get_friendly_name()}/widened")
+        for user in node.output(0).get_target_inputs():
+            user.replace_source_output(wide.output(0))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from onnx import numpy_helper
 
@@ -99,6 +100,17 @@ def test_weights_have_a_scale_a_channel_and_seven_bits(small: Bundle) -> None:
     assert max(np.abs(value).max() for value in weights.values()) <= 64
     scales = [value for name, value in held.items() if name.endswith("_scale") and value.ndim == 1 and value.size > 1]
     assert len(scales) >= len(weights)
+
+
+def test_no_large_constant_of_openvino_is_stored_as_float32(small: Bundle) -> None:
+    for graph in ("image", "concept"):
+        held = openvino.Core().read_model(str(small.path / small.graphs("openvino")[graph].path)).get_ordered_ops()
+        kinds = {
+            op.get_element_type().get_type_name()
+            for op in held
+            if op.get_type_name() == "Constant" and op.data.size >= 1024
+        }
+        assert kinds == {"i8", "f16"}
 
 
 def test_both_engines_stay_near_pytorch(small: Bundle) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from cgsam_edge.calibration.charts import _distinct
 from cgsam_edge.calibration.document import verdict
 from cgsam_edge.calibration.markup import Html, macs, megabytes, number, seconds, shortened, tag
 from cgsam_edge.calibration.pictures import extremes, figures
-from cgsam_edge.calibration.plots import Bar, bars, dots
+from cgsam_edge.calibration.plots import Bar, Point, bars, curve, dots
 from cgsam_edge.calibration.quality import (
     GraphQuality,
     Kept,
@@ -31,6 +32,7 @@ from cgsam_edge.calibration.quality import (
     TargetQuality,
 )
 from cgsam_edge.calibration.report import write_report
+from cgsam_edge.calibration.resolution import SizeSearch, SizeTrial
 from cgsam_edge.errors import OutputError
 from tests.calibration.pages import Page
 
@@ -113,6 +115,22 @@ def test_page_stands_alone(written: Written) -> None:
         assert part in page.text
     assert "prefers-color-scheme: dark" in page.source
     assert "/somewhere" not in page.source
+
+
+def test_sizes_are_shown_where_one_was_chosen(written: Written) -> None:
+    tried = tuple(
+        SizeTrial(size, size // 2, 10**9 * size, size / 1000, 57, iou, (NASTY, 0.5), 2, None)
+        for size, iou in ((256, 0.8312), (320, 0.9123))
+    )
+    page, document = written(replace(QUALITY, size=SizeSearch(512, 256, 512 * 10**9, 0.512, None, tried, 320, 0.9)))
+    assert page.tags["svg"] == 2 + 2 * 2 + 1 + 1
+    for part in ("Image size", f"{NASTY} 0.5000", "0.9123", "320 G, 62 %", "limit 0.9", "the longest 512 ms"):
+        assert part in page.text
+    assert "Taken: 320 pixels: the smallest size with a mean mask IoU of 0.9 or more" in page.text
+    assert [one["mean_iou"] for one in document["size"]["tried"]] == [0.8312, 0.9123]
+    page, document = written(QUALITY)
+    assert "Image size" not in page.text
+    assert document["size"] is None
 
 
 def test_verdicts_in_words(written: Written) -> None:
@@ -228,6 +246,18 @@ def test_plots() -> None:
     assert "mean 0.7500" in many
     assert dots("t", [1.0], 0.98, 1.0).count("M") == 1
     assert "nan" not in dots("t", [1.0, math.nan], 0.98, math.nan)
+
+
+def test_a_curve_goes_through_its_points() -> None:
+    points = [Point("a", 2.0, 1.0), Point("b", 1.0, 0.9, taken=True)]
+    path = curve("t", points, "time", 0.95)
+    (line,) = re.findall(r'd="(M[\d. ]+L[\d. ]+)" class="curve"', path)
+    (x0, y0), (x1, y1) = (tuple(map(float, place.split())) for place in line[1:].split("L"))
+    assert x1 - 34 == pytest.approx(2 * (x0 - 34))  # times from the left edge of the plot
+    assert y1 < y0  # 1 is above 0.9
+    assert path.count("stroke-c") == 1
+    assert 'class="limit"' not in curve("t", points, "time")
+    assert "nan" not in curve("t", [Point("a", 0.0, 1.0)], "time")
 
 
 def test_all_concepts_absent_is_no_failure() -> None:

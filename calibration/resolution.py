@@ -1,0 +1,101 @@
+"""What a smaller image size costs in masks and buys in time, as values, as a table in text, and for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SIZE_IOU_LIMIT = 0.9
+"""Least mean mask IoU with the model at its own size that the size "auto" accepts."""
+
+
+@dataclass(frozen=True)
+class SizeTrial:
+    """A model at one image size, in PyTorch, held to itself at its own size.
+
+    Attributes:
+        image_size, clip_image_size: sides in pixels at which SAM and CLIP run.
+        macs: multiply-adds of one image with one concept.
+        seconds: the same run on the exporting machine, the median of some.
+        masks: how many count: those whose concept the model calls present at its own size.
+        mean_iou: mean mask IoU over these, at the pictures' own size.
+        worst_concept: the concept with the least mean mask IoU, and that.
+        flips: presence decisions that changed.
+        class_miou: against labels; None without.
+    """
+
+    image_size: int
+    clip_image_size: int
+    macs: int
+    seconds: float
+    masks: int
+    mean_iou: float
+    worst_concept: tuple[str, float]
+    flips: int
+    class_miou: float | None
+
+
+@dataclass(frozen=True)
+class SizeSearch:
+    """The sizes that were tried, and which one was taken.
+
+    Attributes:
+        own_size, own_clip_size: the model's own sides in pixels.
+        own_macs, own_seconds: what it takes there.
+        own_miou: class mIoU against labels there; None without.
+        tried: other sizes, in the order of trial.
+        chosen: SAM's side in pixels that was taken.
+        limit: least mean mask IoU that was asked for; None where a size was.
+    """
+
+    own_size: int
+    own_clip_size: int
+    own_macs: int
+    own_seconds: float
+    own_miou: float | None
+    tried: tuple[SizeTrial, ...]
+    chosen: int
+    limit: float | None
+
+    @property
+    def conclusion(self) -> str:
+        """What was taken, and why."""
+        if self.limit is None:
+            return f"{self.chosen} pixels, as asked for; nothing was decided by its masks"
+        if self.chosen != self.own_size:
+            return f"{self.chosen} pixels: the smallest size with a mean mask IoU of {self.limit:g} or more"
+        why = f"no smaller size has a mean mask IoU of {self.limit:g}" if self.tried else "no smaller size to try"
+        return f"the model's own {self.own_size} pixels: {why}"
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """Yield the table: its head, the model's own size, and the sizes that were tried."""
+        yield "pixels", "CLIP", "mask IoU", "worst concept", "class mIoU", "multiply-adds", "time"
+        yield (
+            f"{self.own_size}, its own", str(self.own_clip_size), "–", "–", _share(self.own_miou),
+            f"{self.own_macs / 1e9:.3g} G", f"{self.own_seconds:.3g} s",
+        )  # fmt: skip
+        for one in self.tried:
+            concept, iou = one.worst_concept
+            yield (
+                str(one.image_size), str(one.clip_image_size), f"{one.mean_iou:.4f}", f"{concept} {iou:.4f}",
+                _share(one.class_miou),
+                f"{one.macs / 1e9:.3g} G, {100 * one.macs / self.own_macs:.0f} %",
+                f"{one.seconds:.3g} s, {100 * one.seconds / self.own_seconds:.0f} %",
+            )  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """Return the table as lines of text."""
+        rows = list(self.rows())
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+    def summary(self) -> dict[str, Any]:
+        """Return it as the manifest holds it."""
+        made = asdict(self)
+        made["tried"] = [{**one, "worst_concept": list(one["worst_concept"])} for one in made["tried"]]
+        return made
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,76 @@
+"""INT8 for OpenVINO: NNCF's quantisers have the ranges that they were given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+import torch
+
+from cgsam_edge.calibration.quantise.openvino import quantise
+from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
+from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.ranges import Observer, Range, of_graph
+from cgsam_edge.export.targets import openvino as target
+from cgsam_edge.export.targets.onnxruntime import layer_of
+from tests import tiny
+
+Written = tuple[Graph, Path, dict[str, Range]]
+
+
+def convert(graphs: Graphs, name: str, folder: Path, kept: frozenset[str]) -> Written:
+    observer = Observer(graphs)
+    with observer.watching():
+        for graph in (graphs.image, graphs.concept):
+            graph.run(graph.example())
+    graph = getattr(graphs, name)
+    seen = of_graph(observer.ranges("minmax"), name)
+    ranges = {
+        layer: Range(1.5 * held.low, 0.75 * held.high) for layer, held in seen.items()
+    }  # not what NNCF would find
+    spec = target.convert(graph, folder, "fp32")
+    example = {name: tensor.numpy() for name, tensor in graph.example().items()}
+    quantise(graph, folder, spec, feeds=lambda: iter([example] * 3), ranges=ranges, kept=kept)
+    return graph, folder / spec.path, ranges
+
+
+def quantisers(path: Path) -> dict[str, Any]:
+    """Return what quantises the input of each layer that is in INT8."""
+    held: dict[str, Any] = {}
+    for op in openvino.Core().read_model(str(path)).get_ordered_ops():
+        before = op.input_value(0).get_node() if op.get_type_name() == "MatMul" else None
+        while before is not None and before.get_type_name() in ("Reshape", "Transpose"):
+            before = before.input_value(0).get_node()
+        if before is not None and before.get_type_name() == "FakeQuantize":
+            held[layer_of(op.get_friendly_name())] = before
+    return held
+
+
+@pytest.mark.parametrize("name", ["image", "concept"])
+def test_quantisers_have_the_ranges_given(name: str, tmp_path: Path) -> None:
+    graphs = build_graphs(tiny.model(tiny.config()))
+    kept = frozenset({"blocks.0.lin1"})
+    graph, path, ranges = convert(graphs, name, tmp_path, kept)
+    found = quantisers(path)
+    assert found.keys() == quantisable(graph).keys() - kept
+    for layer, node in found.items():
+        low, high = (float(node.input_value(place).get_node().data) for place in (1, 2))
+        step = (high - low) / 255
+        assert low == pytest.approx(min(0.0, ranges[layer].low), abs=step)
+        assert high == pytest.approx(max(0.0, ranges[layer].high), abs=step)
+        assert low / step == pytest.approx(round(low / step), abs=1e-3)  # zero is one of the values
+
+
+def test_outputs_stay_near(tmp_path: Path) -> None:
+    graph, path, _ = convert(build_graphs(tiny.model(tiny.config())), "concept", tmp_path, frozenset())
+    given = graph.example()
+    run = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    got = run({name: tensor.numpy() for name, tensor in given.items()})
+    with torch.inference_mode():
+        expected = graph.run(given)
+    for name in graph.outputs:
+        wanted = expected[name].numpy()
+        assert np.sqrt(np.mean((got[name] - wanted) ** 2)) < 0.6 * wanted.std()

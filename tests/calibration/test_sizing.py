@@ -1,0 +1,147 @@
+"""What a smaller image size costs: measured, shown, and decided by where that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.calibration.finish import export_checked
+from cgsam_edge.calibration.gate import unlabelled
+from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
+from cgsam_edge.calibration.options import QualityOptions
+from cgsam_edge.calibration.photos import from_folder
+from cgsam_edge.calibration.resolution import SizeSearch, SizeTrial
+from cgsam_edge.calibration.scenes.__main__ import write_scenes
+from cgsam_edge.calibration.sizing import Sizing
+from cgsam_edge.cli import export_main
+from cgsam_edge.errors import InputError
+from cgsam_edge.export.concepts import build_vocabulary, read_concepts
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import Stages
+from cgsam_edge.export.reference import ReferenceModel
+from tests import tiny
+from tests.calibration.pages import Page
+from tests.calibration.test_gate import last_stage
+
+pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
+
+OWN = 384
+
+Search = Callable[..., tuple[ReferenceModel, SizeSearch, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, 6, range(2), 96, 128)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own() -> ReferenceModel:
+    return tiny.model(tiny.config(side=OWN))
+
+
+@pytest.fixture(scope="module")
+def options(own: ReferenceModel, concepts_file: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOptions:
+    folder = tmp_path_factory.mktemp("sizes")
+    return ExportOptions(tiny.save(own, folder / "tiny.pth"), concepts_file, folder / "tiny.cgsam")
+
+
+@pytest.fixture
+def search(own: ReferenceModel, options: ExportOptions, scenes: Path, tmp_path: Path) -> Search:
+    vocabulary = build_vocabulary(own, read_concepts(options.concepts))
+    plain = unlabelled(from_folder(scenes / "images", least=1))
+
+    def run(
+        limit: float = 0.9, pictures: tuple[LabelledImage, ...] = plain, **change: object
+    ) -> tuple[ReferenceModel, SizeSearch, list[str]]:
+        lines: list[str] = []
+        sizing = Sizing(replace(options, **change), limit, pictures, vocabulary, tmp_path / f"{limit}")  # type: ignore[arg-type]
+        model, found = sizing.choose(own, Stages(lines.append, 0), lines.append)
+        return model, found, lines
+
+    return run
+
+
+def test_a_model_agrees_with_itself(search: Search) -> None:
+    """Its own size asked for by name: every point falls where it fell, and no pixel differs."""
+    model, found, _ = search(image_size=OWN)
+    (trial,) = found.tried
+    assert trial.mean_iou == 1.0
+    assert trial.flips == 0
+    assert trial.macs == found.own_macs
+    assert model.config.sam.image_size == OWN
+
+
+def test_the_smallest_that_passes_is_taken(search: Search) -> None:
+    _, strict, lines = search(1.0, image_size="auto")
+    assert [trial.image_size for trial in strict.tried] == [256, 320]
+    assert all(trial.mean_iou < 1 for trial in strict.tried)
+    assert strict.chosen == OWN
+    assert "image size: the model's own 384 pixels: no smaller size has a mean mask IoU of 1" in lines
+    assert strict.tried[0].macs < strict.tried[1].macs < strict.own_macs
+    for limit in {trial.mean_iou for trial in strict.tried}:
+        model, found, lines = search(limit, image_size="auto")
+        expected = next(trial.image_size for trial in strict.tried if trial.mean_iou >= limit)
+        assert found.chosen == model.config.sam.image_size == found.tried[-1].image_size == expected
+        assert f"image size: {expected} pixels: the smallest size with a mean mask IoU of {limit:g} or more" in lines
+
+
+def test_labels_tell_class_miou_at_both_sizes(search: Search, scenes: Path) -> None:
+    labelled = tuple(read_index_labels(scenes / "images", scenes / "labels", read_classes(scenes / "classes.txt")))
+    _, found, lines = search(pictures=labelled, image_size=256)
+    assert found.own_miou is not None
+    assert found.tried[0].class_miou is not None
+    assert 0 < found.own_miou < 1
+    assert f"{found.tried[0].class_miou:.4f}" in "\n".join(lines)
+
+
+def test_export_says_what_the_size_costs(
+    options: ExportOptions, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a limit for the size, which is no limit for the gate: that judges the conversion of the resized model."""
+    command = ["--checkpoint", str(options.checkpoint), "--concepts", str(options.concepts), "--gate-count", "1"]
+    command += ["--gate-images", str(scenes / "images"), "--output", str(tmp_path / "auto.cgsam")]
+    assert export_main([*command, "--image-size", "auto", "--min-iou", "0.01"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    done, total = last_stage(lines)
+    assert done == total
+    assert "image size: 256 pixels: the smallest size with a mean mask IoU of 0.01 or more" in lines
+    manifest = Bundle(tmp_path / "auto.cgsam").manifest
+    size, gate = manifest.quality["size"], manifest.quality["gate"]["onnxruntime"]
+    assert manifest.geometry.image_size == size["chosen"] == 256
+    assert (size["limit"], gate["limit"]) == (0.01, 0.98)
+    assert size["tried"][0]["mean_iou"] < 0.98 <= gate["mean_iou"]
+    document = json.loads((tmp_path / "auto.cgsam" / "report.json").read_text())
+    assert (document["size"]["own_size"], document["reference"]) == (OWN, "PyTorch, float32, at 256 pixels")
+    page = Page(tmp_path / "auto.cgsam" / "report.html")
+    assert "mask IoU against time by image size" in page.text
+
+
+def test_auto_needs_the_gate_s_pictures(options: ExportOptions, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--image-size auto compares masks.*--gate-count must not be 0"):
+        export_checked(replace(options, image_size="auto"), QualityOptions(gate_count=0), lambda _: None)
+
+
+def test_a_limit_that_no_iou_reaches() -> None:
+    with pytest.raises(InputError, match=r"a mask IoU is from 0 to 1, got 1\.5"):
+        QualityOptions(size_iou=1.5)
+
+
+def test_table_and_conclusion() -> None:
+    trial = SizeTrial(256, 128, 1_600_000_000, 0.05, 57, 0.8312, ("pole", 0.5), 2, 0.5)
+    found = SizeSearch(512, 256, 6_400_000_000, 0.2, 0.6, (trial,), 512, 0.9)
+    head, own, tried = found.lines()
+    assert head.split()[0] == "pixels"
+    assert "512, its own  256" in own
+    for words in ("0.8312", "pole 0.5000", "0.5000", "1.6 G, 25 %", "0.05 s, 25 %"):
+        assert words in tried
+    assert found.conclusion == "the model's own 512 pixels: no smaller size has a mean mask IoU of 0.9"
+    assert "as asked for" in replace(found, limit=None, chosen=256).conclusion
+    assert "no smaller size to try" in replace(found, tried=()).conclusion
