@@ -43,7 +43,7 @@ def test_wheel_in_a_clean_environment(tiny_bundle: Path, picture_file: Path, tmp
     names = zipfile.ZipFile(wheel).namelist()
     inside = {"cgsam_edge/py.typed", "cgsam_edge/export/pipeline.py", "cgsam_edge/runtimes/onnxruntime.py"}
     assert inside <= set(names)
-    assert not [n for n in names if n.startswith(("export/", "tests/", "training/"))]
+    assert not [n for n in names if n.startswith(("export/", "tests/", "training/", "benchmarks/"))]
     venv.create(tmp_path / "env", with_pip=True)
     scripts = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     run(scripts / "python", "-m", "pip", "install", "--quiet", f"{wheel}[onnxruntime]", cwd=tmp_path)

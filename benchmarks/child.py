@@ -1,0 +1,99 @@
+"""The process of one contender: ``python -m benchmarks.child``.
+
+It reads lines of JSON, a `Request` and then commands, and answers each with a line; see `cgsam_edge.bench.talk`.
+Nothing heavy is imported before it has said that it is up: what imports cost belongs to the cold start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge.runtimes.lines import Say, speaker
+
+if TYPE_CHECKING:
+    from benchmarks.runners import Request, Runner
+
+
+class _Measured:
+    """Times a runner.
+
+    Args:
+        request: what to open.
+    """
+
+    def __init__(self, request: Request) -> None:
+        import numpy as np
+
+        from benchmarks.runners import RUNNERS
+
+        self._picture: Any = np.load(request.picture) if request.picture.endswith(".npy") else request.picture
+        self._concepts = request.concepts
+        self._runner: Runner = RUNNERS[request.runner](request)
+        self._click: Callable[[], object] | None = None
+
+    def obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a command: "masks" of ``count`` concepts or "click", ``times``; or "logits" into ``file``."""
+        what = command["do"]
+        if what == "logits":
+            return self._logits(command["file"])
+        if what == "click":
+            return self._repeat(self._clicking(), command["times"])
+        count = command["count"]
+        return self._repeat(lambda: self._runner.masks(self._picture, count), command["times"])
+
+    def _clicking(self) -> Callable[[], object]:
+        """Return a click; the first is not timed, so that all find the graph warm."""
+        if self._click is None:
+            self._click = self._runner.encode(self._picture)
+            self._click()
+        return self._click
+
+    def _logits(self, file: str) -> dict[str, Any]:
+        import numpy as np
+
+        np.save(file, self._runner.logits(self._picture, self._concepts))
+        return _told([])
+
+    def _repeat(self, work: Callable[[], object], times: int) -> dict[str, Any]:
+        taken = []
+        for _ in range(times):
+            start = time.perf_counter()
+            work()
+            taken.append(1000 * (time.perf_counter() - start))
+        return _told(taken)
+
+
+def _told(milliseconds: list[float]) -> dict[str, Any]:
+    from cgsam_edge.bench.memory import peak_memory
+
+    return {"milliseconds": milliseconds, "peak_memory": peak_memory(), "cpu": time.process_time()}
+
+
+def serve(lines: Any, say: Say) -> None:
+    """Open, segment once, and then do as told until the pipe closes."""
+    request = json.loads(next(lines))
+    from benchmarks.runners import Request
+
+    measured = _Measured(Request(**request))
+    say(measured.obey({"do": "masks", "count": 1, "times": 1}))
+    for line in lines:
+        say(measured.obey(json.loads(line)))
+
+
+def main() -> None:
+    """Talk over the standard input and output; engines that print do so to the standard error."""
+    say = speaker()
+    try:
+        serve(sys.stdin, say)
+    except Exception as error:  # told to the parent as it is
+        say({"failed": f"{type(error).__name__}: {str(error).strip()[:500]}"})
+    os._exit(0)  # an engine that crashes while it is unloaded has told all that is needed
+
+
+if __name__ == "__main__":
+    main()

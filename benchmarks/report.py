@@ -1,0 +1,182 @@
+"""Rows as Markdown and as JSON, with the machine that they were measured on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.peaks import Peaks
+from benchmarks.results import Row
+from benchmarks.turns import Turn
+from cgsam_edge.bench import cautions
+from cgsam_edge.bench.report import Machine
+from cgsam_edge.bench.sensors import Sensors
+from cgsam_edge.bench.tables import Table, number
+from cgsam_edge.files import write_beside
+
+FORMAT = "cgsam-alternatives"
+
+_BUSY = 0.1
+"""Cores that other programs keep busy before it is worth a word."""
+
+NOTES = (
+    (
+        "one concept: from a picture in memory to a mask of its size, text alone; text features are computed before, "
+        "for all, which favours the others: upstream runs CLIP's text encoder too."
+    ),
+    (
+        "all draw the same points, by this project's fixed priorities, so that masks can be compared; upstream draws "
+        "at random."
+    ),
+    (
+        "PyTorch is the reference model: upstream's computation, unfused. Plain ONNX is that model's three parts "
+        "through torch.onnx.export as it is (the dynamo exporter), with the engine's own defaults; its INT8 is of "
+        "the two encoders, with the tools' defaults: ONNX Runtime's quantize_dynamic, nncf.quantize on three "
+        "rendered scenes."
+    ),
+    (
+        "outside INT8 all compute in float32, OpenVINO by INFERENCE_PRECISION_HINT on processors that have BF16; rows "
+        'with BF16 are of `Segmenter(precision="reduced")`, which takes it where the processor has it.'
+    ),
+    "cold start: of a process, imports included, to the first mask; from the second round on, caches are filled.",
+    (
+        "limit: the multiply-adds at the rate that the engine reaches on products of 1024×1024 matrices in the same "
+        "run, each in the precision that it is in: of a bundle's INT8 only the products that are quantised are counted "
+        "as such, of plain INT8 all, at the faster of both rates."
+    ),
+    "click: on an encoded image, decoder and mask alone.",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole comparison.
+
+    Attributes:
+        when: local date and time of the report; turns have their own.
+        model: name, and a line about its sizes.
+        machine: where.
+        threads: as asked; None means the engines' own choice.
+        versions: of what computes.
+        picture: (width, height) in pixels.
+        compared: concepts whose masks were compared.
+        rows: by contender.
+        turns: that the rows are made of.
+        peaks: multiply-adds a second, by engine and precision.
+        warnings: what spoils it.
+        notes: what numbers mean.
+    """
+
+    when: str
+    model: tuple[str, ...]
+    machine: Machine
+    threads: int | None
+    versions: dict[str, str]
+    picture: tuple[int, ...]
+    compared: int
+    rows: tuple[Row, ...]
+    turns: tuple[Turn, ...]
+    peaks: Peaks
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...] = NOTES
+    format: str = FORMAT
+
+
+def warnings(turns: Sequence[Turn], sensors: Sensors, threads: int | None) -> list[str]:
+    """Return what spoils the numbers."""
+    found = cautions.before(
+        cautions.Conditions(
+            sensors.machine(), threads, governors=sensors.governors(), battery=sensors.on_battery(), load=None
+        )
+    )
+    others = [turn.others for turn in turns if turn.others is not None]
+    if others and sum(others) / len(others) > _BUSY:
+        found.append(
+            f"noisy: other programs kept {sum(others) / len(others):.1f} cores busy meanwhile, at most "
+            f"{max(others):.1f}: times are too long, and ratios doubtful."
+        )
+    return found
+
+
+def now() -> str:
+    """Return local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def markdown(report: Report) -> str:
+    """Return the report as Markdown."""
+    parts = ["# " + " · ".join(report.model), "\n".join(f"{line}  " for line in _heading(report))]
+    parts += [table.markdown() for table in _tables(report)]
+    remarks = [*(f"warning: {line}" for line in report.warnings), *_problems(report), *report.notes]
+    return "\n\n".join([*parts, "\n".join(f"- {line}" for line in remarks)]) + "\n"
+
+
+def text(report: Report) -> str:
+    """Return the tables for a terminal."""
+    parts = [*(table.text() for table in _tables(report)), *_problems(report)]
+    return "\n\n".join([*parts, *(f"warning: {line}" for line in report.warnings)])
+
+
+def save(report: Report, folder: Path) -> None:
+    """Write ``results.json`` and ``results.md``.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    plain = json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
+    for name, content in (("results.json", plain), ("results.md", markdown(report))):
+        write_beside(folder / name, partial(Path.write_text, data=content, encoding="utf-8"))
+
+
+def _heading(report: Report) -> list[str]:
+    machine = report.machine
+    memory = f", {machine.memory / 2**30:.1f} GiB" if machine.memory else ""
+    threads = f"{report.threads} threads" if report.threads else "threads as the engines choose"
+    width, height = report.picture
+    return [
+        f"{machine.processor}, {machine.cores} cores{memory}; {machine.system}; {threads}; {report.when}",
+        ", ".join(f"{name} {version}" for name, version in report.versions.items()),
+        f"a picture of {width}×{height} pixels; masks of {report.compared} concepts compared",
+    ]
+
+
+def _tables(report: Report) -> Iterator[Table]:
+    measured = [row for row in report.rows if row.one is not None]
+    yield Table("One image, one concept", _ONE, tuple(_one(row) for row in measured))
+    yield Table("Start, click, memory, masks", _OTHER, tuple(_other(row) for row in measured))
+    yield Table(
+        "Products of matrices, GMAC/s",
+        ("engine", "float32", "BF16 where there is", "INT8"),
+        tuple(_peaks(report.peaks)),
+    )
+
+
+_ONE = ("", "median, ms", "p90, ms", "runs", "of eager", "of plain ONNX", "GMAC", "limit, ms", "times the limit")
+_OTHER = ("", "cold start, s", "click, ms", "peak memory, MB", "mask IoU, mean", "worst")
+
+
+def _one(row: Row) -> tuple[str, ...]:
+    assert row.one is not None
+    giga = None if row.macs is None else row.macs / 1e9
+    told = (row.one.p50, row.one.p90, row.one.runs, row.to_eager, row.to_plain, giga, row.limit, row.to_limit)
+    return (row.name, *(str(value) if isinstance(value, int) else number(value) for value in told))
+
+
+def _other(row: Row) -> tuple[str, ...]:
+    memory = None if row.peak_memory is None else row.peak_memory / 1e6
+    shown = [number(value) for value in (row.cold, row.click.p50 if row.click else None, memory)]
+    ious = ["–" if iou is None else f"{iou:.4f}" for iou in (row.mask_iou, row.worst_mask_iou)]
+    return (row.name, *shown, *ious)
+
+
+def _peaks(peaks: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, ...]]:
+    for engine, rates in peaks.items():
+        yield (engine, *(number(rates[p] / 1e9) if p in rates else "–" for p in ("fp32", "reduced", "int8")))
+
+
+def _problems(report: Report) -> list[str]:
+    return [f"{row.name}: {row.problem}" for row in report.rows if row.problem]

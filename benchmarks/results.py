@@ -1,0 +1,141 @@
+"""From turns to rows: medians, ratios, agreement of masks, and how far the limit is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.contenders import EAGER, Contender, plain_of
+from benchmarks.peaks import Peaks
+from benchmarks.turns import Turn
+from cgsam_edge.bench.summary import Summary, summarise
+from cgsam_edge.bench.tally import mask_ious
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ONE, CLICK = "one", "click"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A contender, measured.
+
+    Attributes:
+        key: the contender's.
+        name: the contender's.
+        one: milliseconds of one image and one concept, from a picture in memory to its mask; None without a turn.
+        click: milliseconds of a click on an encoded image.
+        cold: seconds from the start of a process to the first mask, median.
+        peak_memory: bytes, the most of all turns.
+        mask_iou: mean over the concepts, with eager PyTorch's masks.
+        worst_mask_iou: the least.
+        to_eager: how many times as long as eager PyTorch's median the median of `one` is.
+        to_plain: likewise of plain float32 ONNX on the same engine.
+        macs: multiply-adds of one image and one concept.
+        limit: milliseconds that these would take at the engine's peaks of products, each in its own precision; INT8 at
+            that of floats where that is greater.
+        problem: why there are no numbers.
+    """
+
+    key: str
+    name: str
+    one: Summary | None = None
+    click: Summary | None = None
+    cold: float | None = None
+    peak_memory: int | None = None
+    mask_iou: float | None = None
+    worst_mask_iou: float | None = None
+    to_eager: float | None = None
+    to_plain: float | None = None
+    macs: int | None = None
+    limit: float | None = None
+    problem: str = ""
+
+    @property
+    def to_limit(self) -> float | None:
+        """How many times the limit the median is."""
+        return self.one.p50 / self.limit if self.one and self.limit else None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that rows are made of.
+
+    Attributes:
+        turns: of all contenders.
+        problems: of contenders without numbers, by key.
+        masks: folder of logits, ``KEY.npy``.
+        macs: multiply-adds by key.
+        int8: how many of these are in INT8, by key; none where a key is missing.
+        peaks: the greatest that were seen.
+    """
+
+    turns: Sequence[Turn]
+    problems: Mapping[str, str]
+    masks: Path
+    macs: Mapping[str, int]
+    int8: Mapping[str, int]
+    peaks: Peaks
+
+
+def rows(contenders: Sequence[Contender], measured: Measured) -> list[Row]:
+    """Return a row for each contender, in their order."""
+    return [_row(one, measured) for one in contenders]
+
+
+def _row(contender: Contender, measured: Measured) -> Row:
+    key = contender.key
+    turns = [turn for turn in measured.turns if turn.key == key]
+    problem = measured.problems.get(key, "")
+    if not turns:
+        return Row(key, contender.name, problem=problem or "not measured")
+    one = _summary(turns, ONE)
+    ious = _agreement(key, measured.masks)
+    return Row(
+        key,
+        contender.name,
+        one,
+        _summary(turns, CLICK),
+        float(np.median([turn.cold for turn in turns])),
+        max((turn.peak_memory for turn in turns if turn.peak_memory is not None), default=None),
+        sum(ious) / len(ious) if ious else None,
+        min(ious, default=None),
+        _ratio(one, measured, EAGER),
+        _ratio(one, measured, plain_of(contender)),
+        measured.macs.get(key),
+        _limit(contender, measured),
+        problem,
+    )
+
+
+def _summary(turns: Sequence[Turn], what: str) -> Summary:
+    return summarise([time for turn in turns for time in turn.times[what]])
+
+
+def _ratio(one: Summary, measured: Measured, key: str) -> float | None:
+    turns = [turn for turn in measured.turns if turn.key == key]
+    return one.p50 / _summary(turns, ONE).p50 if turns else None
+
+
+def _agreement(key: str, folder: Path) -> list[float]:
+    reference, own = folder / f"{EAGER}.npy", folder / f"{key}.npy"
+    return mask_ious(_masks(reference), _masks(own)) if reference.exists() and own.exists() else []
+
+
+def _masks(path: Path) -> NDArray[np.bool_]:
+    logits: NDArray[np.float32] = np.load(path)
+    return logits > 0
+
+
+def _limit(contender: Contender, measured: Measured) -> float | None:
+    macs, rates = measured.macs.get(contender.key), measured.peaks.get(contender.engine, {})
+    floats = [rates[p] for p in ("fp32", contender.arithmetic) if p in rates]
+    if not macs or not floats:
+        return None
+    rate, int8 = max(floats), min(measured.int8.get(contender.key, 0), macs)
+    return 1000 * ((macs - int8) / rate + int8 / max(rate, rates.get("int8", 0.0)))
