@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import SamConfig
+from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 from cgsam_edge.export.reference.image_encoder import Block
 
 _CACHE_BYTES = 16 * 2**20
@@ -37,6 +38,11 @@ def cached(side: int) -> Chunk:
     return Chunk(1, _rows(4 * side**3, side, _CACHE_BYTES))
 
 
+def by_head(side: int) -> Chunk:
+    """Return a head with all its queries, for engines whose attention does not write the scores."""
+    return Chunk(1, side)
+
+
 def together(heads: int, side: int) -> Chunk:
     """Return all heads, and as many of the ``side`` rows as the bound allows; rows divide them."""
     return Chunk(heads, _rows(4 * heads * side**3, side, _SCORE_BYTES))
@@ -49,7 +55,7 @@ def _rows(row_bytes: int, side: int, bound: int) -> int:
 class FusedAttention(nn.Module):
     """Norm, attention and space adapter of one block, before the residual sum.
 
-    The query's scale is folded into the qkv weights; window padding enters after qkv, as the constant it is.
+    The query's scale is folded into the qkv weights; a window's padding is one token, whatever its number.
 
     Args:
         block: the reference block.
@@ -58,22 +64,20 @@ class FusedAttention(nn.Module):
 
     table_h: Tensor
     table_w: Tensor
-    padding: Tensor
 
     def __init__(self, block: Block, config: SamConfig) -> None:
         super().__init__()
         attn = block.attn
-        self.window, self.heads, self.width = block.window, config.heads, config.width
+        self.grid, self.heads, self.width = config.grid, config.heads, config.width
         self.side = block.window or config.grid
-        self.chunk = Chunk(self.heads, self.side) if self.window else cached(self.side)
-        self.norm = block.norm1
+        self.windows: Windows | PaddedWindows | None = Windows(self.grid, self.side) if block.window else None
+        self.chunk = Chunk(self.heads, self.side) if block.window else cached(self.side)
+        self.norm, self._pads_before_norm = block.norm1, block.pad_before_norm
         scale = config.head_width**-0.5
         weight, bias = fusion.wide(attn.qkv)
         factor = torch.ones(3 * self.width, dtype=torch.float64)
         factor[: self.width] = scale
         self.qkv = fusion.linear(weight * factor[:, None], bias * factor)
-        padding = fusion.window_padding(block.norm1, attn.qkv, before_norm=block.pad_before_norm)
-        self.register_buffer("padding", padding * factor.float())
         for axis in "hw":  # (1, query, c, key): with three axes engines add one, and keep a copy for each product
             table = get_rel_pos(self.side, self.side, getattr(attn, f"rel_pos_{axis}"))
             self.register_buffer(f"table_{axis}", (table / scale).transpose(1, 2).contiguous()[None])
@@ -82,34 +86,33 @@ class FusedAttention(nn.Module):
         else:
             self.proj, self.up = fusion.fuse_space_adapter(attn.proj, block.Space_Adapter)
 
+    @property
+    def filler(self) -> Tensor:
+        """What the norm makes of padding, (C,): LN(0) is its bias; segment_anything pads after it, with zeros."""
+        bias: Tensor = self.norm.bias
+        return bias if self._pads_before_norm else torch.zeros_like(bias)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Map tokens (1, H, W, C) to the attention branch of the same shape."""
-        qkv = self.qkv(self.norm(x))
-        y: Tensor = self.proj(self._windowed(qkv) if self.window else self._attend(qkv))
+        """Map tokens (B, N, C), row by row, to the attention branch of the same shape."""
+        tokens = self.norm(x)
+        if self.windows is None:
+            attended = self._attend(self.qkv(tokens).unflatten(1, (self.grid, self.grid))).flatten(1, 2)
+        else:
+            windows = self.windows.part(self.qkv, tokens, self.filler)
+            attended = self.windows.join(self._attend(windows), x.shape[0])
+        y: Tensor = self.proj(attended)
         if self.up is None:
             return y
         main, hidden = y.split([self.width, y.shape[-1] - self.width], dim=-1)
         out: Tensor = main + self.up(F.gelu(hidden))
         return out
 
-    def _windowed(self, qkv: Tensor) -> Tensor:
-        """Attend within windows: (1, H, H, 3C) to (1, H, H, C)."""
-        grid, side = qkv.shape[1], self.side
-        count = -(-grid // side)
-        missing = count * side - grid
-        if missing:
-            qkv = torch.cat([qkv, self.padding.expand(1, missing, grid, -1)], dim=1)
-            qkv = torch.cat([qkv, self.padding.expand(1, count * side, missing, -1)], dim=2)
-        windows = qkv.reshape(count, side, count, side, -1).transpose(1, 2).reshape(count * count, side, side, -1)
-        out = self._attend(windows).reshape(count, count, side, side, -1).transpose(1, 2)
-        return out.reshape(1, count * side, count * side, -1)[:, :grid, :grid]
-
     def _attend(self, qkv: Tensor) -> Tensor:
         """Attend over squares of tokens: (B, side, side, 3C) to (B, side, side, C)."""
         batch, side, heads = qkv.shape[0], self.side, self.heads
         split = qkv.reshape(batch, side * side, 3, heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = (part.reshape(batch * heads, side * side, -1) for part in split.unbind(0))
-        grid, at_once = q.reshape(batch * heads, side, side, -1), batch * self.chunk.heads
+        grid, at_once = q.reshape(batch * heads, side, side, -1), (batch if self.windows else 1) * self.chunk.heads
         given = zip(*(_pieces(part, at_once, 0) for part in (grid, k, v)), strict=True)
         tables = _pieces(self.table_h, self.chunk.rows, 1)  # once, as engines copy what is cut again
         joined = _joined([self._rowwise(q, k.transpose(1, 2), v, tables) for q, k, v in given], 0)

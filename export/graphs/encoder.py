@@ -29,7 +29,7 @@ class FusedBlock(nn.Module):
             self.lin1, self.lin2 = fusion.fuse_plain_adapter(self.lin1, self.lin2, block.MLP_Adapter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map tokens (1, H, W, C) to tokens."""
+        """Map tokens (1, N, C) to tokens."""
         x = x + self.attention(x)
         out: Tensor = x + self.lin2(F.gelu(self.lin1(self.norm(x))))
         return out
@@ -56,19 +56,19 @@ class SemanticBlock(nn.Module):
         self.down, self.up = parts.down, parts.up
 
     def prepare(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map tokens (1, H, W, C) to tokens after attention and MLP, and the adapter's hidden part (1, H, W, r)."""
+        """Map tokens (1, N, C) to tokens after attention and MLP, and the adapter's hidden part (1, N, r)."""
         x = x + self.attention(x)
         u = self.norm(x)
         return x + self.lin2(F.gelu(self.lin1(u))), self.down(u)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Map tokens (1, H, W, C) to tokens."""
+        """Map tokens (1, N, C) to tokens."""
         x, hidden = self.prepare(x)
         return add_adapter(x, hidden, condition, self.up)
 
 
 def add_adapter(x: Tensor, hidden: Tensor, condition: Tensor, up: nn.Module) -> Tensor:
-    """Finish a semantic block: tokens, hidden part (1, H, W, r) and condition (1, H or 1, W or 1, r) to tokens."""
+    """Finish a semantic block: tokens, hidden part (1, N, r) and condition (B, N or 1, r) to tokens."""
     out: Tensor = x + up(F.gelu(hidden + condition))
     return out
 

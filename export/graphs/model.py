@@ -59,15 +59,18 @@ class ImageGraph(nn.Module):
         features = self.clip(clip_pixels(x, self.clip_size))
         out = {"clip_features": features[0]}
         if self.vision_products is not None:
-            products = self.vision_products @ features[0, 1:].T
-            out["vision"] = products.reshape(1, -1, self.grid, self.grid)
-        tokens = self.patch_embed(x) + self.pos_embed
+            products = features[:, 1:] @ self.vision_products.T  # engines like the constant on the right
+            out["vision"] = products.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        embedded = self.patch_embed(x) + self.pos_embed
+        shape = embedded.shape[1:3]
+        tokens = embedded.flatten(1, 2)
         for block in self.blocks:
             if isinstance(block, SemanticBlock):
-                tokens, out["adapter_hidden"] = block.prepare(tokens)
+                tokens, hidden = block.prepare(tokens)
+                out["adapter_hidden"] = hidden.unflatten(1, shape)
             else:
                 tokens = block(tokens)
-        return {"tokens": tokens, **out}
+        return {"tokens": tokens.unflatten(1, shape), **out}
 
 
 def _vision_products(model: ReferenceModel) -> Tensor | None:
@@ -121,16 +124,16 @@ class ConceptGraph(nn.Module):
 
         ``similarity`` (1, 1, g, g) is s on CLIP's patches as it is, not the map; ``text_row`` (1, n, r).
         """
-        x = inputs["tokens"]
+        x = inputs["tokens"].flatten(1, 2)  # engines have one operator for a norm of three axes
         conditions = self._conditions(inputs)
         if self.first_up is not None:
-            x = add_adapter(x, inputs["adapter_hidden"], next(conditions), self.first_up)
+            x = add_adapter(x, inputs["adapter_hidden"].flatten(1, 2), next(conditions), self.first_up)
         for block in self.blocks:
             x = block(x, next(conditions)) if isinstance(block, SemanticBlock) else block(x)
-        return {"image_embedding": self.neck(x.permute(0, 3, 1, 2))}
+        return {"image_embedding": self.neck(x.transpose(1, 2).unflatten(2, (self.grid, self.grid)))}
 
     def _conditions(self, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
-        """Yield each semantic block's condition, (1, grid or 1, grid or 1, r)."""
+        """Yield each semantic block's condition, (B, N or 1, r)."""
         texts, visions, r = 0, 0, self.width
         for text, vision in self.kinds:
             condition: Tensor | None = None
@@ -139,10 +142,10 @@ class ConceptGraph(nn.Module):
                 assert self.sums is not None
                 low = inputs["vision"][:, part] + inputs["similarity"] * self.sums[:, part]
                 size = (self.grid, self.grid)
-                condition = F.interpolate(low, size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+                condition = F.interpolate(low, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
                 visions += 1
             if text:
-                row = inputs["text_row"][:, texts].reshape(1, 1, 1, r)
+                row = inputs["text_row"][:, texts].reshape(-1, 1, r)
                 condition = row if condition is None else condition + row
                 texts += 1
             assert condition is not None

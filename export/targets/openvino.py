@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.graphs.variants import for_openvino
 from cgsam_edge.export.targets import onnxruntime
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 
@@ -19,7 +23,7 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
     """Write one graph in OpenVINO's format.
 
     The graph goes through ONNX, so that both engines compute the same operations with the same rounded weights; the
-    file is shared with the target "onnxruntime" where the bundle holds that too.
+    file of the target "onnxruntime" is read where the bundle holds that too and both take the same form of the graph.
 
     Args:
         graph: what to write.
@@ -29,14 +33,15 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
     Raises:
         ExportError: the conversion failed.
     """
+    variant = replace(graph, module=for_openvino(graph.module))
     ready = folder / onnxruntime.TARGET / f"{graph.name}.onnx"
     path = folder / TARGET / f"{graph.name}.xml"
     path.parent.mkdir(exist_ok=True)
-    if ready.exists():
+    if ready.exists() and variant.module is graph.module:
         model = _write(graph, ready, path)
     else:
         with tempfile.TemporaryDirectory(dir=folder) as made:
-            spec = onnxruntime.convert(graph, Path(made), precision)
+            spec = onnxruntime.convert(variant, Path(made), precision)
             model = _write(graph, Path(made) / spec.path, path)
     return GraphSpec(f"{TARGET}/{path.name}", precision, _specs(model.inputs), _specs(model.outputs))
 
@@ -48,6 +53,7 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
         core = openvino.Core()
         core.set_property({"ENABLE_MMAP": False})  # the source may be removed while the model lives
         model = core.read_model(str(source))
+        _turn_weights(model)
         _name(model, graph)
         openvino.serialize(model, str(path), str(path.with_suffix(".bin")))
     except RuntimeError as error:
@@ -55,6 +61,26 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
     if model.is_dynamic():
         raise ExportError(f"the graph {graph.name!r} has shapes that are not fixed; NPUs need fixed ones.")
     return model
+
+
+def _turn_weights(model: Any) -> None:
+    """Store each layer's weights as (outputs, inputs): the CPU turns others when it opens them, and keeps both."""
+    from openvino import opset13
+
+    turned: dict[str, Any] = {}  # a layer that runs twice has its weights once
+    for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
+        weights, turns = product.input_value(1).get_node(), product.get_attributes()
+        halved = weights.get_type_name() == "Convert"
+        constant = weights.input_value(0).get_node() if halved else weights
+        if constant.get_type_name() != "Constant" or len(constant.shape) != 2 or turns["transpose_b"]:
+            continue
+        name = constant.get_friendly_name()
+        if name not in turned:
+            made = opset13.constant(np.ascontiguousarray(constant.data.T))
+            turned[name] = opset13.convert(made, "f32") if halved else made
+        made = opset13.matmul(product.input_value(0), turned[name], turns["transpose_a"], transpose_b=True)
+        made.set_friendly_name(product.get_friendly_name())
+        product.output(0).replace(made.output(0))
 
 
 def _name(model: Any, graph: Graph) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,21 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from segment_anything.modeling.image_encoder import window_partition
 from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import BlockConfig, ModelConfig, SamConfig
-from cgsam_edge.export.graphs.attention import Chunk, FusedAttention, cached, together
+from cgsam_edge.export.graphs.attention import Chunk, FusedAttention, by_head, cached, together
 from cgsam_edge.export.graphs.bounded import Bounded
 from cgsam_edge.export.graphs.build import build_graphs
 from cgsam_edge.export.graphs.clip import ClipFeatures
 from cgsam_edge.export.graphs.encoder import SemanticBlock, fuse_block
 from cgsam_edge.export.graphs.model import semantic_adapters
+from cgsam_edge.export.graphs.variants import for_core_ml, for_openvino
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.adapters import Adapter, SemanticAdapter, conditioning
 from cgsam_edge.export.reference.clip_surgery import embed_image, normalise
+from cgsam_edge.export.reference.image_encoder import Block
 from cgsam_edge.export.reference.similarity import similarity
 from cgsam_edge.export.targets import openvino as openvino_target
 from tests import tiny
@@ -90,20 +92,30 @@ def test_vision_becomes_a_low_rank_product_and_similarity_a_rank_one_term() -> N
 
 
 @pytest.mark.parametrize("before_norm", [True, False])
-def test_window_padding_is_a_constant_after_qkv(before_norm: bool) -> None:
-    norm, qkv = nn.LayerNorm(C), nn.Linear(C, 3 * C)
-    nn.init.normal_(norm.bias)
-    x = torch.randn(1, 5, 5, C)
-    padded = norm(window_partition(x, 4)[0]) if before_norm else window_partition(norm(x), 4)[0]
-    expected = qkv(padded)[-1, -1, -1]  # the last window's last token is padding
-    got = fusion.window_padding(norm, qkv, before_norm=before_norm)
-    assert relative_error(got, expected.detach()) < EXACT
+@pytest.mark.parametrize("window", [4, 3])  # 4 divides the grid of 8, 3 does not
+def test_windows_are_the_reference_s(*, before_norm: bool, window: int) -> None:
+    made = tiny.model(tiny.config())
+    config = made.config.sam
+    block = Block(config, replace(config.blocks[0], window=window), made.config.clip.embed_dim)
+    block.pad_before_norm = before_norm
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x = torch.randn(2, config.grid, config.grid, config.width)
+    fused = FusedAttention(block, config)
+    with torch.inference_mode():
+        expected = block.attend(x).flatten(1, 2)
+        assert relative_error(fused(x.flatten(1, 2)), expected) < EXACT
+        assert relative_error(for_core_ml(fused_in(fused))(x.flatten(1, 2)), expected) < EXACT
+
+
+def fused_in(fused: FusedAttention) -> nn.Module:
+    return nn.Sequential(fused)
 
 
 def test_global_attention_in_chunks_is_the_same() -> None:
     made = tiny.model(tiny.config())
     fused = FusedAttention(made.sam.image_encoder.blocks[1], made.config.sam)
-    x = torch.randn(1, 8, 8, made.config.sam.width)
+    x = torch.randn(2, 8 * 8, made.config.sam.width)
     with torch.inference_mode():
         whole = fused(x)
         for chunk in (Chunk(fused.heads, 2), Chunk(1, 8), Chunk(1, 2)):
@@ -122,22 +134,32 @@ def test_chunks_divide_the_rows_and_fit_the_bound() -> None:
 def test_core_ml_takes_all_heads_at_once() -> None:
     graph = build_graphs(tiny.model(tiny.config())).concept
     for module, heads in ((graph.module, 1), (Bounded(graph), None)):
-        chunks = [(one, one.chunk) for one in module.modules() if isinstance(one, FusedAttention) and not one.window]
+        chunks = [
+            (one, one.chunk) for one in module.modules() if isinstance(one, FusedAttention) and one.windows is None
+        ]
         assert chunks
         assert all(chunk.heads == (heads or one.heads) > 0 for one, chunk in chunks)
 
 
+def test_openvino_takes_a_head_at_a_time() -> None:
+    graphs = build_graphs(tiny.model(tiny.config()))
+    blocks = [one for one in for_openvino(graphs.concept.module).modules() if isinstance(one, FusedAttention)]
+    whole = [one for one in blocks if one.windows is None]
+    assert whole
+    assert all(one.chunk == by_head(one.side) for one in whole)
+    assert for_openvino(graphs.decoder.module) is graphs.decoder.module
+    shared = {id(one) for one in graphs.concept.module.parameters()}
+    assert {id(one) for module in blocks for one in module.parameters()} <= shared
+
+
 def test_openvino_keeps_a_table_once(tmp_path: Path) -> None:
-    made = tiny.model(tiny.config())
-    graph = build_graphs(made).concept
-    blocks = [one for one in graph.module.modules() if isinstance(one, FusedAttention) and not one.window]
-    for one in blocks:
-        one.chunk = Chunk(1, 2)
+    graph = build_graphs(tiny.model(tiny.config())).concept
+    blocks = [one for one in graph.module.modules() if isinstance(one, FusedAttention) and one.windows is None]
     path = tmp_path / openvino_target.convert(graph, tmp_path, "fp32").path
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     held = [op for op in compiled.get_runtime_model().get_ops() if op.get_rt_info()["layerType"].astype(str) == "Const"]
     shapes = [tuple(op.get_output_shape(0)) for op in held]
-    assert 0 < shapes.count(tuple(blocks[0].table_w.shape)) <= len(blocks)
+    assert shapes.count(tuple(blocks[0].table_w.shape)) == 2 * len(blocks)  # rows and columns, whatever the heads
 
 
 def test_clip_computes_only_what_reaches_the_output() -> None:
@@ -167,13 +189,13 @@ def fused_blocks_agree(made: ReferenceModel) -> None:
         x = encoder.patch_embed(pixels) + encoder.pos_embed
         for block in encoder.blocks:
             expected = block(x, text, patches)
-            fused = fuse_block(block, config.sam)
+            fused, tokens = fuse_block(block, config.sam), x.flatten(1, 2)
             got = (
-                fused(x, condition(block, text, features, scores, config))
+                fused(tokens, condition(block, text, features, scores, config))
                 if isinstance(fused, SemanticBlock)
-                else fused(x)
+                else fused(tokens)
             )
-            assert relative_error(got, expected) < BLOCK_LIMIT
+            assert relative_error(got, expected.flatten(1, 2)) < BLOCK_LIMIT
             x = expected
         out = graphs.image.run({"pixels": raw})
         rows = [fusion.text_row(a, text) for a in semantic_adapters(made) if a.text_projection is not None]
@@ -185,10 +207,10 @@ def fused_blocks_agree(made: ReferenceModel) -> None:
 
 
 def condition(block: Any, text: Tensor, features: Tensor, scores: Tensor, config: ModelConfig) -> Tensor:
-    """One block's condition, made from the identities alone."""
+    """One block's condition (1, N or 1, r), made from the identities alone."""
     adapter = block.MLP_Adapter
     assert isinstance(adapter, SemanticAdapter)
-    total = torch.zeros(1, 1, 1, adapter.D_fc1.out_features)
+    total = torch.zeros(1, 1, adapter.D_fc1.out_features)
     if adapter.text_projection is not None:
         total = total + fusion.text_row(adapter, text)
     if adapter.vis_projection is not None:
@@ -197,7 +219,7 @@ def condition(block: Any, text: Tensor, features: Tensor, scores: Tensor, config
         side = config.clip.grid
         low = (vision @ features[0, 1:].T + vision.sum(dim=1)[:, None] * scores[:, 1:]).reshape(1, -1, side, side)
         size = (config.sam.grid, config.sam.grid)
-        total = total + F.interpolate(low, size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+        total = total + F.interpolate(low, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
     return total
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openvino import Core as OpenVino
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
@@ -71,6 +72,22 @@ def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, all_bundl
         for path in ("openvino/image.xml", "onnxruntime/image.onnx"):
             for name, error in errors(all_bundles[precision] / path, graphs.image).items():
                 assert least <= error < most, (precision, path, name)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_weights_lie_as_the_engine_wants_them(graphs: Graphs, tmp_path: Path, precision: str) -> None:
+    """Others are turned when the file is opened, and held twice."""
+    core = OpenVino()
+    turned = 0
+    for graph in graphs:
+        model = core.read_model(str(tmp_path / openvino.convert(graph, tmp_path, precision).path))
+        for op in (one for one in model.get_ordered_ops() if one.get_type_name() == "MatMul"):
+            below = op.input_value(1).get_node()
+            constant = below.input_value(0).get_node() if below.get_type_name() == "Convert" else below
+            if constant.get_type_name() == "Constant" and len(constant.shape) == 2:
+                assert op.get_attributes()["transpose_b"], op.get_friendly_name()
+                turned += 1
+    assert turned > 20
 
 
 def test_onnx_with_external_data(graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

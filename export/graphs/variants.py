@@ -1,0 +1,71 @@
+"""What one engine is better served with, in a copy of a graph's module that shares its tensors."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling.common import LayerNorm2d
+from torch import Tensor, nn
+
+from cgsam_edge.export.graphs.attention import FusedAttention, by_head, together
+from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
+
+
+class ChannelNorm(nn.Module):
+    """segment_anything's LayerNorm2d as one layer norm over the last axis.
+
+    Args:
+        norm: the layer whose weights are used.
+    """
+
+    def __init__(self, norm: LayerNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        out = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
+        return out.permute(0, 3, 1, 2)
+
+
+def for_core_ml(module: nn.Module) -> nn.Module:
+    """Return a copy for Core ML, whose programs take long to compile and whose devices are slow to gather.
+
+    Its LayerNorm2d are `ChannelNorm`, its attention takes all heads at once, and its windows are `PaddedWindows`.
+    """
+    made = _copied(module)
+    for parent in list(made.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, LayerNorm2d):
+                setattr(parent, name, ChannelNorm(child))
+            elif isinstance(child, FusedAttention) and child.windows is None:
+                child.chunk = together(child.heads, child.side)
+            elif isinstance(child, FusedAttention) and isinstance(child.windows, Windows):
+                with torch.no_grad():
+                    padding = child.qkv(child.filler)
+                child.windows = PaddedWindows(child.grid, child.side, padding)
+    return made
+
+
+def for_openvino(module: nn.Module) -> nn.Module:
+    """Return a copy for OpenVINO, or the module itself if that is right already.
+
+    Its kernel of attention never writes the scores, and each chunk costs it about a megabyte and time to compile, so
+    global attention takes a head at a time and all its queries.
+    """
+    if not any(isinstance(one, FusedAttention) and one.windows is None for one in module.modules()):
+        return module
+    made = _copied(module)
+    for one in made.modules():
+        if isinstance(one, FusedAttention) and one.windows is None:
+            one.chunk = by_head(one.side)
+    return made
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy whose parameters and buffers are the original's."""
+    shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
+    return copy.deepcopy(module, shared)
