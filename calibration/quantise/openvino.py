@@ -112,7 +112,7 @@ _LEAST_RANGE = 1e-6
 
 
 def _layers_behind(node: Any) -> set[str]:
-    """Return the layers whose products take what a quantiser gives, directly or in another shape."""
+    """Return the layers whose products take what a quantiser gives, directly or in another shape or order."""
     found, ahead = set(), [node]
     while ahead:
         for user in ahead.pop().output(0).get_target_inputs():
@@ -123,7 +123,7 @@ def _layers_behind(node: Any) -> set[str]:
     return found
 
 
-_SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze"}
+_SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather"}
 
 
 def _save(model: Any, path: Path) -> None:

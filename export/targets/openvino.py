@@ -1,4 +1,4 @@
-"""The OpenVINO target: an ``.xml`` and a ``.bin`` a graph, read from the very ONNX that ONNX Runtime gets."""
+"""The OpenVINO target: an ``.xml`` and a ``.bin`` a graph, from the ONNX of the form of the graph that it likes."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import alternatives, scaling
+from benchmarks import alternatives, batches, scaling
 from benchmarks.contenders import CONTENDERS
 from benchmarks.series import Sizes
 
@@ -107,3 +107,21 @@ def test_an_output_that_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "file").write_text("")
     assert command(["--output", str(tmp_path / "file" / "out")]) == 3
     assert "could not be made (Not a directory)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_batches(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--model", str(tiny_checkpoint), "--sizes", "1,3", "--runs", "2", "--threads", "1"]
+    assert batches.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[-3:]] == [f"| {', '.join(way)}" for way in batches.WAYS]
+    assert all("(1.00)" in line for line in lines[-3:])
+    monkeypatch.setattr(batches, "_CLOSE", dict.fromkeys(("float32", "reduced"), 1e-12))
+    assert batches.main(arguments) == 3
+    assert "standard deviations apart" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("told", ["0", "1,x", "", "-2"])
+def test_batches_of_no_size(told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert batches.main([f"--sizes={told}"]) == 3
+    assert "--sizes must be whole numbers" in capsys.readouterr().err

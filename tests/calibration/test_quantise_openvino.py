@@ -42,7 +42,7 @@ def quantisers(path: Path) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for op in openvino.Core().read_model(str(path)).get_ordered_ops():
         before = op.input_value(0).get_node() if op.get_type_name() == "MatMul" else None
-        while before is not None and before.get_type_name() in ("Reshape", "Transpose"):
+        while before is not None and before.get_type_name() in ("Reshape", "Transpose", "Gather"):
             before = before.input_value(0).get_node()
         if before is not None and before.get_type_name() == "FakeQuantize":
             held[layer_of(op.get_friendly_name())] = before
