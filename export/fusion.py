@@ -97,3 +97,12 @@ def text_row(adapter: SemanticAdapter, text: Tensor) -> Tensor:
     wt, bt = wide(adapter.text_projection)
     w1, _ = wide(adapter.D_fc1)
     return (F.gelu(text.double() @ wt.T + bt) @ w1.T).float()
+
+
+def window_padding(norm: nn.LayerNorm, qkv: nn.Linear, *, before_norm: bool) -> Tensor:
+    """Return the constant (3C,) that window padding becomes after qkv.
+
+    Upstream pads before the norm, so padding is LN(0) = the norm's bias; segment_anything pads after it, with zeros.
+    """
+    weight, bias = wide(qkv)
+    return (weight @ norm.bias.detach().double() + bias if before_norm else bias).float()

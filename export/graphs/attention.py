@@ -55,7 +55,8 @@ def _rows(row_bytes: int, side: int, bound: int) -> int:
 class FusedAttention(nn.Module):
     """Norm, attention and space adapter of one block, before the residual sum.
 
-    The query's scale is folded into the qkv weights; a window's padding is one token, whatever its number.
+    The query's scale is folded into the qkv weights; window padding enters after qkv, as the constant it is:
+    before, OpenVINO would not compute the layer in INT8.
 
     Args:
         block: the reference block.
@@ -64,6 +65,7 @@ class FusedAttention(nn.Module):
 
     table_h: Tensor
     table_w: Tensor
+    padding: Tensor
 
     def __init__(self, block: Block, config: SamConfig) -> None:
         super().__init__()
@@ -72,12 +74,14 @@ class FusedAttention(nn.Module):
         self.side = block.window or config.grid
         self.windows: Windows | PaddedWindows | None = Windows(self.grid, self.side) if block.window else None
         self.chunk = Chunk(self.heads, self.side) if block.window else cached(self.side)
-        self.norm, self._pads_before_norm = block.norm1, block.pad_before_norm
+        self.norm = block.norm1
         scale = config.head_width**-0.5
         weight, bias = fusion.wide(attn.qkv)
         factor = torch.ones(3 * self.width, dtype=torch.float64)
         factor[: self.width] = scale
         self.qkv = fusion.linear(weight * factor[:, None], bias * factor)
+        padding = fusion.window_padding(block.norm1, attn.qkv, before_norm=block.pad_before_norm)
+        self.register_buffer("padding", padding * factor.float())
         for axis in "hw":  # (1, query, c, key): with three axes engines add one, and keep a copy for each product
             table = get_rel_pos(self.side, self.side, getattr(attn, f"rel_pos_{axis}"))
             self.register_buffer(f"table_{axis}", (table / scale).transpose(1, 2).contiguous()[None])
@@ -86,20 +90,13 @@ class FusedAttention(nn.Module):
         else:
             self.proj, self.up = fusion.fuse_space_adapter(attn.proj, block.Space_Adapter)
 
-    @property
-    def filler(self) -> Tensor:
-        """What the norm makes of padding, (C,): LN(0) is its bias; segment_anything pads after it, with zeros."""
-        bias: Tensor = self.norm.bias
-        return bias if self._pads_before_norm else torch.zeros_like(bias)
-
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, N, C), row by row, to the attention branch of the same shape."""
-        tokens = self.norm(x)
+        qkv = self.qkv(self.norm(x))
         if self.windows is None:
-            attended = self._attend(self.qkv(tokens).unflatten(1, (self.grid, self.grid))).flatten(1, 2)
+            attended = self._attend(qkv.unflatten(1, (self.grid, self.grid))).flatten(1, 2)
         else:
-            windows = self.windows.part(self.qkv, tokens, self.filler)
-            attended = self.windows.join(self._attend(windows), x.shape[0])
+            attended = self.windows.join(self._attend(self.windows.part(qkv, self.padding)), x.shape[0])
         y: Tensor = self.proj(attended)
         if self.up is None:
             return y

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from itertools import chain
 
-import torch
 import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
@@ -44,9 +43,7 @@ def for_core_ml(module: nn.Module) -> nn.Module:
             elif isinstance(child, FusedAttention) and child.windows is None:
                 child.chunk = together(child.heads, child.side)
             elif isinstance(child, FusedAttention) and isinstance(child.windows, Windows):
-                with torch.no_grad():
-                    padding = child.qkv(child.filler)
-                child.windows = PaddedWindows(child.grid, child.side, padding)
+                child.windows = PaddedWindows(child.grid, child.side)
     return made
 
 

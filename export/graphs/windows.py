@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Windows(nn.Module):
-    """Windows gathered by index: one copy each way. The filler goes through the linear layer with the tokens.
+    """Windows gathered by index: one copy each way.
 
     Args:
         grid: tokens on a side of the image.
@@ -27,12 +27,11 @@ class Windows(nn.Module):
         self.register_buffer("order", order)
         self.register_buffer("back", order.argsort(stable=True)[: grid * grid])
 
-    def part(self, layer: nn.Module, tokens: Tensor, filler: Tensor) -> Tensor:
-        """Map tokens (B, N, C) and the filler (C,) through a layer to windows (B·windows, side, side, outputs)."""
+    def part(self, tokens: Tensor, filler: Tensor) -> Tensor:
+        """Map tokens (B, N, C) and the filler (C,) to windows (B·windows, side, side, C)."""
         if self.filled:
             tokens = torch.cat([tokens, filler.expand(tokens.shape[0], 1, -1)], dim=1)
-        out: Tensor = layer(tokens)
-        return out.index_select(1, self.order).reshape(-1, self.side, self.side, out.shape[-1])
+        return tokens.index_select(1, self.order).reshape(-1, self.side, self.side, tokens.shape[-1])
 
     def join(self, windows: Tensor, batch: int) -> Tensor:
         """Map windows (B·windows, side, side, C) to tokens (B, N, C)."""
@@ -45,26 +44,22 @@ class PaddedWindows(nn.Module):
     Args:
         grid: tokens on a side of the image.
         side: tokens on a side of a window.
-        padding: what the layer makes of the filler, (outputs,).
     """
 
-    padding: Tensor
-
-    def __init__(self, grid: int, side: int, padding: Tensor) -> None:
+    def __init__(self, grid: int, side: int) -> None:
         super().__init__()
         self.grid, self.side, self.count = grid, side, -(-grid // side)
-        self.register_buffer("padding", padding)
 
-    def part(self, layer: nn.Module, tokens: Tensor, _: Tensor) -> Tensor:
+    def part(self, tokens: Tensor, filler: Tensor) -> Tensor:
         """Map as `Windows.part` does."""
         batch, grid, side, count = tokens.shape[0], self.grid, self.side, self.count
-        out: Tensor = layer(tokens).unflatten(1, (grid, grid))
+        x = tokens.unflatten(1, (grid, grid))
         missing = count * side - grid
         if missing:
-            out = torch.cat([out, self.padding.expand(batch, missing, grid, -1)], dim=1)
-            out = torch.cat([out, self.padding.expand(batch, count * side, missing, -1)], dim=2)
-        windows = out.reshape(batch * count, side, count, side, -1).transpose(1, 2)
-        return windows.reshape(-1, side, side, out.shape[-1])
+            x = torch.cat([x, filler.expand(batch, missing, grid, -1)], dim=1)
+            x = torch.cat([x, filler.expand(batch, count * side, missing, -1)], dim=2)
+        windows = x.reshape(batch * count, side, count, side, -1).transpose(1, 2)
+        return windows.reshape(-1, side, side, x.shape[-1])
 
     def join(self, windows: Tensor, batch: int) -> Tensor:
         """Map as `Windows.join` does."""

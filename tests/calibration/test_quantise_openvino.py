@@ -64,6 +64,17 @@ def test_quantisers_have_the_ranges_given(name: str, tmp_path: Path) -> None:
         assert low / step == pytest.approx(round(low / step), abs=1e-3)  # zero is one of the values
 
 
+@pytest.mark.parametrize("name", ["image", "concept"])
+def test_the_engine_computes_all_layers_in_int8(name: str, tmp_path: Path) -> None:
+    """One whose input it cannot quantise stays a product in float, of widened weights."""
+    _, path, _ = convert(build_graphs(tiny.model(tiny.config())), name, tmp_path, frozenset())
+    for precision in ("f32", "bf16"):
+        compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+        kinds = [op.get_rt_info()["layerType"].astype(str) for op in compiled.get_runtime_model().get_ops()]
+        assert "FullyConnectedCompressed" not in kinds
+        assert sum("FullyConnected" in kind for kind in kinds) >= len(quantisers(path))
+
+
 def test_outputs_stay_near(tmp_path: Path) -> None:
     graph, path, _ = convert(build_graphs(tiny.model(tiny.config())), "concept", tmp_path, frozenset())
     given = graph.example()

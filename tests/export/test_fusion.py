@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from segment_anything.modeling.image_encoder import window_partition
 from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
@@ -89,6 +90,17 @@ def test_vision_becomes_a_low_rank_product_and_similarity_a_rank_one_term() -> N
     got = parts.up(F.gelu(parts.down(tokens) + condition)) + parts.lin2.bias
     expected = 0.5 * adapter(tokens, None, conditioning(features, scores)) + lin2.bias
     assert relative_error(got, expected) < EXACT
+
+
+@pytest.mark.parametrize("before_norm", [True, False])
+def test_window_padding_is_a_constant_after_qkv(before_norm: bool) -> None:
+    norm, qkv = nn.LayerNorm(C), nn.Linear(C, 3 * C)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(1, 5, 5, C)
+    padded = norm(window_partition(x, 4)[0]) if before_norm else window_partition(norm(x), 4)[0]
+    expected = qkv(padded)[-1, -1, -1]  # the last window's last token is padding
+    got = fusion.window_padding(norm, qkv, before_norm=before_norm)
+    assert relative_error(got, expected.detach()) < EXACT
 
 
 @pytest.mark.parametrize("before_norm", [True, False])
