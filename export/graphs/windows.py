@@ -53,7 +53,7 @@ class PaddedWindows(nn.Module):
     def part(self, tokens: Tensor, filler: Tensor) -> Tensor:
         """Map as `Windows.part` does."""
         batch, grid, side, count = tokens.shape[0], self.grid, self.side, self.count
-        x = tokens.unflatten(1, (grid, grid))
+        x: Tensor = tokens.unflatten(1, (grid, grid))
         missing = count * side - grid
         if missing:
             x = torch.cat([x, filler.expand(batch, missing, grid, -1)], dim=1)

@@ -69,7 +69,7 @@ def test_the_engine_computes_all_layers_in_int8(name: str, tmp_path: Path) -> No
     """One whose input it cannot quantise stays a product in float, of widened weights."""
     graph, path, _ = convert(build_graphs(tiny.model(tiny.config())), name, tmp_path, frozenset())
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = {}
+    found: dict[str, str] = {}
     for op in compiled.get_runtime_model().get_ops():
         told = {key: str(value.astype(str)) for key, value in op.get_rt_info().items()}
         if "FullyConnected" in told["layerType"]:
