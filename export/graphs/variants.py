@@ -31,9 +31,10 @@ class ChannelNorm(nn.Module):
 
 
 def for_core_ml(module: nn.Module) -> nn.Module:
-    """Return a copy for Core ML, whose programs take long to compile and whose devices are slow to gather.
+    """Return a copy for Core ML.
 
-    Its LayerNorm2d are `ChannelNorm`, its attention takes all heads at once, and its windows are `PaddedWindows`.
+    Its LayerNorm2d are `ChannelNorm`, its windows are `PaddedWindows`, and its attention takes all heads at once: a
+    program of thousands of small operators takes a device long to compile.
     """
     made = _copied(module)
     for parent in list(made.modules()):

@@ -39,7 +39,7 @@ class Windows(nn.Module):
 
 
 class PaddedWindows(nn.Module):
-    """The same by padding and moving axes, for devices that are slow to gather.
+    """The same by padding and moving axes, for devices of which it is not known how they gather.
 
     Args:
         grid: tokens on a side of the image.

@@ -67,18 +67,16 @@ def _turn_weights(model: Any) -> None:
     """Store each layer's weights as (outputs, inputs): the CPU turns others when it opens them, and keeps both."""
     from openvino import opset13
 
-    turned: dict[str, Any] = {}  # a layer that runs twice has its weights once
     for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
         weights, turns = product.input_value(1).get_node(), product.get_attributes()
         halved = weights.get_type_name() == "Convert"
         constant = weights.input_value(0).get_node() if halved else weights
         if constant.get_type_name() != "Constant" or len(constant.shape) != 2 or turns["transpose_b"]:
             continue
-        name = constant.get_friendly_name()
-        if name not in turned:
-            made = opset13.constant(np.ascontiguousarray(constant.data.T))
-            turned[name] = opset13.convert(made, "f32") if halved else made
-        made = opset13.matmul(product.input_value(0), turned[name], turns["transpose_a"], transpose_b=True)
+        turned = opset13.constant(np.ascontiguousarray(constant.data.T))  # written once where a layer runs twice
+        if halved:
+            turned = opset13.convert(turned, "f32")
+        made = opset13.matmul(product.input_value(0), turned, turns["transpose_a"], transpose_b=True)
         made.set_friendly_name(product.get_friendly_name())
         product.output(0).replace(made.output(0))
 

@@ -19,11 +19,12 @@ from cgsam_edge.export import fusion
 from cgsam_edge.export.config import BlockConfig, ModelConfig, SamConfig
 from cgsam_edge.export.graphs.attention import Chunk, FusedAttention, by_head, cached, together
 from cgsam_edge.export.graphs.bounded import Bounded
-from cgsam_edge.export.graphs.build import build_graphs
+from cgsam_edge.export.graphs.build import Graph, build_graphs
 from cgsam_edge.export.graphs.clip import ClipFeatures
 from cgsam_edge.export.graphs.encoder import SemanticBlock, fuse_block
 from cgsam_edge.export.graphs.model import semantic_adapters
 from cgsam_edge.export.graphs.variants import for_core_ml, for_openvino
+from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.adapters import Adapter, SemanticAdapter, conditioning
 from cgsam_edge.export.reference.clip_surgery import embed_image, normalise
@@ -117,11 +118,7 @@ def test_windows_are_the_reference_s(*, before_norm: bool, window: int) -> None:
     with torch.inference_mode():
         expected = block.attend(x).flatten(1, 2)
         assert relative_error(fused(x.flatten(1, 2)), expected) < EXACT
-        assert relative_error(for_core_ml(fused_in(fused))(x.flatten(1, 2)), expected) < EXACT
-
-
-def fused_in(fused: FusedAttention) -> nn.Module:
-    return nn.Sequential(fused)
+        assert relative_error(for_core_ml(nn.Sequential(fused))(x.flatten(1, 2)), expected) < EXACT
 
 
 def test_global_attention_in_chunks_is_the_same() -> None:
@@ -143,30 +140,39 @@ def test_chunks_divide_the_rows_and_fit_the_bound() -> None:
     assert all(side % chunk.rows == 0 for side in range(4, 129, 4) for chunk in (together(12, side), cached(side)))
 
 
-def test_core_ml_takes_all_heads_at_once() -> None:
+@pytest.fixture
+def chunked() -> Graph:
+    """A concept graph whose global attention goes by pieces, as a tiny one's alone would not."""
     graph = build_graphs(tiny.model(tiny.config())).concept
-    for module, heads in ((graph.module, 1), (Bounded(graph), None)):
-        chunks = [
-            (one, one.chunk) for one in module.modules() if isinstance(one, FusedAttention) and one.windows is None
-        ]
-        assert chunks
-        assert all(chunk.heads == (heads or one.heads) > 0 for one, chunk in chunks)
+    for one in global_attention(graph.module):
+        one.chunk = Chunk(1, 2)
+    return graph
 
 
-def test_openvino_takes_a_head_at_a_time() -> None:
-    graphs = build_graphs(tiny.model(tiny.config()))
-    blocks = [one for one in for_openvino(graphs.concept.module).modules() if isinstance(one, FusedAttention)]
-    whole = [one for one in blocks if one.windows is None]
-    assert whole
-    assert all(one.chunk == by_head(one.side) for one in whole)
-    assert for_openvino(graphs.decoder.module) is graphs.decoder.module
-    shared = {id(one) for one in graphs.concept.module.parameters()}
-    assert {id(one) for module in blocks for one in module.parameters()} <= shared
+def global_attention(module: nn.Module) -> list[FusedAttention]:
+    return [one for one in module.modules() if isinstance(one, FusedAttention) and one.windows is None]
+
+
+def test_core_ml_takes_all_heads_at_once_and_moves_axes(chunked: Graph) -> None:
+    made = Bounded(chunked)
+    assert [one.chunk for one in global_attention(made)] == [(one.heads, one.side) for one in global_attention(made)]
+    assert any(isinstance(one, Windows) for one in chunked.module.modules())
+    assert any(isinstance(one, PaddedWindows) for one in made.modules())
+    assert not any(isinstance(one, Windows) for one in made.modules())
+
+
+def test_openvino_takes_a_head_at_a_time(chunked: Graph) -> None:
+    made = for_openvino(chunked.module)
+    assert [one.chunk for one in global_attention(made)] == [by_head(one.side) for one in global_attention(made)] != []
+    assert all(one.chunk == (1, 2) for one in global_attention(chunked.module))  # the graph itself is left alone
+    assert {id(one) for one in made.parameters()} == {id(one) for one in chunked.module.parameters()}
+    decoder = build_graphs(tiny.model(tiny.config())).decoder.module
+    assert for_openvino(decoder) is decoder
 
 
 def test_openvino_keeps_a_table_once(tmp_path: Path) -> None:
     graph = build_graphs(tiny.model(tiny.config())).concept
-    blocks = [one for one in graph.module.modules() if isinstance(one, FusedAttention) and one.windows is None]
+    blocks = global_attention(graph.module)
     path = tmp_path / openvino_target.convert(graph, tmp_path, "fp32").path
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     held = [op for op in compiled.get_runtime_model().get_ops() if op.get_rt_info()["layerType"].astype(str) == "Const"]
