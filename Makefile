@@ -13,7 +13,7 @@ DEMO := demo
 
 demo: .venv/.installed  ## export the reference model and segment a rendered street scene
 	mkdir -p $(DEMO)
-	$(BIN)/python -m cgsam_edge.calibration.scenes --count 1 --seed 5 --start 22 --output $(DEMO)
+	$(BIN)/python -m cgsam_edge.quality.scenes --count 1 --seed 5 --start 22 --output $(DEMO)
 	$(BIN)/cgsam-export --target onnxruntime --concepts examples/concepts.txt --output $(DEMO)/street.cgsam
 	$(BIN)/cgsam segment $(DEMO)/images --bundle $(DEMO)/street.cgsam --output $(DEMO)
 	@echo "look at $(DEMO)/scene_005_00022.overlay.png"

@@ -19,10 +19,10 @@ from benchmarks.runners import Request
 from benchmarks.turns import Rounds, Store, Task
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.scenes.render import render
 from cgsam_edge.errors import BackendError, CgsamError, InputError
 from cgsam_edge.files import write_beside
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.quality.scenes.render import render
 
 CONCEPTS = models.ROOT / "examples" / "concepts.txt"
 

@@ -22,10 +22,10 @@ import numpy as np
 
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.labels import read_classes, read_index_labels
-from cgsam_edge.calibration.metrics import MIN_PIXELS
 from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.presence import uncalibrated
+from cgsam_edge.quality.labels import read_classes, read_index_labels
+from cgsam_edge.quality.metrics import MIN_PIXELS
 from cgsam_edge.revise import with_vocabulary
 from cgsam_edge.screening import COLUMNS
 from cgsam_edge.vocabulary import Vocabulary

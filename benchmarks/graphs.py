@@ -13,10 +13,10 @@ from pathlib import Path
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bench.tables import Table
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.latency import Racer, race
-from cgsam_edge.calibration.quality import GraphQuality
 from cgsam_edge.errors import CgsamError, InputError
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.quality.findings import GraphQuality
+from cgsam_edge.quality.latency import Racer, race
 from cgsam_edge.runtimes.protocol import Backend, SessionOptions
 from cgsam_edge.runtimes.registry import BACKENDS, target
 

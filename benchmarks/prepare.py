@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.models import ROOT
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bundle import Bundle, file_spec
-from cgsam_edge.calibration import photos
 from cgsam_edge.errors import BackendError, OutputError
 from cgsam_edge.export.manifests import package_version
+from cgsam_edge.quality import photos
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "numpy", "opencv-python", "pillow")
 
@@ -59,9 +59,9 @@ def _bundle(source: Source, made: Path) -> None:
 
 
 def _int8(source: Source, made: Path) -> None:
-    from cgsam_edge.calibration.finish import export_checked
-    from cgsam_edge.calibration.options import QualityOptions
+    from cgsam_edge.export.finish import export_checked
     from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.quality_options import QualityOptions
 
     targets = ("onnxruntime", "openvino")
     options = ExportOptions(source.checkpoint, source.concepts, made / "a.cgsam", targets, "int8")

@@ -14,8 +14,8 @@ from benchmarks import prepare, seeded
 from benchmarks.runners import Request
 from benchmarks.turns import Task
 from cgsam_edge import shipped
-from cgsam_edge.calibration.scenes.render import render
 from cgsam_edge.files import write_beside
+from cgsam_edge.quality.scenes.render import render
 
 ONE, TEN = "1 concept", "10 concepts"
 _ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from cgsam_edge import Segmenter
-from cgsam_edge.calibration.scenes.render import render
 from cgsam_edge.cli.inputs import Item, open_inputs, read
 from cgsam_edge.cli.outputs import Report
 from cgsam_edge.cli.stages import AHEAD, make_stages, write_all
 from cgsam_edge.pipeline import Finished, Stage, overlap
+from cgsam_edge.quality.scenes.render import render
 
 if TYPE_CHECKING:
     import numpy as np

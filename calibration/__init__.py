@@ -1,1 +1,1 @@
-"""Measuring a bundle against labelled images."""
+"""What an export learns from pictures: activation ranges, smoothing, quantization, layer sensitivity."""

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge.calibration.gate import Gate, unlabelled
-from cgsam_edge.calibration.photos import Photos
+from cgsam_edge.calibration.fakequant import quantised
+from cgsam_edge.calibration.ranges import METHODS, Observer, Range
+from cgsam_edge.calibration.smoothing import STRENGTH, smooth
 from cgsam_edge.encoded import Encoded
-from cgsam_edge.export.fakequant import quantised
 from cgsam_edge.export.graphs.build import Graph, Graphs
-from cgsam_edge.export.ranges import METHODS, Observer, Range
-from cgsam_edge.export.smoothing import STRENGTH, smooth
 from cgsam_edge.image import load_image, to_pixels
+from cgsam_edge.quality.gate import Gate, unlabelled
+from cgsam_edge.quality.photos import Photos
 from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:

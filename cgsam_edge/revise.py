@@ -15,7 +15,7 @@ from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import ConceptsError
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
 from cgsam_edge.staging import staged
-from cgsam_edge.text import TextEncoder
+from cgsam_edge.text_encoder import TextEncoder
 from cgsam_edge.vocabulary import Vocabulary, fold, parse_concept
 
 if TYPE_CHECKING:

@@ -176,9 +176,9 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
 def _refuse_measured(options: ExportOptions) -> None:
     """Refuse what only a finisher can do."""
     if any(options.lowest_of(target) == "int8" for target in options.targets):
-        raise InputError("int8 needs calibration: cgsam_edge.calibration.finish.Finish does it.")
+        raise InputError("int8 needs calibration: cgsam_edge.export.finish.Finish does it.")
     if options.image_size == AUTO:
-        raise InputError("the image size 'auto' needs measuring: cgsam_edge.calibration.finish.Finish does it.")
+        raise InputError("the image size 'auto' needs measuring: cgsam_edge.export.finish.Finish does it.")
 
 
 def _load(options: ExportOptions) -> ReferenceModel:

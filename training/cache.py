@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from cgsam_edge.calibration.scenes import render
+from cgsam_edge.quality.scenes import render
 
 CHUNK = 25
 """Scenes that one task of the pool renders."""

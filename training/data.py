@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cgsam_edge.calibration.scenes import CONCEPTS, IGNORE
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
 from training.cache import Labelled
 
 PRESENT_PIXELS = 100

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cgsam_edge.calibration.scenes import CONCEPTS, IGNORE
 from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
 from training.cache import Labelled
 from training.data import PRESENT_PIXELS
 from training.model import DenseHead, decode, encode, pixels_of, prefix, suffix

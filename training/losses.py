@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cgsam_edge.calibration.scenes import CONCEPTS, IGNORE
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
 
 WEIGHTS = (0.5, 0.7, 2.0, 0.6, 0.9, 0.9, 2.0, 1.4, 1.0, 2.0, 1.8)
 """Of each concept in losses over all concepts: roughly one over the root of how many pixels it covers."""

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from cgsam_edge import Segmenter
-from cgsam_edge.calibration.evaluate import evaluate
-from cgsam_edge.calibration.labels import LabelledImage
-from cgsam_edge.calibration.metrics import Evaluation, Pair, compare, summarise
-from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.export.graphs import normalise_pixels
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.image import to_pixels
+from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.metrics import Evaluation, Pair, compare, summarise
+from cgsam_edge.quality.scenes import CONCEPTS
 from training.ablation import ABLATIONS, silenced
 
 log = logging.getLogger("training")

@@ -13,16 +13,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cgsam_edge import Segmenter, shipped
-from cgsam_edge.calibration.evaluate import evaluate
-from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
-from cgsam_edge.calibration.observation import observe
-from cgsam_edge.calibration.presence import fit
-from cgsam_edge.calibration.scenes import CONCEPTS
-from cgsam_edge.calibration.scenes.__main__ import write_scenes
-from cgsam_edge.calibration.screening import fit_screening
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.files import write_beside
+from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.labels import LabelledImage, read_classes, read_index_labels
+from cgsam_edge.quality.observation import observe
+from cgsam_edge.quality.presence_fit import fit
+from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.quality.screening_fit import fit_screening
 from training.measure import brief, compare_with_reference, log, measure, quiet
 
 ROOT = Path(__file__).parents[1]

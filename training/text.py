@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.text import templates, text_feature, tokenize
+from cgsam_edge.quality.scenes import CONCEPTS
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "sky": (),

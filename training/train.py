@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
+from cgsam_edge.quality.scenes import CONCEPTS
 from training.cache import Labelled
 from training.data import Batch, Sampler, draw_concepts
 from training.evaluate import evaluate, evaluate_towers

@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.ranges import Range
 from cgsam_edge.export.targets.onnxruntime import halve_weights, layer_of, save
 from cgsam_edge.manifest import GraphSpec
 

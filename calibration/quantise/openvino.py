@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.ranges import Range
 from cgsam_edge.export.targets.onnxruntime import HALF_MAX, HALVED_SIZE, layer_of
 from cgsam_edge.manifest import GraphSpec
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge.cli.evaluate import add_labels, open_labels
 
 if TYPE_CHECKING:
-    from cgsam_edge.calibration.presence import PresenceCalibration
+    from cgsam_edge.quality.presence_fit import PresenceCalibration
 
 
 def add_parser(commands: Any) -> None:
@@ -44,9 +44,9 @@ def run(options: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from cgsam_edge.calibration.observation import observe
-    from cgsam_edge.calibration.presence import fit
-    from cgsam_edge.calibration.screening import check_loss, fit_screening
+    from cgsam_edge.quality.observation import observe
+    from cgsam_edge.quality.presence_fit import fit
+    from cgsam_edge.quality.screening_fit import check_loss, fit_screening
     from cgsam_edge.revise import with_vocabulary
     from cgsam_edge.segmenter import Segmenter
     from cgsam_edge.staging import check_destination

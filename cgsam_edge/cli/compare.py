@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cgsam_edge.errors import ImageError, InputError
 
 if TYPE_CHECKING:
-    from cgsam_edge.calibration.compare import Side
-    from cgsam_edge.calibration.labels import LabelledImage
-    from cgsam_edge.calibration.quality import GraphQuality, Quality
+    from cgsam_edge.quality.compare import Side
+    from cgsam_edge.quality.findings import GraphQuality, Quality
+    from cgsam_edge.quality.labels import LabelledImage
 
 Item = TypeVar("Item")
 
@@ -66,8 +66,8 @@ class Pictures:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print and write."""
-    from cgsam_edge.calibration.compare import Side, both_masks, common_concepts
-    from cgsam_edge.calibration.report import HTML_FILE, write_report
+    from cgsam_edge.quality.compare import Side, both_masks, common_concepts
+    from cgsam_edge.quality.report import HTML_FILE, write_report
     from cgsam_edge.segmenter import Segmenter
 
     wanted = _check(options)
@@ -117,8 +117,8 @@ def _pictures(options: argparse.Namespace) -> Iterator[Pictures]:
 
 
 def _rendered(folder: Path, count: int) -> Pictures:
-    from cgsam_edge.calibration.labels import read_classes, read_index_labels
-    from cgsam_edge.calibration.scenes.__main__ import write_scenes
+    from cgsam_edge.quality.labels import read_classes, read_index_labels
+    from cgsam_edge.quality.scenes.__main__ import write_scenes
 
     write_scenes(folder, _SCENE_SERIES, range(count), _SCENE_SIDE, _SCENE_SIDE)
     classes = read_classes(folder / "classes.txt")
@@ -156,9 +156,9 @@ def _problem(path: Path) -> str:
 
 
 def _listed(options: argparse.Namespace) -> list[LabelledImage]:
-    from cgsam_edge.calibration.labels import LabelledImage
     from cgsam_edge.cli.evaluate import open_labels
     from cgsam_edge.cli.inputs import find_images
+    from cgsam_edge.quality.labels import LabelledImage
 
     if options.labels is None:
         return [LabelledImage(path) for path in _spread(list(find_images([str(options.images)])), options.count)]
@@ -178,7 +178,7 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
 def _compare(a: Side, b: Side, pictures: Pictures, concepts: Sequence[str]) -> Quality:
     from tqdm import tqdm
 
-    from cgsam_edge.calibration.compare import compare
+    from cgsam_edge.quality.compare import compare
 
     with tqdm(total=len(pictures.images), unit="image", leave=False, disable=None) as bar:
         return compare(
@@ -194,7 +194,7 @@ def _compare(a: Side, b: Side, pictures: Pictures, concepts: Sequence[str]) -> Q
 
 def table(quality: Quality) -> str:
     """Return the table that the terminal shows."""
-    from cgsam_edge.calibration.document import verdict
+    from cgsam_edge.quality.document import verdict
 
     (target,) = quality.targets
     width = max(len("concept"), *(len(name) for name in target.by_concept))

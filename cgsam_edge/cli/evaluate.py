@@ -14,8 +14,8 @@ import numpy as np
 from cgsam_edge.files import write_beside
 
 if TYPE_CHECKING:
-    from cgsam_edge.calibration.labels import LabelledImage
-    from cgsam_edge.calibration.metrics import Evaluation, Pair, PresenceRates
+    from cgsam_edge.quality.labels import LabelledImage
+    from cgsam_edge.quality.metrics import Evaluation, Pair, PresenceRates
     from cgsam_edge.segmenter import Segmenter
 
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate."""
     from tqdm import tqdm
 
-    from cgsam_edge.calibration.evaluate import evaluate
+    from cgsam_edge.quality.evaluate import evaluate
     from cgsam_edge.segmenter import Segmenter
 
     names, read = open_labels(options)
@@ -78,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
 
 def open_labels(options: argparse.Namespace) -> tuple[tuple[str, ...], Callable[[], Iterator[LabelledImage]]]:
     """Return the concepts, and a function that reads the labelled images anew."""
-    from cgsam_edge.calibration import labels
     from cgsam_edge.errors import InputError
+    from cgsam_edge.quality import labels
 
     if options.labels.is_file():
         names = labels.coco_names(options.labels)
@@ -124,8 +124,8 @@ def _number(value: float | None) -> str:
 
 
 def _write(done: Evaluation, segmenter: Segmenter, read: Callable[[], Iterator[LabelledImage]], options: Any) -> None:
-    from cgsam_edge.calibration.evaluate import inner_points
-    from cgsam_edge.calibration.sheet import contact_sheet, extremes
+    from cgsam_edge.quality.evaluate import inner_points
+    from cgsam_edge.quality.sheet import contact_sheet, extremes
 
     wanted = {pair.image for _, pair in extremes(done)}
     kept = {image.path: image for image in read() if image.path in wanted}

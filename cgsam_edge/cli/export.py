@@ -197,11 +197,11 @@ def run(options: argparse.Namespace) -> int:
     ]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
-    from cgsam_edge.calibration.finish import export_checked
-    from cgsam_edge.calibration.options import QualityOptions
-    from cgsam_edge.calibration.resolution import SIZE_IOU_LIMIT
     from cgsam_edge.export.config import PromptConfig, PromptKind
+    from cgsam_edge.export.finish import export_checked
     from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.quality_options import QualityOptions
+    from cgsam_edge.quality.resolution import SIZE_IOU_LIMIT
 
     kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
         "text": ("text",),

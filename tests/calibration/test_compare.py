@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from cgsam_edge import Segmenter
-from cgsam_edge.calibration.compare import Side, common_concepts, compare
-from cgsam_edge.calibration.labels import LabelledImage
-from cgsam_edge.calibration.latency import Racer, race
-from cgsam_edge.calibration.quality import LABELLED_DROP_LIMIT, Limits
 from cgsam_edge.cli import main
 from cgsam_edge.errors import InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
+from cgsam_edge.quality.compare import Side, common_concepts, compare
+from cgsam_edge.quality.findings import LABELLED_DROP_LIMIT, Limits
+from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.latency import Racer, race
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.shipped import BUNDLE

@@ -18,16 +18,18 @@ from onnx import numpy_helper
 
 from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration import calibrate, finish, targets
-from cgsam_edge.calibration.finish import export_checked
-from cgsam_edge.calibration.options import QualityOptions
-from cgsam_edge.calibration.photos import from_folder
-from cgsam_edge.calibration.scenes.__main__ import write_scenes
+from cgsam_edge.calibration import calibrate
 from cgsam_edge.cli import export_main
 from cgsam_edge.errors import GateError, InputError
+from cgsam_edge.export import finish
+from cgsam_edge.export import opened as targets
+from cgsam_edge.export.finish import export_checked
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
+from cgsam_edge.export.quality_options import QualityOptions
 from cgsam_edge.manifest import GraphSpec
+from cgsam_edge.quality.photos import from_folder
+from cgsam_edge.quality.scenes.__main__ import write_scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 

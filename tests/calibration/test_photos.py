@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cgsam_edge.calibration.options import QualityOptions, choose
-from cgsam_edge.calibration.photos import GATE_SERIES, from_folder, rendered
 from cgsam_edge.errors import InputError
+from cgsam_edge.export.quality_options import QualityOptions, choose
+from cgsam_edge.quality.photos import GATE_SERIES, from_folder, rendered
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_evaluation_folder_is_not_the_calibration_folder(photos: Path, insid
 
 
 def test_labels_of_the_gate_are_read(tmp_path: Path) -> None:
-    from cgsam_edge.calibration.scenes.__main__ import write_scenes
+    from cgsam_edge.quality.scenes.__main__ import write_scenes
 
     write_scenes(tmp_path / "gate", 5, range(4), 64, 64)
     folder = tmp_path / "gate"

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from cgsam_edge.calibration.quantise.onnxruntime import quantise
+from cgsam_edge.calibration.ranges import Observer, of_graph
 from cgsam_edge.export.graphs.build import Graph, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.ranges import Observer, of_graph
 from cgsam_edge.export.targets import onnxruntime as target
 from cgsam_edge.export.targets.onnxruntime import layer_of
 from tests import tiny

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from cgsam_edge.calibration.quantise.openvino import quantise
+from cgsam_edge.calibration.ranges import Observer, Range, of_graph
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.ranges import Observer, Range, of_graph
 from cgsam_edge.export.targets import openvino as target
 from cgsam_edge.export.targets.onnxruntime import layer_of
 from tests import tiny

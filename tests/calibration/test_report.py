@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgsam_edge.calibration.charts import _distinct
-from cgsam_edge.calibration.document import verdict
-from cgsam_edge.calibration.markup import Html, macs, megabytes, number, seconds, shortened, tag
-from cgsam_edge.calibration.pictures import extremes, figures
-from cgsam_edge.calibration.plots import Bar, Point, bars, curve, dots
-from cgsam_edge.calibration.quality import (
+from cgsam_edge.errors import OutputError
+from cgsam_edge.page.markup import Html, macs, megabytes, number, seconds, shortened, tag
+from cgsam_edge.page.plots import Bar, Point, bars, curve, dots
+from cgsam_edge.quality.charts import _distinct
+from cgsam_edge.quality.document import verdict
+from cgsam_edge.quality.findings import (
     GraphQuality,
     Kept,
     Latency,
@@ -31,9 +31,9 @@ from cgsam_edge.calibration.quality import (
     Sensitivity,
     TargetQuality,
 )
-from cgsam_edge.calibration.report import write_report
-from cgsam_edge.calibration.resolution import SizeSearch, SizeTrial
-from cgsam_edge.errors import OutputError
+from cgsam_edge.quality.pictures import extremes, figures
+from cgsam_edge.quality.report import write_report
+from cgsam_edge.quality.resolution import SizeSearch, SizeTrial
 from tests.calibration.pages import Page
 
 NASTY = '<b>"&'

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from cgsam_edge import CheckpointError, InputError
-from cgsam_edge.calibration.metrics import Pair, PresenceRates, Skipping, summarise
-from cgsam_edge.calibration.observation import Observation
-from cgsam_edge.calibration.presence import fit
-from cgsam_edge.calibration.screening import CONCEPT_SHARE, ScreeningCalibration, fit_screening
 from cgsam_edge.export.concepts import ConceptLine, carried
 from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.presence import EVIDENCE, judge
+from cgsam_edge.quality.metrics import Pair, PresenceRates, Skipping, summarise
+from cgsam_edge.quality.observation import Observation
+from cgsam_edge.quality.presence_fit import fit
+from cgsam_edge.quality.screening_fit import CONCEPT_SHARE, ScreeningCalibration, fit_screening
 from cgsam_edge.screening import EVIDENCE_COLUMNS
 
 NAMES = ["a", "b", "c"]

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.finish import export_checked
-from cgsam_edge.calibration.gate import unlabelled
-from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
-from cgsam_edge.calibration.options import QualityOptions
-from cgsam_edge.calibration.photos import from_folder
-from cgsam_edge.calibration.resolution import SizeSearch, SizeTrial
-from cgsam_edge.calibration.scenes.__main__ import write_scenes
-from cgsam_edge.calibration.sizing import Sizing
 from cgsam_edge.cli import export_main
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.concepts import build_vocabulary, read_concepts
+from cgsam_edge.export.finish import export_checked
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import Stages
+from cgsam_edge.export.quality_options import QualityOptions
 from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.sizing import Sizing
+from cgsam_edge.quality.gate import unlabelled
+from cgsam_edge.quality.labels import LabelledImage, read_classes, read_index_labels
+from cgsam_edge.quality.photos import from_folder
+from cgsam_edge.quality.resolution import SizeSearch, SizeTrial
+from cgsam_edge.quality.scenes.__main__ import write_scenes
 from tests import tiny
 from tests.calibration.pages import Page
 from tests.calibration.test_gate import last_stage

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from cgsam_edge.calibration.fakequant import quantised, round_input, round_weight
+from cgsam_edge.calibration.ranges import METHODS, Observer, Range, Seen
+from cgsam_edge.calibration.smoothing import smooth
 from cgsam_edge.errors import ExportError
-from cgsam_edge.export.fakequant import quantised, round_input, round_weight
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.ranges import METHODS, Observer, Range, Seen
 from cgsam_edge.export.reference import ReferenceModel
-from cgsam_edge.export.smoothing import smooth
 from tests import tiny
 
 

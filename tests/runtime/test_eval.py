@@ -12,10 +12,10 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from cgsam_edge import Segmenter
-from cgsam_edge.calibration.evaluate import evaluate, inner_points
-from cgsam_edge.calibration.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
-from cgsam_edge.calibration.metrics import Pair, PresenceRates, auroc, compare, summarise
 from cgsam_edge.errors import InputError
+from cgsam_edge.quality.evaluate import evaluate, inner_points
+from cgsam_edge.quality.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
+from cgsam_edge.quality.metrics import Pair, PresenceRates, auroc, compare, summarise
 from cgsam_edge.results import ConceptResult
 from cgsam_edge.rle import decode_rle, encode_rle
 from tests.conftest import executable

@@ -13,11 +13,11 @@ from PIL import Image
 
 from cgsam_edge import BundleError, InputError, Segmenter
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.observation import Observation
-from cgsam_edge.calibration.presence import fit
 from cgsam_edge.cli import main
 from cgsam_edge.manifest import VOCABULARY_FILE
 from cgsam_edge.presence import EVIDENCE, evidence, judge, uncalibrated
+from cgsam_edge.quality.observation import Observation
+from cgsam_edge.quality.presence_fit import fit
 from cgsam_edge.revise import with_vocabulary
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")

@@ -10,11 +10,11 @@ import pytest
 
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.calibration.evaluate import evaluate
-from cgsam_edge.calibration.labels import LabelledImage, read_classes, read_index_labels
-from cgsam_edge.calibration.scenes import CONCEPTS
-from cgsam_edge.calibration.scenes.__main__ import write_scenes
 from cgsam_edge.export.checkpoint import read_metadata
+from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.labels import LabelledImage, read_classes, read_index_labels
+from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.scenes.__main__ import write_scenes
 from training.ablation import ABLATIONS, silenced
 from training.measure import compare_with_reference
 from training.ship import CHECKPOINTS, HELD_OUT_SERIES, SAMPLE

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cgsam_edge.calibration.scenes import CONCEPTS, IGNORE, Scene, render
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE, Scene, render
 
 SAMPLE = 48
 SMALL = 192
@@ -81,7 +81,7 @@ def test_command_line_writes_pictures_labels_and_classes(tmp_path: Path) -> None
     command = [
         sys.executable,
         "-m",
-        "cgsam_edge.calibration.scenes",
+        "cgsam_edge.quality.scenes",
         "--count",
         "2",
         "--size",

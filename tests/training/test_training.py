@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from cgsam_edge.calibration.scenes import CONCEPTS
 from cgsam_edge.export.loading import load_reference
+from cgsam_edge.quality.scenes import CONCEPTS
 from training.cache import Labelled, rendered
 from training.data import Sampler, draw_concepts
 from training.losses import mask_loss, mask_target

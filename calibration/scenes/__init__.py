@@ -1,6 +1,0 @@
-"""Rendered street scenes with labels: seeded, any number, any size."""
-
-from cgsam_edge.calibration.scenes.concepts import CONCEPTS, IGNORE
-from cgsam_edge.calibration.scenes.render import Scene, render
-
-__all__ = ["CONCEPTS", "IGNORE", "Scene", "render"]

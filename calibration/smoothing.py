@@ -1,0 +1,96 @@
+"""Smoothing of outlier channels (SmoothQuant, Xiao et al. 2022), exact: a norm gives back what the next layer takes.
+
+The channels of a layer norm's output differ in size, and one range has to hold them all. Dividing each channel by s in
+the norm and multiplying the columns of the layers that read it by s changes nothing in exact arithmetic, and moves part
+of the difficulty into the weights, whose rows have ranges of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cgsam_edge.calibration.ranges import Seen
+from cgsam_edge.export.graphs.attention import FusedAttention
+from cgsam_edge.export.graphs.build import Graph, Graphs
+from cgsam_edge.export.graphs.clip import ClipBlock
+from cgsam_edge.export.graphs.encoder import FusedBlock, SemanticBlock
+
+STRENGTH = 0.5
+"""Share of the difference between channels that moves into the weights."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A norm and the layers that read it: (module that holds it, its attribute)."""
+
+    norm: tuple[Any, str]
+    readers: tuple[tuple[Any, str], ...]
+
+
+def sites(module: nn.Module) -> Iterator[Site]:
+    """Yield the places of a graph's module that can be smoothed."""
+    for part in module.modules():
+        if isinstance(part, FusedAttention):
+            yield Site((part, "norm"), ((part, "qkv"),))
+        elif isinstance(part, SemanticBlock):
+            yield Site((part, "norm"), ((part, "lin1"), (part, "down")))
+        elif isinstance(part, FusedBlock):
+            yield Site((part, "norm"), ((part, "lin1"),))
+        elif isinstance(part, ClipBlock):
+            yield Site((part, "ln_1"), ((part.attention, "qkv"),))
+            yield Site((part, "ln_2"), ((part.mlp, "c_fc"),))
+
+
+def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], strength: float = STRENGTH) -> int:
+    """Smooth all graphs in place, and return in how many places.
+
+    The model that the graphs were made of is left alone: norms and layers are replaced and not changed.
+
+    Args:
+        graphs: with the observed layers.
+        seen: by graph and layer.
+        strength: 0 leaves the inputs as they are, 1 makes their channels alike.
+    """
+    return sum(_smooth_graph(graph, seen, strength) for graph in graphs)
+
+
+def _smooth_graph(graph: Graph, seen: Mapping[tuple[str, str], Seen], strength: float) -> int:
+    names = {id(layer): name for name, layer in graph.module.named_modules()}
+    done = 0
+    for site in list(sites(graph.module)):
+        readers = [getattr(holder, name) for holder, name in site.readers]
+        found = [seen[graph.name, names[id(r)]] for r in readers if (graph.name, names[id(r)]) in seen]
+        if len(found) == len(readers):
+            scale = _scale(found[0].channels, readers, strength)
+            _replace(site, scale)
+            done += 1
+    return done
+
+
+def _scale(channels: Tensor, readers: list[nn.Linear], strength: float) -> Tensor:
+    weights = torch.stack([r.weight.detach().abs().amax(dim=0) for r in readers]).amax(dim=0)
+    scale = channels.clamp(min=1e-5) ** strength / weights.clamp(min=1e-5) ** (1 - strength)
+    scale = scale / scale.log().mean().exp()  # the whole keeps its size
+    return scale.clamp(1e-2, 1e2)
+
+
+@torch.no_grad()
+def _replace(site: Site, scale: Tensor) -> None:
+    holder, name = site.norm
+    old = getattr(holder, name)
+    norm = nn.LayerNorm(old.normalized_shape, eps=old.eps)
+    norm.weight.copy_(old.weight / scale)
+    norm.bias.copy_(old.bias / scale)
+    setattr(holder, name, norm.eval().requires_grad_(False))
+    for owner, attribute in site.readers:
+        before = getattr(owner, attribute)
+        layer = nn.Linear(before.in_features, before.out_features, bias=before.bias is not None)
+        layer.weight.copy_(before.weight * scale)
+        if before.bias is not None:
+            layer.bias.copy_(before.bias)
+        setattr(owner, attribute, layer.eval().requires_grad_(False))

@@ -1,0 +1,165 @@
+"""The gate: masks of a target beside those of the PyTorch model, from the picture on, each with its own points."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from cgsam_edge.encoded import Encoded
+from cgsam_edge.errors import InputError
+from cgsam_edge.image import load_image
+from cgsam_edge.prompts import resize
+from cgsam_edge.quality.findings import MaskPair
+from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.metrics import MIN_PIXELS
+from cgsam_edge.quality.photos import Photos, small
+from cgsam_edge.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsam_edge.results import ConceptResult
+
+    Mask = NDArray[np.bool_]
+
+CONCEPTS_PER_PICTURE = 12
+"""Of a larger vocabulary, the concepts most similar to a picture are compared on it."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What PyTorch makes of one concept in one picture: mask, packed to bits, logits, and the decision "present"."""
+
+    picture: LabelledImage
+    concept: str
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+    present: bool
+    logits: NDArray[np.float32]
+
+    @property
+    def mask(self) -> Mask:
+        """The mask, bool (H, W)."""
+        return np.unpackbits(self.bits, count=self.shape[0] * self.shape[1]).reshape(self.shape).astype(bool)
+
+
+class Gate:
+    """Compares segmenters with a reference, whose masks are computed once.
+
+    Args:
+        reference: the PyTorch model as a segmenter.
+        pictures: labelled or not; none of them took part in calibration.
+        progress: called with a line after each picture.
+        concepts: how many are compared on a picture, at most: those most similar to it.
+
+    Attributes:
+        expected: by picture and concept.
+    """
+
+    def __init__(
+        self,
+        reference: Segmenter,
+        pictures: Sequence[LabelledImage],
+        progress: Callable[[str], None] = lambda _: None,
+        concepts: int = CONCEPTS_PER_PICTURE,
+    ) -> None:
+        if not pictures:
+            raise InputError("the gate has no picture to compare masks on.")
+        self.pictures = tuple(pictures)
+        self.expected: list[Expected] = []
+        for number, picture in enumerate(pictures, start=1):
+            for result in _segmented(reference, picture, concepts):
+                packed = np.packbits(result.mask)
+                shape = (result.mask.shape[0], result.mask.shape[1])
+                self.expected.append(Expected(picture, result.name, packed, shape, result.present, result.logits))
+            progress(f"PyTorch's masks of picture {number} of {len(pictures)}")
+
+    def measure(
+        self,
+        segmenter: Segmenter,
+        pictures: int | None = None,
+        ask: Callable[[Encoded, str], ConceptResult] | None = None,
+    ) -> tuple[MaskPair, ...]:
+        """Return the pairs of a target.
+
+        Args:
+            segmenter: the target.
+            pictures: how many, from the first; None takes all.
+            ask: asks for a concept in another way than from text alone.
+        """
+        pairs: list[MaskPair] = []
+        for picture in self.pictures[:pictures]:
+            asked = [e for e in self.expected if e.picture is picture]
+            encoded = segmenter.encode(_image(picture))
+            pairs += [_pair(one, (ask or predict)(encoded, one.concept), segmenter) for one in asked]
+        return tuple(pairs)
+
+    def masks(self, segmenter: Segmenter, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:
+        """Return a pair's picture, PyTorch's mask and the target's, for the report."""
+        one = next(e for e in self.expected if e.picture.path == pair.image and e.concept == pair.concept)
+        image = _image(one.picture)
+        return image, one.mask, predict(segmenter.encode(image), one.concept).mask
+
+
+def unlabelled(photos: Photos) -> tuple[LabelledImage, ...]:
+    """Return pictures without labels."""
+    return tuple(LabelledImage(path) for path in photos.paths)
+
+
+def _image(picture: LabelledImage) -> Image.Image:
+    image = load_image(picture.path)
+    return image if picture.masks else small(image)  # labels have the picture's own size
+
+
+def _segmented(segmenter: Segmenter, picture: LabelledImage, count: int) -> Iterator[ConceptResult]:
+    encoded = segmenter.encode(_image(picture))
+    for name in _likely(encoded, segmenter.concepts, count):
+        yield predict(encoded, name)
+
+
+def _likely(encoded: Encoded, names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    if len(names) <= count:
+        return names
+    peaks = encoded.peaks()
+    best = sorted(np.argsort(-peaks, kind="stable")[:count].tolist())
+    return tuple(names[i] for i in best)
+
+
+def predict(encoded: Encoded, concept: str, points: NDArray[np.float32] | None = None) -> ConceptResult:
+    """Segment a concept from text alone, or from points inside it (N, 2), without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # how the model was trained is no matter of the target
+        return encoded.predict(concept, points)
+
+
+def _pair(one: Expected, got: ConceptResult, segmenter: Segmenter) -> MaskPair:
+    expected, mask = one.mask, got.mask
+    before, after = labelled_counts(one, expected), labelled_counts(one, mask)
+    either = int((expected | mask).sum())
+    iou = int((expected & mask).sum()) / either if either else 1.0
+    calibrated = segmenter.bundle.vocabulary.calibrated(one.concept)
+    return MaskPair(
+        one.picture.path, one.concept, iou, one.present, got.present, calibrated, before, after, _error(one, got)
+    )
+
+
+def labelled_counts(one: Expected, mask: Mask) -> tuple[int, int] | None:
+    """Return intersection and union of a mask with the label of what was expected; None where none holds it."""
+    truth, valid = one.picture.masks.get(one.concept), one.picture.valid
+    if truth is None or truth.sum() <= MIN_PIXELS:
+        return None
+    if valid is not None:
+        mask, truth = mask & valid, truth & valid
+    return int((mask & truth).sum()), int((mask | truth).sum())
+
+
+def _error(one: Expected, got: ConceptResult) -> float:
+    spread = max(float(one.logits.std()), 1e-12)
+    side = len(one.logits)
+    logits = got.logits if len(got.logits) == side else resize(got.logits, side, side)  # a model of another size
+    return float(np.sqrt(((logits.astype(np.float64) - one.logits) ** 2).mean())) / spread

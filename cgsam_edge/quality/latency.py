@@ -1,0 +1,139 @@
+"""How long each graph of bundles takes on this machine, one bundle and the other in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.examples import EXAMPLES_FILE, Examples, compare
+from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.quality.findings import GraphQuality, Latency
+from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Float = NDArray[np.float32]
+
+RUNS = 5
+
+Made = TypeVar("Made")
+
+
+@dataclass
+class Racer:
+    """A bundle on an engine.
+
+    Attributes:
+        name: what its graphs are listed under.
+        bundle: the bundle.
+        backend: the engine.
+        target: which of the bundle's folders of graphs it opens.
+        options: how to open them. No cache is used, so that opening is measured as on a new device.
+        made: outputs of the graphs so far, which the next ones take.
+    """
+
+    name: str
+    bundle: Bundle
+    backend: Backend
+    target: str
+    options: SessionOptions
+    made: dict[str, Float] = field(default_factory=dict)
+
+
+def race(racers: Sequence[Racer], runs: int = RUNS) -> list[GraphQuality]:
+    """Measure all graphs on the bundles' examples, and how far the outputs are from PyTorch's there.
+
+    For each graph every racer opens it and runs it once; then they take turns, so that whatever slows the machine for a
+    while slows all of them. A bundle without examples gets noise of the right shapes, and no error is told.
+
+    Args:
+        racers: what to measure; each is to be used once.
+        runs: after the first one, of which the median is taken.
+
+    Raises:
+        BackendError: an engine cannot open or run a graph.
+        BundleError: a file of a bundle is missing or altered.
+    """
+    examples = [_examples(racer.bundle) for racer in racers]
+    found = [_heat(graph, racers, examples, runs) for graph in GRAPH_NAMES]
+    return [of_graph[i] for i in range(len(racers)) for of_graph in found]
+
+
+def _heat(
+    graph: str, racers: Sequence[Racer], examples: Sequence[Examples | None], runs: int
+) -> tuple[GraphQuality, ...]:
+    with ExitStack() as stack:
+        starts = [_start(graph, racer, known, stack) for racer, known in zip(racers, examples, strict=True)]
+        warm = [[_timed(start.run)[1] for start in starts] for _ in range(runs)]
+    medians = np.median(warm, axis=0).tolist()
+    return tuple(_quality(graph, r, s, w) for r, s, w in zip(racers, starts, medians, strict=True))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A graph that was opened and ran once: how long that took, its error, and how to run it again."""
+
+    open: float
+    first: float
+    error: float | None
+    run: Callable[[], dict[str, Float]]
+
+
+def _start(graph: str, racer: Racer, examples: Examples | None, stack: ExitStack) -> _Start:
+    inputs = _inputs(graph, racer, examples)
+    path = racer.bundle.verified_graph(racer.target, graph)
+    session, opened = _timed(lambda: racer.backend.open(path, racer.options))
+    stack.callback(session.close)
+    out, first = _timed(lambda: session.run(inputs))
+    racer.made.update(out)
+    known = examples.outputs.get(graph) if examples else None
+    error = compare(graph, known, out).rms_error if known else None
+    return _Start(opened, first, error, _again(session, inputs))
+
+
+def _again(session: Session, inputs: dict[str, Float]) -> Callable[[], dict[str, Float]]:
+    return lambda: session.run(inputs)
+
+
+def _inputs(graph: str, racer: Racer, examples: Examples | None) -> dict[str, Float]:
+    specs = racer.bundle.graphs(racer.target)[graph].inputs
+    if examples is not None:
+        size = racer.bundle.manifest.geometry.image_size
+        return examples.feed(graph, [spec.name for spec in specs], racer.made, size)
+    rng = np.random.default_rng(0)
+    return {spec.name: rng.random(spec.shape, dtype=np.float32) for spec in specs}
+
+
+def _examples(bundle: Bundle) -> Examples | None:
+    if EXAMPLES_FILE not in bundle.manifest.files:
+        return None
+    bundle.verify([EXAMPLES_FILE])
+    return Examples.load(bundle.path / EXAMPLES_FILE)
+
+
+def _timed(work: Callable[[], Made]) -> tuple[Made, float]:
+    start = time.perf_counter()
+    made = work()
+    return made, time.perf_counter() - start
+
+
+def _quality(graph: str, racer: Racer, start: _Start, warm: float) -> GraphQuality:
+    spec, manifest = racer.bundle.graphs(racer.target)[graph], racer.bundle.manifest
+    cost = manifest.cost.get(graph)
+    macs = cost.get("macs") if isinstance(cost, dict) else None
+    return GraphQuality(
+        racer.name,
+        graph,
+        spec.precision,
+        sum(manifest.files[file].size for file in racer.bundle.files_of(spec.path)),
+        macs if isinstance(macs, int) else None,
+        start.error,
+        Latency(start.open, start.first, warm),
+    )

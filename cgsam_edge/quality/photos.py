@@ -1,0 +1,109 @@
+"""Pictures for calibration and for the gate: a folder of the user's, or rendered scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from cgsam_edge.errors import ImageError, InputError
+from cgsam_edge.image import load_image
+from cgsam_edge.quality.labels import IMAGE_SUFFIXES
+from cgsam_edge.quality.scenes.__main__ import write_scenes
+
+LEAST = 8
+"""Usable photos below which ranges are guesses."""
+
+RENDERED_SERIES, GATE_SERIES = 3, 4
+"""Seeds of the rendered scenes for calibration and for the gate; no model was trained or measured on them."""
+
+GATE_SIDE = 1024
+"""Longer side to which pictures without labels are brought before the gate compares masks on them."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Pictures that can be read.
+
+    Attributes:
+        paths: files, in order of their names.
+        origin: where they come from, for messages and the report.
+        rendered: whether they are rendered scenes.
+        skipped: what could not be read, a line each.
+    """
+
+    paths: tuple[Path, ...]
+    origin: str
+    rendered: bool = False
+    skipped: tuple[str, ...] = ()
+
+    def take(self, count: int) -> Photos:
+        """Return at most ``count``, evenly spaced."""
+        total = len(self.paths)
+        chosen = [self.paths[i * total // count] for i in range(count)] if count < total else list(self.paths)
+        return Photos(tuple(chosen), self.origin, self.rendered, self.skipped)
+
+    def split(self, count: int) -> tuple[Photos, Photos]:
+        """Return the rest, and ``count`` evenly spaced ones set aside; at most a quarter of all, and at least two."""
+        aside = set(self.take(max(2, min(count, len(self.paths) // 4))).paths)
+        rest = tuple(p for p in self.paths if p not in aside)
+        kept = tuple(p for p in self.paths if p in aside)
+        return Photos(rest, self.origin, self.rendered, self.skipped), Photos(
+            kept, f"{self.origin}, set aside", self.rendered
+        )
+
+
+def from_folder(folder: Path, least: int = LEAST) -> Photos:
+    """Return the pictures of a folder that can be read.
+
+    Raises:
+        InputError: there is no such folder, or it holds fewer than ``least`` readable pictures (the others are
+            named).
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of photos.")
+    paths, skipped = [], []
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES):
+        try:
+            load_image(path)
+            paths.append(path)
+        except ImageError as error:  # noqa: PERF203 — one bad file must not end it
+            skipped.append(str(error))
+    if len(paths) < least:
+        reasons = "".join(f"\n  skipped {line}" for line in skipped)
+        raise InputError(
+            f"{folder}: usable photos: {len(paths)}; at least {least} are needed, better 64 of what the device will "
+            f"see ({', '.join(IMAGE_SUFFIXES)}).{reasons}"
+        )
+    return Photos(tuple(paths), str(folder), skipped=tuple(skipped))
+
+
+def rendered(folder: Path, series: int, count: int, side: int) -> Photos:
+    """Render street scenes into a folder."""
+    write_scenes(folder, series, range(count), side, side)
+    return Photos(tuple(sorted((folder / "images").iterdir())), "rendered street scenes", rendered=True)
+
+
+def small(image: Image.Image) -> Image.Image:
+    """Return a picture no larger than `GATE_SIDE`."""
+    out = image.copy()
+    out.thumbnail((GATE_SIDE, GATE_SIDE), Image.Resampling.BILINEAR)
+    return out
+
+
+def check_apart(calibration: Path | None, gate: Path | None) -> None:
+    """Refuse a calibration folder that is also the evaluation folder.
+
+    Raises:
+        InputError: they are one folder, or one holds the other.
+    """
+    if calibration is None or gate is None:
+        return
+    a, b = calibration.resolve(), gate.resolve()
+    if a == b or a in b.parents or b in a.parents:
+        raise InputError(
+            f"{gate}: the gate's pictures must not be among those of the calibration ({calibration}): a model is not "
+            "judged on what it was fitted to. Name another folder, or leave --gate-images out: then some photos of the "
+            "calibration folder are set aside."
+        )

@@ -1,0 +1,151 @@
+"""Small pictures of masks beside each other, for a page that holds everything itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsam_edge.quality.findings import MaskPair, TargetQuality
+
+    Mask = NDArray[np.bool_]
+    Pixels = NDArray[np.uint8]
+
+    Masks = Callable[[str, MaskPair], tuple[Image.Image, Mask, Mask]]
+    """Gives for a target's name and a pair: the picture (W, H), the reference's and the target's mask, bool (H, W)."""
+
+BLUE, ORANGE = (0, 114, 178), (230, 120, 0)
+"""The reference's and the target's; to be told apart with any eyes, and on any photo better than red and green."""
+
+_SIDE = 256
+_QUALITIES = (82, 70, 55, 40, 25)
+_THIN = 0.15
+"""A pixel of the small picture shows a difference where so much of it differs, so that thin ones stay visible."""
+
+_LEAST_BYTES = 4_000
+
+_LEAST_PART, _MOST_PART, _ROOM = 0.2, 0.75, 1.8
+"""Shares of a picture's sides: no less than the first is shown, and all of it instead of more than the second. The
+third: how many times as large as the masks the part is."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A pair's pictures.
+
+    Attributes:
+        kind: "worst", "median" or "best".
+        pair: which.
+        reference, target, difference: JPEG files as data URIs.
+        size: (width, height) of each in pixels.
+    """
+
+    kind: str
+    pair: MaskPair
+    reference: str
+    target: str
+    difference: str
+    size: tuple[int, int]
+
+
+def extremes(target: TargetQuality, worst: int = 3, median: int = 2, best: int = 2) -> list[tuple[str, MaskPair]]:
+    """Return ("worst" | "median" | "best", pair), none twice; of few pairs the worst are shown first of all."""
+    ordered = sorted(target.counted, key=lambda pair: pair.iou)
+    lowest, rest = ordered[:worst], ordered[worst:]
+    highest, rest = rest[max(0, len(rest) - best) :], rest[: max(0, len(rest) - best)]
+    start = max(0, (len(rest) - median) // 2)
+    chosen = (("worst", lowest), ("median", rest[start : start + median]), ("best", highest))
+    return [(kind, pair) for kind, pairs in chosen for pair in pairs]
+
+
+def figures(targets: Sequence[TargetQuality], masks: Masks, budget: int) -> dict[str, list[Figure]]:
+    """Return pictures by target, all of them together about ``budget`` bytes at most."""
+    chosen = {target.target: extremes(target) for target in targets}
+    count = 3 * sum(len(pairs) for pairs in chosen.values())
+    most = max(_LEAST_BYTES, budget // max(1, count))
+    return {
+        name: [_figure(kind, pair, masks(name, pair), most) for kind, pair in pairs] for name, pairs in chosen.items()
+    }
+
+
+def _figure(kind: str, pair: MaskPair, found: tuple[Image.Image, Mask, Mask], most: int) -> Figure:
+    picture, expected, got = _window(*found)
+    width, height = picture.size
+    scale = _SIDE / max(width, height)
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    small = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+    tiles = (
+        _tinted(small, _small(expected, size), BLUE),
+        _tinted(small, _small(got, size), ORANGE),
+        _difference(small, expected, got, size),
+    )
+    reference, target, difference = (_data_uri(tile, most) for tile in tiles)
+    return Figure(kind, pair, reference, target, difference, size)
+
+
+def _window(picture: Image.Image, expected: Mask, got: Mask) -> tuple[Image.Image, Mask, Mask]:
+    """Cut out where the masks are, with room around, as a small object could not be seen in a small picture."""
+    rows, columns = (np.flatnonzero((expected | got).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return picture, expected, got
+    height, width = expected.shape
+    share = max(_LEAST_PART, _ROOM * np.ptp(rows) / height, _ROOM * np.ptp(columns) / width)
+    if share > _MOST_PART:
+        return picture, expected, got
+    (top, bottom), (left, right) = _span(rows, height, share), _span(columns, width, share)
+    cut = np.s_[top:bottom, left:right]
+    return picture.crop((left, top, right, bottom)), expected[cut], got[cut]
+
+
+def _span(places: NDArray[np.intp], length: int, share: float) -> tuple[int, int]:
+    """Return the beginning and end of a share of an axis, with what is asked for as near its middle as can be."""
+    wanted = max(1, round(share * length))
+    start = (int(places[0]) + int(places[-1]) + 1 - wanted) // 2
+    start = min(max(0, start), length - wanted)
+    return start, start + wanted
+
+
+def _small(mask: Mask, size: tuple[int, int], share: float = 0.5) -> Mask:
+    """Return a mask at another size (width, height): set where more than a share of what is under a pixel is."""
+    scaled: Mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > share
+    return scaled
+
+
+def _tinted(pixels: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:
+    """Return the picture with a mask in colour, a white line around it, and the rest paler."""
+    out = (0.75 * pixels + 0.25 * 128).astype(np.uint8)
+    out[mask] = (0.35 * pixels[mask] + 0.65 * np.asarray(colour)).astype(np.uint8)
+    wider = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    out[wider & ~mask] = 255  # around it, as within it would hide what is only a few pixels large
+    return out
+
+
+def _difference(pixels: Pixels, expected: Mask, got: Mask, size: tuple[int, int]) -> Pixels:
+    """Return the picture in dark grey, lighter where both masks are, in a mask's colour where it alone is."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    out = np.repeat((0.3 * grey).astype(np.uint8)[:, :, None], 3, axis=2)
+    out[_small(expected & got, size)] += 95
+    for alone, colour in ((expected & ~got, (70, 180, 255)), (got & ~expected, (255, 150, 30))):
+        out[_small(alone, size, _THIN)] = colour
+    return out
+
+
+def _data_uri(pixels: Pixels, most: int) -> str:
+    """Return a JPEG as a data URI, at the best quality that stays within ``most`` bytes, or else the least."""
+    text = ""
+    for quality in _QUALITIES:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality, optimize=True)
+        text = base64.b64encode(file.getvalue()).decode()
+        if len(text) <= most:
+            break
+    return f"data:image/jpeg;base64,{text}"

@@ -1,0 +1,228 @@
+"""The report of an export or a comparison: ``report.html``, which needs nothing else, and ``report.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgsam_edge._version import __version__
+from cgsam_edge.errors import OutputError
+from cgsam_edge.files import write_beside
+from cgsam_edge.page.markup import Html, joined, number, tag
+from cgsam_edge.page.style import CSS
+from cgsam_edge.quality import charts
+from cgsam_edge.quality.document import NOT_RUN, Verdict, not_run, to_json, verdict
+from cgsam_edge.quality.pictures import figures
+from cgsam_edge.quality.tables import graph_table, kept_table, size_table
+
+if TYPE_CHECKING:
+    from cgsam_edge.quality.findings import MaskPair, Quality, TargetQuality
+    from cgsam_edge.quality.pictures import Figure, Masks
+    from cgsam_edge.quality.resolution import SizeSearch
+
+HTML_FILE, JSON_FILE = "report.html", "report.json"
+
+_PICTURE_BYTES = 1_200_000
+_SHOWN_FLIPS = 6
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The browser refuses whatever the page would fetch or run, should a name in it ever get the better of the escaping."""
+
+
+def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
+    """Write ``report.html`` and ``report.json`` to a folder, which is made where it is missing.
+
+    Args:
+        quality: what was found.
+        folder: where to.
+        masks: gives for a target's name and a pair the picture (W, H) and two masks, bool (H, W): the reference's and
+            the target's. Called for the few pairs that are shown.
+
+    Raises:
+        OutputError: the folder or a file cannot be written.
+    """
+    compared = [target for target in quality.targets if target.pairs]
+    page = _page(quality, figures(compared, masks, _PICTURE_BYTES))
+    text = json.dumps(to_json(quality), indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
+    for name, content in ((HTML_FILE, f"<!DOCTYPE html>\n{page}\n"), (JSON_FILE, f"{text}\n")):
+        data = content.encode("utf-8", "replace")  # a file's name may hold bytes that are no text
+        write_beside(folder / name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+
+
+def _page(quality: Quality, pictures: dict[str, list[Figure]]) -> Html:
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", quality.title),
+        tag("style", Html(CSS)),
+    )
+    sections = (_top(quality), *_measures(quality), *_figures(quality, pictures), *_remarks(quality))
+    footer = tag("footer", f"Written by cgsam-edge {__version__}. The same in numbers: {JSON_FILE}")
+    return tag("html", head, tag("body", tag("main", *sections, footer)), lang="en")
+
+
+def _top(quality: Quality) -> Html:
+    idle = [_verdict_card(name, Verdict(NOT_RUN, "idle", "–"), [_idle()]) for name in not_run(quality)]
+    return joined(
+        [
+            tag("h1", quality.title),
+            tag("p", f"Masks are compared with those of {quality.reference}. {quality.pictures}", class_="lead"),
+            tag("p", _summary(quality), class_="summary"),
+            tag("div", *(_target_card(quality, target) for target in quality.targets), *idle, class_="grid"),
+        ]
+    )
+
+
+def _summary(quality: Quality) -> str:
+    words = [verdict(quality, target).word for target in quality.targets] + [NOT_RUN] * len(not_run(quality))
+    counts = {word: words.count(word) for word in dict.fromkeys(words)}
+    if len(words) == 1:
+        return f"The target {_phrase(words[0], quality)}"
+    return f"{len(words)} targets: " + ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _phrase(word: str, quality: Quality) -> str:
+    return {"agrees": f"agrees with {quality.reference}", "differs": f"differs from {quality.reference}"}.get(
+        word, word
+    )
+
+
+def _idle() -> Html:
+    return tag("p", "No engine of this machine runs it, so nothing was compared here.", class_="quiet")
+
+
+def _target_card(quality: Quality, target: TargetQuality) -> Html:
+    found = verdict(quality, target)
+    if not target.pairs:
+        return _verdict_card(target.target, found, [_idle()])
+    problems = [tag("ul", *(tag("li", text) for text in target.problems), class_="problems")] if target.problems else []
+    if found.word == "degraded":
+        problems.append(tag("p", "The bundle was written all the same, as was asked for.", class_="quiet"))
+    body = [
+        tag("p", number(target.mean_iou), class_="big"),
+        tag("p", f"mean mask IoU of {len(target.counted)} masks; at least {target.limits.mean_iou:g}", class_="quiet"),
+        *problems,
+        tag("dl", *_facts(target)),
+        *_flips(target),
+    ]
+    return _verdict_card(target.target, found, body)
+
+
+def _verdict_card(name: str, found: Verdict, body: Sequence[Html]) -> Html:
+    badge = tag("span", f"{found.mark} {found.word}", class_="badge")
+    return tag("article", tag("header", tag("h3", name), badge), *body, class_=f"card verdict {found.kind}")
+
+
+def _facts(target: TargetQuality) -> list[Html]:
+    concept, iou = target.worst_concept
+    calibrated = sum(pair.calibrated for pair in target.pairs)
+    labelled = target.labelled
+    rows = (
+        ("worst concept", f"{concept} {number(iou)}"),
+        ("worst mask", f"{target.worst.concept} {number(target.worst.iou)}"),
+        ("presence flipped", f"{target.flips} of {calibrated}" if calibrated else "not calibrated"),
+        (
+            "class mIoU by labels",
+            "no labels" if labelled is None else f"{number(labelled[0])} → {number(labelled[1])}",
+        ),
+    )
+    return [part for name, value in rows for part in (tag("dt", name), tag("dd", value))]
+
+
+def _flips(target: TargetQuality) -> list[Html]:
+    flipped = [pair for pair in target.pairs if pair.calibrated and pair.expected_present != pair.present]
+    if not flipped:
+        return []
+    items = [tag("li", _flip(pair)) for pair in flipped[:_SHOWN_FLIPS]]
+    more = len(flipped) - _SHOWN_FLIPS
+    return [
+        tag("p", "Presence that changed:", class_="quiet flips"),
+        tag("ul", *items, *([tag("li", f"and {more} more")] if more > 0 else []), class_="quiet flips-list"),
+    ]
+
+
+def _flip(pair: MaskPair) -> str:
+    words = ("absent", "present")
+    return f"{pair.concept} in {pair.image.name}: {words[pair.expected_present]} → {words[pair.present]}"
+
+
+def _section(title: str, text: str, *content: Html) -> Html:
+    lead = [tag("p", text, class_="lead")] if text else []
+    return tag("section", tag("h2", title), *lead, *content)
+
+
+def _measures(quality: Quality) -> list[Html]:
+    made = [_size(quality.size)] if quality.size else []
+    if quality.graphs:
+        text = (
+            "Error: root mean square, in standard deviations (σ) of the expected outputs. Cold: open, then first run."
+        )
+        plots = charts.latency(quality.graphs)
+        made.append(_section("Graphs", text, graph_table(quality.graphs)))
+        if plots:
+            made.append(_section("Latency on this machine", "", tag("div", *plots, class_="plots")))
+    compared = [target for target in quality.targets if target.pairs]
+    if compared:
+        made.append(_section("Agreement of masks", "", *map(charts.agreement, compared)))
+    return made
+
+
+def _size(search: SizeSearch) -> Html:
+    text = f"Taken: {search.conclusion}. Masks are compared with those of the same model at its own size."
+    return _section("Image size", text, size_table(search), tag("div", charts.sizes(search), class_="plots"))
+
+
+def _figures(quality: Quality, pictures: dict[str, list[Figure]]) -> list[Html]:
+    if not pictures:
+        return []
+    swatches = (
+        ("#0072b2", quality.reference),
+        ("#e67800", "target"),
+        ("#46b4ff", f"only {quality.reference}"),
+        ("#ff961e", "only the target"),
+        ("#9a9a9a", "both"),
+    )
+    legend = [tag("span", tag("i", style=f"background:{colour}"), label) for colour, label in swatches]
+    blocks = [
+        joined([tag("h3", name), tag("div", *map(_figure, found), class_="figures")])
+        for name, found in pictures.items()
+    ]
+    return [
+        _section(
+            "Masks",
+            "Worst, median and best: reference, target, difference.",
+            tag("div", *legend, class_="legend"),
+            *blocks,
+        )
+    ]
+
+
+def _figure(figure: Figure) -> Html:
+    pair, (width, height) = figure.pair, figure.size
+    caption = joined([tag("b", f"{figure.kind}: {pair.concept}"), f" · IoU {number(pair.iou)} · {pair.image.name}"])
+    sources = (("reference", figure.reference), ("target", figure.target), ("difference", figure.difference))
+    tiles = [
+        tag("img", src=uri, alt=f"{pair.concept} in {pair.image.name}, {name}", width=str(width), height=str(height))
+        for name, uri in sources
+    ]
+    return tag("figure", tag("figcaption", caption), tag("div", *tiles, class_="tiles"), class_="card")
+
+
+def _remarks(quality: Quality) -> list[Html]:
+    made = []
+    if quality.sensitivity:
+        text = "What quantising one layer alone does to masks, the most harmful first."
+        made.append(_section("Sensitivity", text, tag("div", *charts.sensitivity(quality.sensitivity), class_="plots")))
+    if quality.kept:
+        made.append(_section("What stayed in higher precision", "", kept_table(quality.kept)))
+    for title, lines in (("Notes", quality.notes), ("Machine and versions", quality.machine)):
+        if lines:
+            made.append(_section(title, "", tag("div", tag("ul", *(tag("li", line) for line in lines)), class_="card")))
+    return made

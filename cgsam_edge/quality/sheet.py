@@ -1,0 +1,56 @@
+"""A picture of the best, median and worst masks of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cgsam_edge.image import load_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgsam_edge.quality.metrics import Evaluation, Pair
+
+_TILE = 240
+_GAP = 6
+_CAPTION = 18
+
+
+def extremes(evaluation: Evaluation, count: int = 3) -> list[tuple[str, Pair]]:
+    """Return ("best" | "median" | "worst", pair), at most ``count`` of each, of the pairs that an image holds."""
+    held = sorted((p for p in evaluation.pairs if p.held), key=lambda p: -p.iou)
+    middle = max(0, (len(held) - count) // 2)
+    picks = (("best", held[:count]), ("median", held[middle : middle + count]), ("worst", held[-count:]))
+    return [(name, pair) for name, pairs in picks for pair in pairs]
+
+
+Masks = Callable[["Pair"], "tuple[NDArray[np.bool_], NDArray[np.bool_]]"]
+"""Gives the label's mask and the bundle's for a pair."""
+
+
+def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
+    """Draw a row for each extreme pair: the image, the label in green, the bundle's mask in orange."""
+    chosen = extremes(evaluation)
+    height = _TILE * 3 // 4
+    sheet = Image.new("RGB", (3 * (_TILE + _GAP), max(1, len(chosen)) * (height + _CAPTION + _GAP)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for row, (kind, pair) in enumerate(chosen):
+        top = row * (height + _CAPTION + _GAP)
+        caption = f"{kind}: {pair.concept}, IoU {pair.iou:.3f}, {pair.image.name}   image | label | bundle"
+        draw.text((2, top), caption, fill="black", font=font)
+        image = load_image(pair.image)
+        truth, mask = masks(pair)
+        tiles = (image, _tint(image, truth, (40, 200, 60)), _tint(image, mask, (255, 140, 0)))
+        for column, tile in enumerate(tiles):
+            sheet.paste(tile.resize((_TILE, height)), (column * (_TILE + _GAP), top + _CAPTION))
+    return sheet
+
+
+def _tint(image: Image.Image, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> Image.Image:
+    pixels = np.asarray(image).copy()
+    pixels[mask] = (0.4 * pixels[mask] + 0.6 * np.asarray(colour)).astype(np.uint8)
+    return Image.fromarray(pixels)

@@ -1,0 +1,99 @@
+"""The report's tables: graphs, and layers that stayed in higher precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.page.markup import Html, joined, macs, megabytes, seconds, tag
+from cgsam_edge.quality.document import NOT_RUN
+
+if TYPE_CHECKING:
+    from cgsam_edge.quality.findings import GraphQuality, Kept, Latency
+    from cgsam_edge.quality.resolution import SizeSearch
+
+_COLUMNS = ("graph", "precision", "size", "multiply-adds", "error", "cold", "warm")
+_SHOWN_KEPT = 12
+
+
+def graph_table(graphs: Sequence[GraphQuality]) -> Html:
+    """Return a row for each graph under a heading for each target, and what an image with one concept takes."""
+    head = tag(
+        "tr", *(tag("th", name, scope="col", class_="number" if i > 1 else "") for i, name in enumerate(_COLUMNS))
+    )
+    targets = dict.fromkeys(graph.target for graph in graphs)
+    bodies = [_target(name, [graph for graph in graphs if graph.target == name]) for name in targets]
+    return tag("div", tag("table", tag("thead", head), *bodies), class_="scroll")
+
+
+def _target(name: str, graphs: list[GraphQuality]) -> Html:
+    head = tag("tr", tag("th", name, colspan=len(_COLUMNS), scope="rowgroup"), class_="target")
+    used = [graph for graph in graphs if graph.graph in GRAPH_NAMES]
+    rows = [_row(graph) for graph in graphs]
+    return tag("tbody", head, *rows, *([_sum(used)] if len(used) == len(GRAPH_NAMES) else []))
+
+
+def _row(graph: GraphQuality) -> Html:
+    cells = (megabytes(graph.bytes), macs(graph.macs), _error(graph), _cold(graph.latency), _warm(graph.latency))
+    return tag("tr", tag("td", graph.graph), tag("td", graph.precision), *(_number(cell) for cell in cells))
+
+
+def _sum(graphs: list[GraphQuality]) -> Html:
+    """Return the row of what one image and one concept take together."""
+    known, times = [g.macs for g in graphs if g.macs is not None], [g.latency for g in graphs if g.latency]
+    all_known, all_timed = len(known) == len(graphs), len(times) == len(graphs)
+    cells = (
+        megabytes(sum(graph.bytes for graph in graphs)),
+        macs(sum(known) if all_known else None),
+        "",
+        seconds(sum(t.open + t.first for t in times)) if all_timed else NOT_RUN,
+        seconds(sum(t.warm for t in times)) if all_timed else NOT_RUN,
+    )
+    return tag("tr", tag("td", "one image, one concept", colspan=2), *(_number(cell) for cell in cells), class_="sum")
+
+
+def _number(cell: str) -> Html:
+    return tag("td", cell, class_="number")
+
+
+def _error(graph: GraphQuality) -> str:
+    if graph.error is None:
+        return NOT_RUN if graph.latency is None else "not measured"
+    return f"{graph.error:.1e} σ" if math.isfinite(graph.error) else "undefined"
+
+
+def _cold(latency: Latency | None) -> Html | str:
+    if latency is None:
+        return NOT_RUN
+    parts = f"open {seconds(latency.open)} + first run {seconds(latency.first)}"
+    return joined([seconds(latency.open + latency.first), tag("small", parts)])
+
+
+def _warm(latency: Latency | None) -> str:
+    return NOT_RUN if latency is None else seconds(latency.warm)
+
+
+def size_table(search: SizeSearch) -> Html:
+    """Return a row for each image size, the model's own first."""
+    first, *rows = search.rows()
+    head = tag("tr", *(tag("th", name, scope="col", class_="number" if i else "") for i, name in enumerate(first)))
+    body = [tag("tr", tag("td", row[0]), *map(_number, row[1:])) for row in rows]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
+
+
+def kept_table(kept: Sequence[Kept]) -> Html:
+    """Return a row for each layer; what is beyond a dozen folds up."""
+    head = tag("thead", tag("tr", *(tag("th", n, scope="col") for n in ("target", "graph", "layer", "why"))))
+    shown = tag("table", head, tag("tbody", *map(_kept, kept[:_SHOWN_KEPT])))
+    rest = kept[_SHOWN_KEPT:]
+    if not rest:
+        return tag("div", shown, class_="scroll")
+    more = tag("table", head, tag("tbody", *map(_kept, rest)))
+    return tag("div", shown, tag("details", tag("summary", f"{len(rest)} more"), more), class_="scroll")
+
+
+def _kept(one: Kept) -> Html:
+    layer, reason = tag("td", one.layer, class_="layer"), tag("td", one.reason, class_="reason")
+    return tag("tr", tag("td", one.target), tag("td", one.graph), layer, reason)
