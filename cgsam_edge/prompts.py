@@ -23,6 +23,7 @@ LABEL_NOT_A_POINT = -1.0
 LABEL_BOX_START = 2.0
 LABEL_BOX_END = 3.0
 EXTRA_SLOTS = 3
+"""Slots of the decoder beside those for clicks: two corners of a box and one "not a point"."""
 _COORDINATES = 2
 _CORNERS = 4
 
@@ -178,3 +179,49 @@ def fill_slots(
         points[0, -3:-1] = clicks.box.reshape(2, 2) * scale
         labels[0, -3:-1] = (LABEL_BOX_START, LABEL_BOX_END)
     return points, labels
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderPrompt:
+    """What the decoder takes beside an image embedding.
+
+    Attributes:
+        points: float32 (1, slots, 2) as (x, y) in the model's pixels.
+        labels: float32 (1, slots).
+        dense: float32 (1, 1, m, m), the dense prompt.
+        clicks: what the points were made from, in the caller's pixels.
+    """
+
+    points: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    dense: NDArray[np.float32]
+    clicks: Clicks
+
+
+def decoder_prompt(
+    similarity: NDArray[np.float32],
+    size: tuple[int, int],
+    geometry: Geometry,
+    prompting: Prompting,
+    clicks: Clicks | None = None,
+) -> DecoderPrompt:
+    """Go the whole way from similarity to what the decoder takes.
+
+    Args:
+        similarity: of the patches with a concept, (g, g).
+        size: width and height of the caller's image.
+        geometry: of the model.
+        prompting: of the model.
+        clicks: the caller's; None draws the points of text-only mode from the similarity map.
+    """
+    full_map = similarity_map(similarity, geometry.image_size)
+    if clicks is None:
+        clicks = drawn_clicks(full_map, size, prompting)
+    points, labels = fill_slots(clicks, size, geometry, prompting)
+    return DecoderPrompt(points, labels, dense_prompt(full_map, geometry, prompting), clicks)
+
+
+def drawn_clicks(full_map: NDArray[np.float32], size: tuple[int, int], prompting: Prompting) -> Clicks:
+    """Draw the points of text-only mode from a map (s, s), and bring them to the pixels of an image of ``size``."""
+    points = (text_points(full_map, prompting) * (np.asarray(size) / len(full_map))).astype(np.float32)
+    return Clicks(points, np.ones(len(points), np.float32))

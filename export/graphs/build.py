@@ -14,9 +14,7 @@ from cgsam_edge.export.graphs.decoder import DecoderGraph
 from cgsam_edge.export.graphs.model import ConceptGraph, ImageGraph
 from cgsam_edge.export.graphs.text import START, TextGraph, TextRowGraph
 from cgsam_edge.export.reference import ReferenceModel
-
-EXTRA_SLOTS = 3
-"""Prompt slots beside those for clicks: two box corners and SAM's "not a point" token."""
+from cgsam_edge.prompts import EXTRA_SLOTS
 
 DEFAULT_CLICKS = 16
 
