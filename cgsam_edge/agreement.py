@@ -1,4 +1,4 @@
-"""How two masks or two sets of logits agree: the one definition of each measure. ``docs/metrics.md`` says when it counts.
+"""How two masks or two sets of logits agree: the one definition of each measure; ``docs/metrics.md`` explains them.
 
 Parity, the gate, comparisons, recorded examples, evaluation and the benchmarks all measure with these functions.
 """
