@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,33 @@ def remember(key: dict[str, Any], value: Any) -> None:
         beside.replace(path)
 
 
+@dataclass(frozen=True)
+class Host:
+    """This machine.
+
+    Attributes:
+        system: the operating system's name.
+        architecture: the processor's.
+        node: the machine's name in its network.
+        processor: its name; empty where the system does not give one.
+        cores: all of them.
+    """
+
+    system: str
+    architecture: str
+    node: str
+    processor: str
+    cores: int | None
+
+    def key(self) -> str:
+        """Return what distinguishes this machine from others that share the cache folder."""
+        return " | ".join((self.system, self.architecture, self.node, self.processor, str(self.cores)))
+
+
 @lru_cache(maxsize=1)
-def machine() -> str:
-    """Return what tells this machine from others that share the cache folder."""
-    return " | ".join((platform.system(), platform.machine(), platform.node(), _cpu(), str(os.cpu_count())))
+def host() -> Host:
+    """Return the description of this machine."""
+    return Host(platform.system(), platform.machine(), platform.node(), _cpu(), os.cpu_count())
 
 
 def _cpu() -> str:

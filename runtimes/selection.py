@@ -96,7 +96,7 @@ class Selector:
         options = {k: v for k, v in asdict(self._wish.options).items() if k not in ("device", "cache")}
         return {
             "bundle": self._bundle.digest,
-            "machine": cache.machine(),
+            "machine": cache.host().key(),
             "cgsam-edge": __version__,
             "engines": self._engines,
             "wish": {"backend": self._wish.backend, "device": self._wish.device, **options},

@@ -207,10 +207,10 @@ def _differences(a: Side, b: Side, concepts: Sequence[str]) -> list[str]:
 
 
 def _machine(a: Side, b: Side) -> tuple[str, ...]:
-    system, architecture, _, processor, cores = cache.machine().split(" | ")
+    host = cache.host()
     placed = [side.segmenter.placement for side in (a, b)]
     return (
-        f"{system} {architecture}, {processor or 'processor unknown'}, {cores} cores",
+        f"{host.system} {host.architecture}, {host.processor or 'processor unknown'}, {host.cores} cores",
         *(
             f"{side.name}: {p.backend} {p.version} on {p.device}, {p.precision}, {_threads(side)}"
             for side, p in zip((a, b), placed, strict=True)
