@@ -1,0 +1,147 @@
+"""Many images through one segmenter from many threads: memory, masks, threads and files must stay as they were.
+
+    python -m benchmarks.soak --images 10000 --threads 8 --backend onnxruntime
+
+Half of the images go through `Segmenter.segment`, half through `Segmenter.stream_images`. About ten minutes for 10,000
+images of the reference bundle on two quiet cores. Prints a Markdown table, and fails if anything grew or differed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cgsam_edge import Segmenter
+from cgsam_edge.quality.scenes.__main__ import write_scenes
+
+SERIES, SCENES = 11, 16
+"""Rendered scenes that the images repeat."""
+
+BATCH = 50
+"""Images that a thread takes at once; every other batch is streamed."""
+
+CONCEPT = "car"
+GROWTH_LIMIT = 0.02
+"""Most growth of the memory between the second tenth of the run and the last one."""
+
+
+@dataclass
+class Watch:
+    """What is counted while the images run.
+
+    Attributes:
+        total: images to do.
+        memory: resident bytes, after each batch.
+        different: images whose mask was not that of the first pass.
+    """
+
+    total: int
+    memory: list[int] = field(default_factory=list)
+    different: int = 0
+    taken: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def batches(self) -> Iterator[range]:
+        """Yield batches of image numbers until all are taken, to any number of threads."""
+        while True:
+            with self.lock:
+                start, self.taken = self.taken, min(self.total, self.taken + BATCH)
+                batch = range(start, self.taken)
+            if not batch:
+                return
+            yield batch
+
+    def note(self, *, same: bool) -> None:
+        """Count one image."""
+        with self.lock:
+            self.different += not same
+
+    def measure(self, process: psutil.Process) -> None:
+        """Take down how much memory the process has now."""
+        with self.lock:
+            self.memory.append(process.memory_info().rss)
+
+    @property
+    def growth(self) -> float:
+        """Growth of the median memory from the second tenth of the run to the last, as a share."""
+        tenth = max(1, len(self.memory) // 10)
+        before, after = np.median(self.memory[tenth : 2 * tenth]), np.median(self.memory[-tenth:])
+        return float(after / before - 1)
+
+
+def work(segmenter: Segmenter, scenes: list[Path], first: list[NDArray[np.uint8]], watch: Watch, bar: tqdm) -> None:  # type: ignore[type-arg]
+    """Segment batches, every other one as a stream, and compare each mask with that of the first pass."""
+    process = psutil.Process()
+    for batch in watch.batches():
+        numbers = [n % len(scenes) for n in batch]
+        if (batch.start // BATCH) % 2:
+            sources = [scenes[n] for n in numbers]
+            results = [np.packbits(r[CONCEPT].mask) for _, r in segmenter.stream_images(sources, CONCEPT)]
+        else:
+            results = [np.packbits(segmenter.segment(scenes[n], CONCEPT)[CONCEPT].mask) for n in numbers]
+        for n, got in zip(numbers, results, strict=True):
+            watch.note(same=bool(np.array_equal(got, first[n])))
+        watch.measure(process)
+        bar.update(len(batch))
+
+
+def soak(segmenter: Segmenter, scenes: list[Path], images: int, threads: int) -> Watch:
+    """Run all images, and return what was counted."""
+    first = [np.packbits(segmenter.segment(scene, CONCEPT)[CONCEPT].mask) for scene in scenes]
+    watch = Watch(images)
+    with tqdm(total=images, unit="image", mininterval=10) as bar:
+        workers = [
+            threading.Thread(target=work, args=(segmenter, scenes, first, watch, bar), name=f"soak-{i}")
+            for i in range(threads)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    return watch
+
+
+def main() -> int:
+    """Measure one engine."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--threads", type=int, default=8, help="threads that call the segmenter (default: 8)")
+    parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--bundle", type=Path, help="default: the reference bundle")
+    args = parser.parse_args()
+    process = psutil.Process()
+    with tempfile.TemporaryDirectory() as folder:
+        write_scenes(Path(folder), SERIES, range(SCENES), 512, 512)
+        scenes = sorted((Path(folder) / "images").iterdir())
+        began = time.perf_counter()
+        with Segmenter(args.bundle, backend=args.backend, device="cpu") as segmenter:
+            segmenter.segment(scenes[0], CONCEPT)
+            before = process.num_threads(), process.num_fds()
+            watch = soak(segmenter, scenes, args.images, args.threads)
+            version = segmenter.placement.version
+        after = process.num_threads(), process.num_fds()
+    seconds = time.perf_counter() - began
+    print("| engine | images | threads | images/s | memory | growth | masks that differ | threads | open files |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        f"| {args.backend} {version} | {args.images} | {args.threads} | {args.images / seconds:.1f} | "
+        f"{watch.memory[-1] / 1e6:.0f} MB | {100 * watch.growth:+.1f} % | {watch.different} | "
+        f"{before[0]} → {after[0]} | {before[1]} → {after[1]} |"
+    )
+    failed = watch.different or watch.growth > GROWTH_LIMIT or after[0] > before[0] or after[1] > before[1]
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
