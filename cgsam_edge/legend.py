@@ -64,7 +64,7 @@ def with_legend(picture: Image.Image, found: list[Row]) -> Image.Image:
     wide = Image.new("RGB", (round(ends[-1] + 0.7 * size), picture.height), _BACKGROUND)
     wide.paste(picture)
     draw = ImageDraw.Draw(wide)
-    lines = [Row("", None, _COLUMNS), *found]  # type: ignore[arg-type]  # three names of columns
+    lines = [Row("", None, _COLUMNS), *found]
     for i, row in enumerate(lines):
         top = (i + 0.4) * 1.4 * size
         _draw_row(draw, row, (picture.width + 0.6 * size, top), ends, font)
