@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ import numpy as np
 
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import ConceptsError
-from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
+from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, ConceptSpec
+from cgsam_edge.names import fold, parse_line
 from cgsam_edge.staging import staged
 from cgsam_edge.text_encoder import TextEncoder
-from cgsam_edge.vocabulary import Vocabulary, fold, parse_concept
+from cgsam_edge.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,15 +75,17 @@ def add_concepts(
     embedding: NDArray[np.float32] | None = None,
     output: str | Path | None = None,
     backend: str = "auto",
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Add concepts to a bundle that was exported with its text encoder; no new export is needed.
 
     Args:
         bundle: the bundle's folder.
-        concepts: each ``name | synonym | synonym``.
+        concepts: each ``name | synonym | synonym``, as a line of a concepts file.
         embedding: CLIP's text embedding (D,) of the only concept, unnormalised, instead of one made from its names.
         output: another bundle to write; None changes the bundle itself.
         backend: which engine computes the text features.
+        progress: takes a line for each name that was changed or looks wrong.
 
     Returns:
         The path of the bundle that was written.
@@ -94,7 +97,7 @@ def add_concepts(
     """
     opened = Bundle(bundle)
     old = opened.vocabulary
-    specs = [parse_concept(text) for text in concepts]
+    specs = [_parse(text, progress) for text in concepts]
     _refuse_known(old, [name for spec in specs for name in (spec.name, *spec.synonyms)])
     if not specs or (embedding is not None and len(specs) != 1):
         raise ConceptsError(f"expected {'one concept' if embedding is not None else 'concepts'}, got {len(specs)}.")
@@ -107,6 +110,15 @@ def add_concepts(
     shape = (len(specs), *old.rows.shape[1:])
     new = Vocabulary.uncalibrated(specs, np.stack(features), np.stack(rows).reshape(shape))
     return with_vocabulary(opened, old.joined(new), None if output is None else Path(output))
+
+
+def _parse(text: str, progress: Callable[[str], None]) -> ConceptSpec:
+    parsed = parse_line(text)
+    if parsed is None:
+        raise ConceptsError(f"{text!r} names no concept; a name that begins with '#' is written '\\#'.")
+    for remark in parsed.remarks("concept"):
+        progress(remark)
+    return ConceptSpec(parsed.names[0], parsed.names[1:])
 
 
 def remove_concepts(bundle: str | Path, names: Sequence[str], *, output: str | Path | None = None) -> Path:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge.errors import BundleError, ConceptsError, UnknownConceptError
+from cgsam_edge.errors import BundleError, UnknownConceptError
 from cgsam_edge.manifest import ConceptSpec
+from cgsam_edge.names import fold as fold  # noqa: PLC0414 — names are looked up here
+from cgsam_edge.names import is_printable
 from cgsam_edge.presence import COLUMNS as PRESENCE_COLUMNS
 from cgsam_edge.presence import uncalibrated
 from cgsam_edge.screening import COLUMNS as SCREENING_COLUMNS
@@ -23,23 +25,6 @@ if TYPE_CHECKING:
 
 CALIBRATIONS = {"presence": PRESENCE_COLUMNS, "screening": SCREENING_COLUMNS}
 """What can be calibrated for each concept, and how many numbers that takes."""
-
-
-def fold(name: str) -> str:
-    """Return the form under which names are compared: case and surrounding or doubled spaces do not count."""
-    return " ".join(name.casefold().split())
-
-
-def parse_concept(text: str) -> ConceptSpec:
-    """Read ``name | synonym | synonym``.
-
-    Raises:
-        ConceptsError: a name is empty.
-    """
-    names = [" ".join(part.split()) for part in text.split("|")]
-    if not all(names):
-        raise ConceptsError(f"an empty name in {text!r}. Expected: name | synonym | synonym")
-    return ConceptSpec(names[0], tuple(names[1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +47,7 @@ class Vocabulary:
     screening: NDArray[np.float32]
 
     def __post_init__(self) -> None:
+        _check_names(self.concepts)
         count = len(self.concepts)
         for name, array, dims in (("features", self.features, 2), ("rows", self.rows, 3)):
             _check(name, array, dims, count)
@@ -141,6 +127,18 @@ class Vocabulary:
             if isinstance(error, BundleError):
                 raise BundleError(f"{path}: {error}") from error
             raise BundleError(f"{path}: not a vocabulary ({error}).") from error
+
+
+def _check_names(concepts: Sequence[ConceptSpec]) -> None:
+    """Refuse what cannot be named: nothing to read, control characters, two concepts under one name."""
+    seen: dict[str, str] = {}
+    for concept in concepts:
+        for name in (concept.name, *concept.synonyms):
+            if not is_printable(name):
+                raise BundleError(f"vocabulary: {name!r} is no name that can be read.")
+            if fold(name) in seen:
+                raise BundleError(f"vocabulary: {name!r} names {seen[fold(name)]!r} and {concept.name!r}.")
+            seen[fold(name)] = concept.name
 
 
 def _check(name: str, array: NDArray[np.float32], dims: int, count: int) -> None:

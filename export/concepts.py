@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from cgsam_edge.export import fusion
 from cgsam_edge.export.graphs import semantic_adapters
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.manifest import ConceptSpec
+from cgsam_edge.names import fold, parse_line, read_lines
 from cgsam_edge.presence import uncalibrated
-from cgsam_edge.vocabulary import CALIBRATIONS, Vocabulary, fold, parse_concept
+from cgsam_edge.vocabulary import CALIBRATIONS, Vocabulary
 
 _MARKERS = 2
 """Tokens that CLIP puts around every text."""
@@ -38,20 +39,17 @@ class ConceptLine:
         return (self.concept.name, *self.concept.synonyms)
 
 
-def read_concepts(path: Path) -> list[ConceptLine]:
+def read_concepts(path: Path, progress: Callable[[str], None] = lambda _: None) -> list[ConceptLine]:
     """Read a concepts file: UTF-8, one concept a line, synonyms after ``|``, comments after ``#``.
+
+    Args:
+        path: the file, its lines as `cgsam_edge.names.parse_line` reads them.
+        progress: takes a line for each name that was changed or looks wrong.
 
     Raises:
         ConceptsError: the file is missing, not UTF-8, empty, or names a concept twice.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ConceptsError(f"{path}, line {line}: not UTF-8. Save the file as UTF-8.") from error
-    except OSError as error:
-        raise ConceptsError(f"{path}: cannot be read ({error.strerror}).") from error
-    lines = [_parse_line(path, i, line) for i, line in enumerate(content.splitlines(), start=1)]
+    lines = [_parse_line(path, i, line, progress) for i, line in enumerate(read_lines(path), start=1)]
     concepts = [line for line in lines if line is not None]
     if not concepts:
         raise ConceptsError(f"{path}: names no concept. Write one a line, for example: tree | shrub | bush")
@@ -59,14 +57,16 @@ def read_concepts(path: Path) -> list[ConceptLine]:
     return concepts
 
 
-def _parse_line(path: Path, number: int, line: str) -> ConceptLine | None:
-    line = "" if line.lstrip().startswith("#") else line.split(" #", 1)[0].strip()
-    if not line:
-        return None
+def _parse_line(path: Path, number: int, line: str, progress: Callable[[str], None]) -> ConceptLine | None:
     try:
-        return ConceptLine(number, parse_concept(line))
+        parsed = parse_line(line)
     except ConceptsError as error:
         raise ConceptsError(f"{path}, line {number}: {error}") from error
+    if parsed is None:
+        return None
+    for remark in parsed.remarks(f"{path}, line {number}"):
+        progress(remark)
+    return ConceptLine(number, ConceptSpec(parsed.names[0], parsed.names[1:]))
 
 
 def _check_duplicates(path: Path, concepts: Iterable[ConceptLine]) -> None:
@@ -135,7 +135,12 @@ def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def carried(path: Path, metadata: Mapping[str, str], concepts: Iterable[ConceptLine]) -> dict[str, NDArray[np.float32]]:
+def carried(
+    path: Path,
+    metadata: Mapping[str, str],
+    concepts: Iterable[ConceptLine],
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, NDArray[np.float32]]:
     """Return what was calibrated for a checkpoint's own concepts and is carried by it, by name, see `CALIBRATIONS`.
 
     Args:
@@ -143,6 +148,7 @@ def carried(path: Path, metadata: Mapping[str, str], concepts: Iterable[ConceptL
         metadata: what it says of itself; ``presence`` and ``screening`` are JSON objects from a concept's name to its
             numbers.
         concepts: what is exported; names are compared, synonyms are not.
+        progress: takes a line where a calibration is known for some concepts only.
 
     Returns:
         A table of each, (N, numbers), NaN for concepts of which the checkpoint says nothing.
@@ -151,10 +157,17 @@ def carried(path: Path, metadata: Mapping[str, str], concepts: Iterable[ConceptL
         CheckpointError: it carries one that is not of this form.
     """
     lines = list(concepts)
-    return {
+    tables = {
         name: _carried_table(path, name, metadata.get(name, "{}"), lines, columns)
         for name, columns in CALIBRATIONS.items()
     }
+    for name, table in tables.items():
+        missing = [line.concept.name for line, row in zip(lines, table, strict=True) if not np.isfinite(row).all()]
+        if missing and name in metadata:
+            progress(
+                f"{path}: carries no calibrated {name} for {', '.join(missing)}; run 'cgsam calibrate' on the bundle."
+            )
+    return tables
 
 
 def _carried_table(path: Path, name: str, text: str, lines: list[ConceptLine], columns: int) -> NDArray[np.float32]:

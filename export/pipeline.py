@@ -127,14 +127,14 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
     stage = Stages(report, total=6 + (6 if options.text_encoder else 4) * len(options.targets) + added)
     destination = options.destination
     check_destination(destination)
-    concepts = read_concepts(options.concepts)
+    concepts = read_concepts(options.concepts, report)
     with stage(f"read {options.checkpoint.name}"):
         own = _load(options)
     length = own.config.clip.context_length
     check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
     report(describe(own.config))
     with stage(f"text features of {_count(concepts)}"):
-        calibrated = carried(options.checkpoint, read_metadata(options.checkpoint), concepts)
+        calibrated = carried(options.checkpoint, read_metadata(options.checkpoint), concepts, report)
         ensemble = options.prompt_ensemble
         vocabulary = build_vocabulary(own, concepts, prompt_ensemble=ensemble, calibrated=calibrated)
     model = finisher.size(own, vocabulary, stage, report) if finisher else resized(own, options)

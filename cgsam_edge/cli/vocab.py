@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,9 @@ def add_parser(commands: Any) -> None:
     removing.set_defaults(run=run_remove)
     for action in (listing, adding, removing):
         action.add_argument("bundle", type=Path, help="the bundle's folder")
-    adding.add_argument("concepts", nargs="+", metavar="CONCEPT", help="'name | synonym | synonym'")
+    adding.add_argument(
+        "concepts", nargs="+", metavar="CONCEPT", help="'name | synonym | synonym'; write \\# for a # within a name"
+    )
     adding.add_argument(
         "--embedding", type=Path, metavar="FILE", help=".npy with CLIP's text embedding of the one concept, as it is"
     )
@@ -56,7 +59,12 @@ def run_add(options: argparse.Namespace) -> int:
 
     embedding = None if options.embedding is None else _read(options.embedding)
     written = add_concepts(
-        options.bundle, options.concepts, embedding=embedding, output=options.output, backend=options.backend
+        options.bundle,
+        options.concepts,
+        embedding=embedding,
+        output=options.output,
+        backend=options.backend,
+        progress=lambda line: print(f"note: {line}", file=sys.stderr),
     )
     print(f"wrote {written}: {len(Bundle(written).vocabulary.concepts)} concepts")
     return 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cgsam_edge.cli import export_main
 from cgsam_edge.errors import ConceptsError
-from cgsam_edge.export.concepts import build_vocabulary, check_lengths, read_concepts
+from cgsam_edge.export.concepts import build_vocabulary, carried, check_lengths, read_concepts
 from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.manifest import ConceptSpec
 from tests import tiny
@@ -24,7 +26,7 @@ def write(folder: Path, content: str | bytes) -> Path:
 
 
 def test_format(tmp_path: Path) -> None:
-    content = "\ufeff# scene\r\n\r\n  car \r\ntree|shrub |  tall   bush # green\r\nC# book\r\nfußgänger\r\n"
+    content = "\ufeff# scene\r\n\r\n  car \r\ntree|shrub |  tall   bush # green\r\nC\\# book\r\nfußgänger\t# x\r\n"
     lines = read_concepts(write(tmp_path, content))
     assert [line.concept for line in lines] == [
         ConceptSpec("car"),
@@ -46,6 +48,9 @@ def test_format(tmp_path: Path) -> None:
         ("car\ntree || bush\n", "line 2: an empty name"),
         ("car\n| bush\n", "line 2: an empty name"),
         (b"car\nstra\xdfe\n", "line 2: not UTF-8"),
+        ("car\nvan# all of them\n", "line 2: is the '#' in 'van# all of them' part of the name"),
+        ("caf\u00e9\ncafe\u0301\n", "line 2: 'caf\u00e9' was already named in line 1"),
+        ("[\n'car',\n]\n", "line 1: .* holds no letter or digit"),
     ],
 )
 def test_bad_files_name_the_line(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -53,6 +58,34 @@ def test_bad_files_name_the_line(tmp_path: Path, content: str | bytes, message: 
     with pytest.raises(ConceptsError, match=message) as caught:
         read_concepts(path)
     assert str(path) in str(caught.value)
+
+
+def test_what_was_changed_is_said_with_its_line(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = write(tmp_path, "road\n\ufeffcar\u200b\t# all\n- tree\n")
+    assert [line.concept.name for line in read_concepts(path, said.append)] == ["road", "car", "- tree"]
+    assert said == [
+        f"{path}, line 2: 'car': U+FEFF (ZERO WIDTH NO-BREAK SPACE), which cannot be seen, was left out.",
+        f"{path}, line 2: 'car': U+200B (ZERO WIDTH SPACE), which cannot be seen, was left out.",
+        f"{path}, line 3: '- tree': looks like an item of a list; its mark is part of the name.",
+    ]
+
+
+def test_the_command_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, "car, road\n")
+    (tmp_path / "none.pth").touch()
+    assert export_main(["--checkpoint", str(tmp_path / "none.pth"), "--concepts", str(path)]) == 3
+    assert f"{path}, line 1: 'car, road': looks like several concepts in one line." in capsys.readouterr().err
+
+
+def test_calibration_finds_its_concept_under_every_spelling(tmp_path: Path) -> None:
+    """What a checkpoint carries is not lost to a comment, an accent or a character that nobody sees."""
+    lines = read_concepts(write(tmp_path, "Car\u200b\t# all vehicles\ncafe\u0301\nvan\n"))
+    metadata = {"presence": json.dumps({"car": [1.0] * 9, "caf\u00e9": [2.0] * 9})}
+    said: list[str] = []
+    presence = carried(Path("c.safetensors"), metadata, lines, said.append)["presence"]
+    np.testing.assert_array_equal(presence[:, 0], [1, 2, np.nan])
+    assert said == ["c.safetensors: carries no calibrated presence for van; run 'cgsam calibrate' on the bundle."]
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle, file_spec
+from cgsam_edge.cli import main
 from cgsam_edge.errors import BundleError
 from cgsam_edge.manifest import Manifest
 
@@ -161,3 +162,14 @@ def test_spoiled_bundles(spoil: Callable[[Path], str], bundle: Path) -> None:
     with pytest.raises(BundleError, match=message) as caught:
         Segmenter(bundle)
     assert "copy.cgsam" in str(caught.value)
+
+
+def test_a_bundle_behind_a_link_is_changed_where_it_is(bundle: Path) -> None:
+    """A link such as ``current.cgsam`` stays one, and the release that it leads to gets the new vocabulary."""
+    link = bundle.parent / "current.cgsam"
+    link.symlink_to(bundle.name)
+    assert main(["vocab", "remove", str(link), "car"]) == 0
+    assert link.readlink() == Path(bundle.name)
+    assert "car" not in Bundle(bundle).vocabulary.names
+    Bundle(link).verify()
+    assert sorted(path.name for path in bundle.parent.iterdir()) == [bundle.name, link.name]

@@ -107,6 +107,16 @@ def test_the_command(learning: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.splitlines() == ["car  (always present)", "road  (always present)"]
 
 
+def test_the_command_says_what_it_changed(learning: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vocab", "add", str(learning), "van\u200b\t# all", r"C\#"]) == 0
+    assert (
+        "note: concept: 'van': U+200B (ZERO WIDTH SPACE), which cannot be seen, was left out."
+        in capsys.readouterr().err
+    )
+    assert Bundle(learning).vocabulary.names == ("car", "road", "van", "C#")
+    assert main(["vocab", "remove", str(learning), "VAN\ufeff", "c#"]) == 0
+
+
 def test_without_the_encoder_the_error_says_what_to_do(tiny_bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"holds no text encoder.*--text-encoder, or with the concept"):
         add_concepts(tiny_bundle, ["van"])
@@ -120,6 +130,8 @@ def test_without_the_encoder_the_error_says_what_to_do(tiny_bundle: Path) -> Non
         (["van | "], "an empty name in 'van | '"),
         (["van " * 90], "is too long: 92 tokens, CLIP takes 77"),
         ([], "expected concepts, got 0"),
+        (["# van"], "'# van' names no concept"),
+        (["van# x"], "is the '#' in 'van# x' part of the name"),
     ],
 )
 def test_names_that_cannot_be_added(learning: Path, concepts: list[str], message: str) -> None:
