@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.image import MAX_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +20,8 @@ _MORE = 1 << _BITS
 _FIRST_CHARACTER = 48
 _DELTA_FROM = 3
 """From the fourth count on, COCO stores the difference from the count two before."""
+_MAX_SHIFT = 60
+"""Bits of a count; an image has fewer pixels than that."""
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -55,21 +58,54 @@ def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
     """Return the mask (H, W) of COCO's RLE; ``counts`` is the compressed string or a list of counts.
 
     Raises:
-        InputError: the counts do not fill the size.
+        InputError: size or counts are not what COCO writes, or the counts do not fill the size.
     """
-    height, width = rle["size"]
-    counts = _unpack(rle["counts"]) if isinstance(rle["counts"], str) else list(rle["counts"])
+    height, width = rle_size(rle)
+    if height * width > MAX_PIXELS:
+        raise InputError(f"an RLE mask of {height}x{width} pixels; the limit is {MAX_PIXELS // 10**6} megapixels.")
+    counts = _counts(rle.get("counts"))
     if sum(counts) != height * width or min(counts, default=0) < 0:
         raise InputError(f"an RLE mask holds {sum(counts)} pixels; expected {height}x{width} = {height * width}.")
     values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return values.reshape((height, width), order="F")
 
 
+def rle_size(rle: dict[str, Any]) -> tuple[int, int]:
+    """Return the height and width of COCO's RLE.
+
+    Raises:
+        InputError: there is no size, or it is not two whole numbers above 0.
+    """
+    size = rle.get("size")
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(_is_count(side) and side > 0 for side in size):
+        raise InputError(f"an RLE mask needs 'size': [height, width], got {size!r:.60}.")
+    return int(size[0]), int(size[1])
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a number from JSON is whole (some tools write 12.0) and can be a count of pixels."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1 << _MAX_SHIFT and value == int(value)
+
+
+def _counts(value: Any) -> list[int]:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        return _unpack(value)
+    if not isinstance(value, (list, tuple)) or not all(_is_count(count) for count in value):
+        raise InputError(f"the counts of an RLE mask are a string or whole numbers, got {value!r:.60}.")
+    return [int(count) for count in value]
+
+
 def _unpack(text: str) -> list[int]:
     counts: list[int] = []
-    value = shift = 0
+    value = shift = chunk = 0
     for character in text:
         chunk = ord(character) - _FIRST_CHARACTER
+        if not 0 <= chunk <= _MORE + _CHUNK or shift > _MAX_SHIFT:
+            raise InputError(f"the counts of an RLE mask hold {character!r}, which is no compressed RLE.")
         value |= (chunk & _CHUNK) << shift
         shift += _BITS
         if chunk & _MORE:
@@ -77,5 +113,7 @@ def _unpack(text: str) -> list[int]:
         if chunk & _SIGN:
             value -= 1 << shift
         counts.append(value + counts[-2] if len(counts) >= _DELTA_FROM else value)
-        value = shift = 0
+        value = shift = chunk = 0
+    if chunk & _MORE:
+        raise InputError("the counts of an RLE mask end in the middle of a number.")
     return counts

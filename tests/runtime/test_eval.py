@@ -135,7 +135,7 @@ def test_coco_labels(data: Path) -> None:
     }
     (data / "coco.json").write_text(json.dumps(document))
     first, second = read_coco(data / "images", data / "coco.json")
-    assert first.masks["car"].sum() == 200 + 21 * 9
+    assert first.masks["car"].sum() == 200 + 20 * 8
     assert second.masks == {}
 
 

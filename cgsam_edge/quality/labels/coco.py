@@ -1,0 +1,130 @@
+"""COCO instance files as annotation tools write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgsam_edge.errors import InputError
+from cgsam_edge.quality.labels.coco_document import Annotation, ImageEntry, read_document
+from cgsam_edge.quality.labels.folders import ImageFolder
+from cgsam_edge.quality.labels.frame import Photo, read_photo, turned
+from cgsam_edge.quality.labels.labelled import LabelEntry, LabelledImage, Labels
+from cgsam_edge.quality.labels.segmentation import Piece, pieces
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+    Size = tuple[int, int]
+
+_FAR = 1.1
+_HINT = "If its polygons were drawn upright all the same, as some tools do, say --labels-orientation upright."
+
+
+def open_coco(images: Path, annotations: Path, drawn_on: str | None = None) -> Labels:
+    """Open a COCO instance file.
+
+    Instances of a category are joined, those marked ``iscrowd`` too. Categories of one name are one class.
+
+    Args:
+        images: the folder of its images, or one above it.
+        annotations: the JSON file.
+        drawn_on: one of `ORIENTATIONS`; None means upright, and refuses what can only be stored.
+
+    Raises:
+        InputError: the file is no COCO instance file, or none of its images is in the folder.
+    """
+    document = read_document(annotations)
+    folder = ImageFolder(images)
+    joined: dict[Path, _Labelled] = {}
+    left_out, notes = list(document.left_out), list(document.notes)
+    for entry in document.images:
+        try:
+            _join(joined, folder.find(entry.file_name), entry, notes)
+        except InputError as error:  # noqa: PERF203 — one bad entry must not end it
+            left_out.append(f"{entry.where}: {error}")
+    if not joined:
+        raise InputError(f"{annotations}: none of its images can be used. The first: {left_out[0]}")
+    entries = [LabelEntry(path, partial(_load, one, drawn_on)) for path, one in joined.items()]
+    return Labels(document.names, tuple(entries), tuple(left_out), tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """A file and what is said about it.
+
+    Attributes:
+        path: the image.
+        entry: the first entry that names it.
+        annotations: of all entries that name it.
+    """
+
+    path: Path
+    entry: ImageEntry
+    annotations: tuple[Annotation, ...]
+
+
+def _join(joined: dict[Path, _Labelled], path: Path, entry: ImageEntry, notes: list[str]) -> None:
+    """Add an entry to those that name other files; two that name the same are joined."""
+    if path not in joined:
+        joined[path] = _Labelled(path, entry, entry.annotations)
+        return
+    first = joined[path].entry
+    if first.size != entry.size:
+        raise InputError(f"{path.name} is also {first.where}, there with another size. Keep one of the two.")
+    notes.append(f"{entry.where}: {path.name} is also {first.where}; their annotations were joined.")
+    joined[path] = _Labelled(path, first, joined[path].annotations + entry.annotations)
+
+
+def _load(labelled: _Labelled, drawn_on: str | None, names: frozenset[str] | None, notes: list[str]) -> LabelledImage:
+    photo = read_photo(labelled.path)
+    if photo.doubtful and drawn_on is None:
+        notes.append(photo.doubt())
+    masks: dict[str, Mask] = {}
+    for annotation in labelled.annotations:
+        name = annotation.checked_name()
+        if names is not None and name not in names:
+            continue
+        mask = _mask(annotation, photo, labelled.entry, drawn_on)
+        masks[name] = masks[name] | mask if name in masks else mask
+    return LabelledImage(labelled.path, masks)
+
+
+def _mask(annotation: Annotation, photo: Photo, entry: ImageEntry, drawn_on: str | None) -> Mask:
+    """Return an annotation's mask (H, W) on the upright photo."""
+    segmentation = annotation.checked_segmentation()
+    canvas = _canvas(photo, entry, drawn_on)
+    masks = []
+    try:
+        for piece in pieces(segmentation):
+            size = piece.size or canvas
+            if piece.size is None and entry.size is None:
+                _check_reach(piece, canvas)
+            turn = photo.is_turned(size, drawn_on, "its mask" if piece.size else entry.where, _HINT)
+            mask = piece.draw(*size)
+            masks.append(turned(mask, photo.orientation) if turn else mask)
+    except InputError as error:
+        raise InputError(f"{annotation.where}: {error}") from error
+    return np.asarray(np.logical_or.reduce(masks), bool)
+
+
+def _canvas(photo: Photo, entry: ImageEntry, drawn_on: str | None) -> Size:
+    """Return the size of what polygons were drawn on."""
+    if drawn_on == "upright" and entry.size == photo.stored:
+        return photo.upright  # some tools state the stored size of photos whose polygons they drew upright
+    return entry.size or (photo.stored if drawn_on == "stored" else photo.upright)
+
+
+def _check_reach(piece: Piece, size: Size) -> None:
+    """Refuse polygons that reach far out of a picture whose size the file does not state."""
+    for axis, reach, side in zip("xy", piece.reach, size, strict=True):
+        if reach > _FAR * side:
+            raise InputError(
+                f"a polygon reaches {axis} = {reach:g}, but its image is {size[0]}x{size[1]} pixels: it was drawn on a "
+                "picture of another size. State 'width' and 'height' of the image that was labelled."
+            )

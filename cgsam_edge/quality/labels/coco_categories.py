@@ -1,0 +1,67 @@
+"""The categories of a COCO instance file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cgsam_edge.errors import InputError
+
+_NO_PARENT = (None, "", "none")
+
+
+def identifier(value: Any) -> str | None:
+    """Return an id in the form in which ids are compared: 7, 7.0 and "7" are one. None where it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int):
+        return str(value)
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def category_names(
+    entries: Sequence[dict[str, Any]], used: Mapping[str | None, int], path: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Return the categories' names by their ids, and notes.
+
+    An entry that only groups others, as Roboflow writes one, is no class: it has no annotation, and another entry calls
+    it its supercategory, or it has id 0 and alone the supercategory "none".
+
+    Args:
+        entries: of the file.
+        used: how many annotations have each id.
+        path: the file, for messages.
+
+    Raises:
+        InputError: there is none, one has no id or no name, or two of one id have different names.
+    """
+    if not entries:
+        raise InputError(f"{path}: lists no category, so what its annotations are is unknown.")
+    names: dict[str, str] = {}
+    for number, entry in enumerate(entries):
+        key, name = identifier(entry.get("id")), entry.get("name")
+        if key is None:
+            raise InputError(f"{path}: entry {number} of 'categories' has no id, but {entry.get('id')!r:.40}.")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{path}, category {key}: 'name' is {name!r:.40}; expected the name of a concept.")
+        name = " ".join(name.split())
+        if names.setdefault(key, name) != name:
+            raise InputError(f"{path}, category {key}: is {names[key]!r} and {name!r}. Give each an id of its own.")
+    groups = [key for key in names if not used.get(key) and _is_group(key, names[key], entries)]
+    if len(groups) == len(names):
+        groups = []
+    notes = [
+        f"{path}, category {key}: {names[key]!r} only groups other categories and has no annotation; it is no class."
+        for key in groups
+    ]
+    return {key: name for key, name in names.items() if key not in groups}, notes
+
+
+def _is_group(key: str, name: str, entries: Sequence[dict[str, Any]]) -> bool:
+    parents = {identifier(entry.get("id")): entry.get("supercategory") for entry in entries}
+    others = [parent for other, parent in parents.items() if other != key]
+    alone = key == "0" and parents[key] == "none" and all(parent not in _NO_PARENT for parent in others)
+    return name in others or (alone and bool(others))

@@ -1,0 +1,245 @@
+"""The JSON of a COCO instance file: what belongs to which image, checked entry by entry."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cgsam_edge.errors import InputError
+from cgsam_edge.quality.labels.coco_categories import category_names, identifier
+from cgsam_edge.quality.labels.segmentation import are_shares, is_missing
+
+_KEYS = ("images", "annotations", "categories")
+_FOREIGN = {
+    "shapes": "a file of labelme",
+    "segments_info": "a panoptic file",
+    "_via_img_metadata": "a project of VIA",
+    "features": "GeoJSON",
+}
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """An instance.
+
+    Attributes:
+        where: file and id, for messages.
+        name: its category; None where its category id is of none.
+        category: the category id as written.
+        segmentation: as written.
+    """
+
+    where: str
+    name: str | None
+    category: Any
+    segmentation: Any
+
+    def checked_name(self) -> str:
+        """Return the category.
+
+        Raises:
+            InputError: there is none of the annotation's id.
+        """
+        if self.name is None:
+            raise InputError(
+                f"{self.where}: category_id {self.category!r:.40} is of no category, so what is labelled is unknown. "
+                "Correct the id, or list its category."
+            )
+        return self.name
+
+    def checked_segmentation(self) -> Any:
+        """Return the segmentation.
+
+        Raises:
+            InputError: there is none.
+        """
+        if is_missing(self.segmentation):
+            raise InputError(
+                f"{self.where}: has no segmentation, so the mask of this {self.name!r} is unknown. Draw it, or remove "
+                "the annotation."
+            )
+        return self.segmentation
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """An image of the file.
+
+    Attributes:
+        where: file and id, for messages.
+        file_name: as written.
+        size: width and height; None where they are not stated.
+        annotations: what it holds.
+    """
+
+    where: str
+    file_name: str
+    size: tuple[int, int] | None
+    annotations: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A COCO instance file.
+
+    Attributes:
+        names: its categories, each once.
+        images: entries that can be used.
+        left_out: others, each with the reason.
+        notes: what was read in a way that could have been meant otherwise.
+    """
+
+    names: tuple[str, ...]
+    images: tuple[ImageEntry, ...]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_document(path: Path) -> Document:
+    """Read a COCO instance file.
+
+    Raises:
+        InputError: it is no such file, or something in it makes all of it doubtful; the message says what.
+    """
+    content = _parse(path)
+    used = Counter(identifier(entry.get("category_id")) for entry in content["annotations"])
+    categories, notes = category_names(content["categories"], used, path)
+    ids = _image_ids(content["images"], path)
+    grouped: dict[str | None, list[Annotation]] = defaultdict(list)
+    for number, entry in enumerate(content["annotations"]):
+        grouped[identifier(entry.get("image_id"))].append(_annotation(entry, number, categories, path))
+    left_out = _strays(grouped, ids, content["annotations"])
+    _check_segmentations([a for i in ids for a in grouped.get(i, [])], path)
+    if not content["annotations"]:
+        notes.append(f"{path}: lists no annotation; every category counts as absent from every image.")
+    images = []
+    for entry in content["images"]:
+        try:
+            images.append(_image(entry, grouped, path))
+        except InputError as error:  # noqa: PERF203 — one bad entry must not end it
+            left_out.append(str(error))
+    if not images:
+        raise InputError(left_out[0])
+    return Document(tuple(dict.fromkeys(categories.values())), tuple(images), tuple(left_out), tuple(notes))
+
+
+def _parse(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the three lists of objects of a COCO file."""
+    try:
+        content = json.loads(path.read_bytes())  # finds UTF-8, 16 and 32, with a byte order mark or without
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a readable JSON file: it is not UTF-8. Save it as UTF-8.") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not a readable JSON file: its lists are nested too deeply.") from error
+    except OSError as error:
+        raise InputError(f"{path}: not a readable JSON file ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a readable JSON file ({error}).") from error
+    missing = [key for key in _KEYS if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+    if missing:
+        raise InputError(f"{path}: not a COCO instance file: {_got(content, missing)}.")
+    for key in _KEYS:
+        for number, entry in enumerate(content[key]):
+            if not isinstance(entry, dict):
+                raise InputError(f"{path}: entry {number} of {key!r} is {entry!r:.40}; expected an object.")
+    if not content["images"]:
+        raise InputError(f"{path}: lists no image.")
+    return {key: content[key] for key in _KEYS}
+
+
+def _got(content: Any, missing: Sequence[str]) -> str:
+    expected = "expected an object with the lists images, annotations and categories"
+    if isinstance(content, list):
+        return f"{expected}, got a list (COCO results, or tasks of Label Studio?); export the ground truth as COCO"
+    if not isinstance(content, dict):
+        return f"{expected}, got {type(content).__name__}"
+    for key, tool in _FOREIGN.items():
+        if key in content:
+            return f"{expected}; this is {tool}. Export it as COCO instances"
+    return f"{expected}; {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+
+
+def _image_ids(entries: Sequence[dict[str, Any]], path: Path) -> set[str]:
+    """Return the ids of all images; two of one id would share their annotations."""
+    ids = Counter(identifier(entry.get("id")) for entry in entries)
+    for key, count in ids.items():
+        if key is not None and count > 1:
+            raise InputError(
+                f"{path}: {count} images have the id {key}, so whose annotations are whose is unknown. Number them anew."
+            )
+    return {key for key in ids if key is not None}
+
+
+def _annotation(entry: dict[str, Any], number: int, categories: dict[str, str], path: Path) -> Annotation:
+    where = f"{path}, annotation {entry['id']!r:.40}" if "id" in entry else f"{path}, entry {number} of 'annotations'"
+    category = entry.get("category_id")
+    key = identifier(category)
+    return Annotation(where, None if key is None else categories.get(key), category, entry.get("segmentation"))
+
+
+def _image(entry: dict[str, Any], grouped: dict[str | None, list[Annotation]], path: Path) -> ImageEntry:
+    key, name = identifier(entry.get("id")), entry.get("file_name")
+    where = f"{path}, image {key}" if key is not None else f"{path}, image {name!r:.60}"
+    if key is None:
+        raise InputError(f"{where}: has no id, so which annotations are its own is unknown.")
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"{where}: 'file_name' is {name!r:.40}; expected the name of a file.")
+    return ImageEntry(where, name, _size(entry, where), tuple(grouped.get(key, ())))
+
+
+def _size(entry: dict[str, Any], where: str) -> tuple[int, int] | None:
+    """Return width and height; None where they are not stated, for which some tools write 0."""
+    sides = []
+    for key in ("width", "height"):
+        value = entry.get(key)
+        text = identifier(value)
+        if value in (None, 0, "", "0"):
+            return None
+        if text is None or not (text.isascii() and text.isdigit()):
+            raise InputError(f"{where}: {key!r} is {value!r:.40}; expected pixels.")
+        sides.append(int(text))
+    return sides[0], sides[1]
+
+
+def _strays(grouped: dict[str | None, list[Annotation]], ids: set[str], entries: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line on annotations of images that are not listed.
+
+    Raises:
+        InputError: all are.
+    """
+    strays = [annotation for key, found in grouped.items() if key not in ids for annotation in found]
+    if not strays:
+        return []
+    line = (
+        f"{strays[0].where}: belongs to no image of the list"
+        + (f", and neither do {len(strays) - 1} others" if len(strays) > 1 else "")
+        + ". Their image_id must be the id of an image."
+    )
+    if len(strays) == len(entries):
+        raise InputError(line)
+    return [line]
+
+
+def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
+    """Refuse a file whose annotations are all boxes, or all in shares of the picture.
+
+    Raises:
+        InputError: they are.
+    """
+    if not annotations:
+        return
+    drawn = [a.segmentation for a in annotations if not is_missing(a.segmentation)]
+    if not drawn:
+        raise InputError(
+            f"{path}: none of its {len(annotations)} annotations has a segmentation: they are boxes or key points. "
+            "Masks are compared, so export the file with polygons or masks."
+        )
+    if all(are_shares(value) for value in drawn):
+        raise InputError(
+            f"{path}: all corners of all polygons are between 0 and 1: shares of the picture, it seems. COCO has "
+            "pixels; multiply x by the image's width and y by its height."
+        )

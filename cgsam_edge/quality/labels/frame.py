@@ -1,0 +1,131 @@
+"""Upright or as stored: which way round a photo's labels were drawn.
+
+A camera may store a photo lying on its side and say so in its EXIF. This product segments photos upright, as viewers
+show them, and reads labels as drawn on the upright photo unless it is told that they fit the pixels as stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from cgsam_edge.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Size = tuple[int, int]
+
+ORIENTATIONS = ("upright", "stored")
+"""What labels can be drawn on: the photo as viewers show it, or its pixels as stored."""
+
+_TAG = 0x0112
+_SIDEWAYS = 5
+"""Orientations from here on swap width and height."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo's size and the way it lies.
+
+    Attributes:
+        path: its file.
+        stored: width and height of its pixels.
+        orientation: EXIF's, 1 to 8; 1 where there is none that can be read.
+    """
+
+    path: Path
+    stored: Size
+    orientation: int = 1
+
+    @property
+    def upright(self) -> Size:
+        """Width and height as viewers show it."""
+        return self.stored if self.orientation < _SIDEWAYS else (self.stored[1], self.stored[0])
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is turned, and a label's size cannot tell which way round the label was drawn."""
+        return self.orientation != 1 and self.stored == self.upright
+
+    def doubt(self) -> str:
+        """Return a line that says how the labels of a doubtful photo were read."""
+        return (
+            f"{self.path}: EXIF orientation {self.orientation} does not change its size; its labels were read as drawn "
+            "on the upright photo (--labels-orientation stored for the other)."
+        )
+
+    def is_turned(self, size: Size, drawn_on: str | None, label: str, hint: str = "") -> bool:
+        """Return whether a label of some size has to be turned with the photo.
+
+        Args:
+            size: width and height of the label.
+            drawn_on: one of `ORIENTATIONS`; None means upright, and refuses what can only be stored.
+            label: its name, for messages.
+            hint: what else to do about one that fits the photo as stored.
+
+        Raises:
+            InputError: it fits the photo neither way, or the other way.
+        """
+        expected, other = (self.stored, self.upright) if drawn_on == "stored" else (self.upright, self.stored)
+        if size == expected:
+            return drawn_on == "stored" and self.orientation != 1
+        if size == other:
+            raise InputError(f"{label}: {_shape(size)} pixels, {self._lying(drawn_on)} {hint}".strip())
+        raise InputError(
+            f"{label}: {_shape(size)} pixels; its image {self.path.name} has {_shape(self.upright)}. Labels must have "
+            "the size of their image."
+        )
+
+    def _lying(self, drawn_on: str | None) -> str:
+        if drawn_on == "stored":
+            return (
+                f"the size of {self.path.name} upright; with --labels-orientation stored, {_shape(self.stored)} are "
+                "expected. Leave the option out."
+            )
+        return (
+            f"the size of {self.path.name} as stored; EXIF orientation {self.orientation} turns it to "
+            f"{_shape(self.upright)}, and labels are read as drawn on the upright photo. Have them turned with "
+            "--labels-orientation stored, or remove the EXIF orientation from the photo."
+        )
+
+
+def _shape(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def read_photo(path: Path) -> Photo:
+    """Read the size and orientation from a photo's header.
+
+    Raises:
+        InputError: there is no such file, or it is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return Photo(path, (image.width, image.height), orientation(image))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file.") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable image ({error}).") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """Return an image's EXIF orientation, 1 to 8; 1 where there is none, or the EXIF is malformed."""
+    try:
+        value = image.getexif().get(_TAG, 1)
+    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, which is no reason to lose the photo
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def turned(mask: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    """Turn a mask (H, W) of the pixels as stored as EXIF says, so that it lies on the upright photo."""
+    if orientation >= _SIDEWAYS:
+        mask = mask.T
+    across = orientation in (2, 3, 6, 7)
+    down = orientation in (3, 4, 7, 8)
+    return np.ascontiguousarray(mask[:: -1 if down else 1, :: -1 if across else 1])
