@@ -169,7 +169,7 @@ def _image_ids(entries: Sequence[dict[str, Any]], path: Path) -> set[str]:
     for key, count in ids.items():
         if key is not None and count > 1:
             raise InputError(
-                f"{path}: {count} images have the id {key}, so whose annotations are whose is unknown. Number them anew."
+                f"{path}: {count} images have the id {key}; whose annotations are whose is unknown. Number them anew."
             )
     return {key for key in ids if key is not None}
 
