@@ -7,9 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from cgsam_edge.agreement import spread_evenly
 from cgsam_edge.errors import ImageError, InputError
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.labels import IMAGE_SUFFIXES
+from cgsam_edge.quality.labels.folders import IMAGE_SUFFIXES, image_files_or_none
+from cgsam_edge.quality.labels.index_labels import labels_beside
+from cgsam_edge.quality.labels.index_png import holds_indices
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 
 LEAST = 8
@@ -40,9 +43,7 @@ class Photos:
 
     def take(self, count: int) -> Photos:
         """Return at most ``count``, evenly spaced."""
-        total = len(self.paths)
-        chosen = [self.paths[i * total // count] for i in range(count)] if count < total else list(self.paths)
-        return Photos(tuple(chosen), self.origin, self.rendered, self.skipped)
+        return Photos(spread_evenly(self.paths, count), self.origin, self.rendered, self.skipped)
 
     def split(self, count: int) -> tuple[Photos, Photos]:
         """Return the rest, and ``count`` evenly spaced ones set aside; at most a quarter of all, and at least two."""
@@ -57,15 +58,19 @@ class Photos:
 def from_folder(folder: Path, least: int = LEAST) -> Photos:
     """Return the pictures of a folder that can be read.
 
+    Hidden files do not count, nor does what ``cgsam segment`` drew; labels that lie beside their photos are skipped.
+
     Raises:
         InputError: there is no such folder, or it holds fewer than ``least`` readable pictures (the others are
             named).
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of photos.")
     paths, skipped = [], []
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES):
+    found = image_files_or_none(folder)
+    beside = labels_beside(found)
+    for path in found:
         try:
+            if path in beside and holds_indices(path):
+                raise ImageError(f"{path}: looks like the label of the image of the same name, not like a photo.")
             load_image(path)
             paths.append(path)
         except ImageError as error:  # noqa: PERF203 — one bad file must not end it

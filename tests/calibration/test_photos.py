@@ -30,6 +30,19 @@ def test_unreadable_photos_are_skipped_and_named(photos: Path) -> None:
     assert "03.png" in found.skipped[0]
 
 
+def test_hidden_files_overlays_and_labels_are_no_photos(photos: Path) -> None:
+    (photos / "._00.png").write_bytes(b"\0\5\x16\7")
+    Image.new("RGB", (40, 30)).save(photos / "00.overlay.png")
+    Image.new("RGB", (40, 30)).save(photos / "street.jpg")
+    Image.new("L", (40, 30)).save(photos / "street.png")
+    Image.new("RGB", (40, 30)).save(photos / "lane.jpg")
+    Image.new("RGB", (40, 30)).save(photos / "lane.png")
+    found = from_folder(photos)
+    assert len(found.paths) == 15
+    assert [line.split(": ")[0] for line in found.skipped] == [str(photos / "street.png")]
+    assert "looks like the label" in found.skipped[0]
+
+
 def test_too_few_photos_are_refused_with_the_reasons(photos: Path) -> None:
     for i in range(6):
         (photos / f"{i:02}.png").write_bytes(b"no picture")

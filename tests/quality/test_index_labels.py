@@ -304,12 +304,15 @@ def test_malformed_exif_is_no_orientation(folders: Path) -> None:
     [
         ("car\nroad\n\nignore: 255\n", ("car", "road"), {255}),
         ("\ufeffcar\r\nIgnore:255\r\nroad", ("car", "road"), {255}),
-        ("# my classes\ncar  # a comment\nignore = 3", ("car",), {3}),
+        ("# my classes\ncar  # a comment\nignore = 3  # odd", ("car",), {3}),
+        ("tree | shrub\ncar\u200b\t# cars", ("tree", "car"), set()),
     ],
 )
 def test_class_files(tmp_path: Path, text: str, names: tuple[str, ...], ignored: set[int]) -> None:
     (tmp_path / "classes.txt").write_text(text, encoding="utf-8", newline="")
-    assert read_classes(tmp_path / "classes.txt") == Classes(names, frozenset(ignored))
+    read = read_classes(tmp_path / "classes.txt")
+    assert read == Classes(names, frozenset(ignored))
+    assert len(read.notes) == text.count("\u200b")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +322,8 @@ def test_class_files(tmp_path: Path, text: str, names: tuple[str, ...], ignored:
         ("ignore: ²".encode(), "line 1: expected 'ignore: INDEX'"),
         (b"car\nCar", "line 2: 'Car' is named twice"),
         (b"\n", "names no concept"),
-        (b"caf\xe9", "is not UTF-8. Save it as UTF-8"),
+        (b"caf\xe9", "line 1: not UTF-8. Save the file as UTF-8"),
+        (b"car\na | | b", "line 2: an empty name"),
     ],
 )
 def test_class_files_that_are_refused(tmp_path: Path, content: bytes, message: str) -> None:

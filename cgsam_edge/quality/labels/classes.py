@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from cgsam_edge.errors import InputError
-from cgsam_edge.vocabulary import fold
+from cgsam_edge.names import fold, parse_line, read_lines
 
-_IGNORE = re.compile(r"ignore\s*[:=]\s*(.*)", re.IGNORECASE)
+_IGNORE = re.compile(r"\s*ignore\s*[:=]\s*(.*?)\s*(?:\s#.*)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class Classes:
     Attributes:
         names: concepts, in the order of their indices; an ignored index is no concept's.
         ignored: indices whose pixels count for nothing.
+        notes: what was changed in names, and what looks wrong.
     """
 
     names: tuple[str, ...]
     ignored: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def by_index(self) -> dict[int, str]:
@@ -35,35 +37,33 @@ class Classes:
 def read_classes(path: Path) -> Classes:
     """Read a class file: one concept a line in index order; ``ignore: 255`` lines name indices that are no concept.
 
-    Empty lines, and comments from ``#`` on, are as in a concepts file.
+    Lines are as in a concepts file; a class is called by the first of several names.
 
     Raises:
         InputError: the file is missing, not UTF-8, names no concept or one twice, or an ignored index is no number.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read as a class file: it is not UTF-8. Save it as UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as a class file ({error.strerror}).") from error
     names: dict[str, str] = {}
-    ignored = set()
-    for number, line in enumerate(map(_content, lines), start=1):
-        match = _IGNORE.fullmatch(line)
+    ignored, notes = set(), []
+    for number, line in enumerate(read_lines(path), start=1):
+        where = f"{path}, line {number}"
+        match = _IGNORE.match(line)
         if match:
-            ignored.add(_index(match.group(1), line, f"{path}, line {number}"))
-        elif line:
-            if fold(line) in names:
-                raise InputError(f"{path}, line {number}: {line!r} is named twice.")
-            names[fold(line)] = line
+            ignored.add(_index(match.group(1), line.strip(), where))
+            continue
+        try:
+            parsed = parse_line(line)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        if parsed is None:
+            continue
+        name = parsed.names[0]
+        if fold(name) in names:
+            raise InputError(f"{where}: {name!r} is named twice.")
+        names[fold(name)] = name
+        notes += parsed.remarks(where)
     if not names:
         raise InputError(f"{path}: names no concept. Write one a line, in the order of their indices.")
-    return Classes(tuple(names.values()), frozenset(ignored))
-
-
-def _content(line: str) -> str:
-    """Return a line without its comment."""
-    return "" if line.lstrip().startswith("#") else re.split(r"\s#", line, maxsplit=1)[0].strip()
+    return Classes(tuple(names.values()), frozenset(ignored), tuple(notes))
 
 
 def _index(text: str, line: str, where: str) -> int:

@@ -35,7 +35,7 @@ def open_index_labels(images: Path, labels: Path, classes: Classes, drawn_on: st
     if not pairs:
         raise InputError(f"{labels}: holds no PNG with the name of an image in {images}.")
     entries = [LabelEntry(image, partial(_load, image, label, classes, drawn_on)) for image, label in pairs]
-    return Labels(classes.names, tuple(entries), tuple(left_out))
+    return Labels(classes.names, tuple(entries), tuple(left_out), classes.notes)
 
 
 def _pairs(images: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:

@@ -47,6 +47,14 @@ def read_indices(path: Path) -> Indices:
     return turned(_stored(pixels, depth, colour, path), lies)
 
 
+def holds_indices(path: Path) -> bool:
+    """Whether a file is a PNG of grey or a palette, so that it may hold indices."""
+    try:
+        return _header(path)[1] in (_GREY, _PALETTE)
+    except InputError:
+        return False
+
+
 def _header(path: Path) -> tuple[int, int]:
     """Return bits a channel and colour type."""
     try:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.names import fold
 from cgsam_edge.quality.labels.labelled import LabelledImage
-from cgsam_edge.vocabulary import Vocabulary, fold
+from cgsam_edge.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
