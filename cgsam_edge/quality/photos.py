@@ -64,13 +64,12 @@ def from_folder(folder: Path, least: int = LEAST) -> Photos:
         InputError: there is no such folder, or it holds fewer than ``least`` readable pictures (the others are
             named).
     """
-    paths, skipped = [], []
+    paths = []
     found = image_files_or_none(folder)
-    beside = labels_beside(found)
-    for path in found:
+    labels = sorted(path for path in labels_beside(found) if holds_indices(path))
+    skipped = [f"{path}: looks like the label of the image of the same name, not like a photo." for path in labels]
+    for path in sorted(set(found) - set(labels)):
         try:
-            if path in beside and holds_indices(path):
-                raise ImageError(f"{path}: looks like the label of the image of the same name, not like a photo.")
             load_image(path)
             paths.append(path)
         except ImageError as error:  # noqa: PERF203 — one bad file must not end it
