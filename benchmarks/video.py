@@ -21,7 +21,7 @@ import cv2
 
 from cgsam_edge import Segmenter
 from cgsam_edge.cli.inputs import Item, open_inputs, read
-from cgsam_edge.cli.outputs import Report
+from cgsam_edge.cli.outputs import RunLog
 from cgsam_edge.cli.stages import AHEAD, make_stages, write_all
 from cgsam_edge.pipeline import Finished, Stage, overlap
 from cgsam_edge.quality.scenes.render import render
@@ -85,8 +85,8 @@ def run(
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         inputs = open_inputs(files, Path(folder), None)
         start = time.perf_counter()
-        with Report(inputs) as report, closing(way(read(inputs), *stages, ahead=AHEAD)) as finished:
-            write_all(finished, report)
+        with RunLog(inputs) as log, closing(way(read(inputs), *stages, ahead=AHEAD)) as finished:
+            write_all(finished, log)
         seconds = time.perf_counter() - start
     return seconds, stages[1].seconds / seconds
 

@@ -79,7 +79,7 @@ class Feeds:
         """Encode each picture, and keep its features."""
         for number, path in enumerate(self.photos.paths):
             encoded = self.segmenter.encode(path)
-            np.savez(self.folder / f"{number}.npz", **encoded._features)  # type: ignore[arg-type]  # noqa: SLF001
+            np.savez(self.folder / f"{number}.npz", **encoded.features)  # type: ignore[arg-type]
             yield number, encoded
 
     def first(self, count: int) -> Feeds:

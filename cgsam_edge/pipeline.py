@@ -109,12 +109,11 @@ def _await(future: Future[Any]) -> None:
 def stream(
     segmenter: Segmenter,
     sources: Iterable[T],
-    concepts: Sequence[str] | str | None,
+    concepts: Sequence[str],
     on_error: Callable[[T, ImageError], object] | None,
     ahead: int,
 ) -> Generator[tuple[T, Result], None, None]:
     """Do what `Segmenter.stream_images` says; mistakes of the call are raised at once, not at the first result."""
-    segmenter.check_concepts(concepts)
     if ahead < 1:
         raise InputError(f"ahead must be 1 or more, got {ahead}.")
     prepare = Stage(lambda source: segmenter.prepare(source.image if isinstance(source, Frame) else source))

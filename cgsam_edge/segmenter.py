@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import cached_property
+import pickle  # only to find out whether a caller's backend can be pickled
+from collections.abc import Callable, Generator, Iterable
+from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgsam_edge import pipeline, shipped
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.caller_warning import warn_caller
+from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.encoded import Encoded
-from cgsam_edge.errors import BackendError, ImageError
+from cgsam_edge.errors import BackendError, ImageError, InputError
 from cgsam_edge.image import ImageSource, Prepared, load_image, to_pixels
 from cgsam_edge.limits import Limits
 from cgsam_edge.lru import check_bytes
+from cgsam_edge.opened_model import Concepts, OpenedModel
 from cgsam_edge.pipeline import AHEAD
 from cgsam_edge.results import Result
 from cgsam_edge.runtimes.devices import AUTO
@@ -37,18 +40,12 @@ S = TypeVar("S")
 CACHE_BYTES = 64 * 2**20
 """Image embeddings kept for each encoded image, unless a caller says else."""
 
-_PROMPT_WARNINGS = {
-    "text": "this model was trained on clicks, not on points drawn from text similarity; the paper loses 8.5 mIoU so "
-    "(78.3 to 69.8 on VOC 1/16). Its masks from text alone are worse than they could be.",
-    "clicks": "this model was trained for text-only prompts; the paper measured a loss of 8.5 mIoU between kinds of "
-    "prompts (VOC 1/16). Its masks from clicks and boxes are worse than they could be.",
-}
-
 
 class Segmenter:
     """Segments images by concept with an exported bundle, offline and without PyTorch.
 
-    Safe to use from several threads; a context manager that frees the engine.
+    Safe to use from several threads; a context manager that frees the engine. It can be pickled: what travels is the
+    bundle's path and these options, and the other process opens the bundle anew.
 
     Args:
         bundle: the bundle's folder; None opens the reference bundle that comes with the package.
@@ -65,8 +62,11 @@ class Segmenter:
         cache_bytes: for each encoded image, bytes of image embeddings that are kept, so that a further click on a
             concept costs only the decoder; one has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
 
+    Attributes:
+        bundle: the opened bundle.
+
     Raises:
-        InputError: ``cache_bytes`` is negative or no whole number.
+        InputError: ``cache_bytes`` is negative or no whole number, or ``bundle`` is no path.
         BundleError: the bundle is missing, incomplete, altered, or too new.
         BackendError: the backend or device is unknown, not installed or not there, cannot open a graph, or the bundle
             holds none for it.
@@ -74,7 +74,7 @@ class Segmenter:
 
     def __init__(  # noqa: PLR0913 — each is an option of its own, and has a default
         self,
-        bundle: str | Path | None = None,
+        bundle: str | PathLike[str] | None = None,
         *,
         backend: str | Backend = AUTO,
         device: str = AUTO,
@@ -87,47 +87,55 @@ class Segmenter:
     ) -> None:
         self._cache_bytes = check_bytes(cache_bytes)
         options = SessionOptions(threads, AUTO, performance, precision, save_memory)
-        self.bundle = Bundle(shipped.BUNDLE if bundle is None else bundle)
-        self._vocabulary = self.bundle.vocabulary
+        self.bundle = Bundle(_bundle_path(bundle))
         if self.bundle.manifest.quality.get("degraded"):
-            warnings.warn(
+            warn_caller(
                 f"{self.bundle.path}: exported although its masks are too far from the PyTorch model's; see its "
-                "report.html.",
-                stacklevel=2,
+                "report.html."
             )
         if isinstance(backend, str):
-            self._opened = open_bundle(self.bundle, Wish(backend, device, options, refresh))
+            opened = open_bundle(self.bundle, Wish(backend, device, options, refresh))
         else:
-            self._opened = open_on(self.bundle, backend, device, options)
-        self._sessions = self._opened.sessions
-        graphs = self.bundle.graphs(self._opened.candidate.target)
-        self._inputs = {name: {tensor.name for tensor in graph.inputs} for name, graph in graphs.items()}
-        self._closed = False
-        self._warned: set[str] = set()
+            opened = open_on(self.bundle, backend, device, options)
+        self._model = OpenedModel(self.bundle, opened)
+        self._recipe: dict[str, Any] = {
+            "backend": backend,
+            "device": device,
+            "threads": threads,
+            "performance": performance,
+            "precision": precision,
+            "save_memory": save_memory,
+            "cache_bytes": cache_bytes,
+        }
+
+    def __reduce__(self) -> tuple[Callable[..., Segmenter], tuple[Path, dict[str, Any]]]:
+        self._model.check_open()
+        _check_picklable(self._recipe["backend"])
+        return _reopened, (self.bundle.path.absolute(), self._recipe)
 
     @property
     def backend(self) -> str:
         """Name of the engine in use."""
-        return self._opened.candidate.backend
+        return self._model.backend
 
-    @cached_property
+    @property
     def placement(self) -> Placement:
         """What runs where, what was tried, and why not the others.
 
         Raises:
             BackendError: the segmenter is closed.
         """
-        return self._opened.placement(self.bundle)
+        return self._model.placement
 
     @property
     def concepts(self) -> tuple[str, ...]:
         """Names of all concepts that the bundle holds."""
-        return self._vocabulary.names
+        return self._model.vocabulary.names
 
     def segment(
         self,
         image: ImageSource,
-        concepts: Sequence[str] | str | None = None,
+        concepts: Concepts = None,
         *,
         max_concepts: int | None = None,
         time_budget: float | None = None,
@@ -137,7 +145,7 @@ class Segmenter:
 
         Args:
             image: a path, a PIL image, or a uint8 array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W).
-            concepts: names or synonyms; None means all.
+            concepts: names or synonyms, any iterable of them or one; None means all.
             max_concepts: compute at most so many of them, the likeliest by CLIP's similarity; `Result.left_out` names
                 the others. None means all. Concepts that similarity rules out cost nothing and do not count.
             time_budget: begin no further concept after so many seconds from this call on; one is always computed, and
@@ -152,8 +160,11 @@ class Segmenter:
             UnknownConceptError: the bundle does not hold a concept.
         """
         limits = Limits(max_concepts, time_budget, skip_absent)  # the clock starts here
-        chosen = self._indices(concepts)  # before the work, so that a typo costs nothing
-        return self.encode(image)._segment(chosen, limits)
+        chosen = self._model.indices(concepts)  # before the work, so that a typo costs nothing
+        self._model.warn_of_prompts("text")
+        prepared = self._prepared(image)
+        decoder = ConceptDecoder(self._model, prepared.image, self._features(prepared), self._cache_bytes)
+        return decoder.segment(chosen, limits)
 
     def encode(self, image: ImageSource) -> Encoded:
         """Compute once what all concepts and prompts of one image share.
@@ -164,8 +175,8 @@ class Segmenter:
         Raises:
             ImageError: the image cannot be used.
         """
-        prepared = image if isinstance(image, Prepared) else self.prepare(image)
-        return Encoded(self, prepared.image, self._run("image", {"pixels": prepared.pixels}))
+        prepared = self._prepared(image)
+        return Encoded(self._model, prepared.image, self._features(prepared), self._cache_bytes)
 
     def prepare(self, image: ImageSource) -> Prepared:
         """Do what precedes the engine; `segment` and `encode` take the result for an image, another thread perhaps.
@@ -179,7 +190,7 @@ class Segmenter:
     def stream_images(
         self,
         sources: Iterable[S],
-        concepts: Sequence[str] | str | None = None,
+        concepts: Concepts = None,
         *,
         on_error: Callable[[S, ImageError], object] | None = None,
         ahead: int = AHEAD,
@@ -202,17 +213,17 @@ class Segmenter:
             InputError: ``ahead`` is under 1.
             ImageError: see ``on_error``.
         """
-        return pipeline.stream(self, sources, concepts, on_error, ahead)
+        names = [self.concepts[index] for index in self._model.indices(concepts)]  # an iterator would be used up
+        self._model.warn_of_prompts("text")
+        return pipeline.stream(self, sources, names, on_error, ahead)
 
-    def check_concepts(self, concepts: Sequence[str] | str | None) -> None:
+    def check_concepts(self, concepts: Concepts) -> None:
         """Raise `UnknownConceptError` if the bundle does not hold one of these names or synonyms."""
-        self._indices(concepts)
+        self._model.indices(concepts)
 
     def close(self) -> None:
         """Free the engine; the segmenter and what it encoded cannot be used afterwards."""
-        self._closed = True
-        for session in self._sessions.values():
-            session.close()
+        self._model.close()
 
     def __enter__(self) -> Segmenter:  # noqa: PYI034 — Self needs Python 3.11
         return self
@@ -222,21 +233,31 @@ class Segmenter:
     ) -> None:
         self.close()
 
-    def _indices(self, concepts: Sequence[str] | str | None) -> list[int]:
-        """Return vocabulary indices in the order asked, each once."""
-        if concepts is None:
-            return list(range(len(self.concepts)))
-        names = [concepts] if isinstance(concepts, str) else concepts
-        return list(dict.fromkeys(self._vocabulary.index(name) for name in names))
+    def _prepared(self, image: ImageSource) -> Prepared:
+        return image if isinstance(image, Prepared) else self.prepare(image)
 
-    def _run(self, graph: str, values: dict[str, Float]) -> dict[str, Float]:
-        if self._closed:
-            raise BackendError("the segmenter is closed.")
-        return self._sessions[graph].run({name: values[name] for name in self._inputs[graph]})
+    def _features(self, prepared: Prepared) -> dict[str, Float]:
+        return self._model.run("image", {"pixels": prepared.pixels})
 
-    def _warn_once(self, kind: str, stacklevel: int) -> None:
-        """Warn of prompts that training did not use; ``stacklevel`` counts from here to the caller's code."""
-        if kind in self.bundle.manifest.prompting.trained_for or kind in self._warned:
-            return
-        self._warned.add(kind)
-        warnings.warn(_PROMPT_WARNINGS[kind], stacklevel=stacklevel)
+
+def _bundle_path(bundle: object) -> Path:
+    if bundle is None:
+        return shipped.BUNDLE
+    if not isinstance(bundle, (str, PathLike)) or isinstance(fspath(bundle), bytes):
+        raise InputError(f"bundle must be the path of a folder, or None, got {bundle!r:.60} ({type(bundle).__name__}).")
+    return Path(bundle)
+
+
+def _check_picklable(backend: object) -> None:
+    try:
+        pickle.dumps(backend)
+    except Exception as error:
+        raise BackendError(
+            f"the segmenter cannot be pickled, because its backend {type(backend).__name__} cannot: {error}. Open a "
+            "segmenter in each process, or define the backend's class at the top of a module."
+        ) from error
+
+
+def _reopened(bundle: Path, recipe: dict[str, Any]) -> Segmenter:
+    """Open in this process what another one pickled."""
+    return Segmenter(bundle, **recipe)

@@ -46,7 +46,7 @@ class _Silenced:
 def silenced(segmenter: Segmenter, ablation: str) -> Iterator[None]:
     """Silence one input of an opened bundle for a while."""
     graph, name = ABLATIONS[ablation]
-    sessions = segmenter._sessions
+    sessions = segmenter._model.sessions
     before = sessions[graph]
     sessions[graph] = _Silenced(before, name)
     try:

@@ -74,7 +74,7 @@ def _summary(result: Result) -> str:
     return ", ".join([*found, *(f"{name} left out ({option})" for name, option in result.left_out.items())])
 
 
-class Report:
+class RunLog:
     """Progress, a line a file, and what failed. A context manager that ends the progress bar.
 
     Args:
@@ -91,7 +91,7 @@ class Report:
         self._done = 0
         self._start = time.perf_counter()
 
-    def __enter__(self) -> Report:  # noqa: PYI034 — Self needs Python 3.11
+    def __enter__(self) -> RunLog:  # noqa: PYI034 — Self needs Python 3.11
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,7 +130,7 @@ class Report:
         return any(one.video is not None or one.error is not None for one in self._inputs)
 
 
-def write_image(source: Input, drawn: Iterable[Future[Drawn]], report: Report) -> None:
+def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
     """Write the overlay and the JSON of an image, and report it.
 
     Raises:
@@ -140,11 +140,11 @@ def write_image(source: Input, drawn: Iterable[Future[Drawn]], report: Report) -
         try:
             one = future.result()
         except ImageError as error:
-            report.failure(error)
+            log.failure(error)
             continue
         _save(source.stem, one)
-        report.line(f"{source.file}: {one.summary} → {source.stem}{OVERLAY}")
-        report.step()
+        log.line(f"{source.file}: {one.summary} → {source.stem}{OVERLAY}")
+        log.step()
 
 
 def _save(stem: Path, drawn: Drawn) -> None:
@@ -152,7 +152,7 @@ def _save(stem: Path, drawn: Drawn) -> None:
     write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_text(drawn.text, encoding="utf-8"))
 
 
-def write_video(source: Input, drawn: Iterable[Future[Drawn]], report: Report) -> None:
+def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
     """Write the overlay video and the JSON lines of a video, as far as it could be read.
 
     Raises:
@@ -167,9 +167,9 @@ def write_video(source: Input, drawn: Iterable[Future[Drawn]], report: Report) -
                 problem = problem or error
                 continue
             output.add(one.picture, one.text, one.present)
-            report.step()
+            log.step()
     if problem is not None:
-        report.failure(problem)
+        log.failure(problem)
     if output.frames:
         seen = ", ".join(f"{name} in {n}" if n else f"{name} absent" for name, n in output.seen.items())
-        report.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}")
+        log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}")

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from cgsam_edge.cli.inputs import Input, Item, read
-from cgsam_edge.cli.outputs import Report, draw, write_image, write_video
+from cgsam_edge.cli.outputs import RunLog, draw, write_image, write_video
 from cgsam_edge.pipeline import Finished, Stage, overlap
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def segment_all(
         CgsamError: an output cannot be written, or the engine failed.
     """
     stages = make_stages(prepare, segment)
-    with Report(inputs) as report, closing(overlap(read(inputs), *stages, ahead=AHEAD)) as finished:
-        write_all(finished, report)
-    return report.conclude(stages[1].seconds)
+    with RunLog(inputs) as log, closing(overlap(read(inputs), *stages, ahead=AHEAD)) as finished:
+        write_all(finished, log)
+    return log.conclude(stages[1].seconds)
 
 
 def make_stages(
@@ -47,12 +47,12 @@ def make_stages(
     )
 
 
-def write_all(finished: Finished[Item], report: Report) -> None:
-    """Write and report what the stages return, in the order of the files.
+def write_all(finished: Finished[Item], log: RunLog) -> None:
+    """Write and log what the stages return, in the order of the files.
 
     Raises:
         CgsamError: an output cannot be written, or the engine failed.
     """
     for source, items in groupby(finished, lambda pair: pair[0].source):
         drawn = (done for _, done in items)
-        write_image(source, drawn, report) if source.video is None else write_video(source, drawn, report)
+        write_image(source, drawn, log) if source.video is None else write_video(source, drawn, log)

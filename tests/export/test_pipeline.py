@@ -162,7 +162,7 @@ def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
     with Segmenter(output) as segmenter:
         encoded = segmenter.encode(parity.sample_picture(80))
         encoded.segment()
-        assert len(encoded._embeddings) == 1
+        assert len(encoded._decoder._embeddings) == 1
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ class Counted:
 
 
 def counted(segmenter: Segmenter, graph: str) -> Counted:
-    session = Counted(segmenter._sessions[graph])
-    segmenter._sessions[graph] = session
+    session = Counted(segmenter._model.sessions[graph])
+    segmenter._model.sessions[graph] = session
     return session
 
 
@@ -83,7 +83,7 @@ def screened(tiny_bundle: Path, tmp_path: Path) -> Iterator[Segmenter]:
 def test_cheap_evidence_is_of_what_presence_is_judged_by(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
     encoded = tiny_segmenter.encode(picture)
     for i, one in enumerate(encoded.segment().values()):
-        np.testing.assert_allclose(encoded._screened.evidence[i], one.evidence[[4, 6]], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(encoded._decoder.screened.evidence[i], one.evidence[[4, 6]], rtol=1e-4, atol=1e-6)
 
 
 def test_screening_by_hand() -> None:

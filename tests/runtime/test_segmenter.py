@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -14,12 +18,14 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from cgsam_edge import BackendError, PromptError, Segmenter, UnknownConceptError
+from cgsam_edge import BackendError, InputError, PromptError, Segmenter, UnknownConceptError
 from cgsam_edge.export.parity import sample_picture
 from cgsam_edge.prompts import resize
 from cgsam_edge.results import Result
 from cgsam_edge.rle import encode_rle
+from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from tests.conftest import relative_error
+from tests.runtime import spawned
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
@@ -101,6 +107,128 @@ def test_prompts_of_another_kind_than_trained_warn_once(tiny_bundle: Path, pictu
             encoded.predict("car", points=[[1, 1]])
         assert caught[0].filename == __file__
         encoded.predict("car", points=[[1, 1]])
+
+
+@pytest.mark.filterwarnings("error")
+def test_warnings_point_at_the_callers_line(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = trained_on_clicks(tiny_bundle, tmp_path)
+    with Segmenter(bundle) as segmenter:
+        with pytest.warns(UserWarning, match="trained on clicks") as caught:
+            list(segmenter.stream_images([Image.new("RGB", (9, 9))] * 3, "car"))
+        assert (caught[0].filename, len(caught)) == (__file__, 1)
+    asks: tuple[Callable[[Image.Image], object], ...] = (
+        lambda image: segmenter.segment(image, "car"),
+        lambda image: next(segmenter.encode(image).stream("car")),
+        lambda image: segmenter.encode(image).segment("car"),
+        lambda image: segmenter.encode(image).predict("car"),
+    )
+    for ask in asks:
+        with Segmenter(bundle) as segmenter, pytest.warns(UserWarning, match="trained on clicks") as caught:
+            ask(Image.new("RGB", (9, 9)))
+        assert caught[0].filename == __file__
+
+
+def trained_on_clicks(bundle: Path, folder: Path) -> Path:
+    """Return a copy of a bundle whose model, its manifest says, never saw points drawn from similarity."""
+    copy = Path(shutil.copytree(bundle, folder / "clicks.cgsam"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["prompting"]["trained_for"] = ["clicks"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    return copy
+
+
+def test_any_iterable_of_names(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    encoded = tiny_segmenter.encode(picture)
+    pair = ["road", "car"]
+    calls: tuple[Callable[[Any], list[str]], ...] = (
+        lambda names: list(tiny_segmenter.segment(picture, names)),
+        lambda names: list(encoded.segment(names)),
+        lambda names: sorted((one.name for one in encoded.stream(names)), reverse=True),
+        lambda names: list(next(tiny_segmenter.stream_images([picture], names))[1]),
+        lambda names: list(list(tiny_segmenter.stream_images([picture] * 3, names))[2][1]),
+    )
+    for call in calls:
+        for names in (pair, tuple(pair), (n for n in pair), dict.fromkeys(pair), np.asarray(pair), map(str, pair)):
+            assert call(names) == pair
+    assert encoded.ruled_out(iter(pair)) == ()
+    tiny_segmenter.check_concepts(iter(pair))
+    with pytest.raises(UnknownConceptError, match="no concept 'cra'"):
+        tiny_segmenter.check_concepts(n for n in ("car", "cra"))
+
+
+@pytest.mark.parametrize(
+    ("concepts", "message"),
+    [
+        (3, r"concepts must be a name, an iterable of names, or None for all, got 3 \(int\)"),
+        (b"car", r"got b'car' \(bytes\)"),
+        ([3], r"a concept's name must be a string, got 3 \(int\)"),
+        ([["car"]], r"must be a string, got \['car'\] \(list\)"),
+        (True, r"got True \(bool\)"),
+    ],
+)
+def test_concepts_of_a_wrong_type(tiny_segmenter: Segmenter, picture: Image.Image, concepts: Any, message: str) -> None:
+    encoded = tiny_segmenter.encode(picture)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: tiny_segmenter.segment("no such image", concepts),
+        lambda: tiny_segmenter.stream_images([], concepts),
+        lambda: tiny_segmenter.check_concepts(concepts),
+        lambda: encoded.segment(concepts),
+        lambda: encoded.stream(concepts),
+        lambda: encoded.ruled_out(concepts),
+    )
+    for call in calls:
+        with pytest.raises(InputError, match=message):
+            call()
+
+
+def test_a_bundle_of_a_wrong_type() -> None:
+    for bundle in (3, b"x", ["x"]):
+        with pytest.raises(InputError, match="bundle must be the path of a folder, or None, got"):
+            Segmenter(bundle)  # type: ignore[arg-type]
+
+
+def test_features_are_the_image_graphs(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    features = tiny_segmenter.encode(picture).features
+    assert features["clip_features"].shape == (17, tiny_segmenter.bundle.manifest.geometry.embed_dim)
+    assert features["clip_features"].dtype == np.float32
+    with pytest.raises(TypeError):
+        features["clip_features"] = features["clip_features"]  # type: ignore[index]
+
+
+def test_a_segmenter_travels_to_spawned_processes(
+    tiny_bundle: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_bundle.parent)
+    with (
+        Segmenter(tiny_bundle.name, threads=1, cache_bytes=0) as segmenter,
+        Segmenter(tiny_bundle, backend=spawned.Own()) as own,
+    ):
+        expected = segmenter.segment(picture, "car")["car"].mask
+        with get_context("spawn").Pool(1) as pool:
+            results = pool.map(spawned.car, [(segmenter, picture), (own, picture)])
+        assert [name for name, _ in results] == ["onnxruntime", "own"]
+        for _, mask in results:
+            np.testing.assert_array_equal(mask, expected)
+        again = pickle.loads(pickle.dumps(segmenter))
+        assert (again._cache_bytes, again.placement.threads) == (0, 1)
+        again.close()
+        result = pickle.loads(pickle.dumps(segmenter.segment(picture)))
+        np.testing.assert_array_equal(result["car"].mask, expected)
+        with pytest.raises(InputError, match=r"encoded image belongs to the engine .* cannot be pickled"):
+            pickle.dumps(segmenter.encode(picture))
+    with pytest.raises(BackendError, match="closed"):
+        pickle.dumps(segmenter)
+
+
+def test_a_backend_that_cannot_be_pickled_is_named(tiny_bundle: Path) -> None:
+    class Local(OnnxRuntimeBackend):
+        name = "local"
+
+    with (
+        Segmenter(tiny_bundle, backend=Local()) as segmenter,
+        pytest.raises(BackendError, match=r"its backend Local cannot: .* at the top of a module"),
+    ):
+        pickle.dumps(segmenter)
 
 
 def test_closing(tiny_bundle: Path, picture: Image.Image) -> None:

@@ -1,0 +1,155 @@
+"""From an encoded image to the results of its concepts: what `Segmenter.segment` and `Encoded` both do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgsam_edge.errors import BackendError
+from cgsam_edge.limits import MAX_CONCEPTS, TIME_BUDGET, Limits
+from cgsam_edge.lru import ArrayCache
+from cgsam_edge.presence import evidence, judge
+from cgsam_edge.prompts import Clicks, decoder_prompt
+from cgsam_edge.results import ConceptResult, Result, absent_logits
+from cgsam_edge.screening import Screened
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from cgsam_edge.opened_model import OpenedModel
+
+    Float = NDArray[np.float32]
+
+
+class ConceptDecoder:
+    """Computes the concepts of one encoded image.
+
+    Args:
+        model: the opened bundle.
+        image: the RGB image.
+        features: what the image graph returned for it.
+        cache_bytes: bytes of image embeddings that are kept.
+    """
+
+    def __init__(self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], cache_bytes: int) -> None:
+        self.features = features
+        self._model = model
+        self._image = image
+        self._embeddings = ArrayCache(cache_bytes)
+
+    @cached_property
+    def screened(self) -> Screened:
+        """What similarity alone says about all concepts of the vocabulary."""
+        vocabulary = self._model.vocabulary
+        return Screened.of(self.features["clip_features"], vocabulary.features, vocabulary.screening)
+
+    def segment(self, indices: list[int], limits: Limits) -> Result:
+        """Compute concepts, given as indices into the vocabulary, from text alone, as far as the limits allow."""
+        names, aliases = self._model.vocabulary.names, self._model.vocabulary.aliases
+        left_out: dict[int, str] = {}
+        found = {result.name: result for result in self.results(indices, limits, left_out)}
+        return Result(
+            self._image,
+            {names[i]: found[names[i]] for i in indices if i not in left_out},
+            {alias: names[index] for alias, index in aliases.items()},
+            {names[i]: left_out[i] for i in indices if i in left_out},
+        )
+
+    def results(self, indices: list[int], limits: Limits, left_out: dict[int, str]) -> Iterator[ConceptResult]:
+        """Yield results, the likeliest first, and note in ``left_out`` what was left out and why."""
+        screened = self.screened
+        order = screened.likeliest_first(indices)
+        skipped = [i for i in order if limits.skip_absent and screened.ruled_out[i]]
+        wanted = [i for i in order if not (limits.skip_absent and screened.ruled_out[i])]
+        most = len(wanted) if limits.max_concepts is None else limits.max_concepts
+        left_out.update(dict.fromkeys(wanted[most:], MAX_CONCEPTS))
+        for begun, index in enumerate(wanted[:most]):
+            if begun and limits.spent():
+                left_out.update(dict.fromkeys(wanted[begun:most], TIME_BUDGET))
+                break
+            yield self.decode(index)
+        yield from (self._absent(index) for index in skipped)
+
+    def decode(self, index: int, clicks: Clicks | None = None) -> ConceptResult:
+        """Compute one concept; without clicks, its points are drawn from the similarity map.
+
+        Raises:
+            BackendError: the engine failed, or returned NaN or infinity.
+        """
+        geometry = self._model.geometry
+        similarity = self._similarity(index)
+        prompt = decoder_prompt(similarity, self._image.size, geometry, self._model.prompting, clicks)
+        out = self._model.run(
+            "decoder",
+            {
+                "image_embedding": self._embedding(index, similarity),
+                "points": prompt.points,
+                "labels": prompt.labels,
+                "dense_prompt": prompt.dense,
+            },
+        )
+        logits, score = out["mask_logits"][0, 0], float(out["iou"][0, 0])
+        if not np.isfinite(logits).all():
+            raise BackendError(f"the {self._model.backend} backend returned NaN or infinity for the mask.")
+        return self._result(index, logits, score, similarity, prompt.clicks)
+
+    def _similarity(self, index: int) -> Float:
+        """Return s on the patches, (g, g)."""
+        grid = self._model.geometry.patch_grid
+        return np.ascontiguousarray(self.screened.scores[:, index]).reshape(grid, grid)
+
+    def _embedding(self, index: int, similarity: Float) -> Float:
+        """Return the image embedding of a concept, kept for the next prompt."""
+        inputs = self._model.inputs("concept")
+        key = index if inputs & {"similarity", "text_row"} else -1  # a model without semantics has one for all
+        kept = self._embeddings.get(key)
+        if kept is not None:
+            return kept
+        row = self._model.vocabulary.rows[index : index + 1]
+        values = {**self.features, "similarity": similarity[None, None], "text_row": row}
+        embedding = self._model.run("concept", values)["image_embedding"]
+        self._embeddings.put(key, embedding)
+        return embedding
+
+    def _result(self, index: int, logits: Float, score: float, similarity: Float, clicks: Clicks) -> ConceptResult:
+        """Put a result together, and judge from what was computed whether the concept is there at all."""
+        vocabulary = self._model.vocabulary
+        class_token, text = self.features["clip_features"][0], vocabulary.features[index]
+        found = evidence(logits, score, similarity, class_token, text)
+        presence, present = judge(found, vocabulary.presence[index])
+        return ConceptResult(
+            name=vocabulary.names[index],
+            logits=logits,
+            score=score,
+            presence=presence,
+            present=present,
+            evidence=found,
+            similarity=similarity,
+            points=clicks.points,
+            labels=clicks.labels,
+            box=clicks.box,
+            image_size=self._image.size,
+        )
+
+    def _absent(self, index: int) -> ConceptResult:
+        """Put together the result of a concept that similarity alone rules out."""
+        geometry = self._model.geometry
+        none = np.zeros((0, 2), np.float32)
+        return ConceptResult(
+            name=self._model.vocabulary.names[index],
+            logits=absent_logits(geometry.mask_size),
+            score=0.0,
+            presence=float(self.screened.chances[index]),
+            present=False,
+            evidence=self.screened.evidence_without_mask(index),
+            similarity=self.screened.scores[:, index].reshape(geometry.patch_grid, geometry.patch_grid),
+            points=none,
+            labels=none[:, 0],
+            box=None,
+            image_size=self._image.size,
+            skipped=True,
+        )
