@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from cgsam_edge.export.graphs import normalise_pixels
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.image import load_image, to_pixels
+from cgsam_edge.runtimes import telemetry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,7 +130,7 @@ def _dynamic(part: Part) -> dict[str, Any]:
 
 def quantise_dynamic(plain: Path, folder: Path) -> None:
     """Write the encoders as ONNX Runtime's ``quantize_dynamic`` makes them when nothing is said."""
-    from onnxruntime.quantization import quantize_dynamic
+    quantize_dynamic = telemetry.load("onnxruntime.quantization").quantize_dynamic
 
     before = logging.root.level
     logging.root.setLevel(logging.ERROR)  # it recommends its own pre-processing, which fails on models of this size
@@ -148,9 +149,7 @@ def quantise_nncf(plain: Path, folder: Path, checkpoint: Path, pictures: list[Pa
         pictures: files.
         text: text features (N, D); each picture takes the next one.
     """
-    import nncf
-    import openvino
-
+    nncf, openvino = telemetry.load("nncf"), telemetry.load("openvino")
     logging.getLogger("nncf").setLevel(logging.ERROR)
     fed = list(_feeds(load_reference(checkpoint), pictures, text))
     for name in ENCODERS:

@@ -12,6 +12,7 @@ from cgsam_edge import prompts
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.image import load_image, to_pixels
 from cgsam_edge.prompts import resize
+from cgsam_edge.runtimes import telemetry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,8 +162,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _onnxruntime(path: Path, threads: int | None) -> Callable[[dict[str, Float]], Float]:
-    import onnxruntime
-
+    onnxruntime = telemetry.load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(str(path), options)
@@ -170,8 +170,7 @@ def _onnxruntime(path: Path, threads: int | None) -> Callable[[dict[str, Float]]
 
 
 def _openvino(path: Path, threads: int | None) -> Callable[[dict[str, Float]], Float]:
-    import openvino
-
+    openvino = telemetry.load("openvino")
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.compile_model(
         str(path), "CPU", settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})

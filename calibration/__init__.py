@@ -1,1 +1,5 @@
 """What an export learns from pictures: activation ranges, smoothing, quantization, layer sensitivity."""
+
+from cgsam_edge.runtimes import telemetry
+
+telemetry.silence()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import installed
+from cgsam_edge.runtimes import installed, telemetry
 from cgsam_edge.runtimes.protocol import Device, SessionFacts
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class CoreMLSession:
     """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
-        import coremltools  # heavy, and says much, so on first use
-
+        coremltools = telemetry.load("coremltools")
         self._path, self._units = path, options.device
         self._lock = threading.Lock()
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes import telemetry
 
 _RECORD = "session.record_ep_graph_assignment_info"
 
@@ -40,8 +41,7 @@ def by_provider(session: Any, path: Path) -> dict[str, int]:
 
 def from_profile(path: Path, providers: list[tuple[str, dict[str, str]]]) -> dict[str, int]:
     """Run a graph once on zeros, profiled, and count the nodes by provider."""
-    import onnxruntime
-
+    onnxruntime = telemetry.load("onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3

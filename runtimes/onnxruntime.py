@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import installed, nodes
+from cgsam_edge.runtimes import installed, nodes, telemetry
 from cgsam_edge.runtimes.pool import Pool
 from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
 
@@ -210,10 +210,9 @@ def _share_memory() -> bool:
 
 def _import() -> Any:
     try:
-        import onnxruntime  # heavy, so on first use
+        return telemetry.load("onnxruntime")
     except ImportError as error:
         raise BackendError(f"onnxruntime cannot be imported: {error}") from error
-    return onnxruntime
 
 
 def _way(provider: Provider) -> str:

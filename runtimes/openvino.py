@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import installed
+from cgsam_edge.runtimes import installed, telemetry
 from cgsam_edge.runtimes.pool import Pool
 from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
 
@@ -181,10 +181,9 @@ def unsupported(core: Any, path: Path, device: str) -> str:
 @lru_cache(maxsize=1)
 def _core() -> Any:
     try:
-        import openvino  # heavy, so on first use
+        return telemetry.load("openvino").Core()
     except ImportError as error:
         raise BackendError(f"openvino cannot be imported: {error}") from error
-    return openvino.Core()
 
 
 def _compile(core: Any, path: Path, device: Device, properties: dict[str, Any]) -> Any:

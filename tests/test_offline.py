@@ -1,36 +1,125 @@
-"""With the network unplugged: export from local files, and segmentation."""
+"""Nothing is sent, and nothing is left outside the cache folder: the real thing, watched from outside the process."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import ast
 from pathlib import Path
 
-UNPLUGGED = """
-import socket, sys
+import pytest
 
-def refuse(*_args, **_kwargs):
-    raise AssertionError("something wanted the network")
+from cgsam_edge import shipped
+from cgsam_edge.runtimes import telemetry
+from tests import watching
+from tests.test_house import ROOMS, ROOT
 
-socket.socket.connect = socket.socket.connect_ex = refuse
-socket.getaddrinfo = socket.create_connection = refuse
-from cgsam_edge.cli import export_main, main
-checkpoint, concepts, output, image = sys.argv[1:]
-targets = ["--target", "onnxruntime,openvino"]
-assert export_main(["--checkpoint", checkpoint, "--concepts", concepts, "--output", output, *targets]) == 0
-for backend in ("onnxruntime", "openvino", "auto"):
-    assert main(["segment", image, "--bundle", output, "--output", output + backend, "--backend", backend]) == 0
-try:
-    socket.create_connection(("192.0.2.1", 80))
-except AssertionError:
-    print("unplugged")
+SEGMENT = """
+import sys, time
+from cgsam_edge import Segmenter
+bundle, image, seconds = sys.argv[1:]
+opened = [Segmenter(bundle, backend=name, threads=1) for name in ("onnxruntime", "openvino")]
+end = time.monotonic() + float(seconds)
+while True:
+    for segmenter in opened:
+        segmenter.segment(image, segmenter.concepts[:1])
+    if time.monotonic() > end:
+        break
+    time.sleep(2)
+print("segmented")
 """
 
+COMMANDS = """
+import sys
+from cgsam_edge.cli import export_main, main
+bundle, image, output, checkpoint, concepts = sys.argv[1:]
+def check(run, *arguments):
+    assert run(list(arguments)) == 0, arguments
+check(main, "doctor", bundle)
+check(main, "segment", image, "--bundle", bundle, "--output", output)
+if checkpoint:
+    made, targets = output + "/made.cgsam", ["--target", "onnxruntime,openvino,coreml"]
+    check(export_main, "--checkpoint", checkpoint, "--concepts", concepts, "--output", made, *targets,
+          "--precision", "int8", "--calibration-count", "2", "--gate-count", "2", "--allow-degraded")
+    check(main, "verify", made)
+    check(main, "bench", made, "--quick", "--minutes", "1.1", "--threads", "1")
+    check(main, "segment", image, "--bundle", made, "--output", output + "/again")
+print("done")
+"""
 
-def test_unplugged(tiny_checkpoint: Path, concepts_file: Path, picture_file: Path, tmp_path: Path) -> None:
-    arguments = [tiny_checkpoint, concepts_file, tmp_path / "o.cgsam", picture_file]
-    done = subprocess.run(
-        [sys.executable, "-c", UNPLUGGED, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().endswith("unplugged")
+IMPORT = """
+import sys, warnings
+warnings.simplefilter("always")
+import {first}
+from cgsam_edge import Segmenter
+from cgsam_edge.runtimes import telemetry
+Segmenter(sys.argv[1], backend="onnxruntime").close()
+Segmenter(sys.argv[1], backend="openvino").close()
+print(telemetry.state())
+"""
+
+BUNDLE = str(shipped.BUNDLE)
+
+
+def test_segmenting_is_silent(picture_file: Path, tmp_path: Path) -> None:
+    seen = watching.run(["-c", SEGMENT, BUNDLE, str(picture_file), "0"], tmp_path)
+    assert "segmented" in seen.output, seen.errors
+    assert (seen.attempts, seen.left) == ([], [])
+    assert seen.cache, "what was compiled is kept"
+
+
+def test_commands_are_silent(picture_file: Path, tmp_path: Path) -> None:
+    output = str(tmp_path / "output")
+    seen = watching.run(["-c", COMMANDS, BUNDLE, str(picture_file), output, "", ""], tmp_path)
+    assert seen.output.endswith("done\n"), seen.errors
+    assert (seen.attempts, seen.left) == ([], [])
+
+
+@pytest.mark.parametrize("watcher", watching.watchers())
+def test_the_watch_sees_engines_that_are_not_silenced(watcher: str, picture_file: Path, tmp_path: Path) -> None:
+    """What the tests above would miss if they could not fail; and how a user asks for the engines' telemetry."""
+    arguments = ["-c", SEGMENT, BUNDLE, str(picture_file), "0"]
+    seen = watching.run(arguments, tmp_path, watcher, **{telemetry.ENVIRONMENT: "1"})
+    assert "segmented" in seen.output, seen.errors
+    assert seen.attempts
+    assert any("deviceid" in path for path in seen.left)
+    assert any("openvino_ga_cid" in path for path in seen.left)
+
+
+@pytest.mark.slow
+def test_everything_is_silent_for_over_a_minute(
+    tiny_checkpoint: Path, concepts_file: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    seen = watching.run(["-c", SEGMENT, BUNDLE, str(picture_file), "65"], tmp_path / "segment")
+    assert "segmented" in seen.output, seen.errors
+    assert (seen.attempts, seen.left) == ([], [])
+    paths = (picture_file, tmp_path / "output", tiny_checkpoint, concepts_file)
+    seen = watching.run(["-c", COMMANDS, BUNDLE, *map(str, paths)], tmp_path / "commands")
+    assert seen.output.endswith("done\n"), seen.errors
+    assert (seen.attempts, seen.left) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("onnxruntime", "nothing stops it now: it may contact its vendor"),
+        ("openvino", "that import was reported to its vendor. Nothing more is sent."),
+        ("cgsam_edge.export", "('off',)"),
+    ],
+)
+def test_an_engine_that_the_app_imported_first(first: str, words: str, tmp_path: Path) -> None:
+    seen = watching.run(["-c", IMPORT.format(first=first), BUNDLE], tmp_path)
+    assert words in seen.output, seen.errors
+    warned = [line for line in seen.errors.splitlines() if "RuntimeWarning" in line]
+    assert len(warned) == (first != "cgsam_edge.export")
+    assert all(words in line for line in warned)
+
+
+def test_every_engine_is_imported_silently() -> None:
+    """An import statement would go past the switches; `telemetry.load` sets them first."""
+    engines = {"onnxruntime", "openvino", "nncf", "coremltools", "openvino_telemetry"}
+    files = [path for folder in (*ROOMS.values(), ROOT / "benchmarks") for path in folder.rglob("*.py")]
+    assert len(files) > 100
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not engines & {name.partition(".")[0] for name in names}, f"{path} imports {names}"

@@ -16,6 +16,7 @@ from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets.onnxruntime import halve_weights, layer_of, save
 from cgsam_edge.manifest import GraphSpec
+from cgsam_edge.runtimes import telemetry
 
 PRECISION = "int8"
 
@@ -71,23 +72,23 @@ def _keep_biases_apart(model: Any, chosen: Mapping[str, Range]) -> None:
 
 
 def _quantise(model: Any, chosen: Mapping[str, Range]) -> Any:
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    kinds = telemetry.load("onnxruntime.quantization").QuantType
+    ranges = telemetry.load("onnxruntime.quantization.calibrate")
+    quantizers = telemetry.load("onnxruntime.quantization.qdq_quantizer")
 
     inputs: dict[str, Any] = {}
     for node in model.graph.node:
         if node.name in chosen:
             held = chosen[node.name]
-            inputs[node.input[0]] = TensorData(lowest=np.float32(held.low), highest=np.float32(held.high))
+            inputs[node.input[0]] = ranges.TensorData(lowest=np.float32(held.low), highest=np.float32(held.high))
     before = logging.root.level
-    quantizer = QDQQuantizer(
+    quantizer = quantizers.QDQQuantizer(
         model,
         per_channel=True,
         reduce_range=True,
-        weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, inputs),
+        weight_qType=kinds.QInt8,
+        activation_qType=kinds.QUInt8,
+        tensors_range=ranges.TensorsData(ranges.CalibrationMethod.MinMax, inputs),
         nodes_to_quantize=list(chosen),
         nodes_to_exclude=[],
         op_types_to_quantize=["MatMul", "Gemm"],

@@ -16,6 +16,7 @@ from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets.onnxruntime import HALF_MAX, HALVED_SIZE, layer_of
 from cgsam_edge.manifest import GraphSpec
+from cgsam_edge.runtimes import telemetry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,9 +51,7 @@ def quantise(
     Raises:
         ExportError: NNCF could not quantise the graph.
     """
-    import nncf
-    import openvino
-
+    nncf, openvino = telemetry.load("nncf"), telemetry.load("openvino")
     path = folder / spec.path
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the files are replaced below
@@ -93,7 +92,7 @@ def _parameters(nncf: Any) -> Any:
 
 def _set_ranges(model: Any, ranges: Mapping[str, Range]) -> None:
     """Give the quantisers of the layers' inputs these ranges, moved a little so that zero is one of the 256 values."""
-    from openvino import opset13
+    opset13 = telemetry.load("openvino.opset13")
 
     for node in [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]:
         held = [ranges[layer] for layer in _layers_behind(node) if layer in ranges]
@@ -128,8 +127,7 @@ _SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather"}
 
 def _save(model: Any, path: Path) -> None:
     """Write beside, then rename; the weights first, so that no description is without them."""
-    import openvino
-
+    openvino = telemetry.load("openvino")
     _halve_constants(model)
     beside = path.with_name(f"part-{path.name}")
     openvino.save_model(model, str(beside), compress_to_fp16=False)
@@ -142,7 +140,7 @@ def _halve_constants(model: Any) -> None:
 
     OpenVINO's own compression passes a model by that holds weights in INT8.
     """
-    from openvino import opset13
+    opset13 = telemetry.load("openvino.opset13")
 
     for node in [op for op in model.get_ordered_ops() if op.get_type_name() == "Constant"]:
         if node.get_element_type().get_type_name() != "f32" or node.data.size < HALVED_SIZE:

@@ -12,6 +12,7 @@ from types import FrameType
 
 from cgsam_edge._version import __version__
 from cgsam_edge.errors import CgsamError
+from cgsam_edge.runtimes import telemetry
 
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
@@ -64,6 +65,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
     run: Callable[[argparse.Namespace], int] = options.run
+    telemetry.silence()
     try:
         return run(options)
     except CgsamError as error:

@@ -44,6 +44,7 @@ class Diagnosis:
     Attributes:
         system: machine and versions.
         cache: the cache folder, and whether it can be written.
+        telemetry: whether the engines' telemetry is off; else why not.
         engines: all that there are.
         choice: what runs the bundle, or None without a bundle or where nothing does.
         reason: why that one, or why none.
@@ -52,6 +53,7 @@ class Diagnosis:
 
     system: str
     cache: str
+    telemetry: tuple[str, ...]
     engines: tuple[Engine, ...]
     choice: str | None = None
     reason: str = ""
@@ -60,7 +62,7 @@ class Diagnosis:
 
 def run(options: argparse.Namespace) -> int:
     """Examine and report."""
-    from cgsam_edge.runtimes import cache, survey
+    from cgsam_edge.runtimes import cache, survey, telemetry
     from cgsam_edge.runtimes.protocol import cores
 
     system = (
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     )
     state = f"{cache.root()} ({'can' if cache.folder('choices') else 'cannot'} be written)"
     choice, reason, tried = (None, "", ()) if options.bundle is None else _choose(options)
-    found = Diagnosis(system, state, tuple(survey.engines()), choice, reason, tried)
+    found = Diagnosis(system, state, telemetry.state(), tuple(survey.engines()), choice, reason, tried)
     print(json.dumps(asdict(found), indent=1) if options.json else "\n".join(lines(found)))
     return 0 if options.bundle is None or choice is not None else BackendError.exit_code
 
@@ -92,6 +94,8 @@ def lines(found: Diagnosis) -> Iterator[str]:
     """Yield what the terminal shows."""
     yield found.system
     yield f"cache: {found.cache}"
+    for line in found.telemetry:
+        yield f"engines' telemetry: {line}"
     for engine in found.engines:
         yield ""
         yield engine.problem or f"{engine.name} {engine.version}"

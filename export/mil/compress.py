@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.export.mil.tools import coremltools
+from cgsam_edge.runtimes import telemetry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +85,8 @@ def _palette_of(bits: int) -> Any:
     Its mode "kmeans" would take scikit-learn's for small layers, whose sums depend on the number of threads.
     """
     coremltools()
-    from coremltools.models.neural_network.quantization_utils import _get_kmeans_lookup_table_and_weight as cluster
+    module = telemetry.load("coremltools.models.neural_network.quantization_utils")
+    cluster = module._get_kmeans_lookup_table_and_weight  # noqa: SLF001 — there is no public way
 
     def palette(weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         table, indices = cluster(bits, weight, force_kmeans1d=True)

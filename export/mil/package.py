@@ -7,6 +7,7 @@ from typing import Any
 
 from cgsam_edge.errors import BackendError
 from cgsam_edge.export.mil.tools import coremltools, quiet
+from cgsam_edge.runtimes import telemetry
 
 DATA = Path("Data") / "com.apple.CoreML"
 """Where a package keeps its model and its weights."""
@@ -26,7 +27,7 @@ def load_function(path: Path) -> Any:
         BackendError: coremltools is not installed, or the package cannot be read or is no ML program.
     """
     coremltools()
-    from coremltools.converters.mil.frontend.milproto.load import load
+    load = telemetry.load("coremltools.converters.mil.frontend.milproto.load").load
 
     try:
         with quiet():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import warnings
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes import telemetry
 
 
 @contextlib.contextmanager
@@ -35,6 +35,6 @@ def coremltools() -> Any:
     """
     try:
         with quiet():
-            return importlib.import_module("coremltools")
+            return telemetry.load("coremltools")
     except ImportError as error:
         raise BackendError(f"Core ML needs coremltools ({error}): pip install 'cgsam-edge[coreml]'.") from error

@@ -15,6 +15,7 @@ from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.graphs.variants import for_openvino
 from cgsam_edge.export.targets import onnxruntime
 from cgsam_edge.manifest import GraphSpec, TensorSpec
+from cgsam_edge.runtimes import telemetry
 
 TARGET = "openvino"
 
@@ -47,8 +48,7 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
 
 
 def _write(graph: Graph, source: Path, path: Path) -> Any:
-    import openvino  # an engine is imported where it is asked for
-
+    openvino = telemetry.load("openvino")
     try:
         core = openvino.Core()
         core.set_property({"ENABLE_MMAP": False})  # the source may be removed while the model lives
@@ -65,7 +65,7 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
 
 def _turn_weights(model: Any) -> None:
     """Store each layer's weights as (outputs, inputs): the CPU turns others when it opens them, and keeps both."""
-    from openvino import opset13
+    opset13 = telemetry.load("openvino.opset13")
 
     for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
         weights, turns = product.input_value(1).get_node(), product.get_attributes()
