@@ -18,9 +18,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmarks import models
+from cgsam_edge.agreement import deviation
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bench.tables import Table
 from cgsam_edge.errors import BackendError, CgsamError, InputError
@@ -121,7 +120,7 @@ def _check(sessions: Sequence[Session], given: Sequence[Batch], limit: float) ->
     made = [session.run(one.inputs)["image_embedding"] for one, session in zip(given, sessions, strict=True)]
     for before, after in pairwise(made):
         held = min(len(before), len(after))
-        error = float(np.abs(after[:held] - before[:held]).max() / before[:held].std())
+        error = deviation(before[:held], after[:held]).max
         if not error < limit:
             sizes = f"{len(before)} and {len(after)}"
             raise BackendError(f"the first concepts of batches of {sizes} are {error:.1e} standard deviations apart.")

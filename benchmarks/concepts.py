@@ -21,11 +21,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cgsam_edge import Segmenter, shipped
+from cgsam_edge.agreement import holds
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.presence import uncalibrated
 from cgsam_edge.quality.labels import read_classes, read_index_labels
-from cgsam_edge.quality.metrics import MIN_PIXELS
 from cgsam_edge.revise import with_vocabulary
 from cgsam_edge.screening import COLUMNS
 from cgsam_edge.vocabulary import Vocabulary
@@ -48,7 +48,7 @@ def all_beside_present(segmenter: Segmenter, options: argparse.Namespace) -> Non
     classes = read_classes(options.classes)
     ratios, skipped = [], []
     for image in read_index_labels(options.images, options.labels, classes):
-        held = [name for name, mask in image.masks.items() if mask.sum() > MIN_PIXELS]
+        held = [name for name, mask in image.masks.items() if holds(mask, image.valid)]
         if not 0 < len(held) <= options.most:
             continue
         works = (

@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.contenders import EAGER, Contender, plain_of
 from benchmarks.peaks import Peaks
 from benchmarks.turns import Turn
+from cgsam_edge.agreement import mask_ious
 from cgsam_edge.bench.summary import Summary, summarise
-from cgsam_edge.bench.tally import mask_ious
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -26,15 +26,18 @@ MIN_PIXELS = 100
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pixels that two masks share.
+    """Pixels that two masks share; overlaps of several pairs of masks can be added.
 
     Attributes:
         intersection: pixels in both masks.
         union: pixels in either mask.
     """
 
-    intersection: int
-    union: int
+    intersection: int = 0
+    union: int = 0
+
+    def __add__(self, other: Overlap) -> Overlap:
+        return Overlap(self.intersection + other.intersection, self.union + other.union)
 
     @property
     def iou(self) -> float:
@@ -44,9 +47,10 @@ class Overlap:
 
 def overlap(a: Mask, b: Mask, valid: Mask | None = None) -> Overlap:
     """Count the pixels that two masks (H, W) share, leaving out those that are not valid (H, W)."""
+    both, either = a & b, a | b
     if valid is not None:
-        a, b = a & valid, b & valid
-    return Overlap(int(np.count_nonzero(a & b)), int(np.count_nonzero(a | b)))
+        both, either = both & valid, either & valid
+    return Overlap(int(np.count_nonzero(both)), int(np.count_nonzero(either)))
 
 
 def mask_iou(a: Mask, b: Mask) -> float:
@@ -54,19 +58,36 @@ def mask_iou(a: Mask, b: Mask) -> float:
     return overlap(a, b).iou
 
 
-def labelled_pixels(truth: Mask, valid: Mask | None) -> int:
-    """Return how many pixels of a label (H, W) are valid."""
+def mask_ious(expected: Mask, got: Mask) -> list[float]:
+    """Return the `mask_iou` of each pair of masks of two stacks (N, H, W)."""
+    return [mask_iou(a, b) for a, b in zip(expected, got, strict=True)]
+
+
+def labelled_pixels(truth: Mask | None, valid: Mask | None = None) -> int:
+    """Return how many pixels of a label (H, W) are valid; 0 without a label."""
+    if truth is None:
+        return 0
     return int(np.count_nonzero(truth if valid is None else truth & valid))
 
 
+def is_held(labelled: int) -> bool:
+    """Return whether an image holds a concept, from its number of valid labelled pixels: more than `MIN_PIXELS`."""
+    return labelled > MIN_PIXELS
+
+
 def holds(truth: Mask | None, valid: Mask | None = None) -> bool:
-    """Return whether an image holds a concept: more than `MIN_PIXELS` of its valid pixels are labelled with it."""
-    return truth is not None and labelled_pixels(truth, valid) > MIN_PIXELS
+    """Return whether an image holds a concept whose label is ``truth`` (H, W), see `is_held`; not without a label."""
+    return is_held(labelled_pixels(truth, valid))
+
+
+def label_overlap(mask: Mask, truth: Mask | None, valid: Mask | None = None) -> Overlap | None:
+    """Count the valid pixels that a mask (H, W) shares with a label; None where the image does not hold the concept."""
+    return overlap(mask, truth, valid) if truth is not None and holds(truth, valid) else None
 
 
 @dataclass(frozen=True)
-class LogitError:
-    """The difference of two sets of logits, in standard deviations of the expected ones.
+class Deviation:
+    """The difference of two tensors, in standard deviations of the expected one.
 
     Attributes:
         rms: root mean square.
@@ -77,23 +98,30 @@ class LogitError:
     max: float
 
 
-def logit_error(expected: Float, got: Float) -> LogitError:
-    """Measure how far logits are from the expected ones.
+def deviation(expected: Float, got: Float) -> Deviation:
+    """Measure how far a tensor is from the expected one of the same shape.
 
-    Where the two differ in size, ``got`` (h, w) is interpolated to the size of ``expected`` (h, w). Expected logits
-    without any spread are compared as they are. NaN or infinity in ``got`` gives NaN or infinity.
+    An expected tensor without any spread is compared as it is. NaN or infinity in ``got`` gives NaN or infinity.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if got.shape != expected.shape:  # which numpy might broadcast
+        raise ValueError(f"expected a tensor of shape {expected.shape}, got {got.shape}.")
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(got.astype(np.float64) - expected) / (float(expected.std()) or 1.0)
+        return Deviation(float(np.sqrt((difference**2).mean())), float(difference.max()))
+
+
+def logit_error(expected: Float, got: Float) -> Deviation:
+    """Measure how far mask logits are from the expected ones, at the size of the expected ones.
+
+    Logits of another size, (h, w), are interpolated to the size of the expected ones; see `deviation`.
     """
     if got.shape != expected.shape:
         height, width = expected.shape
         got = np.asarray(cv2.resize(got, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(got.astype(np.float64) - expected) / (float(expected.std()) or 1.0)
-        return LogitError(float(np.sqrt((difference**2).mean())), float(difference.max()))
-
-
-def presence_flips(decisions: Sequence[tuple[bool, bool]]) -> int:
-    """Count the decisions "present" that differ between two models."""
-    return sum(before != after for before, after in decisions)
+    return deviation(expected, got)
 
 
 def spread_evenly(items: Sequence[T], count: int) -> tuple[T, ...]:

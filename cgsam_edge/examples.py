@@ -1,4 +1,4 @@
-"""Example inputs of every graph and what the PyTorch model makes of them: what an engine is held to.
+"""Example inputs of every graph and the PyTorch model's outputs for them: what an engine is held to.
 
 ``examples.npz`` holds a small picture, from which the pixels are made as for any image; the inputs that no earlier
 graph makes; and the outputs, of which large ones are sampled. An earlier graph's outputs are not stored as inputs: the
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cgsam_edge.agreement import deviation, mask_iou
 from cgsam_edge.errors import BackendError, BundleError
 from cgsam_edge.image import to_pixels
 from cgsam_edge.prompts import priority
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 EXAMPLES_FILE = "examples.npz"
 
 FULL_SIZE = 65_536
-"""Tensors of up to so many values are stored whole: mask logits of a SAM at 1024 pixels just fit."""
+"""Tensors of up to this many values are stored whole: mask logits of a SAM at 1024 pixels just fit."""
 
 SAMPLES = 16_384
-"""Of larger ones so many values are."""
+"""How many values are stored of a larger tensor."""
 
 LIMITS = {"float32": 1e-3, "fp16": 0.1, "float16": 0.1, "bfloat16": 0.3, "int8": 0.5, "int6": 0.5, "int4": 0.7}
 """Largest root-mean-square error that passes, in standard deviations, by stored and by computed precision.
@@ -45,7 +46,7 @@ _OTHER_LIMIT = 0.1
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ExampleAgreement:
     """How near one graph's outputs are to the stored ones, the worst of its tensors.
 
     Attributes:
@@ -141,36 +142,30 @@ def sample(tensor: Float) -> Float:
     return sampled
 
 
-def compare(graph: str, expected: Tensors, got: Tensors) -> Agreement:
+def compare(graph: str, expected: Tensors, got: Tensors) -> ExampleAgreement:
     """Compare a graph's outputs with the stored ones.
 
     Raises:
         BackendError: an output is missing, or has another size.
     """
-    errors = []
     for name, values in expected.items():
-        if name not in got or (values.size < FULL_SIZE and sample(got[name]).size != values.size):
-            raise BackendError(f"the graph {graph!r} gave no {name!r}, or one of another size than the example's.")
-        errors.append(_errors(values, sample(got[name])))
+        if name not in got:
+            raise BackendError(f"the graph {graph!r} gave no {name!r}; it gave {', '.join(got) or 'nothing'}.")
+        if sample(got[name]).size != values.size:
+            raise BackendError(
+                f"the graph {graph!r} gave {name!r} of shape {got[name].shape}, a size for which {EXAMPLES_FILE} would "
+                f"hold {sample(got[name]).size} values; it holds {values.size}."
+            )
+    errors = [deviation(values.ravel(), sample(got[name])) for name, values in expected.items()]
     finite = all(np.isfinite(got[name]).all() for name in expected)
     logits = expected.get("mask_logits")
-    iou = None if logits is None else _iou(logits > 0, sample(got["mask_logits"]) > 0)
-    return Agreement(graph, max(e[0] for e in errors), max(e[1] for e in errors), finite, iou)
+    iou = None if logits is None else mask_iou(logits.ravel() > 0, sample(got["mask_logits"]) > 0)
+    return ExampleAgreement(graph, max(e.rms for e in errors), max(e.max for e in errors), finite, iou)
 
 
-def _errors(expected: Float, got: Float) -> tuple[float, float]:
-    """Return root mean square and maximum of the differences, in standard deviations, or as they are without any."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(got.astype(np.float64) - expected) / (float(expected.std()) or 1.0)
-        return float(np.sqrt((difference**2).mean())), float(difference.max())
-
-
-def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    union = int((a | b).sum())
-    return float((a & b).sum() / union) if union else 1.0
-
-
-def replay(examples: Examples, inputs: Mapping[str, Iterable[str]], image_size: int, run: Run) -> dict[str, Agreement]:
+def replay(
+    examples: Examples, inputs: Mapping[str, Iterable[str]], image_size: int, run: Run
+) -> dict[str, ExampleAgreement]:
     """Run the graphs one after the other on the examples, and compare each.
 
     Args:

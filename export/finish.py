@@ -25,11 +25,12 @@ from cgsam_edge.export.resize import AUTO
 from cgsam_edge.export.sizing import Sizing
 from cgsam_edge.export.torch_backend import TorchBackend, write_draft
 from cgsam_edge.manifest import Manifest
-from cgsam_edge.quality.findings import MEAN_IOU_LIMITS, Kept, Limits, Quality, TargetQuality
+from cgsam_edge.quality.findings import FloatLayer, Quality
 from cgsam_edge.quality.gate import Gate
-from cgsam_edge.quality.report import write_report
+from cgsam_edge.quality.judge import MIN_IOU, GateLimits, TargetQuality
+from cgsam_edge.quality.report import HTML_FILE, save_report, write_report
 from cgsam_edge.quality.resolution import SizeSearch
-from cgsam_edge.quality.verdicts import line, refusal, save_report, summary
+from cgsam_edge.quality.verdicts import line, refusal, summary
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import Vocabulary
 
@@ -116,7 +117,7 @@ class Finish:
 
     def finish(self, draft: Draft) -> Manifest:
         """Quantise, judge, repair, report; see `Finisher.finish`."""
-        kept: list[Kept] = []
+        kept: list[FloatLayer] = []
         found: list[TargetQuality] = []
         manifest = draft.manifest
         for target in self._options.targets:
@@ -191,9 +192,9 @@ class Finish:
         write_manifest(manifest, draft.folder)
         return manifest
 
-    def _limits(self, target: str) -> Limits:
+    def _limits(self, target: str) -> GateLimits:
         given, lowest = self._quality.mean_iou, self._options.lowest_of(target)
-        return Limits(MEAN_IOU_LIMITS[lowest] if given is None else given, self._quality.labelled_drop)
+        return GateLimits(MIN_IOU[lowest] if given is None else given, self._quality.labelled_drop)
 
     def _judge(self, draft: Draft, target: str) -> TargetQuality:
         assert self._gate is not None
@@ -202,7 +203,7 @@ class Finish:
 
     def _repair(
         self, draft: Draft, manifest: Manifest, found: TargetQuality
-    ) -> tuple[Manifest, TargetQuality, list[Kept]]:
+    ) -> tuple[Manifest, TargetQuality, list[FloatLayer]]:
         """Leave out layers, twice as many each time, until the masks pass or none is left."""
         target, count = found.target, 1
         stayed: frozenset[Layer] = frozenset()
@@ -220,7 +221,7 @@ class Finish:
             count *= 2
         reasons = {(s.graph, s.layer): f"mask IoU {s.mean_iou:.4f} alone" for s in self._harm()}
         kept = [
-            Kept(target, graph, layer, reasons.get((graph, layer), "part of a harmful block"))
+            FloatLayer(target, graph, layer, reasons.get((graph, layer), "part of a harmful block"))
             for graph, layer in sorted(stayed)
         ]
         return manifest, best, kept
@@ -228,7 +229,9 @@ class Finish:
     def _harm(self) -> tuple[Any, ...]:
         return self._ranking.sensitivity if self._ranking else ()
 
-    def _concluded(self, draft: Draft, manifest: Manifest, found: list[TargetQuality], kept: list[Kept]) -> Manifest:
+    def _concluded(
+        self, draft: Draft, manifest: Manifest, found: list[TargetQuality], kept: list[FloatLayer]
+    ) -> Manifest:
         """Write the report; refuse what does not pass, unless it is allowed."""
         failed = [one for one in found if not one.passed]
         with draft.stage("report"):
@@ -239,7 +242,8 @@ class Finish:
                 title=self._options.destination.name,
                 reference="PyTorch, float32" + (f", at {self._size.chosen} pixels" if self._size else ""),
                 pictures=f"{len(self._gate.pictures) if self._gate else 0} pictures: {self._chosen.origin}",
-                targets=tuple(found), graphs=graphs, size=self._size, kept=tuple(kept), sensitivity=self._harm(),
+                targets=tuple(found), graphs=graphs, size=self._size, kept_in_float=tuple(kept),
+                sensitivity=self._harm(),
                 notes=(*method, *self._notes), machine=machine(), degraded=bool(failed),
             )  # fmt: skip
             with ExitStack() as stack:
@@ -248,7 +252,7 @@ class Finish:
             beside = self._options.destination.absolute()
             beside = beside.with_name(f"{beside.stem}.report")
             save_report(draft.folder, beside)
-            raise GateError(refusal(failed, self._harm(), beside))
+            raise GateError(refusal(failed, self._harm(), beside / HTML_FILE))
         for one in failed:
             draft.report(f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}")
         return replace(manifest, quality=summary(quality))

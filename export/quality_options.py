@@ -10,11 +10,11 @@ from cgsam_edge.calibration.quantise import coreml
 from cgsam_edge.calibration.smoothing import STRENGTH
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality import photos
-from cgsam_edge.quality.findings import LABELLED_DROP_LIMIT
 from cgsam_edge.quality.gate import unlabelled
+from cgsam_edge.quality.judge import MAX_DROP
 from cgsam_edge.quality.labels import LabelledImage, coco_names, read_classes, read_coco, read_index_labels
 from cgsam_edge.quality.photos import Photos
-from cgsam_edge.quality.resolution import SIZE_IOU_LIMIT
+from cgsam_edge.quality.resolution import AUTO_SIZE_MIN_IOU
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class QualityOptions:
         gate_labels: folder of index PNGs with ``gate_classes``, or a COCO JSON, for those pictures.
         gate_classes: class file.
         gate_count: pictures of the gate; 0 leaves the gate out, which the manifest says.
-        mean_iou: least mean mask IoU; None takes `MEAN_IOU_LIMITS`.
+        mean_iou: least mean mask IoU; None takes `MIN_IOU`.
         size_iou: least mean mask IoU, with the model at its own size, of the image size "auto".
         labelled_drop: most loss of class mIoU.
         allow_degraded: write a bundle that does not pass, marked as such.
@@ -45,8 +45,8 @@ class QualityOptions:
     gate_classes: Path | None = None
     gate_count: int = 8
     mean_iou: float | None = None
-    size_iou: float = SIZE_IOU_LIMIT
-    labelled_drop: float = LABELLED_DROP_LIMIT
+    size_iou: float = AUTO_SIZE_MIN_IOU
+    labelled_drop: float = MAX_DROP
     allow_degraded: bool = False
     report_only: bool = False
     repair_seconds: float = 600.0

@@ -25,10 +25,11 @@ from cgsam_edge.export.resize import AUTO, resize, smaller_sizes
 from cgsam_edge.export.torch_backend import NAME, TorchBackend, write_draft
 from cgsam_edge.manifest import Manifest, Prompting
 from cgsam_edge.prompts import similarity_map, text_points
-from cgsam_edge.quality.findings import Limits, TargetQuality, class_miou
-from cgsam_edge.quality.gate import Gate, labelled_counts, predict
+from cgsam_edge.quality.gate import Gate, predict
+from cgsam_edge.quality.judge import GateLimits, TargetQuality
 from cgsam_edge.quality.labels import LabelledImage
 from cgsam_edge.quality.latency import Racer, race
+from cgsam_edge.quality.pairs import class_miou
 from cgsam_edge.quality.resolution import SizeSearch, SizeTrial
 from cgsam_edge.results import ConceptResult
 from cgsam_edge.runtimes.protocol import SessionOptions
@@ -106,7 +107,7 @@ class Sizing:
         segmenter, macs, seconds = self._open(candidate, f"{sizes[0]}")
         prompting = segmenter.bundle.manifest.prompting
         pairs = gate.measure(segmenter, ask=partial(from_text, own_size=own_size, prompting=prompting))
-        found = TargetQuality(f"{sizes[0]} pixels", pairs, Limits(self._limit or 0.0))
+        found = TargetQuality(f"{sizes[0]} pixels", pairs, GateLimits(self._limit or 0.0))
         labelled = found.labelled[1] if found.labelled else None
         return SizeTrial(
             *sizes, macs, seconds, len(found.counted), found.mean_iou, found.worst_concept, found.flips, labelled
@@ -137,4 +138,4 @@ def from_text(encoded: Encoded, concept: str, own_size: int, prompting: Promptin
 
 def _own_miou(gate: Gate) -> float | None:
     """Return the class mIoU of the reference's own masks; None without labels."""
-    return class_miou([(one.concept, labelled_counts(one, one.mask)) for one in gate.expected])
+    return class_miou((one.concept, one.label_overlap) for one in gate.expected)

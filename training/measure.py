@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from cgsam_edge import Segmenter
+from cgsam_edge.agreement import mask_iou
 from cgsam_edge.export.graphs import normalise_pixels
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.image import to_pixels
 from cgsam_edge.quality.evaluate import evaluate
 from cgsam_edge.quality.labels import LabelledImage
-from cgsam_edge.quality.metrics import Evaluation, Pair, compare, summarise
+from cgsam_edge.quality.metrics import Evaluation, summarise
+from cgsam_edge.quality.pairs import LabelPair, pair_with_label
 from cgsam_edge.quality.scenes import CONCEPTS
 from training.ablation import ABLATIONS, silenced
 
@@ -68,7 +70,7 @@ def compare_with_reference(
         against PyTorch over (image, present concept).
     """
     model = load_reference(checkpoint)
-    pairs: dict[str, list[Pair]] = {name: [] for name in ("pytorch", *bundles)}
+    pairs: dict[str, list[LabelPair]] = {name: [] for name in ("pytorch", *bundles)}
     agreement: dict[str, list[float]] = {name: [] for name in bundles}
     size = model.config.sam.image_size
     opened = {name: Segmenter(path) for name, path in bundles.items()}
@@ -86,10 +88,9 @@ def compare_with_reference(
                 out = model.predict(pixels, text, (points[None], torch.ones(1, len(points))))
             results["pytorch"] = replace(first, logits=out.mask_logits[0, 0].numpy())
             for name, result in results.items():
-                pairs[name].append(compare(image.path, concept, truth, image.valid, result, calibrated=False))
+                pairs[name].append(pair_with_label(image.path, concept, truth, image.valid, result, calibrated=False))
                 if name != "pytorch" and pairs[name][-1].held:
-                    a, b = result.mask, results["pytorch"].mask
-                    agreement[name].append(float((a & b).sum() / max(1, (a | b).sum())) if (a | b).any() else 1.0)
+                    agreement[name].append(mask_iou(result.mask, results["pytorch"].mask))
     for segmenter in opened.values():
         segmenter.close()
     found = {name: brief(summarise("text", len(images), CONCEPTS, made)) for name, made in pairs.items()}

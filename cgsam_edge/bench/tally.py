@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.agreement import mask_ious
 from cgsam_edge.bench.report import ONE, REST, Cold, Configuration, Peak, Row
 from cgsam_edge.bench.summary import summarise
 
@@ -96,12 +97,3 @@ class Tally:
 
     def _best(self, kind: str) -> float | None:
         return max((rate for peak in self.peaks if (rate := peak[kind]) is not None), default=None)
-
-
-def mask_ious(expected: Masks, got: Masks) -> list[float]:
-    """Return the IoU of each pair of masks, bool (n, m, m); 1 where both are empty."""
-    ious = []
-    for a, b in zip(expected, got, strict=True):
-        union = int((a | b).sum())
-        ious.append(float((a & b).sum() / union) if union else 1.0)
-    return ious

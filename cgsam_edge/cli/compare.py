@@ -194,7 +194,7 @@ def _compare(a: Side, b: Side, pictures: Pictures, concepts: Sequence[str]) -> Q
 
 def table(quality: Quality) -> str:
     """Return the table that the terminal shows."""
-    from cgsam_edge.quality.document import verdict
+    from cgsam_edge.quality.verdicts import verdict
 
     (target,) = quality.targets
     width = max(len("concept"), *(len(name) for name in target.by_concept))

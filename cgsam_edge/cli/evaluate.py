@@ -15,7 +15,8 @@ from cgsam_edge.files import write_beside
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.labels import LabelledImage
-    from cgsam_edge.quality.metrics import Evaluation, Pair, PresenceRates
+    from cgsam_edge.quality.metrics import Evaluation, PresenceRates
+    from cgsam_edge.quality.pairs import LabelPair
     from cgsam_edge.segmenter import Segmenter
 
 
@@ -125,12 +126,12 @@ def _number(value: float | None) -> str:
 
 def _write(done: Evaluation, segmenter: Segmenter, read: Callable[[], Iterator[LabelledImage]], options: Any) -> None:
     from cgsam_edge.quality.evaluate import inner_points
-    from cgsam_edge.quality.sheet import contact_sheet, extremes
+    from cgsam_edge.quality.sheet import contact_sheet, shown
 
-    wanted = {pair.image for _, pair in extremes(done)}
+    wanted = {pair.image for _, pair in shown(done)}
     kept = {image.path: image for image in read() if image.path in wanted}
 
-    def masks(pair: Pair) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def masks(pair: LabelPair) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         truth = kept[pair.image].masks[pair.concept]
         points = inner_points(truth, options.clicks) if done.mode == "clicks" else None
         return truth, segmenter.encode(pair.image).predict(pair.concept, points=points).mask

@@ -201,7 +201,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.export.finish import export_checked
     from cgsam_edge.export.options import ExportOptions
     from cgsam_edge.export.quality_options import QualityOptions
-    from cgsam_edge.quality.resolution import SIZE_IOU_LIMIT
+    from cgsam_edge.quality.resolution import AUTO_SIZE_MIN_IOU
 
     kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
         "text": ("text",),
@@ -218,7 +218,7 @@ def run(options: argparse.Namespace) -> int:
         gate_classes=options.gate_classes,
         gate_count=options.gate_count,
         mean_iou=None if auto_size else options.min_iou,
-        size_iou=options.min_iou if auto_size and options.min_iou is not None else SIZE_IOU_LIMIT,
+        size_iou=options.min_iou if auto_size and options.min_iou is not None else AUTO_SIZE_MIN_IOU,
         labelled_drop=options.max_drop,
         allow_degraded=options.allow_degraded,
         report_only=options.report_only,

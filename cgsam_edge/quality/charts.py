@@ -1,4 +1,4 @@
-"""The report's plots: what of a quality goes into which."""
+"""The report's plots, each from a bundle's quality."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from cgsam_edge.page.markup import Html, number, seconds, tag
 from cgsam_edge.page.plots import Bar, Point, bars, curve, dots
-from cgsam_edge.quality.document import NOT_RUN
+from cgsam_edge.quality.verdicts import NOT_RUN
 
 if TYPE_CHECKING:
-    from cgsam_edge.quality.findings import GraphQuality, Sensitivity, TargetQuality
+    from cgsam_edge.quality.findings import GraphQuality, Sensitivity
+    from cgsam_edge.quality.judge import TargetQuality
     from cgsam_edge.quality.resolution import SizeSearch
 
 _MOST = 20
@@ -25,7 +26,7 @@ def agreement(target: TargetQuality) -> Html:
 
 
 def _distribution(target: TargetQuality) -> Html:
-    values, limit = [pair.iou for pair in target.counted], target.limits.mean_iou
+    values, limit = [pair.iou for pair in target.counted], target.limits.min_iou
     below = sum(value < limit for value in values)
     text = f"{len(values)} masks, the least alike first; {below} of them below {limit:g}."
     plot = dots(f"mask IoU of {target.target}", values, limit, target.mean_iou)
@@ -35,15 +36,15 @@ def _distribution(target: TargetQuality) -> Html:
 def _concepts(target: TargetQuality) -> Html:
     """Draw bars of what is lost, so that small differences can be seen."""
     ordered = sorted(target.by_concept.items(), key=lambda item: item[1])
-    limit = 1 - target.limits.mean_iou
+    limit = 1 - target.limits.min_iou
     rows = [Bar(name, 1 - iou, number(iou), "bad" if 1 - iou > limit else "a") for name, iou in ordered[:_MOST]]
     text = f"The bar is what is lost, 1 − IoU; the worst first.{_more(len(ordered))}"
-    plot = bars(f"mean mask IoU by concept of {target.target}", rows, limit, f"limit {target.limits.mean_iou:g}")
+    plot = bars(f"mean mask IoU by concept of {target.target}", rows, limit, f"limit {target.limits.min_iou:g}")
     return _plot(f"{target.target}: mean IoU by concept", text, plot)
 
 
 def sensitivity(layers: Sequence[Sensitivity]) -> list[Html]:
-    """Return a card for each graph: its layers, the most harmful first."""
+    """Return a card for each graph: its layers, the most sensitive first."""
     return [
         _layers(graph, [one for one in layers if one.graph == graph])
         for graph in dict.fromkeys(s.graph for s in layers)
@@ -77,7 +78,7 @@ def sizes(search: SizeSearch) -> Html:
     points = [Point(f"{one.image_size}", one.seconds, one.mean_iou, taken=one is taken) for one in search.tried]
     text = f"By size in pixels; {search.own_size} is the model's own. One image with one concept, in PyTorch."
     longest = seconds(max(point.x for point in (own, *points)))
-    plot = curve("mask IoU against time by image size", [own, *points], f"time, the longest {longest}", search.limit)
+    plot = curve("mask IoU against time by image size", [own, *points], f"time, the longest {longest}", search.min_iou)
     return _card("Mask IoU against time", text, plot)
 
 

@@ -14,10 +14,11 @@ from PIL import Image
 from cgsam_edge._version import __version__
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.findings import MEAN_IOU_LIMITS, GraphQuality, Limits, MaskPair, Quality, TargetQuality
+from cgsam_edge.quality.findings import GraphQuality, Quality
+from cgsam_edge.quality.judge import MIN_IOU, GateLimits, TargetQuality
 from cgsam_edge.quality.labels import LabelledImage
 from cgsam_edge.quality.latency import Racer, race
-from cgsam_edge.quality.metrics import MIN_PIXELS
+from cgsam_edge.quality.pairs import MaskPair, Pair, pair_of_masks
 from cgsam_edge.runtimes import cache
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.registry import BACKENDS
@@ -26,8 +27,6 @@ from cgsam_edge.vocabulary import fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from cgsam_edge.results import ConceptResult
 
     Mask = NDArray[np.bool_]
 
@@ -133,51 +132,21 @@ def both_masks(a: Side, b: Side, pair: MaskPair) -> tuple[Image.Image, Mask, Mas
 def _pairs(a: Side, b: Side, image: LabelledImage, concepts: Sequence[str]) -> list[MaskPair]:
     first, second = (side.segmenter.segment(image.path, concepts, skip_absent=False) for side in (a, b))
     index = a.segmenter.bundle.vocabulary.aliases
-    truths = {index[fold(name)]: mask for name, mask in image.masks.items() if fold(name) in index}
+    truths: dict[int, Mask] = {}
+    for name, mask in image.masks.items():  # several names may be synonyms of one concept
+        if fold(name) in index:
+            found = index[fold(name)]
+            truths[found] = truths[found] | mask if found in truths else mask
     made = []
     for concept in concepts:
-        found, truth = (first[concept], second[concept]), truths.get(index[fold(concept)])
-        made.append(_pair(image, concept, found, truth, calibrated=_calibrated(a, b, concept)))
+        label = truths.get(index[fold(concept)]), image.valid
+        models, calibrated = (first[concept], second[concept]), _calibrated(a, b, concept)
+        made.append(pair_of_masks(Pair(image.path, concept), models, label, calibrated=calibrated))
     return made
 
 
 def _calibrated(a: Side, b: Side, concept: str) -> bool:
     return all(side.segmenter.bundle.vocabulary.calibrated(concept) for side in (a, b))
-
-
-def _pair(
-    image: LabelledImage,
-    concept: str,
-    found: tuple[ConceptResult, ConceptResult],
-    truth: Mask | None,
-    *,
-    calibrated: bool,
-) -> MaskPair:
-    both, either = _overlap(found[0].mask, found[1].mask)
-    before, after = (_labelled(one.mask, truth, image.valid) for one in found)
-    present = (found[0].present, found[1].present) if calibrated else (True, True)
-    iou, error = both / either if either else 1.0, _error(*found)
-    return MaskPair(image.path, concept, iou, *present, calibrated, before, after, error)
-
-
-def _error(first: ConceptResult, second: ConceptResult) -> float:
-    """Return how far logits are from the first's, in its deviations; at the image's size where theirs differ."""
-    same = first.logits.shape == second.logits.shape
-    a, b = ((one.logits if same else one.full_logits()).astype(np.float64) for one in (first, second))
-    return float(np.sqrt(((b - a) ** 2).mean()) / (a.std() or 1.0))
-
-
-def _labelled(mask: Mask, truth: Mask | None, valid: Mask | None) -> tuple[int, int] | None:
-    """Return intersection and union with a label; None where the image does not hold the concept."""
-    if truth is None:
-        return None
-    if valid is not None:
-        mask, truth = mask & valid, truth & valid
-    return _overlap(mask, truth) if truth.sum() > MIN_PIXELS else None
-
-
-def _overlap(a: Mask, b: Mask) -> tuple[int, int]:
-    return int((a & b).sum()), int((a | b).sum())
 
 
 def _racer(side: Side) -> Racer:
@@ -186,10 +155,10 @@ def _racer(side: Side) -> Racer:
     return Racer(side.label, side.segmenter.bundle, BACKENDS[placed.backend], placed.target, options)
 
 
-def _limits(graphs: Sequence[GraphQuality]) -> Limits:
+def _limits(graphs: Sequence[GraphQuality]) -> GateLimits:
     """Return what two bundles must have in common to agree: that of the lowest precision in either."""
-    least = min(MEAN_IOU_LIMITS.values())
-    return Limits(min(MEAN_IOU_LIMITS.get(graph.precision, least) for graph in graphs))
+    least = min(MIN_IOU.values())
+    return GateLimits(min(MIN_IOU.get(graph.precision, least) for graph in graphs))
 
 
 def _differences(a: Side, b: Side, concepts: Sequence[str]) -> list[str]:

@@ -1,59 +1,28 @@
-"""A bundle's quality as plain JSON, and in a word for each target."""
+"""A bundle's quality as plain JSON, ``report.json``; keys of format 1 keep names that attributes no longer have."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.quality.verdicts import not_run, verdict
+
 if TYPE_CHECKING:
-    from cgsam_edge.quality.findings import MaskPair, Quality, TargetQuality
+    from cgsam_edge.agreement import Overlap
+    from cgsam_edge.quality.findings import Quality
+    from cgsam_edge.quality.judge import GateLimits, TargetQuality
+    from cgsam_edge.quality.pairs import MaskPair
 
 FORMAT, FORMAT_VERSION = "cgsam-quality", 1
-
-NOT_RUN = "not run here"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a target.
-
-    Attributes:
-        word: "passed", "failed", "degraded", "not run here", or "agrees" and "differs" of two bundles.
-        kind: what colour it has: "good", "bad", "warned" or "idle".
-        mark: a sign for those who do not see the colour.
-    """
-
-    word: str
-    kind: str
-    mark: str
-
-
-def verdict(quality: Quality, target: TargetQuality) -> Verdict:
-    """Judge a target."""
-    if not target.pairs:
-        return Verdict(NOT_RUN, "idle", "–")
-    if quality.comparison:
-        return Verdict("agrees", "good", "✓") if target.passed else Verdict("differs", "warned", "≠")
-    if target.passed:
-        return Verdict("passed", "good", "✓")
-    return Verdict("degraded", "warned", "!") if quality.degraded else Verdict("failed", "bad", "✗")
-
-
-def not_run(quality: Quality) -> tuple[str, ...]:
-    """Return the targets that have graphs, of which nothing was run here and no mask was compared."""
-    compared = {target.target for target in quality.targets}
-    measured = {graph.target for graph in quality.graphs if graph.latency is not None or graph.error is not None}
-    names = dict.fromkeys(graph.target for graph in quality.graphs)
-    return tuple(name for name in names if name not in compared | measured)
 
 
 def to_json(quality: Quality) -> dict[str, Any]:
     """Return everything as what ``json.dumps`` takes; a number that is not finite is null, a path its file's name."""
-    document = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **asdict(quality),
+    document: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(quality)}
+    document |= {
+        "kept": document.pop("kept_in_float"),
+        "size": None if quality.size is None else quality.size.summary(),
         "targets": [_target(quality, target) for target in quality.targets],
         "not_run": list(not_run(quality)),
     }
@@ -65,10 +34,14 @@ def _target(quality: Quality, target: TargetQuality) -> dict[str, Any]:
     return {
         "target": target.target,
         "verdict": verdict(quality, target).word,
-        "limits": asdict(target.limits),
+        "limits": _limits(target.limits),
         **(_found(target) if target.pairs else {}),
         "pairs": [_pair(pair) for pair in target.pairs],
     }
+
+
+def _limits(limits: GateLimits) -> dict[str, float]:
+    return {"mean_iou": limits.min_iou, "labelled_drop": limits.max_drop}
 
 
 def _found(target: TargetQuality) -> dict[str, Any]:
@@ -88,7 +61,16 @@ def _found(target: TargetQuality) -> dict[str, Any]:
 
 
 def _pair(pair: MaskPair) -> dict[str, Any]:
-    return {**asdict(pair), "image": pair.image.name}
+    return {
+        **asdict(pair),
+        "image": pair.image.name,
+        "labelled_before": _counts(pair.labelled_before),
+        "labelled_after": _counts(pair.labelled_after),
+    }
+
+
+def _counts(overlap: Overlap | None) -> list[int] | None:
+    return None if overlap is None else [overlap.intersection, overlap.union]
 
 
 def _plain(value: Any) -> Any:

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from cgsam_edge import prompts
+from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels import LabelledImage
-from cgsam_edge.quality.metrics import MIN_PIXELS, Evaluation, Pair, compare, summarise
+from cgsam_edge.quality.metrics import Evaluation, summarise
+from cgsam_edge.quality.pairs import LabelPair, pair_with_label
 from cgsam_edge.results import ConceptResult
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import fold
@@ -55,7 +57,7 @@ def evaluate(
             f"the labels have classes that the bundle does not know: {', '.join(missing)}. Export the bundle with "
             "them, or write 'ignore: INDEX' in the class file in their place."
         )
-    pairs: list[Pair] = []
+    pairs: list[LabelPair] = []
     count = 0
     for count, image in enumerate(images, start=1):
         encoded = segmenter.encode(image.path)
@@ -66,7 +68,7 @@ def evaluate(
     return summarise(mode, count, concepts, pairs)
 
 
-def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> list[Pair]:
+def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> list[LabelPair]:
     """Compute every concept, and note which of them a device would not."""
     pairs = []
     for concept in concepts:
@@ -76,19 +78,19 @@ def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> li
     return pairs
 
 
-def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], count: int) -> list[Pair]:
+def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], count: int) -> list[LabelPair]:
     pairs = []
     for concept in concepts:
         truth = image.masks.get(concept)
-        if truth is not None and truth.sum() > MIN_PIXELS:
+        if truth is not None and holds(truth, image.valid):
             got = encoded.predict(concept, points=inner_points(truth, count))
             pairs.append(_compare(encoded, image, concept, got))
     return pairs
 
 
-def _compare(encoded: Encoded, image: LabelledImage, concept: str, got: ConceptResult) -> Pair:
+def _compare(encoded: Encoded, image: LabelledImage, concept: str, got: ConceptResult) -> LabelPair:
     calibrated = encoded.vocabulary.calibrated(concept)
-    return compare(image.path, concept, image.masks.get(concept), image.valid, got, calibrated=calibrated)
+    return pair_with_label(image.path, concept, image.masks.get(concept), image.valid, got, calibrated=calibrated)
 
 
 def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:

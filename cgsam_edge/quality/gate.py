@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cgsam_edge.agreement import Overlap, label_overlap
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import load_image
-from cgsam_edge.prompts import resize
-from cgsam_edge.quality.findings import MaskPair
 from cgsam_edge.quality.labels import LabelledImage
-from cgsam_edge.quality.metrics import MIN_PIXELS
+from cgsam_edge.quality.pairs import MaskPair, Pair, pair_of_masks
 from cgsam_edge.quality.photos import Photos, small
 from cgsam_edge.segmenter import Segmenter
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cgsam_edge.results import ConceptResult
+    from cgsam_edge.vocabulary import Vocabulary
 
     Mask = NDArray[np.bool_]
 
@@ -33,7 +33,16 @@ CONCEPTS_PER_PICTURE = 12
 
 @dataclass(frozen=True)
 class Expected:
-    """What PyTorch makes of one concept in one picture: mask, packed to bits, logits, and the decision "present"."""
+    """PyTorch's result for one concept in one picture.
+
+    Attributes:
+        picture: which, with its labels.
+        concept: the concept's name.
+        bits: the mask, packed.
+        shape: (H, W) of the mask.
+        present: whether the concept counts as present.
+        logits: float32 (m, m), the decoder's.
+    """
 
     picture: LabelledImage
     concept: str
@@ -46,6 +55,16 @@ class Expected:
     def mask(self) -> Mask:
         """The mask, bool (H, W)."""
         return np.unpackbits(self.bits, count=self.shape[0] * self.shape[1]).reshape(self.shape).astype(bool)
+
+    @property
+    def label(self) -> tuple[Mask | None, Mask | None]:
+        """The concept's label and the valid pixels, bool (H, W), where there are labels."""
+        return self.picture.masks.get(self.concept), self.picture.valid
+
+    @property
+    def label_overlap(self) -> Overlap | None:
+        """Pixels that the mask shares with the label; None where the picture does not hold the concept."""
+        return label_overlap(self.mask, *self.label)
 
 
 class Gate:
@@ -96,7 +115,7 @@ class Gate:
         for picture in self.pictures[:pictures]:
             asked = [e for e in self.expected if e.picture is picture]
             encoded = segmenter.encode(_image(picture))
-            pairs += [_pair(one, (ask or predict)(encoded, one.concept), segmenter) for one in asked]
+            pairs += [_pair(one, (ask or predict)(encoded, one.concept), segmenter.bundle.vocabulary) for one in asked]
         return tuple(pairs)
 
     def masks(self, segmenter: Segmenter, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:
@@ -104,6 +123,11 @@ class Gate:
         one = next(e for e in self.expected if e.picture.path == pair.image and e.concept == pair.concept)
         image = _image(one.picture)
         return image, one.mask, predict(segmenter.encode(image), one.concept).mask
+
+
+def _pair(one: Expected, got: ConceptResult, vocabulary: Vocabulary) -> MaskPair:
+    calibrated = vocabulary.calibrated(one.concept)
+    return pair_of_masks(Pair(one.picture.path, one.concept), (one, got), one.label, calibrated=calibrated)
 
 
 def unlabelled(photos: Photos) -> tuple[LabelledImage, ...]:
@@ -133,33 +157,5 @@ def _likely(encoded: Encoded, names: tuple[str, ...], count: int) -> tuple[str, 
 def predict(encoded: Encoded, concept: str, points: NDArray[np.float32] | None = None) -> ConceptResult:
     """Segment a concept from text alone, or from points inside it (N, 2), without a warning."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # how the model was trained is no matter of the target
+        warnings.simplefilter("ignore", UserWarning)  # the target cannot change how the model was trained
         return encoded.predict(concept, points)
-
-
-def _pair(one: Expected, got: ConceptResult, segmenter: Segmenter) -> MaskPair:
-    expected, mask = one.mask, got.mask
-    before, after = labelled_counts(one, expected), labelled_counts(one, mask)
-    either = int((expected | mask).sum())
-    iou = int((expected & mask).sum()) / either if either else 1.0
-    calibrated = segmenter.bundle.vocabulary.calibrated(one.concept)
-    return MaskPair(
-        one.picture.path, one.concept, iou, one.present, got.present, calibrated, before, after, _error(one, got)
-    )
-
-
-def labelled_counts(one: Expected, mask: Mask) -> tuple[int, int] | None:
-    """Return intersection and union of a mask with the label of what was expected; None where none holds it."""
-    truth, valid = one.picture.masks.get(one.concept), one.picture.valid
-    if truth is None or truth.sum() <= MIN_PIXELS:
-        return None
-    if valid is not None:
-        mask, truth = mask & valid, truth & valid
-    return int((mask & truth).sum()), int((mask | truth).sum())
-
-
-def _error(one: Expected, got: ConceptResult) -> float:
-    spread = max(float(one.logits.std()), 1e-12)
-    side = len(one.logits)
-    logits = got.logits if len(got.logits) == side else resize(got.logits, side, side)  # a model of another size
-    return float(np.sqrt(((logits.astype(np.float64) - one.logits) ** 2).mean())) / spread

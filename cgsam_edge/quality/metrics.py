@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from cgsam_edge.results import ConceptResult
-
-MIN_PIXELS = 100
-"""An image holds a concept when more labelled pixels than this are of it."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One concept in one image.
-
-    Attributes:
-        image: its path.
-        concept: its name.
-        labelled: labelled pixels of the concept.
-        intersection: pixels in both masks, ignored ones left out.
-        union: pixels in either.
-        score: the predicted IoU.
-        presence: what tells present from absent, 0 to 1.
-        present: the decision made of it; None where nothing was calibrated.
-        ruled_out: whether similarity alone rules the concept out; None where the bundle rules nothing out.
-    """
-
-    image: Path
-    concept: str
-    labelled: int
-    intersection: int
-    union: int
-    score: float
-    presence: float
-    present: bool | None = None
-    ruled_out: bool | None = None
-
-    @property
-    def held(self) -> bool:
-        """Whether the image holds the concept."""
-        return self.labelled > MIN_PIXELS
-
-    @property
-    def iou(self) -> float:
-        """Intersection over union; 0 where both masks are empty."""
-        return self.intersection / self.union if self.union else 0.0
+from cgsam_edge.agreement import Overlap
+from cgsam_edge.quality.pairs import LabelPair, class_miou, concept_ious
 
 
 @dataclass(frozen=True)
@@ -66,6 +23,12 @@ class PresenceRates:
 
     precision: float | None
     recall: float | None
+
+    @classmethod
+    def of(cls, said: Sequence[bool], held: Sequence[bool]) -> PresenceRates:
+        """Return the rates of decisions, given which of the concepts are held."""
+        right = sum(a and b for a, b in zip(said, held, strict=True))
+        return cls(right / sum(said) if any(said) else None, right / sum(held) if any(held) else None)
 
 
 @dataclass(frozen=True)
@@ -119,7 +82,7 @@ class Evaluation:
     mode: str
     images: int
     rows: tuple[ConceptRow, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[LabelPair, ...]
     class_miou: float | None
     pair_miou: float | None
     presence_auroc: float | None
@@ -127,71 +90,39 @@ class Evaluation:
     skipping: Skipping | None = None
 
 
-def compare(
-    image: Path,
-    concept: str,
-    truth: NDArray[np.bool_] | None,
-    valid: NDArray[np.bool_] | None,
-    found: ConceptResult,
-    *,
-    calibrated: bool,
-) -> Pair:
-    """Compare a result with its label (H, W); a truth of None is an absent concept."""
-    mask = found.mask
-    if truth is None:
-        truth = np.zeros_like(mask)
-    if valid is not None:
-        mask, truth = mask & valid, truth & valid
-    both, either = int((mask & truth).sum()), int((mask | truth).sum())
-    present = found.present if calibrated else None
-    return Pair(image, concept, int(truth.sum()), both, either, found.score, found.presence, present)
-
-
-def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[Pair]) -> Evaluation:
+def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[LabelPair]) -> Evaluation:
     """Put pairs together; means leave out what has no instance, and nothing is silently 0 or NaN."""
     held = [p for p in pairs if p.held]
-    rows = tuple(_row(concept, [p for p in pairs if p.concept == concept]) for concept in concepts)
+    ious = concept_ious((p.concept, p.overlap) for p in held)
     return Evaluation(
         mode,
         images,
-        rows,
+        tuple(_row(concept, [p for p in pairs if p.concept == concept], ious.get(concept)) for concept in concepts),
         tuple(pairs),
-        _class_miou(rows),
-        float(np.mean([p.iou for p in held])) if held else None,
+        class_miou((p.concept, p.overlap) for p in held),
+        statistics.fmean(p.iou for p in held) if held else None,
         auroc([p.presence for p in held], [p.presence for p in pairs if not p.labelled]),
         _rates(pairs),
-        _skipping(concepts, pairs),
+        _skipping(pairs),
     )
 
 
-def _class_miou(rows: Sequence[ConceptRow]) -> float | None:
-    known = [row.iou for row in rows if row.iou is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _skipping(concepts: Sequence[str], pairs: Sequence[Pair]) -> Skipping | None:
+def _skipping(pairs: Sequence[LabelPair]) -> Skipping | None:
     if all(p.ruled_out is None for p in pairs):
         return None
-    changed = [replace(p, intersection=0, union=p.labelled, present=False) if p.ruled_out else p for p in pairs]
-    rows = [_row(concept, [p for p in changed if p.concept == concept]) for concept in concepts]
-    return Skipping(float(np.mean([bool(p.ruled_out) for p in pairs])), _class_miou(rows), _rates(changed))
+    changed = [replace(p, overlap=Overlap(0, p.labelled), present=False) if p.ruled_out else p for p in pairs]
+    miou = class_miou((p.concept, p.overlap) for p in changed if p.held)
+    return Skipping(statistics.fmean(bool(p.ruled_out) for p in pairs), miou, _rates(changed))
 
 
-def _row(concept: str, pairs: list[Pair]) -> ConceptRow:
-    held = [p for p in pairs if p.held]
-    union = sum(p.union for p in held)
-    iou = sum(p.intersection for p in held) / union if union else None
-    return ConceptRow(concept, len(held), iou, _rates(pairs))
+def _row(concept: str, pairs: list[LabelPair], iou: float | None) -> ConceptRow:
+    return ConceptRow(concept, sum(p.held for p in pairs), iou, _rates(pairs))
 
 
-def _rates(pairs: Sequence[Pair]) -> PresenceRates | None:
+def _rates(pairs: Sequence[LabelPair]) -> PresenceRates | None:
     """Return precision and recall of "present" over calibrated pairs that are clearly one or the other."""
     clear = [p for p in pairs if p.present is not None and (p.held or not p.labelled)]
-    if not clear:
-        return None
-    said, held = sum(bool(p.present) for p in clear), sum(p.held for p in clear)
-    right = sum(bool(p.present) and p.held for p in clear)
-    return PresenceRates(right / said if said else None, right / held if held else None)
+    return PresenceRates.of([bool(p.present) for p in clear], [p.held for p in clear]) if clear else None
 
 
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:

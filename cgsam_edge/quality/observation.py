@@ -1,4 +1,4 @@
-"""What the graphs say about concepts in labelled images: what presence and screening are learnt from."""
+"""Evidence of concepts in labelled images, from which presence and screening are calibrated."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.agreement import is_held, labelled_pixels
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels import LabelledImage
-from cgsam_edge.quality.metrics import MIN_PIXELS
 from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def observe(
     concepts: Sequence[str],
     progress: Callable[[int], object] = lambda _: None,
 ) -> list[Observation]:
-    """Segment labelled images from text alone and keep what presence is judged by.
+    """Segment labelled images from text alone and keep the evidence of presence.
 
     Pairs with 1 to 100 labelled pixels are left out: they are neither.
 
@@ -62,10 +62,9 @@ def observe(
     for number, image in enumerate(images):
         result = segmenter.segment(image.path, concepts, skip_absent=False)
         for name, index in zip(concepts, indices, strict=True):
-            truth = image.masks.get(name)
-            pixels = 0 if truth is None else int((truth if image.valid is None else truth & image.valid).sum())
-            if pixels == 0 or pixels > MIN_PIXELS:
-                found.append(Observation(number, index, result[name].evidence, pixels > 0))
+            labelled = labelled_pixels(image.masks.get(name), image.valid)
+            if labelled == 0 or is_held(labelled):
+                found.append(Observation(number, index, result[name].evidence, is_held(labelled)))
         progress(number + 1)
     return found
 

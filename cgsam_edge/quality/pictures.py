@@ -12,10 +12,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from cgsam_edge.quality.pairs import extremes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cgsam_edge.quality.findings import MaskPair, TargetQuality
+    from cgsam_edge.quality.judge import TargetQuality
+    from cgsam_edge.quality.pairs import MaskPair
 
     Mask = NDArray[np.bool_]
     Pixels = NDArray[np.uint8]
@@ -57,19 +60,9 @@ class Figure:
     size: tuple[int, int]
 
 
-def extremes(target: TargetQuality, worst: int = 3, median: int = 2, best: int = 2) -> list[tuple[str, MaskPair]]:
-    """Return ("worst" | "median" | "best", pair), none twice; of few pairs the worst are shown first of all."""
-    ordered = sorted(target.counted, key=lambda pair: pair.iou)
-    lowest, rest = ordered[:worst], ordered[worst:]
-    highest, rest = rest[max(0, len(rest) - best) :], rest[: max(0, len(rest) - best)]
-    start = max(0, (len(rest) - median) // 2)
-    chosen = (("worst", lowest), ("median", rest[start : start + median]), ("best", highest))
-    return [(kind, pair) for kind, pairs in chosen for pair in pairs]
-
-
 def figures(targets: Sequence[TargetQuality], masks: Masks, budget: int) -> dict[str, list[Figure]]:
     """Return pictures by target, all of them together about ``budget`` bytes at most."""
-    chosen = {target.target: extremes(target) for target in targets}
+    chosen = {target.target: extremes(target.counted) for target in targets}
     count = 3 * sum(len(pairs) for pairs in chosen.values())
     most = max(_LEAST_BYTES, budget // max(1, count))
     return {

@@ -10,7 +10,7 @@ import numpy as np
 
 from cgsam_edge.presence import uncalibrated
 from cgsam_edge.quality.logistic import SharedLogistic
-from cgsam_edge.quality.metrics import auroc
+from cgsam_edge.quality.metrics import PresenceRates, auroc
 from cgsam_edge.quality.observation import Observation, count
 
 if TYPE_CHECKING:
@@ -73,11 +73,12 @@ def fit(observations: Sequence[Observation], names: Sequence[str]) -> PresenceCa
     concepts = []
     for index, name in enumerate(names):
         of = np.array([o.concept == index for o in used], bool)
-        precision = recall = None
+        rates = PresenceRates(None, None)
         if index in usable:
             table[index, -1] = threshold = _threshold(scores[of], data.held[of])
-            precision, recall = _precision_recall(scores[of] >= threshold, data.held[of])
-        concepts.append(CalibratedConcept(name, int(held[index]), int(seen[index] - held[index]), precision, recall))
+            rates = PresenceRates.of((scores[of] >= threshold).tolist(), data.held[of].tolist())
+        absent = int(seen[index] - held[index])
+        concepts.append(CalibratedConcept(name, int(held[index]), absent, rates.precision, rates.recall))
     return PresenceCalibration(table, tuple(concepts), auroc(scores[data.held].tolist(), scores[~data.held].tolist()))
 
 
@@ -87,8 +88,3 @@ def _threshold(scores: Double, held: NDArray[np.bool_]) -> float:
     edges = np.concatenate([[order[0] / 2], (order[1:] + order[:-1]) / 2, [(order[-1] + 1) / 2]])
     gains = [(scores[held] >= edge).mean() - (scores[~held] >= edge).mean() for edge in edges]
     return float(edges[int(np.argmax(gains))])
-
-
-def _precision_recall(said: NDArray[np.bool_], held: NDArray[np.bool_]) -> tuple[float | None, float | None]:
-    right = int((said & held).sum())
-    return (right / int(said.sum()) if said.any() else None), (right / int(held.sum()) if held.any() else None)

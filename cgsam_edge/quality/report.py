@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ from cgsam_edge.files import write_beside
 from cgsam_edge.page.markup import Html, joined, number, tag
 from cgsam_edge.page.style import CSS
 from cgsam_edge.quality import charts
-from cgsam_edge.quality.document import NOT_RUN, Verdict, not_run, to_json, verdict
+from cgsam_edge.quality.document import to_json
 from cgsam_edge.quality.pictures import figures
-from cgsam_edge.quality.tables import graph_table, kept_table, size_table
+from cgsam_edge.quality.tables import float_table, graph_table, size_table
+from cgsam_edge.quality.verdicts import NOT_RUN, Verdict, not_run, verdict
 
 if TYPE_CHECKING:
-    from cgsam_edge.quality.findings import MaskPair, Quality, TargetQuality
+    from cgsam_edge.quality.findings import Quality
+    from cgsam_edge.quality.judge import TargetQuality
+    from cgsam_edge.quality.pairs import MaskPair
     from cgsam_edge.quality.pictures import Figure, Masks
     from cgsam_edge.quality.resolution import SizeSearch
 
@@ -52,6 +56,13 @@ def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
     for name, content in ((HTML_FILE, f"<!DOCTYPE html>\n{page}\n"), (JSON_FILE, f"{text}\n")):
         data = content.encode("utf-8", "replace")  # a file's name may hold bytes that are no text
         write_beside(folder / name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+
+
+def save_report(folder: Path, beside: Path) -> None:
+    """Copy the report of a bundle that will not appear from its folder to another one, which is made."""
+    beside.mkdir(exist_ok=True)
+    for name in (HTML_FILE, JSON_FILE):
+        shutil.copy(folder / name, beside / name)
 
 
 def _page(quality: Quality, pictures: dict[str, list[Figure]]) -> Html:
@@ -107,7 +118,7 @@ def _target_card(quality: Quality, target: TargetQuality) -> Html:
         problems.append(tag("p", "The bundle was written all the same, as was asked for.", class_="quiet"))
     body = [
         tag("p", number(target.mean_iou), class_="big"),
-        tag("p", f"mean mask IoU of {len(target.counted)} masks; at least {target.limits.mean_iou:g}", class_="quiet"),
+        tag("p", f"mean mask IoU of {len(target.counted)} masks; at least {target.limits.min_iou:g}", class_="quiet"),
         *problems,
         tag("dl", *_facts(target)),
         *_flips(target),
@@ -137,7 +148,7 @@ def _facts(target: TargetQuality) -> list[Html]:
 
 
 def _flips(target: TargetQuality) -> list[Html]:
-    flipped = [pair for pair in target.pairs if pair.calibrated and pair.expected_present != pair.present]
+    flipped = target.flipped
     if not flipped:
         return []
     items = [tag("li", _flip(pair)) for pair in flipped[:_SHOWN_FLIPS]]
@@ -218,10 +229,10 @@ def _figure(figure: Figure) -> Html:
 def _remarks(quality: Quality) -> list[Html]:
     made = []
     if quality.sensitivity:
-        text = "What quantising one layer alone does to masks, the most harmful first."
+        text = "Masks with one layer quantised alone, the most sensitive first."
         made.append(_section("Sensitivity", text, tag("div", *charts.sensitivity(quality.sensitivity), class_="plots")))
-    if quality.kept:
-        made.append(_section("What stayed in higher precision", "", kept_table(quality.kept)))
+    if quality.kept_in_float:
+        made.append(_section("Layers kept in float", "", float_table(quality.kept_in_float)))
     for title, lines in (("Notes", quality.notes), ("Machine and versions", quality.machine)):
         if lines:
             made.append(_section(title, "", tag("div", tag("ul", *(tag("li", line) for line in lines)), class_="card")))

@@ -1,4 +1,4 @@
-"""What a smaller image size costs in masks and buys in time, as values, as a table in text, and for the manifest."""
+"""How masks and time change with the image size: values, a table in text, and the manifest's summary."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SIZE_IOU_LIMIT = 0.9
+AUTO_SIZE_MIN_IOU = 0.9
 """Least mean mask IoU with the model at its own size that the size "auto" accepts."""
 
 
 @dataclass(frozen=True)
 class SizeTrial:
-    """A model at one image size, in PyTorch, held to itself at its own size.
+    """A model at one image size, in PyTorch, compared with itself at its own size.
 
     Attributes:
         image_size, clip_image_size: sides in pixels at which SAM and CLIP run.
@@ -42,11 +42,11 @@ class SizeSearch:
 
     Attributes:
         own_size, own_clip_size: the model's own sides in pixels.
-        own_macs, own_seconds: what it takes there.
+        own_macs, own_seconds: its multiply-adds and time there.
         own_miou: class mIoU against labels there; None without.
         tried: other sizes, in the order of trial.
         chosen: SAM's side in pixels that was taken.
-        limit: least mean mask IoU that was asked for; None where a size was.
+        min_iou: least mean mask IoU that was asked for; None where a size was.
     """
 
     own_size: int
@@ -56,16 +56,16 @@ class SizeSearch:
     own_miou: float | None
     tried: tuple[SizeTrial, ...]
     chosen: int
-    limit: float | None
+    min_iou: float | None
 
     @property
     def conclusion(self) -> str:
         """What was taken, and why."""
-        if self.limit is None:
+        if self.min_iou is None:
             return f"{self.chosen} pixels, as asked for; nothing was decided by its masks"
         if self.chosen != self.own_size:
-            return f"{self.chosen} pixels: the smallest size with a mean mask IoU of {self.limit:g} or more"
-        why = f"no smaller size has a mean mask IoU of {self.limit:g}" if self.tried else "no smaller size to try"
+            return f"{self.chosen} pixels: the smallest size with a mean mask IoU of {self.min_iou:g} or more"
+        why = f"no smaller size has a mean mask IoU of {self.min_iou:g}" if self.tried else "no smaller size to try"
         return f"the model's own {self.own_size} pixels: {why}"
 
     def rows(self) -> Iterator[tuple[str, ...]]:
@@ -93,6 +93,7 @@ class SizeSearch:
     def summary(self) -> dict[str, Any]:
         """Return it as the manifest holds it."""
         made = asdict(self)
+        made["limit"] = made.pop("min_iou")  # its name in format 1
         made["tried"] = [{**one, "worst_concept": list(one["worst_concept"])} for one in made["tried"]]
         return made
 

@@ -1,4 +1,4 @@
-"""A picture of the best, median and worst masks of an evaluation."""
+"""A picture of the worst, median and best masks of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.image import load_image
+from cgsam_edge.quality.pairs import extremes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cgsam_edge.quality.metrics import Evaluation, Pair
+    from cgsam_edge.quality.metrics import Evaluation
+    from cgsam_edge.quality.pairs import LabelPair
 
 _TILE = 240
 _GAP = 6
 _CAPTION = 18
 
 
-def extremes(evaluation: Evaluation, count: int = 3) -> list[tuple[str, Pair]]:
-    """Return ("best" | "median" | "worst", pair), at most ``count`` of each, of the pairs that an image holds."""
-    held = sorted((p for p in evaluation.pairs if p.held), key=lambda p: -p.iou)
-    middle = max(0, (len(held) - count) // 2)
-    picks = (("best", held[:count]), ("median", held[middle : middle + count]), ("worst", held[-count:]))
-    return [(name, pair) for name, pairs in picks for pair in pairs]
+def shown(evaluation: Evaluation, count: int = 3) -> list[tuple[str, LabelPair]]:
+    """Return ("worst" | "median" | "best", pair), at most ``count`` of each, of the concepts that images hold."""
+    return extremes([pair for pair in evaluation.pairs if pair.held], count, count, count)
 
 
-Masks = Callable[["Pair"], "tuple[NDArray[np.bool_], NDArray[np.bool_]]"]
+Masks = Callable[["LabelPair"], "tuple[NDArray[np.bool_], NDArray[np.bool_]]"]
 """Gives the label's mask and the bundle's for a pair."""
 
 
 def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
     """Draw a row for each extreme pair: the image, the label in green, the bundle's mask in orange."""
-    chosen = extremes(evaluation)
+    chosen = shown(evaluation)
     height = _TILE * 3 // 4
     sheet = Image.new("RGB", (3 * (_TILE + _GAP), max(1, len(chosen)) * (height + _CAPTION + _GAP)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)

@@ -1,4 +1,4 @@
-"""The report's tables: graphs, and layers that stayed in higher precision."""
+"""The report's tables: graphs, image sizes, and layers kept in float."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.page.markup import Html, joined, macs, megabytes, seconds, tag
-from cgsam_edge.quality.document import NOT_RUN
+from cgsam_edge.quality.verdicts import NOT_RUN
 
 if TYPE_CHECKING:
-    from cgsam_edge.quality.findings import GraphQuality, Kept, Latency
+    from cgsam_edge.quality.findings import FloatLayer, GraphQuality, Latency
     from cgsam_edge.quality.resolution import SizeSearch
 
 _COLUMNS = ("graph", "precision", "size", "multiply-adds", "error", "cold", "warm")
-_SHOWN_KEPT = 12
+_SHOWN_LAYERS = 12
 
 
 def graph_table(graphs: Sequence[GraphQuality]) -> Html:
@@ -83,17 +83,17 @@ def size_table(search: SizeSearch) -> Html:
     return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
 
 
-def kept_table(kept: Sequence[Kept]) -> Html:
-    """Return a row for each layer; what is beyond a dozen folds up."""
+def float_table(layers: Sequence[FloatLayer]) -> Html:
+    """Return a row for each layer that is kept in float; rows beyond a dozen are folded."""
     head = tag("thead", tag("tr", *(tag("th", n, scope="col") for n in ("target", "graph", "layer", "why"))))
-    shown = tag("table", head, tag("tbody", *map(_kept, kept[:_SHOWN_KEPT])))
-    rest = kept[_SHOWN_KEPT:]
+    shown = tag("table", head, tag("tbody", *map(_layer, layers[:_SHOWN_LAYERS])))
+    rest = layers[_SHOWN_LAYERS:]
     if not rest:
         return tag("div", shown, class_="scroll")
-    more = tag("table", head, tag("tbody", *map(_kept, rest)))
+    more = tag("table", head, tag("tbody", *map(_layer, rest)))
     return tag("div", shown, tag("details", tag("summary", f"{len(rest)} more"), more), class_="scroll")
 
 
-def _kept(one: Kept) -> Html:
+def _layer(one: FloatLayer) -> Html:
     layer, reason = tag("td", one.layer, class_="layer"), tag("td", one.reason, class_="reason")
     return tag("tr", tag("td", one.target), tag("td", one.graph), layer, reason)

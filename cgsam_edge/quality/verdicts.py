@@ -1,38 +1,78 @@
-"""The gate's verdict in words, and as the manifest holds it."""
+"""Verdicts on targets: a word for the report, a line of progress, a refusal, and the manifest's summary."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cgsam_edge.quality.findings import Quality, Sensitivity, TargetQuality
-from cgsam_edge.quality.report import HTML_FILE
+from cgsam_edge.quality.findings import Quality, Sensitivity
+from cgsam_edge.quality.judge import TargetQuality
+
+NOT_RUN = "not run here"
 
 
-def save_report(folder: Path, beside: Path) -> None:
-    """Keep the report of a bundle that will not appear."""
-    beside.mkdir(exist_ok=True)
-    for path in folder.glob("report.*"):
-        shutil.copy(path, beside / path.name)
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on a target.
+
+    Attributes:
+        word: "passed", "failed", "degraded", "not run here", or "agrees" and "differs" of two bundles.
+        kind: its colour: "good", "bad", "warned" or "idle".
+        mark: a sign for those who do not see the colour.
+    """
+
+    word: str
+    kind: str
+    mark: str
 
 
-def refusal(failed: Sequence[TargetQuality], harm: Sequence[Sensitivity], beside: Path) -> str:
-    """Say what was worst, where its pictures are, and what to do."""
-    lines = []
-    for one in failed:
-        concept, iou = one.worst_concept
-        graph = f"{harm[0].graph} (layer {harm[0].layer})" if harm else "image or concept; layers were not tried"
-        lines.append(
-            f"{one.target}: {'; '.join(one.problems)}. Worst concept {concept!r} ({iou:.4f}); worst picture "
-            f"{one.worst.image.name}, {one.worst.concept!r} ({one.worst.iou:.4f}); most harm in the graph {graph}"
-        )
+def verdict(quality: Quality, target: TargetQuality) -> Verdict:
+    """Judge a target."""
+    if not target.pairs:
+        return Verdict(NOT_RUN, "idle", "–")
+    if quality.comparison:
+        return Verdict("agrees", "good", "✓") if target.passed else Verdict("differs", "warned", "≠")
+    if target.passed:
+        return Verdict("passed", "good", "✓")
+    return Verdict("degraded", "warned", "!") if quality.degraded else Verdict("failed", "bad", "✗")
+
+
+def not_run(quality: Quality) -> tuple[str, ...]:
+    """Return the targets that have graphs, of which nothing was run here and no mask was compared."""
+    compared = {target.target for target in quality.targets}
+    measured = {graph.target for graph in quality.graphs if graph.latency is not None or graph.error is not None}
+    names = dict.fromkeys(graph.target for graph in quality.graphs)
+    return tuple(name for name in names if name not in compared | measured)
+
+
+def refusal(failed: Sequence[TargetQuality], sensitivity: Sequence[Sensitivity], page: Path) -> str:
+    """Say which masks are worst, where their pictures are, and what to do.
+
+    Args:
+        failed: the targets that do not pass, one or more.
+        sensitivity: of layers, the most sensitive first; empty where it was not measured.
+        page: the HTML report.
+    """
     return (
         "the masks are too far from the PyTorch model's, so no bundle was written.\n  "
-        + "\n  ".join(lines)
-        + f"\n  pictures and numbers: {beside / HTML_FILE}\n  Calibrate on more and other photos, take a higher "
+        + "\n  ".join(_failure(one, sensitivity) for one in failed)
+        + f"\n  pictures and numbers: {page}\n  Calibrate on more and other photos, take a higher "
         "precision for a graph (--precision image=fp16,concept=int8), or --allow-degraded."
+    )
+
+
+def _failure(one: TargetQuality, sensitivity: Sequence[Sensitivity]) -> str:
+    concept, iou = one.worst_concept
+    found = (
+        f"the most sensitive layer is {sensitivity[0].layer} of the graph {sensitivity[0].graph}"
+        if sensitivity
+        else "no layer was measured alone"
+    )
+    return (
+        f"{one.target}: {'; '.join(one.problems)}. Worst concept {concept!r} ({iou:.4f}); worst picture "
+        f"{one.worst.image.name}, {one.worst.concept!r} ({one.worst.iou:.4f}); {found}"
     )
 
 
@@ -49,16 +89,19 @@ def line(found: TargetQuality) -> str:
 
 
 def summary(quality: Quality) -> dict[str, Any]:
-    """Return what the manifest holds of it; ``report.json`` has all."""
+    """Return what the manifest holds of a bundle's quality; ``report.json`` has all. Its keys are those of format 1."""
     gate = {
         one.target: {
-            "passed": one.passed, "mean_iou": one.mean_iou, "limit": one.limits.mean_iou,
+            "passed": one.passed, "mean_iou": one.mean_iou, "limit": one.limits.min_iou,
             "worst_concept": list(one.worst_concept), "flips": one.flips, "masks": len(one.counted),
             "class_miou": list(one.labelled) if one.labelled else None,
         }
         for one in quality.targets
     }  # fmt: skip
-    kept = [{"target": k.target, "graph": k.graph, "layer": k.layer, "reason": k.reason} for k in quality.kept]
+    kept = [
+        {"target": one.target, "graph": one.graph, "layer": one.layer, "reason": one.reason}
+        for one in quality.kept_in_float
+    ]
     notes = list(quality.notes)
     size = {"size": quality.size.summary()} if quality.size else {}
     return {

@@ -25,8 +25,8 @@ from cgsam_edge.quality.photos import from_folder
 from cgsam_edge.quality.resolution import SizeSearch, SizeTrial
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from tests import tiny
-from tests.calibration.pages import Page
 from tests.calibration.test_gate import last_stage
+from tests.quality.pages import Page
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
@@ -143,5 +143,5 @@ def test_table_and_conclusion() -> None:
     for words in ("0.8312", "pole 0.5000", "0.5000", "1.6 G, 25 %", "0.05 s, 25 %"):
         assert words in tried
     assert found.conclusion == "the model's own 512 pixels: no smaller size has a mean mask IoU of 0.9"
-    assert "as asked for" in replace(found, limit=None, chosen=256).conclusion
+    assert "as asked for" in replace(found, min_iou=None, chosen=256).conclusion
     assert "no smaller size to try" in replace(found, tried=()).conclusion

@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 from cgsam_edge import errors, shipped
+from cgsam_edge.agreement import mask_ious
 from cgsam_edge.bench import cautions, energy, matmul, page, plots, prose
 from cgsam_edge.bench.compare import compare
 from cgsam_edge.bench.measure import measure
@@ -37,7 +38,7 @@ from cgsam_edge.bench.rounds import groups
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bench.storage import load, save
 from cgsam_edge.bench.summary import Summary, drift, summarise
-from cgsam_edge.bench.tally import Tally, mask_ious
+from cgsam_edge.bench.tally import Tally
 from cgsam_edge.bench.watch import Watch
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main

@@ -67,8 +67,25 @@ def test_comparing() -> None:
     assert not broken.finite
     with pytest.raises(BackendError, match="gave no 'iou'"):
         compare("decoder", expected, {"mask_logits": expected["mask_logits"]})
-    with pytest.raises(BackendError, match="gave no 'mask_logits', or one of another size"):
-        compare("decoder", expected, {**expected, "mask_logits": np.zeros(5, np.float32)})
+
+
+@pytest.mark.parametrize("stored", [4, SAMPLES - 1, FULL_SIZE - 1, FULL_SIZE])
+@pytest.mark.parametrize("more", [-1, 1, FULL_SIZE])
+def test_an_output_of_another_size_is_the_engines_fault(stored: int, more: int) -> None:
+    expected = {"mask_logits": np.linspace(-1, 1, stored, dtype=np.float32)}
+    got = {"mask_logits": np.zeros((1, 1, 1, stored + more), np.float32)}
+    with pytest.raises(
+        BackendError, match=rf"gave 'mask_logits' of shape \(1, 1, 1, {stored + more}\).*holds {stored}"
+    ):
+        compare("decoder", expected, got)
+
+
+def test_a_sample_of_a_large_output_is_compared() -> None:
+    whole = np.linspace(-1, 1, FULL_SIZE + 1, dtype=np.float32)
+    got = compare("image", {"tokens": sample(whole)}, {"tokens": whole.reshape(1, -1)})
+    assert (got.rms_error, got.max_error, got.mask_iou) == (0, 0, None)
+    with pytest.raises(BackendError, match=rf"hold {FULL_SIZE} values; it holds {SAMPLES}"):
+        compare("image", {"tokens": sample(whole)}, {"tokens": whole[1:]})
 
 
 def test_limits() -> None:

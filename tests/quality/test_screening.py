@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from cgsam_edge import CheckpointError, InputError
+from cgsam_edge.agreement import Overlap
 from cgsam_edge.export.concepts import ConceptLine, carried
 from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.presence import EVIDENCE, judge
-from cgsam_edge.quality.metrics import Pair, PresenceRates, Skipping, summarise
+from cgsam_edge.quality.metrics import PresenceRates, Skipping, summarise
 from cgsam_edge.quality.observation import Observation
+from cgsam_edge.quality.pairs import LabelPair
 from cgsam_edge.quality.presence_fit import fit
 from cgsam_edge.quality.screening_fit import CONCEPT_SHARE, ScreeningCalibration, fit_screening
 from cgsam_edge.screening import EVIDENCE_COLUMNS
@@ -82,10 +84,10 @@ def test_losses_that_cannot_be(loss: float) -> None:
 def test_what_skipping_changes_by_hand() -> None:
     path = Path("a.png")
     pairs = [
-        Pair(path, "car", 400, 200, 400, 0.5, 0.9, present=True, ruled_out=True),  # held, found and lost
-        Pair(path, "car", 400, 400, 400, 0.5, 0.9, present=True, ruled_out=False),
-        Pair(path, "car", 0, 0, 50, 0.5, 0.9, present=True, ruled_out=True),  # a false alarm less
-        Pair(path, "sky", 400, 100, 400, 0.5, 0.9),  # of which nothing is known
+        LabelPair(path, "car", 400, Overlap(200, 400), 0.5, 0.9, present=True, ruled_out=True),  # held, found and lost
+        LabelPair(path, "car", 400, Overlap(400, 400), 0.5, 0.9, present=True, ruled_out=False),
+        LabelPair(path, "car", 0, Overlap(0, 50), 0.5, 0.9, present=True, ruled_out=True),  # a false alarm less
+        LabelPair(path, "sky", 400, Overlap(100, 400), 0.5, 0.9),  # of which nothing is known
     ]
     got = summarise("text", 4, ["car", "sky"], pairs)
     assert got.class_miou == pytest.approx((600 / 800 + 100 / 400) / 2)

@@ -12,10 +12,12 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from cgsam_edge import Segmenter
+from cgsam_edge.agreement import Overlap
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.evaluate import evaluate, inner_points
 from cgsam_edge.quality.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
-from cgsam_edge.quality.metrics import Pair, PresenceRates, auroc, compare, summarise
+from cgsam_edge.quality.metrics import PresenceRates, auroc, summarise
+from cgsam_edge.quality.pairs import LabelPair, pair_with_label
 from cgsam_edge.results import ConceptResult
 from cgsam_edge.rle import decode_rle, encode_rle
 from tests.conftest import executable
@@ -40,10 +42,14 @@ def found(mask: np.ndarray, presence: float) -> ConceptResult:
 
 def test_by_hand() -> None:
     pairs = [
-        compare(A, "car", block(5, 15), None, found(block(0, 10), 0.9), calibrated=True),  # 100 in both, 300 in either
-        compare(B, "car", block(0, 10), None, found(block(0, 10), 0.7), calibrated=True),  # 200, 200
-        compare(A, "tree", None, None, found(block(0, 3), 0.8), calibrated=True),  # absent
-        compare(B, "tree", block(0, 4), None, found(block(0, 3), 0.1), calibrated=True),  # 80: neither held nor absent
+        pair_with_label(
+            A, "car", block(5, 15), None, found(block(0, 10), 0.9), calibrated=True
+        ),  # 100 in both, 300 in either
+        pair_with_label(B, "car", block(0, 10), None, found(block(0, 10), 0.7), calibrated=True),  # 200, 200
+        pair_with_label(A, "tree", None, None, found(block(0, 3), 0.8), calibrated=True),  # absent
+        pair_with_label(
+            B, "tree", block(0, 4), None, found(block(0, 3), 0.1), calibrated=True
+        ),  # 80: neither held nor absent
     ]
     got = summarise("text", 2, ["car", "tree", "dog"], pairs)
     assert [(r.concept, r.images, r.iou) for r in got.rows] == [("car", 2, 0.6), ("tree", 0, None), ("dog", 0, None)]
@@ -55,13 +61,13 @@ def test_by_hand() -> None:
 
 
 def test_ignored_pixels_count_for_nothing() -> None:
-    pair = compare(A, "car", block(5, 15), ~block(0, 5), found(block(0, 10), 0.5), calibrated=False)
+    pair = pair_with_label(A, "car", block(5, 15), ~block(0, 5), found(block(0, 10), 0.5), calibrated=False)
     assert pair.present is None
-    assert (pair.labelled, pair.intersection, pair.union) == (200, 100, 200)
+    assert (pair.labelled, pair.overlap) == (200, Overlap(100, 200))
 
 
 def test_nothing_is_silently_zero_or_nan() -> None:
-    got = summarise("text", 1, ["car"], [Pair(A, "car", 0, 0, 0, 0.3, 0.3)])
+    got = summarise("text", 1, ["car"], [LabelPair(A, "car", 0, Overlap(), 0.3, 0.3)])
     assert (got.class_miou, got.pair_miou, got.presence_auroc) == (None, None, None)
 
 

@@ -12,20 +12,21 @@ import pytest
 from PIL import Image
 
 from cgsam_edge import Segmenter
+from cgsam_edge.agreement import Overlap
 from cgsam_edge.cli import main
 from cgsam_edge.errors import InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.quality.compare import Side, common_concepts, compare
-from cgsam_edge.quality.findings import LABELLED_DROP_LIMIT, Limits
+from cgsam_edge.quality.judge import GateLimits
 from cgsam_edge.quality.labels import LabelledImage
 from cgsam_edge.quality.latency import Racer, race
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.shipped import BUNDLE
 from tests import tiny
-from tests.calibration.pages import Page
+from tests.quality.pages import Page
 from tests.test_cli import cgsam, fails
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
@@ -60,23 +61,34 @@ def images(photos: Path) -> list[LabelledImage]:
     return [LabelledImage(path, {"tree": truth}, np.ones_like(truth)) for path in sorted(photos.iterdir())]
 
 
+def counts(a: np.ndarray, b: np.ndarray) -> Overlap:
+    return Overlap(int((a & b).sum()), int((a | b).sum()))
+
+
 def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other_bundle: Path, photos: Path) -> None:
     done: list[int] = []
+    names = ("car", "tree")
     with Segmenter(other_bundle) as second:
         a, b = Side("A.cgsam", tiny_segmenter), Side("B.cgsam", second)
-        assert common_concepts(a, b) == ("car", "tree")
-        found = compare(a, b, images(photos), ("car", "tree"), pictures="3 pictures.", progress=done.append)
-        masks = [one.segment(photos / "b.png", "tree")["tree"].mask for one in (tiny_segmenter, second)]
+        assert common_concepts(a, b) == names
+        found = compare(a, b, images(photos), names, pictures="3 pictures.", progress=done.append)
+        results = [one.segment(photos / "b.png", names) for one in (tiny_segmenter, second)]
     (target,) = found.targets
-    pair = next(p for p in target.pairs if (p.image.name, p.concept) == ("b.png", "tree"))
-    both, either = (masks[0] & masks[1]).sum(), (masks[0] | masks[1]).sum()
+    pairs = {p.concept: p for p in target.pairs if p.image.name == "b.png"}
     truth = images(photos)[0].masks["tree"]
-    assert pair.iou == both / either if either else 1
-    assert pair.error > 0
-    assert pair.labelled_after == ((masks[1] & truth).sum(), (masks[1] | truth).sum())
+    shared = {name: counts(results[0][name].mask, results[1][name].mask) for name in names}
+    assert any(0 < one.intersection < one.union for one in shared.values()), "the masks say nothing about IoU"
+    for name, one in shared.items():
+        assert pairs[name].iou == (one.intersection / one.union if one.union else 1)
+        logits = [result[name].logits.astype(np.float64) for result in results]
+        error = np.sqrt(np.mean((logits[1] - logits[0]) ** 2)) / logits[0].std()
+        assert pairs[name].error == pytest.approx(error, rel=1e-5)
+        assert error > 0.01
+    assert pairs["tree"].labelled_before == counts(results[0]["tree"].mask, truth)
+    assert pairs["tree"].labelled_after == counts(results[1]["tree"].mask, truth)
     assert all(p.labelled_before is None for p in target.pairs if p.concept == "car")
     assert done == [1, 2, 3]
-    assert (target.target, target.limits) == (f"B.cgsam on {second.backend}", Limits(0.98, LABELLED_DROP_LIMIT))
+    assert (target.target, target.limits) == (f"B.cgsam on {second.backend}", GateLimits(0.98, 0.01))
     assert "Not compared, of B.cgsam: bus." in found.notes
     assert any("not calibrated in both" in note for note in found.notes)
 
