@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import prepare, report
-from benchmarks.chart import Curve, Spot, chart
 from benchmarks.series import Line, Series, Sizes, all_series
 from benchmarks.turns import Rounds, Store, Turn
 from cgsam_edge.bench.report import Machine
@@ -21,6 +20,7 @@ from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bench.tables import Table, number
 from cgsam_edge.errors import BackendError, CgsamError, InputError
 from cgsam_edge.files import write_beside
+from cgsam_edge.page.points import Curve, Spot, chart_file
 
 FORMAT = "cgsam-scaling"
 
@@ -200,7 +200,7 @@ def save(page: Page, folder: Path) -> None:
         "scaling.md": markdown(page),
     }
     for section in page.sections:
-        files |= {p.file: chart(p.title, p.curves, p.x_label, p.y_label) for p in section.plots}
+        files |= {p.file: chart_file(p.title, p.curves, p.x_label, p.y_label) for p in section.plots}
     for name, content in files.items():
         write_beside(folder / name, partial(Path.write_text, data=content, encoding="utf-8"))
 

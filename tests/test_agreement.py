@@ -62,7 +62,7 @@ def test_ignored_pixels_do_not_count_towards_holding_a_concept() -> None:
 
 def test_deviation_is_in_deviations_of_the_expected() -> None:
     expected = np.asarray([-2, 2, -2, 2], np.float32)
-    assert deviation(expected, expected + np.float32([4, 0, 0, 0])) == Deviation(1.0, 2.0)
+    assert deviation(expected, expected + np.asarray([4, 0, 0, 0], np.float32)) == Deviation(1.0, 2.0)
     assert deviation(np.ones(4, np.float32), np.zeros(4, np.float32)) == Deviation(1.0, 1.0)
     assert math.isnan(deviation(expected, np.full(4, np.nan, np.float32)).rms)
     assert math.isinf(deviation(expected, np.full(4, np.inf, np.float32)).max)

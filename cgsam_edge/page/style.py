@@ -1,15 +1,39 @@
-"""The style of the report's page, for light and dark, wide and narrow; in Okabe and Ito's colours, for all eyes."""
+"""The style of every page and plot, for light and dark, wide and narrow; colours a to d are Okabe and Ito's."""
 
-CSS = """
+COLOURS = ("a", "b", "c", "d", "e", "f", "g", "h")
+"""Names of the colours that tell parts of a plot apart, in the order in which they are assigned."""
+
+VARIABLES = """
 :root { color-scheme: light dark; --page: #f5f6f8; --card: #fff; --ink: #1b1f24; --quiet: #5b6570; --line: #dde1e6;
   --track: #e9ecf0; --good: #00699f; --bad: #b84a00; --warned: #8a6100; --idle: #68727d; --good-soft: #e3f1f9;
   --bad-soft: #fdeadd; --warned-soft: #fdf3d6; --idle-soft: #eceff2; --a: #0072b2; --b: #e69f00; --c: #009e73;
-  --d: #cc79a7; }
+  --d: #cc79a7; --e: #6a51a3; --f: #8c5a2b; --g: #4b5661; --h: #d55e00; }
 @media (prefers-color-scheme: dark) { :root { --page: #14171b; --card: #1d2127; --ink: #e8eaed; --quiet: #a0a9b4;
   --line: #353b44; --track: #2c323a; --good: #6cbdec; --bad: #ff9a5c; --warned: #f0c24b; --idle: #a0a9b4;
   --good-soft: #15303f; --bad-soft: #41260f; --warned-soft: #3b300f; --idle-soft: #2a3038; --a: #56b4e9; --b: #e69f00;
-  --c: #2fc39b; --d: #d99abd; } }
-* { box-sizing: border-box; }
+  --c: #2fc39b; --d: #d99abd; --e: #b3a2e8; --f: #c99a63; --g: #aab4bf; --h: #ff8a47; } }
+"""
+
+_SHADES = "\n".join(
+    f".fill-{name} {{ fill: var(--{name}); background: var(--{name}); }} .stroke-{name} {{ stroke: var(--{name}); }}"
+    for name in (*COLOURS, "bad")
+)
+
+PLOTS = (
+    """
+.plot text { font-size: 12px; fill: var(--ink); font-variant-numeric: tabular-nums; }
+.plot .end { text-anchor: end; } .plot .middle { text-anchor: middle; }
+.plot .quiet { fill: var(--quiet); font-size: 11px; } .plot .strong { font-weight: 650; }
+.track { fill: var(--track); } .grid-line { stroke: var(--line); }
+.limit { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 5 3; }
+.mean { stroke: var(--ink); stroke-width: 1.5; }
+.line { fill: none; stroke-width: 1.5; opacity: 0.7; }
+.dots { fill: none; stroke-width: 5; stroke-linecap: round; opacity: 0.8; }
+"""
+    + _SHADES
+)
+
+_PAGE = """* { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", Arial, sans-serif; -webkit-text-size-adjust: 100%; overflow-wrap: anywhere; }
 main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 40px; }
@@ -60,20 +84,13 @@ figcaption { font-size: 13px; margin-bottom: 8px; } figcaption b { color: var(--
 .verdict .flips { margin: 8px 0 0; } .flips, .flips-list { font-size: 13px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 12px; font-size: 13px; color: var(--quiet); }
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 6px; }
-.plot { width: 100%; max-width: 480px; height: auto; display: block; overflow: visible; }
-.plot text { font-size: 12px; fill: var(--ink); font-variant-numeric: tabular-nums; } .plot .end { text-anchor: end; }
-.plot .middle { text-anchor: middle; }
-.plot .quiet { fill: var(--quiet); font-size: 11px; } .plot .strong { font-weight: 650; }
-.track { fill: var(--track); } .grid-line { stroke: var(--line); } .limit { stroke: var(--bad); stroke-width: 1.5;
-  stroke-dasharray: 5 3; } .mean { stroke: var(--ink); stroke-width: 1.5; }
-.fill-a { fill: var(--a); } .fill-b { fill: var(--b); } .fill-c { fill: var(--c); } .fill-d { fill: var(--d); }
-.fill-bad { fill: var(--bad); } .stroke-a { stroke: var(--a); } .stroke-c { stroke: var(--c); }
-.stroke-bad { stroke: var(--bad); }
-.curve { fill: none; stroke: var(--a); stroke-width: 1.5; opacity: 0.6; }
-.dots { fill: none; stroke-width: 5; stroke-linecap: round; opacity: 0.8; }
 summary { cursor: pointer; padding: 9px 12px; color: var(--quiet); }
+.plot { width: 100%; max-width: 480px; height: auto; display: block; overflow: visible; }
 footer { margin-top: 34px; color: var(--quiet); font-size: 13px; }
 @media (max-width: 520px) { main { padding: 18px 12px 30px; } h1 { font-size: 22px; } .card { padding: 13px; }
   .tiles { gap: 4px; } th, td { padding: 7px 9px; } }
 @media print { body { background: #fff; } .card, .scroll { break-inside: avoid; } }
 """
+
+CSS = VARIABLES + _PAGE + PLOTS
+"""Of a whole page."""

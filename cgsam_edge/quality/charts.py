@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from os.path import commonprefix
 from typing import TYPE_CHECKING
 
+from cgsam_edge.page.bars import Bar, bars, colour
+from cgsam_edge.page.document import card, plot
 from cgsam_edge.page.markup import Html, number, seconds, tag
-from cgsam_edge.page.plots import Bar, Point, bars, curve, dots
+from cgsam_edge.page.points import Point, dots, trade_off
 from cgsam_edge.quality.verdicts import NOT_RUN
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from cgsam_edge.quality.resolution import SizeSearch
 
 _MOST = 20
-_COLOURS = "abcd"
 
 
 def agreement(target: TargetQuality) -> Html:
@@ -29,18 +30,18 @@ def _distribution(target: TargetQuality) -> Html:
     values, limit = [pair.iou for pair in target.counted], target.limits.min_iou
     below = sum(value < limit for value in values)
     text = f"{len(values)} masks, the least alike first; {below} of them below {limit:g}."
-    plot = dots(f"mask IoU of {target.target}", values, limit, target.mean_iou)
-    return _plot(f"{target.target}: IoU of each mask", text, plot)
+    drawn = dots(f"mask IoU of {target.target}", values, limit, target.mean_iou)
+    return plot(f"{target.target}: IoU of each mask", text, drawn)
 
 
 def _concepts(target: TargetQuality) -> Html:
     """Draw bars of what is lost, so that small differences can be seen."""
     ordered = sorted(target.by_concept.items(), key=lambda item: item[1])
     limit = 1 - target.limits.min_iou
-    rows = [Bar(name, 1 - iou, number(iou), "bad" if 1 - iou > limit else "a") for name, iou in ordered[:_MOST]]
+    rows = [Bar.of(name, 1 - iou, number(iou), "bad" if 1 - iou > limit else "a") for name, iou in ordered[:_MOST]]
     text = f"The bar is what is lost, 1 − IoU; the worst first.{_more(len(ordered))}"
-    plot = bars(f"mean mask IoU by concept of {target.target}", rows, limit, f"limit {target.limits.min_iou:g}")
-    return _plot(f"{target.target}: mean IoU by concept", text, plot)
+    drawn = bars(f"mean mask IoU by concept of {target.target}", rows, limit, f"limit {target.limits.min_iou:g}")
+    return plot(f"{target.target}: mean IoU by concept", text, drawn)
 
 
 def sensitivity(layers: Sequence[Sensitivity]) -> list[Html]:
@@ -55,11 +56,11 @@ def _layers(graph: str, layers: list[Sensitivity]) -> Html:
     ordered = sorted(layers, key=lambda one: one.mean_iou)
     names = _distinct([one.layer for one in ordered[:_MOST]])
     rows = [
-        Bar(s.layer, 1 - s.mean_iou, f"{number(s.mean_iou)} · {s.error:.1e} σ", short=name)
+        Bar.of(s.layer, 1 - s.mean_iou, f"{number(s.mean_iou)} · {s.error:.1e} σ", short=name)
         for s, name in zip(ordered, names, strict=False)
     ]
     text = f"Bar: 1 − mean mask IoU. Numbers: mean mask IoU · error of the logits.{_more(len(ordered))}"
-    return _card(f"{graph}: one layer quantised alone", text, bars(f"sensitivity of layers of {graph}", rows))
+    return card(plot(f"{graph}: one layer quantised alone", text, bars(f"sensitivity of layers of {graph}", rows)))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -77,9 +78,9 @@ def sizes(search: SizeSearch) -> Html:
     taken = search.tried[-1] if search.tried and not own.taken else None
     points = [Point(f"{one.image_size}", one.seconds, one.mean_iou, taken=one is taken) for one in search.tried]
     text = f"By size in pixels; {search.own_size} is the model's own. One image with one concept, in PyTorch."
-    longest = seconds(max(point.x for point in (own, *points)))
-    plot = curve("mask IoU against time by image size", [own, *points], f"time, the longest {longest}", search.min_iou)
-    return _card("Mask IoU against time", text, plot)
+    x_name = f"time, the longest {seconds(max(point.x for point in (own, *points)))}"
+    drawn = trade_off("mask IoU against time by image size", [own, *points], x_name, search.min_iou)
+    return card(plot("Mask IoU against time", text, drawn))
 
 
 def latency(graphs: Sequence[GraphQuality]) -> list[Html]:
@@ -89,18 +90,18 @@ def latency(graphs: Sequence[GraphQuality]) -> list[Html]:
     warm = [(g, g.latency.warm if g.latency else None) for g in graphs]
     cold = [(g, g.latency.open + g.latency.first if g.latency else None) for g in graphs]
     return [
-        _card("Warm run", "Median of runs after the first.", _times("latency of warm runs", warm)),
-        _card("Cold start", "Opening the graph, and the first run.", _times("latency of cold starts", cold)),
+        card(plot("Warm run", "Median of runs after the first.", _times("latency of warm runs", warm))),
+        card(plot("Cold start", "Opening the graph, and the first run.", _times("latency of cold starts", cold))),
     ]
 
 
 def _times(title: str, found: Sequence[tuple[GraphQuality, float | None]]) -> Html:
     """Draw times beside each other that belong to one graph; a target keeps its colour."""
-    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(dict.fromkeys(g.target for g, _ in found))}
+    colours = {name: colour(i) for i, name in enumerate(dict.fromkeys(g.target for g, _ in found))}
     names = list(dict.fromkeys(g.graph for g, _ in found))
     ordered = sorted(found, key=lambda item: names.index(item[0].graph))
     rows = [
-        Bar(f"{g.graph} · {g.target}", value, NOT_RUN if value is None else seconds(value), colours[g.target])
+        Bar.of(f"{g.graph} · {g.target}", value, NOT_RUN if value is None else seconds(value), colours[g.target])
         for g, value in ordered
     ]
     return bars(title, rows)
@@ -108,11 +109,3 @@ def _times(title: str, found: Sequence[tuple[GraphQuality, float | None]]) -> Ht
 
 def _more(count: int) -> str:
     return f" {_MOST} of {count}; report.json has all." if count > _MOST else ""
-
-
-def _card(title: str, text: str, plot: Html) -> Html:
-    return tag("div", _plot(title, text, plot), class_="card")
-
-
-def _plot(title: str, text: str, plot: Html) -> Html:
-    return tag("section", tag("h3", title), tag("p", text, class_="quiet"), plot)

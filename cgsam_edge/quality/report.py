@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgsam_edge._version import __version__
 from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
+from cgsam_edge.page.document import bullets, card, page, plot_grid, section
 from cgsam_edge.page.markup import Html, joined, number, tag
-from cgsam_edge.page.style import CSS
 from cgsam_edge.quality import charts
 from cgsam_edge.quality.document import to_json
 from cgsam_edge.quality.pictures import figures
@@ -30,8 +29,6 @@ HTML_FILE, JSON_FILE = "report.html", "report.json"
 
 _PICTURE_BYTES = 1_200_000
 _SHOWN_FLIPS = 6
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""The browser refuses whatever the page would fetch or run, should a name in it ever get the better of the escaping."""
 
 
 def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
@@ -47,13 +44,13 @@ def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
         OutputError: the folder or a file cannot be written.
     """
     compared = [target for target in quality.targets if target.pairs]
-    page = _page(quality, figures(compared, masks, _PICTURE_BYTES))
+    shown = _page(quality, figures(compared, masks, _PICTURE_BYTES))
     text = json.dumps(to_json(quality), indent=1, ensure_ascii=False, allow_nan=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
-    for name, content in ((HTML_FILE, f"<!DOCTYPE html>\n{page}\n"), (JSON_FILE, f"{text}\n")):
+    for name, content in ((HTML_FILE, shown), (JSON_FILE, f"{text}\n")):
         data = content.encode("utf-8", "replace")  # a file's name may hold bytes that are no text
         write_beside(folder / name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
 
@@ -65,18 +62,9 @@ def save_report(folder: Path, beside: Path) -> None:
         shutil.copy(folder / name, beside / name)
 
 
-def _page(quality: Quality, pictures: dict[str, list[Figure]]) -> Html:
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", quality.title),
-        tag("style", Html(CSS)),
-    )
+def _page(quality: Quality, pictures: dict[str, list[Figure]]) -> str:
     sections = (_top(quality), *_measures(quality), *_figures(quality, pictures), *_remarks(quality))
-    footer = tag("footer", f"Written by cgsam-edge {__version__}. The same in numbers: {JSON_FILE}")
-    return tag("html", head, tag("body", tag("main", *sections, footer)), lang="en")
+    return page(quality.title, sections, f"The same in numbers: {JSON_FILE}")
 
 
 def _top(quality: Quality) -> Html:
@@ -113,7 +101,7 @@ def _target_card(quality: Quality, target: TargetQuality) -> Html:
     found = verdict(quality, target)
     if not target.pairs:
         return _verdict_card(target.target, found, [_idle()])
-    problems = [tag("ul", *(tag("li", text) for text in target.problems), class_="problems")] if target.problems else []
+    problems = [bullets(target.problems, "problems")] if target.problems else []
     if found.word == "degraded":
         problems.append(tag("p", "The bundle was written all the same, as was asked for.", class_="quiet"))
     body = [
@@ -164,11 +152,6 @@ def _flip(pair: MaskPair) -> str:
     return f"{pair.concept} in {pair.image.name}: {words[pair.expected_present]} → {words[pair.present]}"
 
 
-def _section(title: str, text: str, *content: Html) -> Html:
-    lead = [tag("p", text, class_="lead")] if text else []
-    return tag("section", tag("h2", title), *lead, *content)
-
-
 def _measures(quality: Quality) -> list[Html]:
     made = [_size(quality.size)] if quality.size else []
     if quality.graphs:
@@ -176,18 +159,18 @@ def _measures(quality: Quality) -> list[Html]:
             "Error: root mean square, in standard deviations (σ) of the expected outputs. Cold: open, then first run."
         )
         plots = charts.latency(quality.graphs)
-        made.append(_section("Graphs", text, graph_table(quality.graphs)))
+        made.append(section("Graphs", text, graph_table(quality.graphs)))
         if plots:
-            made.append(_section("Latency on this machine", "", tag("div", *plots, class_="plots")))
+            made.append(section("Latency on this machine", "", plot_grid(plots)))
     compared = [target for target in quality.targets if target.pairs]
     if compared:
-        made.append(_section("Agreement of masks", "", *map(charts.agreement, compared)))
+        made.append(section("Agreement of masks", "", *map(charts.agreement, compared)))
     return made
 
 
 def _size(search: SizeSearch) -> Html:
     text = f"Taken: {search.conclusion}. Masks are compared with those of the same model at its own size."
-    return _section("Image size", text, size_table(search), tag("div", charts.sizes(search), class_="plots"))
+    return section("Image size", text, size_table(search), plot_grid([charts.sizes(search)]))
 
 
 def _figures(quality: Quality, pictures: dict[str, list[Figure]]) -> list[Html]:
@@ -206,7 +189,7 @@ def _figures(quality: Quality, pictures: dict[str, list[Figure]]) -> list[Html]:
         for name, found in pictures.items()
     ]
     return [
-        _section(
+        section(
             "Masks",
             "Worst, median and best: reference, target, difference.",
             tag("div", *legend, class_="legend"),
@@ -230,10 +213,10 @@ def _remarks(quality: Quality) -> list[Html]:
     made = []
     if quality.sensitivity:
         text = "Masks with one layer quantised alone, the most sensitive first."
-        made.append(_section("Sensitivity", text, tag("div", *charts.sensitivity(quality.sensitivity), class_="plots")))
+        made.append(section("Sensitivity", text, plot_grid(charts.sensitivity(quality.sensitivity))))
     if quality.kept_in_float:
-        made.append(_section("Layers kept in float", "", float_table(quality.kept_in_float)))
+        made.append(section("Layers kept in float", "", float_table(quality.kept_in_float)))
     for title, lines in (("Notes", quality.notes), ("Machine and versions", quality.machine)):
         if lines:
-            made.append(_section(title, "", tag("div", tag("ul", *(tag("li", line) for line in lines)), class_="card")))
+            made.append(section(title, "", card(bullets(lines))))
     return made

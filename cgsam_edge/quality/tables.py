@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.page.document import heads, number_cell, scrolling, table
 from cgsam_edge.page.markup import Html, joined, macs, megabytes, seconds, tag
 from cgsam_edge.quality.verdicts import NOT_RUN
 
@@ -20,12 +21,9 @@ _SHOWN_LAYERS = 12
 
 def graph_table(graphs: Sequence[GraphQuality]) -> Html:
     """Return a row for each graph under a heading for each target, and what an image with one concept takes."""
-    head = tag(
-        "tr", *(tag("th", name, scope="col", class_="number" if i > 1 else "") for i, name in enumerate(_COLUMNS))
-    )
     targets = dict.fromkeys(graph.target for graph in graphs)
     bodies = [_target(name, [graph for graph in graphs if graph.target == name]) for name in targets]
-    return tag("div", tag("table", tag("thead", head), *bodies), class_="scroll")
+    return scrolling(tag("table", heads(_COLUMNS, numbers_from=2), *bodies))
 
 
 def _target(name: str, graphs: list[GraphQuality]) -> Html:
@@ -37,7 +35,7 @@ def _target(name: str, graphs: list[GraphQuality]) -> Html:
 
 def _row(graph: GraphQuality) -> Html:
     cells = (megabytes(graph.bytes), macs(graph.macs), _error(graph), _cold(graph.latency), _warm(graph.latency))
-    return tag("tr", tag("td", graph.graph), tag("td", graph.precision), *(_number(cell) for cell in cells))
+    return tag("tr", tag("td", graph.graph), tag("td", graph.precision), *map(number_cell, cells))
 
 
 def _sum(graphs: list[GraphQuality]) -> Html:
@@ -51,11 +49,8 @@ def _sum(graphs: list[GraphQuality]) -> Html:
         seconds(sum(t.open + t.first for t in times)) if all_timed else NOT_RUN,
         seconds(sum(t.warm for t in times)) if all_timed else NOT_RUN,
     )
-    return tag("tr", tag("td", "one image, one concept", colspan=2), *(_number(cell) for cell in cells), class_="sum")
-
-
-def _number(cell: str) -> Html:
-    return tag("td", cell, class_="number")
+    name = tag("td", "one image, one concept", colspan=2)
+    return tag("tr", name, *map(number_cell, cells), class_="sum")
 
 
 def _error(graph: GraphQuality) -> str:
@@ -77,21 +72,20 @@ def _warm(latency: Latency | None) -> str:
 
 def size_table(search: SizeSearch) -> Html:
     """Return a row for each image size, the model's own first."""
-    first, *rows = search.rows()
-    head = tag("tr", *(tag("th", name, scope="col", class_="number" if i else "") for i, name in enumerate(first)))
-    body = [tag("tr", tag("td", row[0]), *map(_number, row[1:])) for row in rows]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
+    names, *rows = search.rows()
+    return table(names, rows)
 
 
 def float_table(layers: Sequence[FloatLayer]) -> Html:
     """Return a row for each layer that is kept in float; rows beyond a dozen are folded."""
-    head = tag("thead", tag("tr", *(tag("th", n, scope="col") for n in ("target", "graph", "layer", "why"))))
+    names = ("target", "graph", "layer", "why")
+    head = heads(names, numbers_from=len(names))
     shown = tag("table", head, tag("tbody", *map(_layer, layers[:_SHOWN_LAYERS])))
     rest = layers[_SHOWN_LAYERS:]
     if not rest:
-        return tag("div", shown, class_="scroll")
+        return scrolling(shown)
     more = tag("table", head, tag("tbody", *map(_layer, rest)))
-    return tag("div", shown, tag("details", tag("summary", f"{len(rest)} more"), more), class_="scroll")
+    return scrolling(shown, tag("details", tag("summary", f"{len(rest)} more"), more))
 
 
 def _layer(one: FloatLayer) -> Html:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
 from benchmarks import peaks, results, work
-from benchmarks.chart import Curve, Spot, chart
 from benchmarks.contenders import CONTENDERS
 from benchmarks.runners import Request
 from benchmarks.turns import Rounds, Store, Task, Turn
@@ -121,16 +119,3 @@ def test_a_contender_that_cannot_open_is_left_out_and_says_why(tmp_path: Path) -
     rounds.run()
     assert "none.cgsam" in rounds.problems["x"]
     assert len(told) == 1
-
-
-def test_chart_places_points_and_their_spread() -> None:
-    spots = (Spot(0, 10, 5, 20), Spot(100, 20, 20, 20))
-    drawn = ET.fromstring(chart("a < b", [Curve("one", spots), Curve("two", spots)], "x", "ms"))
-    space = "{http://www.w3.org/2000/svg}"
-    dots = drawn.findall(f"{space}circle")
-    assert len(dots) == 4
-    assert float(dots[0].get("cx", "")) < float(dots[1].get("cx", ""))
-    assert float(dots[0].get("cy", "")) > float(dots[1].get("cy", ""))
-    bars = [path.get("d", "") for path in drawn.findall(f"{space}path")]
-    assert bars[0].endswith(f"V{dots[1].get('cy')}")
-    assert drawn.findtext(f"{space}title") == "a < b"

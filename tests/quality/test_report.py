@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,8 +17,6 @@ from PIL import Image
 
 from cgsam_edge.agreement import Overlap
 from cgsam_edge.errors import OutputError
-from cgsam_edge.page.markup import Html, macs, megabytes, number, seconds, shortened, tag
-from cgsam_edge.page.plots import Bar, Point, bars, curve, dots
 from cgsam_edge.quality.charts import _distinct
 from cgsam_edge.quality.findings import FloatLayer, GraphQuality, Latency, Quality, Sensitivity
 from cgsam_edge.quality.judge import GateLimits, TargetQuality
@@ -223,50 +220,6 @@ def test_pictures_show_small_objects_large_and_stay_within_the_budget() -> None:
     assert blue.sum() > 2 * 256 * 128 * small.mean()
     nothing = np.zeros_like(small)
     figures([target("x")], lambda *_: (picture, nothing, nothing), 10**6)
-
-
-def test_markup_is_escaped_and_closed() -> None:
-    got = tag("p", NASTY, tag("img", src='"'), Html("<i></i>"), class_=NASTY, stroke_width=1.5)
-    assert got == '<p class="&lt;b&gt;&quot;&amp;" stroke-width="1.5">&lt;b&gt;&quot;&amp;<img src="&quot;"><i></i></p>'
-
-
-def test_numbers_are_written_for_people() -> None:
-    assert [seconds(s) for s in (0.0123, 0.9994, 0.9996, 12.3, 0.00000123, 0, math.nan)] == [
-        "12.3 ms", "999 ms", "1.00 s", "12.30 s", "0.001 ms", "0 ms", "undefined",
-    ]  # fmt: skip
-    assert [macs(n) for n in (None, 97_000_000, 5_880_000_000)] == ["unknown", "97.0 M", "5.88 G"]
-    assert [megabytes(n) for n in (12_915_883, 350_000_000, 0)] == ["12.9 MB", "350 MB", "0 MB"]
-    assert [number(n) for n in (None, math.nan, 0.98765)] == ["undefined", "undefined", "0.9877"]
-    assert shortened("abcdefghij", 5) == "ab…ij"
-    assert shortened("abcde", 5) == "abcde"
-
-
-def test_plots() -> None:
-    plot = bars(
-        "t", [Bar("x" * 100, 2.0, "2"), Bar("y", 1.0, "1"), Bar("z", None, "none"), Bar("w", 0.0, "0")], 1.5, "limit"
-    )
-    assert plot.count('class="track"') == 4
-    assert plot.count("fill-a") == 2
-    assert "…" in plot
-    many = dots("t", [0.5 + 0.5 * i / 9999 for i in range(10_000)], 0.9, 0.75)
-    assert many.count("M") == 500
-    assert "M40.0 " in many
-    assert "limit for the mean 0.9" in many
-    assert "mean 0.7500" in many
-    assert dots("t", [1.0], 0.98, 1.0).count("M") == 1
-    assert "nan" not in dots("t", [1.0, math.nan], 0.98, math.nan)
-
-
-def test_a_curve_goes_through_its_points() -> None:
-    points = [Point("a", 2.0, 1.0), Point("b", 1.0, 0.9, taken=True)]
-    path = curve("t", points, "time", 0.95)
-    (line,) = re.findall(r'd="(M[\d. ]+L[\d. ]+)" class="curve"', path)
-    (x0, y0), (x1, y1) = (tuple(map(float, place.split())) for place in line[1:].split("L"))
-    assert x1 - 34 == pytest.approx(2 * (x0 - 34))  # times from the left edge of the plot
-    assert y1 < y0  # 1 is above 0.9
-    assert path.count("stroke-c") == 1
-    assert 'class="limit"' not in curve("t", points, "time")
-    assert "nan" not in curve("t", [Point("a", 0.0, 1.0)], "time")
 
 
 def test_all_concepts_absent_is_no_failure() -> None:
