@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.cli.evaluate import add_labels, open_labels
+from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.presence_fit import PresenceCalibration
@@ -19,7 +19,8 @@ def add_parser(commands: Any) -> None:
         help="learn from labelled images when a concept counts as present",
         description="Every concept gets a mask, there or not. From labelled images, some of which lack the concept, "
         "this learns when to believe it, and writes that into the bundle's vocabulary: result['car'].presence becomes "
-        "a probability and result['car'].present a decision. Use other images than those you evaluate on.",
+        "a probability and result['car'].present a decision. Use other images than those you evaluate on. Images that "
+        "cannot be used are named and left out; the exit code is then 3.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder; changed in place unless --output is given")
     add_labels(parser)
@@ -40,38 +41,36 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Calibrate, print a table, and write the bundle."""
-    from dataclasses import replace
-
     from tqdm import tqdm
 
-    from cgsam_edge.quality.observation import observe
-    from cgsam_edge.quality.presence_fit import fit
-    from cgsam_edge.quality.screening_fit import check_loss, fit_screening
+    from cgsam_edge.quality.calibrate import calibrate
+    from cgsam_edge.quality.screening_fit import check_loss
     from cgsam_edge.revise import with_vocabulary
     from cgsam_edge.segmenter import Segmenter
     from cgsam_edge.staging import check_destination
 
     check_destination(options.output or options.bundle)
     check_loss(options.max_recall_loss)
-    names, read = open_labels(options)
+    labels = opened(options)
     with (
         Segmenter(options.bundle, backend=options.backend, device=options.device, threads=options.threads) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
     ):
-        segmenter.check_concepts(names)
-        found = observe(segmenter, read(), names, lambda done: bar.update(done - bar.n))
+        done = calibrate(
+            segmenter,
+            labels,
+            options.max_recall_loss,
+            skip_unknown=options.skip_unknown,
+            progress=lambda done: bar.update(done - bar.n),
+        )
         bundle = segmenter.bundle
-    calibration = fit(found, bundle.vocabulary.names)
-    screening = fit_screening(found, calibration.table, options.max_recall_loss)
-    images = len({o.image for o in found})
-    notes = {"presence": {"images": images, "auroc": calibration.auroc}, "screening": screening.notes()}
-    vocabulary = replace(bundle.vocabulary, presence=calibration.table, screening=screening.table)
-    written = with_vocabulary(bundle, vocabulary, options.output, notes)
-    print(table(calibration))
-    skipped, lost = 100 * screening.skipped, 100 * screening.recall_loss
+    written = with_vocabulary(bundle, done.vocabulary, options.output, done.notes)
+    print(table(done.presence))
+    skipped, lost = 100 * done.screening.skipped, 100 * done.screening.recall_loss
     print(f"ruled out by similarity alone: {skipped:.1f} % of what is absent, and {lost:.2f} % of what is there")
-    print(f"wrote {written}: presence of {sum(c.precision is not None for c in calibration.concepts)} concepts")
-    return 0
+    calibrated = sum(c.precision is not None for c in done.presence.concepts)
+    print(f"wrote {written}: presence of {calibrated} concepts, learnt from {done.images} images")
+    return print_remarks(done.remarks.notes, done.remarks.left_out)
 
 
 def table(calibration: PresenceCalibration) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cgsam_edge.cli.labels import ORIENTATIONS, print_remarks
 from cgsam_edge.errors import ImageError, InputError
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.compare import Side
     from cgsam_edge.quality.findings import GraphQuality, Quality
-    from cgsam_edge.quality.labels import LabelledImage
+    from cgsam_edge.quality.labels import LabelledImage, Remarks
 
 Item = TypeVar("Item")
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
         help="how two bundles differ on the same pictures, and which is faster here",
         description="Segment the same pictures from text with two bundles, and time every graph of both. Prints a "
         "table, and writes report.html, which needs no network, and report.json. The exit code is 0 however much they "
-        "differ.",
+        "differ, 3 where images had to be left out.",
     )
     parser.add_argument("a", type=Path, metavar="A", help="the bundle to compare with")
     parser.add_argument("b", type=Path, metavar="B", help="the other bundle")
@@ -41,6 +42,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--images", type=Path, help="folder of images (default: rendered street scenes)")
     parser.add_argument("--labels", type=Path, help="folder of index PNGs, or a COCO JSON file, of these images")
     parser.add_argument("--classes", type=Path, help="for index PNGs, as for cgsam eval")
+    parser.add_argument("--labels-orientation", choices=ORIENTATIONS, help="as for cgsam eval")
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that both know)")
     parser.add_argument("--count", type=int, default=8, help="how many images at most, spread evenly (default: 8)")
     parser.add_argument("--backend", default="auto", help="an engine to force for both (default: auto)")
@@ -56,12 +58,14 @@ class Pictures:
     Attributes:
         images: with labels or without.
         source: where they came from, a line.
-        notes: warnings.
+        notes: warnings, for the page.
+        left_out: images that cannot be used, each with the reason.
     """
 
     images: tuple[LabelledImage, ...]
     source: str
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             write_report(quality, options.output, lambda _, pair: both_masks(a, b, pair))
     print(table(quality))
     print(f"wrote {options.output / HTML_FILE}")
-    return 0
+    return print_remarks((), pictures.left_out)
 
 
 def _check(options: argparse.Namespace) -> list[str] | None:
@@ -130,18 +134,25 @@ def _given(options: argparse.Namespace) -> Pictures:
     """Return the user's images, spread evenly over all that there are; those that cannot be read are named.
 
     Raises:
-        InputError: there is none that can be read, or the labels cannot be used.
+        InputError: there is none that can be used.
     """
-    listed = _listed(options)
-    problems = [_problem(image.path) for image in listed]
-    for problem in filter(None, problems):
-        print(f"cgsam: warning: skipped: {problem}", file=sys.stderr)
-    images = tuple(image for image, problem in zip(listed, problems, strict=True) if not problem)
+    from cgsam_edge.quality.labels import Remarks
+
+    remarks = Remarks()
+    images = []
+    for image in _listed(options, remarks):
+        problem = _problem(image.path)
+        if problem:
+            remarks.left_out.append(problem)
+        else:
+            images.append(image)
     if not images:
-        raise InputError(f"{options.images}: none of its images can be read.")
+        print_remarks((), remarks.left_out)
+        raise InputError(f"{options.images}: none of its images can be used.")
     labelled = " with labels" if options.labels else ""
     source = f"{len(images)} pictures{labelled} of {options.images.resolve().name}."
-    return Pictures(images, source, tuple(f"Skipped: {problem}" for problem in problems if problem))
+    lines = [f"Left out: {line}" for line in remarks.left_out]
+    return Pictures(tuple(images), source, (*lines, *remarks.notes), tuple(remarks.left_out))
 
 
 def _problem(path: Path) -> str:
@@ -155,17 +166,14 @@ def _problem(path: Path) -> str:
     return ""
 
 
-def _listed(options: argparse.Namespace) -> list[LabelledImage]:
-    from cgsam_edge.cli.evaluate import open_labels
+def _listed(options: argparse.Namespace, remarks: Remarks) -> list[LabelledImage]:
     from cgsam_edge.cli.inputs import find_images
-    from cgsam_edge.quality.labels import LabelledImage
+    from cgsam_edge.quality.labels import LabelledImage, open_labels
 
     if options.labels is None:
         return [LabelledImage(path) for path in _spread(list(find_images([str(options.images)])), options.count)]
-    _, read = open_labels(options)
-    total = sum(1 for _ in read())
-    chosen = set(_spread(range(total), options.count))
-    return [image for i, image in enumerate(read()) if i in chosen]
+    labels = open_labels(options.images, options.labels, options.classes, options.labels_orientation)
+    return list(labels.take(options.count).read(remarks))
 
 
 def _spread(items: Sequence[Item], count: int) -> list[Item]:

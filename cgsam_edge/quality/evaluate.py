@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,17 +13,46 @@ from cgsam_edge import prompts
 from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, match_classes
 from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
 from cgsam_edge.results import ConceptResult
 from cgsam_edge.segmenter import Segmenter
-from cgsam_edge.vocabulary import fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODES = ("text", "clicks")
+CLICKS = 3
+
+
+def evaluate_labels(
+    segmenter: Segmenter,
+    labels: Labels,
+    *,
+    mode: str = MODES[0],
+    clicks: int = CLICKS,
+    skip_unknown: bool = False,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Evaluation:
+    """Measure a bundle against labels on disk; images that cannot be used are left out, and the evaluation names them.
+
+    Args:
+        segmenter: the opened bundle.
+        labels: from `open_labels`.
+        mode: see `evaluate`.
+        clicks: see `evaluate`.
+        skip_unknown: leave out classes that the bundle does not know.
+        progress: called with the number of images done.
+
+    Raises:
+        InputError: the mode is unknown, the bundle does not know a class, or no image can be used.
+    """
+    matched = match_classes(labels.names, segmenter.bundle.vocabulary, skip_unknown=skip_unknown)
+    remarks = Remarks(notes=matched.notes())
+    images = labels.read(remarks, frozenset(matched.classes))
+    done = evaluate(segmenter, images, matched.classes, mode=mode, clicks=clicks, progress=progress, remarks=remarks)
+    return replace(done, notes=tuple(remarks.notes), left_out=tuple(remarks.left_out), skipped_classes=matched.unknown)
 
 
 def evaluate(
@@ -31,64 +60,77 @@ def evaluate(
     images: Iterable[LabelledImage],
     concepts: Sequence[str],
     *,
-    mode: str = "text",
-    clicks: int = 3,
+    mode: str = MODES[0],
+    clicks: int = CLICKS,
     progress: Callable[[int], object] = lambda _: None,
+    remarks: Remarks | None = None,
 ) -> Evaluation:
     """Measure a bundle against labels.
 
     Args:
         segmenter: the opened bundle.
         images: labelled images; one at a time is kept.
-        concepts: the label's names, each of which the bundle must know.
+        concepts: the labels' classes, each of which the bundle must know; those that mean one concept are joined.
         mode: "text", every concept in every image; or "clicks", those that an image holds, with clicks inside.
         clicks: how many in the second mode.
         progress: called with the number of images done.
+        remarks: gets the images that are left out; without it, the first that cannot be used ends the evaluation.
 
     Raises:
-        InputError: the mode is unknown, there is no image, or the bundle does not know a concept.
+        InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
+            or one without ``remarks``.
     """
     if mode not in MODES:
         raise InputError(f"no mode {mode!r}; expected one of {', '.join(MODES)}.")
-    known = segmenter.bundle.vocabulary.aliases
-    missing = [name for name in concepts if fold(name) not in known]
-    if missing:
-        raise InputError(
-            f"the labels have classes that the bundle does not know: {', '.join(missing)}. Export the bundle with "
-            "them, or write 'ignore: INDEX' in the class file in their place."
-        )
+    if clicks < 1:
+        raise InputError(f"clicks must be 1 or more, got {clicks}.")
+    matched = match_classes(concepts, segmenter.bundle.vocabulary)
+    names = tuple(matched.names.values())
     pairs: list[LabelPair] = []
     count = 0
-    for count, image in enumerate(images, start=1):
-        encoded = segmenter.encode(image.path)
-        pairs += _text(encoded, image, concepts) if mode == "text" else _clicks(encoded, image, concepts, clicks)
+    for image in images:
+        try:
+            pairs += _pairs(segmenter, matched.joined(image), names, clicks if mode == "clicks" else None)
+        except InputError as error:
+            if remarks is None:
+                raise
+            remarks.left_out.append(str(error))
+            continue
+        count += 1
         progress(count)
     if not count:
-        raise InputError("there is no labelled image.")
-    return summarise(mode, count, concepts, pairs)
+        first = f" The first: {remarks.left_out[0]}" if remarks and remarks.left_out else ""
+        raise InputError(f"there is no labelled image that can be used.{first}")
+    return summarise(mode, count, names, pairs)
 
 
-def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> list[LabelPair]:
+def _pairs(segmenter: Segmenter, image: LabelledImage, concepts: Sequence[str], clicks: int | None) -> list[LabelPair]:
+    """Compute an image's concepts: all from text, or those that it holds from clicks.
+
+    Raises:
+        InputError: the image cannot be read, or its labels are not of its size.
+    """
+    encoded = segmenter.encode(image.path)
+    return list(_text(encoded, image, concepts) if clicks is None else _clicks(encoded, image, concepts, clicks))
+
+
+def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> Iterator[LabelPair]:
     """Compute every concept, and note which of them a device would not."""
-    pairs = []
     for concept in concepts:
         pair = _compare(encoded, image, concept, encoded.predict(concept))
         screened = encoded.vocabulary.calibrated(concept, "screening")
-        pairs.append(replace(pair, ruled_out=bool(encoded.ruled_out(concept)) if screened else None))
-    return pairs
+        yield replace(pair, ruled_out=bool(encoded.ruled_out(concept)) if screened else None)
 
 
-def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], count: int) -> list[LabelPair]:
-    pairs = []
+def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], count: int) -> Iterator[LabelPair]:
     for concept in concepts:
         truth = image.masks.get(concept)
         if truth is not None and holds(truth, image.valid):
-            got = encoded.predict(concept, points=inner_points(truth, count))
-            pairs.append(_compare(encoded, image, concept, got))
-    return pairs
+            yield _compare(encoded, image, concept, encoded.predict(concept, points=inner_points(truth, count)))
 
 
 def _compare(encoded: Encoded, image: LabelledImage, concept: str, got: ConceptResult) -> LabelPair:
+    image.check_shape(got.mask.shape)
     calibrated = encoded.vocabulary.calibrated(concept)
     return pair_with_label(image.path, concept, image.masks.get(concept), image.valid, got, calibrated=calibrated)
 

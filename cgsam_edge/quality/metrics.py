@@ -77,6 +77,9 @@ class Evaluation:
         presence_auroc: chance that a held concept has a higher presence than an absent one; None without both kinds.
         presence: of the decisions of all calibrated concepts; None without any.
         skipping: the same with concepts ruled out in advance; None where the bundle rules nothing out.
+        left_out: images and entries of a label file that took no part, each with the reason.
+        notes: labels that could have been meant otherwise than they were read.
+        skipped_classes: classes of the labels that the bundle does not know.
     """
 
     mode: str
@@ -88,6 +91,9 @@ class Evaluation:
     presence_auroc: float | None
     presence: PresenceRates | None = None
     skipping: Skipping | None = None
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped_classes: tuple[str, ...] = ()
 
 
 def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[LabelPair]) -> Evaluation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from cgsam_edge.agreement import is_held, labelled_pixels
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.labels import LabelledImage, MatchedClasses, Remarks, match_classes
 from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def observe(
     images: Iterable[LabelledImage],
     concepts: Sequence[str],
     progress: Callable[[int], object] = lambda _: None,
+    remarks: Remarks | None = None,
 ) -> list[Observation]:
     """Segment labelled images from text alone and keep the evidence of presence.
 
@@ -50,23 +51,39 @@ def observe(
     Args:
         segmenter: the opened bundle.
         images: labelled images; one at a time is kept.
-        concepts: the labels' names, each of which the bundle must know.
+        concepts: the labels' classes, each of which the bundle must know; those that mean one concept are joined.
         progress: called with the number of images done.
+        remarks: gets the images that are left out; without it, the first that cannot be used ends the work.
 
     Raises:
-        UnknownConceptError: the bundle does not hold a concept.
+        InputError: the bundle does not know a concept, or without ``remarks`` an image cannot be used.
     """
-    vocabulary = segmenter.bundle.vocabulary
-    indices = [vocabulary.index(name) for name in concepts]
-    found = []
-    for number, image in enumerate(images):
-        result = segmenter.segment(image.path, concepts, skip_absent=False)
-        for name, index in zip(concepts, indices, strict=True):
-            labelled = labelled_pixels(image.masks.get(name), image.valid)
-            if labelled == 0 or is_held(labelled):
-                found.append(Observation(number, index, result[name].evidence, is_held(labelled)))
-        progress(number + 1)
+    matched = match_classes(concepts, segmenter.bundle.vocabulary)
+    found: list[Observation] = []
+    number = 0
+    for image in images:
+        try:
+            found += list(_observed(segmenter, matched, image, number))
+        except InputError as error:
+            if remarks is None:
+                raise
+            remarks.left_out.append(str(error))
+            continue
+        number += 1
+        progress(number)
     return found
+
+
+def _observed(
+    segmenter: Segmenter, matched: MatchedClasses, image: LabelledImage, number: int
+) -> Iterator[Observation]:
+    result = segmenter.segment(image.path, tuple(matched.names.values()), skip_absent=False)
+    joined = matched.joined(image)
+    for index, name in matched.names.items():
+        joined.check_shape(result[name].mask.shape)
+        labelled = labelled_pixels(joined.masks.get(name), joined.valid)
+        if labelled == 0 or is_held(labelled):
+            yield Observation(number, index, result[name].evidence, is_held(labelled))
 
 
 def count(

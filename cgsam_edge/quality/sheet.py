@@ -9,7 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.image import load_image
+from cgsam_edge.quality.evaluate import inner_points
+from cgsam_edge.quality.labels import Labels, match_classes
+from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.pairs import extremes
+from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +43,7 @@ def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for row, (kind, pair) in enumerate(chosen):
         top = row * (height + _CAPTION + _GAP)
-        caption = f"{kind}: {pair.concept}, IoU {pair.iou:.3f}, {pair.image.name}   image | label | bundle"
+        caption = f"{kind}: {pair.concept}, IoU {pair.iou:.3f}, {printable(pair.image.name)}   image | label | bundle"
         draw.text((2, top), caption, fill="black", font=font)
         image = load_image(pair.image)
         truth, mask = masks(pair)
@@ -47,6 +51,27 @@ def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
         for column, tile in enumerate(tiles):
             sheet.paste(tile.resize((_TILE, height)), (column * (_TILE + _GAP), top + _CAPTION))
     return sheet
+
+
+def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Labels, clicks: int) -> Image.Image:
+    """Draw the contact sheet of an evaluation, for which the masks that it shows are computed once more.
+
+    Args:
+        evaluation: from `evaluate_labels`.
+        segmenter: the bundle that was evaluated.
+        labels: on which it was evaluated.
+        clicks: how many, in the mode "clicks".
+    """
+    matched = match_classes([*labels.names], segmenter.bundle.vocabulary, skip_unknown=True)
+    entries = {entry.path: entry for entry in labels.entries}
+
+    def masks(pair: LabelPair) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        image = entries[pair.image].load(frozenset(matched.classes), [])
+        truth = matched.joined(image).masks[pair.concept]
+        points = inner_points(truth, clicks) if evaluation.mode == "clicks" else None
+        return truth, segmenter.encode(pair.image).predict(pair.concept, points=points).mask
+
+    return contact_sheet(evaluation, masks)
 
 
 def _tint(image: Image.Image, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> Image.Image:

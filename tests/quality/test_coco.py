@@ -306,6 +306,15 @@ def test_an_annotation_without_segmentation(data: Dataset, value: Any) -> None:
     left_out(data, "annotation 1: has no segmentation, so the mask of this 'car' is unknown")
 
 
+def test_an_object_of_which_nothing_was_drawn(data: Dataset) -> None:
+    """As COCO Annotator writes it."""
+    empty = {"id": 2, "image_id": 7, "category_id": 3, "segmentation": [], "area": 0, "bbox": [0, 0, 0, 0]}
+    data.document["annotations"].append(empty)
+    assert data.pixels() == 100
+    empty["bbox"] = [1, 1, 5, 5]
+    left_out(data, "annotation 2: has no segmentation")
+
+
 def test_a_file_of_boxes(data: Dataset) -> None:
     data.annotate(segmentation=[], bbox=[10, 10, 20, 20])
     refused(data, "none of its 1 annotations has a segmentation: they are boxes")

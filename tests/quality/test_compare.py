@@ -146,13 +146,13 @@ def test_command_on_labelled_photos(tiny_bundle: Path, other_bundle: Path, photo
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:900])
     labels = ["--labels", "labels", "--classes", "classes.txt"]
     done = cgsam("compare", tiny_bundle, other_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "skipped: b.png: corrupt" in done.stderr
+    assert done.returncode == 3, done.stderr
+    assert "left out: b.png: corrupt" in done.stderr
     assert "differs" in done.stdout
     assert "class mIoU against labels" in done.stdout
     document = json.loads((tmp_path / "out" / "report.json").read_text())
     assert document["pictures"] == "2 pictures with labels of photos."
-    assert any(note.startswith("Skipped: b.png") for note in document["notes"])
+    assert any(note.startswith("Left out: b.png") for note in document["notes"])
     assert {p["concept"] for p in document["targets"][0]["pairs"]} == {"car", "tree"}
     Page(tmp_path / "out" / "report.html")
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path
     refused(tiny_bundle, BUNDLE, "--concepts", "car,zebra", words=("does not know zebra",))
     for path in photos.iterdir():
         path.write_bytes(b"no image")
-    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("none of its images can be read", "skipped: a.png"))
+    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("none of its images can be used", "left out: a.png"))
     for path in photos.iterdir():
         path.unlink()
     refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("folder without images",))

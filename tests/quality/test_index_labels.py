@@ -217,6 +217,15 @@ def test_one_bad_label_or_image_does_not_end_it(folders: Path) -> None:
         list(read_index_labels(folders / "images", folders / "labels", CLASSES))
 
 
+def test_a_black_and_white_mask(folders: Path) -> None:
+    picture(folders / "images" / "a.png")
+    drawn = np.zeros((4, 6), np.uint8)
+    drawn[0] = 255
+    Image.fromarray(drawn).save(folders / "labels" / "a.png")
+    with pytest.raises(InputError, match="Is it a black-and-white mask"):
+        list(read_index_labels(folders / "images", folders / "labels", Classes(("road", "car"))))
+
+
 def test_folders_that_hold_nothing(folders: Path) -> None:
     with pytest.raises(InputError, match="images: holds no image"):
         pairs(folders)

@@ -12,6 +12,7 @@ from cgsam_edge.quality.labels.folders import IMAGE_SUFFIXES, image_files
 from cgsam_edge.quality.labels.frame import ORIENTATIONS
 from cgsam_edge.quality.labels.index_labels import open_index_labels
 from cgsam_edge.quality.labels.labelled import LabelEntry, LabelledImage, Labels, Remarks
+from cgsam_edge.quality.labels.matching import MatchedClasses, by_concept, match_classes
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -20,9 +21,12 @@ __all__ = [
     "LabelEntry",
     "LabelledImage",
     "Labels",
+    "MatchedClasses",
     "Remarks",
+    "by_concept",
     "coco_names",
     "image_files",
+    "match_classes",
     "open_labels",
     "read_classes",
     "read_coco",

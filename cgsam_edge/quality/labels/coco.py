@@ -88,7 +88,7 @@ def _load(labelled: _Labelled, drawn_on: str | None, names: frozenset[str] | Non
     masks: dict[str, Mask] = {}
     for annotation in labelled.annotations:
         name = annotation.checked_name()
-        if names is not None and name not in names:
+        if annotation.empty or (names is not None and name not in names):
             continue
         mask = _mask(annotation, photo, labelled.entry, drawn_on)
         masks[name] = masks[name] | mask if name in masks else mask

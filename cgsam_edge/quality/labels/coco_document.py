@@ -31,12 +31,14 @@ class Annotation:
         name: its category; None where its category id is of none.
         category: the category id as written.
         segmentation: as written.
+        empty: whether nothing was drawn, for which tools write no segmentation and an area of 0.
     """
 
     where: str
     name: str | None
     category: Any
     segmentation: Any
+    empty: bool = False
 
     def checked_name(self) -> str:
         """Return the category.
@@ -178,7 +180,9 @@ def _annotation(entry: dict[str, Any], number: int, categories: dict[str, str], 
     where = f"{path}, annotation {entry['id']!r:.40}" if "id" in entry else f"{path}, entry {number} of 'annotations'"
     category = entry.get("category_id")
     key = identifier(category)
-    return Annotation(where, None if key is None else categories.get(key), category, entry.get("segmentation"))
+    segmentation, box = entry.get("segmentation"), entry.get("bbox")
+    empty = is_missing(segmentation) and entry.get("area") == 0 and (is_missing(box) or box == [0, 0, 0, 0])
+    return Annotation(where, None if key is None else categories.get(key), category, segmentation, empty)
 
 
 def _image(entry: dict[str, Any], grouped: dict[str | None, list[Annotation]], path: Path) -> ImageEntry:
@@ -230,6 +234,7 @@ def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
     Raises:
         InputError: they are.
     """
+    annotations = [a for a in annotations if not a.empty]
     if not annotations:
         return
     drawn = [a.segmentation for a in annotations if not is_missing(a.segmentation)]

@@ -109,9 +109,10 @@ def _load(
     present = set(np.unique(indices).tolist())
     unknown = sorted(present - classes.by_index.keys() - classes.ignored)
     if unknown:
+        black_and_white = " Is it a black-and-white mask? Write 1 for white." if present == {0, 255} else ""
         raise InputError(
             f"{label}: holds index {unknown[0]}, which has no class (0 to {max(classes.by_index)}). Name it in the "
-            f"class file, or write 'ignore: {unknown[0]}' there."
+            f"class file, or write 'ignore: {unknown[0]}' there.{black_and_white}"
         )
     masks = {
         name: indices == index

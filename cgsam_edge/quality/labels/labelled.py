@@ -31,6 +31,19 @@ class LabelledImage:
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     valid: NDArray[np.bool_] | None = None
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse masks of another shape (H, W) than that of the image.
+
+        Raises:
+            InputError: there is one.
+        """
+        for mask in (*self.masks.values(), *([] if self.valid is None else [self.valid])):
+            if mask.shape != shape:
+                height, width = mask.shape
+                raise InputError(
+                    f"{self.path}: a label of {width}x{height} pixels; the image has {shape[1]}x{shape[0]}."
+                )
+
 
 @dataclass
 class Remarks:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,29 +12,50 @@ from cgsam_edge.names import fold
 from cgsam_edge.quality.labels.labelled import LabelledImage
 from cgsam_edge.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Mask = NDArray[np.bool_]
-
 _SHOWN = 12
 
 
 @dataclass(frozen=True)
 class MatchedClasses:
-    """Classes of labels that a bundle knows.
+    """Classes of labels, and the concepts of a bundle that they mean.
 
     Attributes:
-        names: of each concept that is labelled, the first class that means it.
-        classes: all classes that are known, so with further names of one concept.
-        unknown: classes that were left out because the bundle does not know them.
-        notes: which classes mean one concept, a line each.
+        groups: the classes of each concept that is labelled, by the concept's index in the vocabulary.
+        unknown: classes that are left out because the bundle does not know them.
     """
 
-    names: tuple[str, ...]
-    classes: frozenset[str]
+    groups: dict[int, tuple[str, ...]]
     unknown: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes that are known."""
+        return tuple(name for group in self.groups.values() for name in group)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What each concept is called: the first class that means it, by the concept's index."""
+        return {index: group[0] for index, group in self.groups.items()}
+
+    def notes(self) -> list[str]:
+        """Return a line for each concept that several classes mean, and one on classes that are left out."""
+        notes = [
+            f"the classes {', '.join(group)} are one concept of the bundle and were joined as {group[0]}."
+            for group in self.groups.values()
+            if len(group) > 1
+        ]
+        if self.unknown:
+            notes.append(f"classes left out because the bundle does not know them: {', '.join(self.unknown)}.")
+        return notes
+
+    def joined(self, image: LabelledImage) -> LabelledImage:
+        """Return an image with one mask (H, W) a concept, by what `names` calls it; other classes are left out."""
+        masks = {}
+        for group in self.groups.values():
+            same = [image.masks[name] for name in group if name in image.masks]
+            if same:
+                masks[group[0]] = np.asarray(np.logical_or.reduce(same), bool)
+        return replace(image, masks=masks)
 
 
 def match_classes(names: Sequence[str], vocabulary: Vocabulary, *, skip_unknown: bool = False) -> MatchedClasses:
@@ -47,40 +67,40 @@ def match_classes(names: Sequence[str], vocabulary: Vocabulary, *, skip_unknown:
         skip_unknown: leave out classes that the bundle does not know.
 
     Raises:
-        InputError: the bundle does not know a class, or none of them with ``skip_unknown``.
+        InputError: the bundle does not know a class, or with ``skip_unknown`` none of them.
     """
-    known = vocabulary.aliases
-    unknown = tuple(name for name in names if fold(name) not in known)
+    groups: dict[int, list[str]] = {}
+    unknown = []
+    for name in names:
+        index = vocabulary.aliases.get(fold(name))
+        if index is None:
+            unknown.append(name)
+        else:
+            groups.setdefault(index, []).append(name)
     if unknown and not skip_unknown:
         raise InputError(
             f"the labels have classes that the bundle does not know: {_listed(unknown)}. Leave them out with "
-            "--skip-unknown, export the bundle with them, or write 'ignore: INDEX' in the class file in their place."
+            "--skip-unknown: their pixels then count as background. Or export the bundle with them, or write 'ignore: "
+            "INDEX' in the class file in their place: their pixels then count for nothing."
         )
-    groups: dict[int, list[str]] = {}
-    for name in names:
-        if fold(name) in known:
-            groups.setdefault(known[fold(name)], []).append(name)
     if not groups:
         raise InputError(
             f"the bundle knows none of the labels' classes: {_listed(names)}. It knows {_listed(vocabulary.names)}."
         )
-    notes = tuple(
-        f"the classes {', '.join(group)} are one concept of the bundle and were joined as {group[0]}."
-        for group in groups.values()
-        if len(group) > 1
-    )
-    classes = frozenset(name for group in groups.values() for name in group)
-    return MatchedClasses(tuple(group[0] for group in groups.values()), classes, unknown, notes)
+    return MatchedClasses({index: tuple(group) for index, group in groups.items()}, tuple(unknown))
 
 
-def concept_masks(image: LabelledImage, vocabulary: Vocabulary) -> dict[int, Mask]:
-    """Return the masks (H, W) of an image by the index of their concept; classes that mean one concept are joined."""
-    masks: dict[int, Mask] = {}
-    for name, mask in image.masks.items():
-        index = vocabulary.aliases.get(fold(name))
-        if index is not None:
-            masks[index] = masks[index] | mask if index in masks else mask
-    return masks
+def by_concept(image: LabelledImage, vocabulary: Vocabulary) -> LabelledImage:
+    """Return an image whose masks have the names of a vocabulary's concepts.
+
+    Classes that mean one concept are joined, and classes that the vocabulary does not have are left out.
+    """
+    known = [name for name in image.masks if fold(name) in vocabulary.aliases]
+    if not known:
+        return replace(image, masks={})
+    matched = match_classes(known, vocabulary)
+    names = {group: vocabulary.names[index] for index, group in matched.names.items()}
+    return replace(image, masks={names[name]: mask for name, mask in matched.joined(image).masks.items()})
 
 
 def _listed(names: Sequence[str]) -> str:
