@@ -20,9 +20,11 @@ from cgsam_edge.cli import main
 from cgsam_edge.quality import labels
 from cgsam_edge.quality.calibrate import calibrate
 from cgsam_edge.quality.evaluate import evaluate, evaluate_labels
+from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, by_concept, match_classes, open_labels
 from cgsam_edge.quality.labels.segmentation import pieces
 from cgsam_edge.quality.observation import observe
+from cgsam_edge.quality.photos import readable
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.quality.scores import table, to_json
@@ -201,6 +203,24 @@ def test_masks_by_the_names_of_concepts(segmenter: Segmenter) -> None:
     assert set(found.masks) == {"car", "road"}
     assert found.masks["car"].sum() == 5
     assert by_concept(LabelledImage(Path("a.png"), {"zebra": left}), segmenter.bundle.vocabulary).masks == {}
+
+
+def test_the_gate_finds_labels_by_any_name_of_a_concept(segmenter: Segmenter, scenes: Path) -> None:
+    image = next(opened(scenes).read())
+    renamed = {"Vehicle": image.masks["car"], "STREET": image.masks["road"], "zebra": image.masks["building"]}
+    gate = Gate(segmenter, [replace(image, masks=renamed)])
+    labelled = {pair.concept: pair.labelled_before for pair in gate.measure(segmenter) if pair.labelled_before}
+    assert set(labelled) == {"car", "road"}
+    assert labelled["car"].union >= image.masks["car"].sum()
+
+
+def test_images_that_cannot_be_decoded(scenes: Path) -> None:
+    path = scenes / "images" / "0001.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    remarks = Remarks()
+    found = [image.path.name for image in readable(opened(scenes).read(remarks), remarks)]
+    assert found == ["0000.png", "0002.png"]
+    assert "0001.png: corrupt" in remarks.left_out[0]
 
 
 @pytest.mark.parametrize("drawn_on", [None, "stored"])
