@@ -18,11 +18,11 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import labels as arguments
 from cgsam_edge.cli import main
 from cgsam_edge.quality import labels
-from cgsam_edge.quality.calibrate import calibrate
+from cgsam_edge.quality.calibrate_bundle import calibrate_bundle
 from cgsam_edge.quality.evaluate import evaluate, evaluate_labels
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, by_concept, match_classes, open_labels
-from cgsam_edge.quality.labels.segmentation import pieces
+from cgsam_edge.quality.labels.segmentation import segmentation_parts
 from cgsam_edge.quality.observation import observe
 from cgsam_edge.quality.photos import readable
 from cgsam_edge.quality.scenes import CONCEPTS
@@ -140,7 +140,7 @@ def test_when_nothing_can_be_used(segmenter: Segmenter, scenes: Path) -> None:
     with pytest.raises(InputError, match=r"no labelled image that can be used. The first: .*0000\.png"):
         evaluate_labels(segmenter, opened(scenes))
     with pytest.raises(InputError, match=r"3 images or entries were left out. The first: .*0000\.png"):
-        calibrate(segmenter, opened(scenes))
+        calibrate_bundle(segmenter, opened(scenes))
 
 
 def test_labels_of_another_shape(segmenter: Segmenter, scenes: Path) -> None:
@@ -161,7 +161,7 @@ def test_classes_that_mean_one_concept_are_joined(segmenter: Segmenter, scenes: 
     halves = []
     for entry in document["annotations"]:
         if entry["category_id"] == car:
-            mask = pieces(entry["segmentation"])[0].draw(96, 96)
+            mask = segmentation_parts(entry["segmentation"])[0].draw(96, 96)
             left, right = mask.copy(), mask.copy()
             left[:, 48:], right[:, :48] = False, False
             entry["segmentation"] = encode_rle(left)
