@@ -1,29 +1,34 @@
-"""Checkpoints and bundles that many tests share, made once a run."""
+"""How a run uses the machine, and the checkpoints and bundles that many tests share, made once a run."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from cgsam_edge import Segmenter
-from cgsam_edge.export.loading import load_reference
-from cgsam_edge.export.options import ExportOptions
-from cgsam_edge.export.parity import sample_picture
-from cgsam_edge.export.pipeline import export_bundle
-from cgsam_edge.export.reference import ReferenceModel
-from cgsam_edge.runtimes import cache
-from tests import tiny
-from tests.golden import make_checkpoint
+from cgsam_edge.runtimes import cache, telemetry
+from tests import shelf as shelves
+from tests.shelf import Shelf
+
+if TYPE_CHECKING:
+    from cgsam_edge.export.reference import ReferenceModel
 
 GOLDEN = Path(__file__).parent / "golden"
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
+
+MEMORY = 4e9
+"""Bytes that a process of the run needs."""
 
 CONCEPTS = """\
 # a road scene
@@ -33,19 +38,86 @@ tree | shrub   # synonyms
 building
 """
 
+telemetry.silence()  # before a test imports an engine
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of this run, so that it neither finds nor leaves anything in the user's."""
-    path = tmp_path_factory.mktemp("cache")
-    os.environ[cache.ENVIRONMENT] = str(path)
-    return path
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core to itself
+    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process a core, as far as memory goes; none beside this one where a single file is asked for."""
+    asked = {argument.partition("::")[0] for argument in config.args}
+    files = len(asked) if all(name.endswith(".py") for name in asked) else sys.maxsize
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(files, cores, int(psutil.virtual_memory().available // MEMORY))
+    return count if count > 1 else 0
 
 
 def pytest_report_header() -> str:
     names = ("torch", "onnx", "onnxruntime", "openvino", "coremltools", "numpy", "open_clip_torch")
     engines = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{platform.machine()}, {platform.system()}; {engines}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of this process, so that it neither finds nor leaves anything in the user's."""
+    path = tmp_path_factory.mktemp("cache")
+    os.environ[cache.ENVIRONMENT] = str(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return shelves.of_the_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def conversions(shelf: Shelf) -> Iterator[None]:
+    """A graph that was converted in this run is not converted again."""
+    from tests.conversions import replaced
+
+    with replaced(shelf):
+        yield
+
+
+@pytest.fixture
+def anew(conversions: None) -> Iterator[None]:
+    """For a test of the conversion itself: converters do all their work again."""
+    from tests.conversions import plain
+
+    with plain():
+        yield
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A bundle and the lines of progress that its export gave."""
+
+    path: Path
+    lines: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def exported(shelf: Shelf, conversions: None) -> Any:
+    """Export once a run: a name for the shelf, and what `ExportOptions` takes."""
+    from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.pipeline import export_bundle
+
+    def export(name: str, checkpoint: Path, concepts: Path, **options: Any) -> Exported:
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            lines: list[str] = []
+            export_bundle(ExportOptions(checkpoint, concepts, folder / f"{name}.cgsam", **options), lines.append)
+            (folder / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
+
+        folder = shelf.get(f"exports/{name}", make)
+        lines = (folder / "lines.txt").read_text(encoding="utf-8").splitlines()
+        return Exported(folder / f"{name}.cgsam", tuple(lines))
+
+    return export
 
 
 def camvid_frame(name: str) -> Path:
@@ -56,33 +128,55 @@ def camvid_frame(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def concepts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("concepts") / "concepts.txt"
-    path.write_text(CONCEPTS, encoding="utf-8")
-    return path
+def concepts_file(shelf: Shelf) -> Path:
+    return shelf.get("concepts.txt", lambda path: path.write_text(CONCEPTS, encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save(tiny.model(tiny.config()), tmp_path_factory.mktemp("tiny") / "tiny.pth")
+def tiny_checkpoint(shelf: Shelf) -> Path:
+    from tests import tiny
+
+    return shelf.get("tiny.pth", lambda path: tiny.save(tiny.model(tiny.config()), path))
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
-    output = tiny_checkpoint.parent / "tiny.cgsam"
-    return export_bundle(ExportOptions(tiny_checkpoint, concepts_file, output))
+def tiny_export(exported: Any, tiny_checkpoint: Path, concepts_file: Path) -> Exported:
+    made: Exported = exported("tiny", tiny_checkpoint, concepts_file)
+    return made
 
 
 @pytest.fixture(scope="session")
-def all_bundles(tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+def tiny_bundle(tiny_export: Exported) -> Path:
+    return tiny_export.path
+
+
+@pytest.fixture(scope="session")
+def text_bundle(exported: Any, tiny_checkpoint: Path, shelf: Shelf) -> Path:
+    """The tiny model with its text encoder, so that it can learn new concepts."""
+    concepts = shelf.get("two.txt", lambda path: path.write_text("car\nroad\n", encoding="utf-8"))
+    made: Exported = exported("text", tiny_checkpoint, concepts, text_encoder=True)
+    return made.path
+
+
+def _by_precision(exported: Any, checkpoint: Path, concepts: Path, *targets: str) -> dict[str, Path]:
+    """One bundle a precision."""
+    name = "-".join((checkpoint.stem, *targets))
+    return {
+        precision: exported(f"{name}-{precision}", checkpoint, concepts, targets=targets, precision=precision).path
+        for precision in ("fp32", "fp16")
+    }
+
+
+@pytest.fixture(scope="session")
+def all_bundles(exported: Any, tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
     """The tiny model for all engines, by precision."""
-    return _by_precision(tiny_checkpoint, concepts_file, "onnxruntime", "openvino", "coreml")
+    return _by_precision(exported, tiny_checkpoint, concepts_file, "onnxruntime", "openvino", "coreml")
 
 
 @pytest.fixture(scope="session")
-def tiny_coreml_bundle(tiny_checkpoint: Path, concepts_file: Path) -> Path:
-    output = tiny_checkpoint.parent / "tiny-coreml.cgsam"
-    return export_bundle(ExportOptions(tiny_checkpoint, concepts_file, output, targets=("coreml",)))
+def tiny_coreml_bundle(exported: Any, tiny_checkpoint: Path, concepts_file: Path) -> Path:
+    made: Exported = exported("tiny-coreml", tiny_checkpoint, concepts_file, targets=("coreml",))
+    return made.path
 
 
 @pytest.fixture(scope="session")
@@ -90,58 +184,51 @@ def tiny_segmenter(tiny_bundle: Path) -> Segmenter:
     return Segmenter(tiny_bundle)
 
 
-def _golden_checkpoint(config: str, folder: Path) -> Path:
+def _golden_checkpoint(config: str, shelf: Shelf) -> Path:
     import torch
 
-    path = folder / f"{config}.pth"
-    torch.save(make_checkpoint.make(config), path)
-    return path
+    from tests.golden import make_checkpoint
+
+    return shelf.get(f"{config}.pth", lambda path: torch.save(make_checkpoint.make(config), path))
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _golden_checkpoint("small", tmp_path_factory.mktemp("small"))
+def small_checkpoint(shelf: Shelf) -> Path:
+    return _golden_checkpoint("small", shelf)
 
 
 @pytest.fixture(scope="session")
 def small_model(small_checkpoint: Path) -> ReferenceModel:
+    from cgsam_edge.export.loading import load_reference
+
     return load_reference(small_checkpoint)
 
 
-def _by_precision(checkpoint: Path, concepts: Path, *targets: str) -> dict[str, Path]:
-    """One bundle a precision, beside the checkpoint."""
-    made = {}
-    for precision in ("fp32", "fp16"):
-        output = checkpoint.parent / f"{'-'.join(targets)}-{precision}.cgsam"
-        made[precision] = export_bundle(ExportOptions(checkpoint, concepts, output, targets, precision))
-    return made
+@pytest.fixture(scope="session")
+def small_bundles(exported: Any, small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+    return _by_precision(exported, small_checkpoint, concepts_file, "onnxruntime", "openvino")
 
 
 @pytest.fixture(scope="session")
-def small_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    return _by_precision(small_checkpoint, concepts_file, "onnxruntime", "openvino")
+def small_coreml_bundles(exported: Any, small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
+    return _by_precision(exported, small_checkpoint, concepts_file, "coreml")
 
 
 @pytest.fixture(scope="session")
-def small_coreml_bundles(small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    return _by_precision(small_checkpoint, concepts_file, "coreml")
-
-
-@pytest.fixture(scope="session")
-def vit_b_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _golden_checkpoint("vit_b", tmp_path_factory.mktemp("vit_b"))
+def vit_b_checkpoint(shelf: Shelf) -> Path:
+    return _golden_checkpoint("vit_b", shelf)
 
 
 @pytest.fixture(scope="session")
 def picture() -> Image.Image:
+    from cgsam_edge.export.parity import sample_picture
+
     return sample_picture(96)
 
 
 @pytest.fixture(scope="session")
-def picture_file(picture: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "scene.png"
-    picture.save(path)
-    return path
+def picture_file(picture: Image.Image, shelf: Shelf) -> Path:
+    return shelf.get("scene.png", picture.save)
 
 
 def relative_error(got: object, expected: object) -> float:

@@ -10,7 +10,7 @@ import pytest
 from cgsam_edge import shipped
 from cgsam_edge.runtimes import telemetry
 from tests import watching
-from tests.test_house import ROOMS, ROOT
+from tests.source import ROOMS, ROOT
 
 SEGMENT = """
 import sys, time

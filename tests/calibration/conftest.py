@@ -14,6 +14,11 @@ from tests import tiny
 from tests.calibration.coreml_packages import FLAT, TWINS, Written
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _remembered(conversions: None) -> None:
+    """Tests here convert the same few graphs again and again."""
+
+
 @pytest.fixture(scope="session")
 def coreml_graphs() -> Graphs:
     """With what a layer can have that is odd: see `TWINS` and `FLAT`."""

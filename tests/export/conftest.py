@@ -8,6 +8,11 @@ from cgsam_edge.export.reference import ReferenceModel
 from tests import tiny
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _remembered(conversions: None) -> None:
+    """Tests here convert the same few graphs again and again."""
+
+
 @pytest.fixture(scope="session")
 def model() -> ReferenceModel:
     return tiny.model(tiny.config())

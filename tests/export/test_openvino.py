@@ -43,7 +43,7 @@ def errors(path: Path, graph: Graph) -> dict[str, float]:
     return {name: relative_error(got[name], expected[name]) for name in got if name != "iou"}  # one value, no spread
 
 
-def test_the_same_export_writes_the_same_bytes(graphs: Graphs, tmp_path: Path) -> None:
+def test_the_same_export_writes_the_same_bytes(graphs: Graphs, anew: None, tmp_path: Path) -> None:
     """Whether it made the ONNX itself or found it, and whatever was converted before in the process."""
     (tmp_path / "a").mkdir()
     spec = openvino.convert(graphs.decoder, tmp_path / "a", "fp32")

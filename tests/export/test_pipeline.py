@@ -22,7 +22,7 @@ from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
 from tests import tiny
-from tests.conftest import executable
+from tests.conftest import Exported, executable
 
 COMMAND = "from cgsam_edge.cli import export_main; import sys; sys.exit(export_main(sys.argv[1:]))"
 
@@ -55,9 +55,8 @@ def test_manifest_says_what_was_done(tiny_bundle: Path) -> None:
     assert files == {*manifest.files, "manifest.json"}
 
 
-def test_progress_names_the_stages(options: ExportOptions) -> None:
-    lines: list[str] = []
-    export_bundle(options, lines.append)
+def test_progress_names_the_stages(tiny_export: Exported) -> None:
+    lines = tiny_export.lines
     text = "\n".join(lines)
     for stage in ("read tiny.pth", "fuse", "convert image", "parity", "fusion: parameters", "wrote"):
         assert stage in text
@@ -136,7 +135,7 @@ def test_a_full_disk_leaves_the_old_bundle(options: ExportOptions, old: Path) ->
 
 
 @pytest.mark.slow
-def test_same_input_same_graphs(options: ExportOptions, tiny_bundle: Path) -> None:
+def test_same_input_same_graphs(options: ExportOptions, tiny_bundle: Path, anew: None) -> None:
     made = Bundle(export_bundle(options)).manifest
     assert made.files == Bundle(tiny_bundle).manifest.files
 
@@ -158,9 +157,7 @@ def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
     made = tiny.model(tiny.config("nnnn"))
     torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
     torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
-    output = export_bundle(
-        replace(options, checkpoint=tmp_path / "sam.pth", clip=tmp_path / "clip.pt", **tiny.OPENAI_CLIP)
-    )
+    output = export_bundle(replace(options, checkpoint=tmp_path / "sam.pth", clip=tmp_path / "clip.pt"))
     with Segmenter(output) as segmenter:
         encoded = segmenter.encode(parity.sample_picture(80))
         encoded.segment()

@@ -38,12 +38,10 @@ def export(checkpoint: Path, concepts: str, output: Path, *, prompt_ensemble: bo
 
 
 @pytest.fixture(scope="module")
-def bundles(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def bundles(text_bundle: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A bundle without the new concept, and one that was exported with it."""
     folder = tmp_path_factory.mktemp("vocab")
-    return export(tiny_checkpoint, "car\nroad\n", folder / "without.cgsam"), export(
-        tiny_checkpoint, f"car\nroad\n{NEW}\n", folder / "with.cgsam"
-    )
+    return text_bundle, export(tiny_checkpoint, f"car\nroad\n{NEW}\n", folder / "with.cgsam")
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def test_templates_go_along(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert_same(add_concepts(without, ["van"]), expected)
 
 
-def test_a_model_without_text_in_its_blocks(tmp_path: Path) -> None:
+def test_a_model_without_text_in_its_blocks(conversions: None, tmp_path: Path) -> None:
     checkpoint = tiny.save(tiny.model(tiny.config("ppvv")), tmp_path / "tiny.pth")
     without = export(checkpoint, "car\n", tmp_path / "a.cgsam")
     assert_same(add_concepts(without, ["van"]), export(checkpoint, "car\nvan\n", tmp_path / "b.cgsam"))
