@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import pickle
-import re
 import zipfile
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from cgsam_edge.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-StateDict = dict[str, Tensor]
+from cgsam_edge.export.file_kinds import kind_of
+from cgsam_edge.export.state_names import StateDict, is_state_dict, read_names
+from cgsam_edge.export.unpickling import load_pickle
 
 SAM_PART = "model_state_dict"
 CLIP_PART = "clip_model"
+
+_ENTRIES = (SAM_PART, "state_dict", "model")
+"""Where training loops put the weights: upstream, Lightning and open_clip, many others."""
+
+_AVERAGES = ("ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "ema", "averaged_model")
 
 
 @dataclass(frozen=True)
@@ -34,47 +32,68 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        sam: SAM with adapters, upstream's ``model_state_dict``, keys without ``module.``.
+        sam: SAM with adapters, upstream's ``model_state_dict``, under segment_anything's names.
         clip: CLIP in OpenAI's layout, or None where the file holds none.
         metadata: what a safetensors file says of itself; empty for others.
+        notes: what was left out or read under another name, a phrase each.
     """
 
     path: Path
     sam: StateDict
     clip: StateDict | None
     metadata: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PublicClip:
+    """Public CLIP weights.
+
+    Attributes:
+        path: the file.
+        state: in OpenAI's layout.
+        openai: whether the file is one of OpenAI's releases, by marks in it.
+        notes: what was left out or read under another name, a phrase each.
+    """
+
+    path: Path
+    state: StateDict
+    openai: bool
+    notes: tuple[str, ...] = ()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a CLIP-Guided SAM or plain SAM checkpoint, ``.pth`` or ``.safetensors``.
 
     Raises:
-        CheckpointError: the file is missing, truncated, no checkpoint, or holds more than tensors.
+        CheckpointError: the file is missing, truncated, no checkpoint, or holds more than tensors and plain values.
     """
-    content, metadata = _load(path)
-    if SAM_PART in content:
-        sam, clip = content[SAM_PART], content.get(CLIP_PART)
-    else:
-        sam, clip = content, None
-    if not _is_state_dict(sam):
-        raise CheckpointError(
-            f"{path}: no SAM weights found. Expected a {SAM_PART!r} entry (as upstream saves) or a bare state dict "
-            f"with keys such as 'image_encoder.pos_embed'; got {_describe(content)}."
-        )
-    if clip is not None and not _is_state_dict(clip):
-        raise CheckpointError(f"{path}: {CLIP_PART!r} is not a state dict but {type(clip).__name__}.")
-    return Checkpoint(path, _plain(sam), _openai_layout(_plain(clip)) if clip is not None else None, metadata)
+    content, metadata, notes = _load(path)
+    state, said = _entry(path, content)
+    weights = read_names(path, state)
+    notes += said + list(weights.notes)
+    clip = weights.clip
+    given = content.get(CLIP_PART) if state is not content else None
+    if given is not None:
+        if not is_state_dict(given):
+            raise CheckpointError(f"{path}: {CLIP_PART!r} is not a state dict but {type(given).__name__}.")
+        own = read_names(path, given)
+        clip, notes = own.clip or own.unknown, [*notes, *own.notes]
+    if clip and not (weights.sam or weights.unknown):
+        raise CheckpointError(f"{path}: holds CLIP alone. Give it with --clip, and SAM's checkpoint with --checkpoint.")
+    return Checkpoint(path, weights.sam or weights.unknown, clip or None, metadata, tuple(dict.fromkeys(notes)))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a safetensors checkpoint says of itself; other files say nothing."""
-    if path.suffix != ".safetensors":
-        return {}
-    with safetensors.safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
+    """Return what a safetensors checkpoint says of itself; other files say nothing.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    return _metadata(path) if kind_of(path) == "safetensors" else {}
 
 
-def read_clip(path: Path) -> StateDict:
+def read_clip(path: Path) -> PublicClip:
     """Read public CLIP weights: an open_clip state dict, safetensors, or OpenAI's TorchScript archive.
 
     OpenAI's archive is read through ``torch.jit.load``, which builds the archive's own (TorchScript, not Python)
@@ -83,112 +102,77 @@ def read_clip(path: Path) -> StateDict:
     Raises:
         CheckpointError: the file is missing or holds no CLIP with two transformers.
     """
-    if _is_torchscript(path):
-        state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    notes: list[str] = []
+    if kind_of(path) == "torchscript":
+        weights = read_names(path, _archive(path))
     else:
-        content, _ = _load(path)
-        state = content.get("state_dict", content)
-    if not _is_state_dict(state):
-        raise CheckpointError(f"{path}: no CLIP weights found; got {_describe(state)}.")
-    return _openai_layout(_plain(state))
-
-
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}.")
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path)
-    return _load_pickle(path), {}
-
-
-def _load_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    try:
-        flat = load_file(path)
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file, or truncated ({error}).") from error
-    parts: dict[str, Any] = {}
-    for part in (SAM_PART, CLIP_PART):
-        inside = {k.removeprefix(f"{part}."): v for k, v in flat.items() if k.startswith(f"{part}.")}
-        if inside:
-            parts[part] = inside
-    return parts or dict(flat), metadata
-
-
-def _load_pickle(path: Path) -> dict[str, Any]:
-    if _is_torchscript(path):
-        raise CheckpointError(f"{path}: a TorchScript archive. Only --clip reads those; a checkpoint is a state dict.")
-    try:
-        with _numpy_scalars_allowed():
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_pickle_message(path, str(error))) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: not a checkpoint, or truncated ({first}).") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: expected a dict of tensors; got {type(content).__name__}.")
-    return content
-
-
-def _pickle_message(path: Path, detail: str) -> str:
-    found = re.search(r"GLOBAL ([\w.]+)", detail) or re.search(r"(?:class|function|global) ([\w.]*\.[\w.]+)", detail)
-    if found:
-        return (
-            f"{path}: refused, because unpickling it would call {found.group(1)!r}. A checkpoint may hold only tensors "
-            "and plain values; save the state dict again, or as safetensors, with the code that made the file."
+        content, _, notes = _load(path)
+        state, said = _entry(path, content)
+        weights, notes = read_names(path, state), notes + said
+    if weights.sam:
+        raise CheckpointError(
+            f"{path}: holds SAM; --clip takes public weights of CLIP alone. Give it with --checkpoint."
         )
-    return f"{path}: not a checkpoint (it is no file that torch.save writes)."
+    return PublicClip(path, weights.clip or weights.unknown, weights.openai, (*notes, *weights.notes))
 
 
-@contextmanager
-def _numpy_scalars_allowed() -> Iterator[None]:
-    """Admit numpy numbers: training loops save losses and scores as such, and they carry no code."""
-    scalar = np.float64(0).__reduce__()[0]
-    names: list[Any] = [(scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
-    dtypes = [np.dtype, *(type(np.dtype(code)) for code in ("f8", "f4", "i8", "i4", "?"))]
-    allowed: list[Any] = [*names, *dtypes]
-    with torch.serialization.safe_globals(allowed):
-        yield
+def _entry(path: Path, content: dict[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the state dict of a file: one of its entries, or all of it."""
+    averages = [name for name in _AVERAGES if is_state_dict(content.get(name))]
+    names = [name for name in _ENTRIES if is_state_dict(content.get(name))]
+    if len(names) > 1 and SAM_PART not in names:
+        raise CheckpointError(f"{path}: holds weights under {' and '.join(map(repr, names))}. Save those meant alone.")
+    if not names and is_state_dict(content):
+        return content, []
+    if not (names or averages):
+        raise CheckpointError(
+            f"{path}: no weights found. Expected a {SAM_PART!r} entry (as upstream saves) or a bare state dict with "
+            f"keys such as 'image_encoder.pos_embed'; got {_describe(content)}."
+        )
+    taken = (names or averages)[0]
+    notes = [] if taken == SAM_PART else [f"weights were read from its entry {taken!r}"]
+    left = averages if names else averages[1:]
+    if left:
+        notes.append(
+            f"an averaged copy ({left[0]!r}) was left aside, and {taken!r} taken, as upstream evaluates that; to "
+            f"export the average, save it as {SAM_PART!r}"
+        )
+    return content[taken], notes
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}.")
-    if not zipfile.is_zipfile(path):
-        return False
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Return a file's content, what it says of itself, and what was left aside."""
+    kind = kind_of(path)
+    if kind == "torchscript":
+        raise CheckpointError(f"{path}: a TorchScript archive. Only --clip reads those; a checkpoint is a state dict.")
+    if kind == "safetensors":
+        metadata = _metadata(path)
+        return dict(load_file(path)), metadata, []
+    content, aside = load_pickle(path)
+    return content, {}, [f"settings beside the weights were left aside ({', '.join(aside)})"] if aside else []
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file, or truncated ({error}).") from error
+
+
+def _archive(path: Path) -> dict[str, Any]:
+    """Return the state dict of a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
+            broken = archive.testzip()
+        if broken is None:
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    except (RuntimeError, zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: a TorchScript archive that cannot be read ({first}).") from error
+    raise CheckpointError(f"{path}: a damaged TorchScript archive ({broken}). Download it again.")
 
 
-def _is_state_dict(value: object) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, Mapping):
-        keys = [str(k) for k in list(value)[:6]]
-        return f"a dict with {len(value)} entries ({', '.join(keys)}{', …' if len(value) > 6 else ''})"
-    return type(value).__name__
-
-
-def _plain(state: Mapping[str, Any]) -> StateDict:
-    """Drop what is no tensor, and the prefix that DistributedDataParallel adds."""
-    return {k.removeprefix("module."): v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
-
-
-def _openai_layout(state: StateDict) -> StateDict:
-    """Undo the renaming of CLIP-Surgery and open_clip's ``text.`` prefix; drop copies and bookkeeping entries."""
-    out: StateDict = {}
-    for key, value in state.items():
-        if key.startswith("visual.attn.") or key in ("input_resolution", "context_length", "vocab_size"):
-            continue
-        name = key.removeprefix("text.")
-        name = name.replace(".attn.qkv.weight", ".attn.in_proj_weight").replace(".attn.qkv.bias", ".attn.in_proj_bias")
-        name = re.sub(r"\.attn\.proj\.(weight|bias)$", r".attn.out_proj.\1", name)
-        out[name] = value
-    return out
+def _describe(value: Mapping[Any, Any]) -> str:
+    keys = [str(k) for k in list(value)[:6]]
+    return f"a dict with {len(value)} entries ({', '.join(keys)}{', …' if len(value) > 6 else ''})"

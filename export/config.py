@@ -12,7 +12,12 @@ SimilarityNorm = Literal["tokens", "channels"]
 
 PromptKind = Literal["text", "clicks"]
 
-CLIP_HEAD_WIDTH = 64
+Activation = Literal["quickgelu", "gelu"]
+"""What CLIP's MLPs compute: OpenAI's were trained with QuickGELU, x · sigmoid(1.702 x), most others with GELU."""
+
+OPENAI_ACTIVATION: Activation = "quickgelu"
+
+OPENAI_HEAD_WIDTH = 64
 """Every OpenAI CLIP has 64 channels a head, in both towers."""
 
 SURGERY_LAYERS = 6
@@ -98,10 +103,11 @@ class SamConfig:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Sizes of a CLIP with two transformers. The head width is always 64.
+    """Sizes of a CLIP with two transformers, and what its shapes do not say.
 
     ``norm_scale`` multiplies the length that features are divided by where it is taken over the tokens: the root of the
-    tokens in training over those here, so that features keep the size that they were trained at.
+    tokens in training over those here, so that features keep the size that they were trained at. ``activation`` and the
+    widths of a head, in channels, are OpenAI's unless `clip_form` finds others.
     """
 
     embed_dim: int
@@ -115,6 +121,14 @@ class ClipConfig:
     context_length: int
     vocab_size: int
     norm_scale: float = 1.0
+    activation: Activation = OPENAI_ACTIVATION
+    head_width: int = OPENAI_HEAD_WIDTH
+    text_head_width: int = OPENAI_HEAD_WIDTH
+
+    @property
+    def heads(self) -> tuple[int, int]:
+        """Heads of the vision tower and of the text tower."""
+        return self.width // self.head_width, self.text_width // self.text_head_width
 
     @property
     def grid(self) -> int:

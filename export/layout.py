@@ -12,6 +12,21 @@ from torch import Tensor
 from cgsam_edge.errors import CheckpointError
 from cgsam_edge.export.config import BlockConfig, ClipConfig, SamConfig
 
+CLIP_VOCABULARY = 49408
+"""Tokens of CLIP's own tokenizer, the only one that the export knows."""
+
+_OTHER_NAMES = {
+    r"(?:^|\.)(?:vision_encoder\.(?:layers|patch_embed)|prompt_encoder\.shared_embedding|shared_image_embedding)\.": (
+        "SAM under the names of Hugging Face transformers. Take the same weights as segment_anything saves them (such "
+        "as sam_vit_b_01ec64.pth), or copy them into its model and save that model's state dict"
+    ),
+    r"(?:^|\.)(?:vision_model|text_model|visual_projection)\.": (
+        "CLIP under the names of Hugging Face transformers. Take the same weights as open_clip saves them "
+        "(open_clip_pytorch_model.bin or open_clip_model.safetensors)"
+    ),
+    r"^visual\.trunk\.": "a CLIP whose image tower is timm's; only open_clip's vision transformers can be exported",
+}
+
 _UNSUPPORTED = (
     (r"lora_|\.lora|linear_[ab]_[qv]|w_[ab]_[qv]", "LoRA"),
     (r"Depth_|_Adapter_t|T_Adapter", "the depth or temporal adapters of Medical SAM Adapter"),
@@ -49,6 +64,8 @@ class Shapes:
         shape = self._shapes[key]
         if len(shape) != dims:
             raise CheckpointError(f"{self.path}: {key!r} has shape {shape}; expected {dims} dimensions.")
+        if not all(shape):
+            raise CheckpointError(f"{self.path}: {key!r} has shape {shape}, so it is empty.")
         return shape
 
     def count(self, prefix: str) -> int:
@@ -85,15 +102,22 @@ def unsupported_variant(keys: Iterable[str]) -> str | None:
     return next((name for pattern, name in _UNSUPPORTED if any(re.search(pattern, k) for k in names)), None)
 
 
+def _refuse_others(shapes: Shapes) -> None:
+    for pattern, what in _OTHER_NAMES.items():
+        if any(re.search(pattern, key) for key in shapes.keys):
+            raise CheckpointError(f"{shapes.path}: holds {what}.")
+    variant = unsupported_variant(shapes.keys)
+    if variant:
+        raise CheckpointError(f"{shapes.path}: holds {variant}, which is not supported.")
+
+
 def infer_sam(shapes: Shapes) -> SamConfig:
     """Infer SAM's sizes, and which blocks have which adapters.
 
     Raises:
         CheckpointError: a tensor that decides a size is missing, or the sizes contradict each other.
     """
-    variant = unsupported_variant(shapes.keys)
-    if variant:
-        raise CheckpointError(f"{shapes.path}: holds {variant}, which is not supported.")
+    _refuse_others(shapes)
     encoder = "image_encoder."
     _, grid, _, width = shapes.get(f"{encoder}pos_embed", 4)
     patch = shapes.get(f"{encoder}patch_embed.proj.weight", 4)[-1]
@@ -154,12 +178,12 @@ def _infer_decoder(shapes: Shapes, prompt_width: int) -> dict[str, int]:
 def infer_clip(shapes: Shapes) -> ClipConfig:
     """Infer CLIP's sizes from OpenAI's layout; the input side is the root of the positions, times the patch.
 
+    What shapes do not say, activation and heads, is OpenAI's; see `clip_form`.
+
     Raises:
         CheckpointError: a tensor that decides a size is missing.
     """
-    variant = unsupported_variant(shapes.keys)
-    if variant:
-        raise CheckpointError(f"{shapes.path}: holds {variant}, which is not supported.")
+    _refuse_others(shapes)
     width, embed_dim = shapes.get("visual.proj", 2)
     positions = shapes.get("visual.positional_embedding", 2)[0]
     grid = math.isqrt(positions - 1)
@@ -169,6 +193,12 @@ def infer_clip(shapes: Shapes) -> ClipConfig:
         )
     patch = shapes.get("visual.conv1.weight", 4)[-1]
     context, text_width = shapes.get("positional_embedding", 2)
+    vocabulary = shapes.get("token_embedding.weight", 2)[0]
+    if vocabulary != CLIP_VOCABULARY:
+        raise CheckpointError(
+            f"{shapes.path}: its text encoder has {vocabulary} tokens, CLIP's own tokenizer {CLIP_VOCABULARY}. A CLIP "
+            "with another tokenizer is not supported."
+        )
     return ClipConfig(
         embed_dim=embed_dim,
         image_size=grid * patch,
@@ -179,5 +209,5 @@ def infer_clip(shapes: Shapes) -> ClipConfig:
         text_width=text_width,
         text_layers=shapes.count("transformer.resblocks."),
         context_length=context,
-        vocab_size=shapes.get("token_embedding.weight", 2)[0],
+        vocab_size=vocabulary,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import file_spec
+from cgsam_edge.export import clip_form
 from cgsam_edge.export.config import ModelConfig, PromptConfig
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets.onnxruntime import OPSET
@@ -26,7 +27,7 @@ def describe(config: ModelConfig) -> str:
         which += f" ({', '.join(map(str, semantic))})"
     return (
         f"SAM of width {sam.width}, {len(sam.blocks)} blocks, {sam.image_size} pixels; {which}; "
-        f"CLIP of width {clip.width}, patch {clip.patch_size}, {clip.image_size} pixels"
+        f"CLIP of width {clip.width}, patch {clip.patch_size}, {clip.image_size} pixels, {clip_form.describe(clip)}"
     )
 
 
@@ -77,6 +78,9 @@ def new_manifest(
 
 def _created(config: ModelConfig, options: ExportOptions, own_size: int) -> dict[str, Any]:
     checkpoint = {"name": options.checkpoint.name, "sha256": file_spec(options.checkpoint).sha256}
+    clip: dict[str, Any] = {"activation": config.clip.activation, "heads": list(config.clip.heads)}
+    if options.clip is not None:
+        clip |= {"name": options.clip.name, "sha256": file_spec(options.clip).sha256}
     return {
         "by": f"cgsam-edge {__version__}",
         "python": platform.python_version(),
@@ -85,6 +89,7 @@ def _created(config: ModelConfig, options: ExportOptions, own_size: int) -> dict
             for name in ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "coremltools", "open_clip_torch")
         },
         "checkpoint": {**checkpoint, "image_size": own_size},
+        "clip": clip,
         "model": describe(config),
         "prompt_ensemble": options.prompt_ensemble,
         "onnx_opset": OPSET,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cgsam_edge.errors import BackendError, InputError
-from cgsam_edge.export.config import PromptConfig
+from cgsam_edge.export.config import Activation, PromptConfig
 from cgsam_edge.export.graphs.build import DEFAULT_CLICKS
 from cgsam_edge.export.graphs.layers import QUANTISED_GRAPHS
 from cgsam_edge.export.resize import AUTO, check_size
@@ -28,6 +28,8 @@ class ExportOptions:
         precision: "fp32", "fp16" or "int8" for all graphs, or words for some, such as "image=int8,decoder=fp16"; None
             takes each target's default. "int8" is of the encoder graphs; the others are then "fp16".
         clip: public CLIP weights for a checkpoint without CLIP.
+        clip_activation: of CLIP's MLPs; None finds it out, see `clip_form`.
+        clip_heads: heads of CLIP's vision tower, or of vision and text; None finds it out.
         image_size: side in pixels that images are squashed to, see `resize`; "auto" takes the smallest whose masks
             pass; None is the checkpoint's own.
         clip_image_size: side in pixels at which CLIP runs; None is what it was trained at, and
@@ -45,6 +47,8 @@ class ExportOptions:
     targets: tuple[str, ...] = ("onnxruntime",)
     precision: str | None = None
     clip: Path | None = None
+    clip_activation: Activation | None = None
+    clip_heads: tuple[int, ...] | None = None
     image_size: int | Literal["auto"] | None = None
     clip_image_size: int | None = None
     prompt: PromptConfig = field(default_factory=PromptConfig)
@@ -60,6 +64,8 @@ class ExportOptions:
             raise InputError(
                 f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, coreml.IOS_VERSIONS))}."
             )
+        if self.clip_heads is not None and not (len(self.clip_heads) in (1, 2) and min(self.clip_heads) > 0):
+            raise InputError(f"clip_heads must be VISION or VISION,TEXT, each 1 or more, got {self.clip_heads}.")
         if self.click_slots < self.prompt.points:
             raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
         if self.image_size not in (None, AUTO):

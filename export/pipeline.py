@@ -129,7 +129,7 @@ def export_bundle(options: ExportOptions, report: Report = lambda _: None, finis
     check_destination(destination)
     concepts = read_concepts(options.concepts, report)
     with stage(f"read {options.checkpoint.name}"):
-        own = _load(options)
+        own = _load(options, report)
     length = own.config.clip.context_length
     check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
     report(describe(own.config))
@@ -181,10 +181,18 @@ def _refuse_measured(options: ExportOptions) -> None:
         raise InputError("the image size 'auto' needs measuring: cgsam_edge.export.finish.Finish does it.")
 
 
-def _load(options: ExportOptions) -> ReferenceModel:
+def _load(options: ExportOptions, report: Report) -> ReferenceModel:
     """Return the model at its own size, with CLIP beside that as training had it."""
     clip_size = None if options.resized else options.clip_image_size
-    return load_reference(options.checkpoint, clip=options.clip, clip_image_size=clip_size, prompt=options.prompt)
+    return load_reference(
+        options.checkpoint,
+        clip=options.clip,
+        clip_image_size=clip_size,
+        clip_activation=options.clip_activation,
+        clip_heads=options.clip_heads,
+        prompt=options.prompt,
+        progress=report,
+    )
 
 
 def resized(own: ReferenceModel, options: ExportOptions) -> ReferenceModel:

@@ -25,6 +25,9 @@ CLIP = ClipConfig(
     vocab_size=49408,
 )
 
+OPENAI_CLIP: Any = {"clip_activation": "quickgelu", "clip_heads": (1, 1)}
+"""What the tiny CLIP is, whose shapes are nobody's."""
+
 
 def blocks(kinds: str, *, space: bool = True) -> tuple[BlockConfig, ...]:
     """Return a block a letter: s semantic, t text, v vision, p plain adapter, n none; odd ones are global."""

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """Calibrate, print a table, and write the bundle."""
     from tqdm import tqdm
 
-    from cgsam_edge.quality.calibrate import calibrate
+    from cgsam_edge.quality.calibrate_bundle import calibrate_bundle
     from cgsam_edge.quality.screening_fit import check_loss
     from cgsam_edge.revise import with_vocabulary
     from cgsam_edge.segmenter import Segmenter
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         Segmenter(options.bundle, backend=options.backend, device=options.device, threads=options.threads) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
     ):
-        done = calibrate(
+        done = calibrate_bundle(
             segmenter,
             labels,
             options.max_recall_loss,

@@ -82,6 +82,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(ViT-B-16.pt). The archive is TorchScript and is read with torch.jit.load: use only a file that you trust",
     )
     clip.add_argument(
+        "--clip-activation",
+        choices=("quickgelu", "gelu"),
+        help="of its MLPs, where neither name nor shapes of the weights say: OpenAI's and MetaCLIP's have quickgelu, "
+        "LAION's and DataComp's gelu (default: found out, else refused)",
+    )
+    clip.add_argument(
+        "--clip-heads",
+        type=_heads,
+        metavar="VISION,TEXT",
+        help="how many heads its towers have, where the weights do not say (default: found out, else refused)",
+    )
+    clip.add_argument(
         "--clip-image-size",
         type=int,
         metavar="PIXELS",
@@ -97,6 +109,13 @@ def _image_size(text: str) -> int | str:
     if text != "auto" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got {text!r}")
     return text if text == "auto" else int(text)
+
+
+def _heads(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"expected one or two numbers of heads, such as 16,12, got {text!r}")
+    return tuple(map(int, parts))
 
 
 def _add_quality(group: argparse._ArgumentGroup) -> None:
@@ -234,6 +253,8 @@ def run(options: argparse.Namespace) -> int:
             targets=tuple(dict.fromkeys(name.strip() for name in options.target.split(","))),
             precision=options.precision,
             clip=options.clip,
+            clip_activation=options.clip_activation,
+            clip_heads=options.clip_heads,
             image_size=options.image_size,
             clip_image_size=options.clip_image_size,
             prompt=PromptConfig(

@@ -14,7 +14,7 @@ from cgsam_edge.agreement import Overlap, label_overlap
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.labels import LabelledImage, by_concept
 from cgsam_edge.quality.pairs import MaskPair, Pair, pair_of_masks
 from cgsam_edge.quality.photos import Photos, small
 from cgsam_edge.segmenter import Segmenter
@@ -72,7 +72,7 @@ class Gate:
 
     Args:
         reference: the PyTorch model as a segmenter.
-        pictures: labelled or not; none of them took part in calibration.
+        pictures: labelled or not, classes by any name of a concept; none of them took part in calibration.
         progress: called with a line after each picture.
         concepts: how many are compared on a picture, at most: those most similar to it.
 
@@ -89,9 +89,9 @@ class Gate:
     ) -> None:
         if not pictures:
             raise InputError("the gate has no picture to compare masks on.")
-        self.pictures = tuple(pictures)
+        self.pictures = tuple(by_concept(picture, reference.bundle.vocabulary) for picture in pictures)
         self.expected: list[Expected] = []
-        for number, picture in enumerate(pictures, start=1):
+        for number, picture in enumerate(self.pictures, start=1):
             for result in _segmented(reference, picture, concepts):
                 packed = np.packbits(result.mask)
                 shape = (result.mask.shape[0], result.mask.shape[1])

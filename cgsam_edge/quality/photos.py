@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cgsam_edge.image import load_image
 from cgsam_edge.quality.labels.folders import IMAGE_SUFFIXES, image_files_or_none
 from cgsam_edge.quality.labels.index_labels import labels_beside
 from cgsam_edge.quality.labels.index_png import holds_indices
+from cgsam_edge.quality.labels.labelled import LabelledImage, Remarks
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 
 LEAST = 8
@@ -81,6 +83,17 @@ def from_folder(folder: Path, least: int = LEAST) -> Photos:
             f"see ({', '.join(IMAGE_SUFFIXES)}).{reasons}"
         )
     return Photos(tuple(paths), str(folder), skipped=tuple(skipped))
+
+
+def readable(images: Iterable[LabelledImage], remarks: Remarks) -> Iterator[LabelledImage]:
+    """Yield the labelled images whose file can be decoded; ``remarks`` gets the others."""
+    for image in images:
+        try:
+            load_image(image.path)
+        except ImageError as error:
+            remarks.left_out.append(str(error))
+            continue
+        yield image
 
 
 def rendered(folder: Path, series: int, count: int, side: int) -> Photos:

@@ -144,7 +144,12 @@ def example_values(graphs: Graphs, bundle: Bundle) -> dict[str, Tensor]:
     points, labels = prompts.fill_slots(clicks, square, geometry, prompting)
     values["points"], values["labels"] = torch.from_numpy(points), torch.from_numpy(labels)
     values["dense_prompt"] = torch.from_numpy(prompts.dense_prompt(full_map, geometry, prompting))
-    return values | graphs.decoder.run(values)
+    values |= graphs.decoder.run(values)
+    for graph in graphs.text[:1]:  # its inputs have nothing to do with the picture
+        values |= graph.example()
+        values |= graph.run(values)
+    values["text"] = torch.from_numpy(bundle.vocabulary.features[:1].copy())  # what gave the row above
+    return values
 
 
 def _twin(graph: Graph, folder: Path, ios: int) -> Path:

@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cgsam_edge.export.config import CLIP_HEAD_WIDTH, SURGERY_LAYERS, ClipConfig, SimilarityNorm
+from cgsam_edge.export.config import SURGERY_LAYERS, ClipConfig, SimilarityNorm
 
 
 def build_clip(config: ClipConfig) -> Any:
-    """Return an untrained open_clip model of the given sizes, with QuickGELU as OpenAI's."""
+    """Return an untrained open_clip model of the given sizes, activation and heads."""
     return open_clip.model.CLIP(
         embed_dim=config.embed_dim,
         vision_cfg=open_clip.CLIPVisionCfg(
             layers=config.layers,
             width=config.width,
-            head_width=CLIP_HEAD_WIDTH,
-            mlp_ratio=config.mlp_width / config.width,
+            head_width=config.head_width,
+            mlp_ratio=(config.mlp_width + 0.5) / config.width,  # open_clip cuts the product to a whole number
             patch_size=config.patch_size,
             image_size=config.image_size,
         ),
@@ -28,10 +28,10 @@ def build_clip(config: ClipConfig) -> Any:
             context_length=config.context_length,
             vocab_size=config.vocab_size,
             width=config.text_width,
-            heads=max(1, config.text_width // CLIP_HEAD_WIDTH),
+            heads=config.heads[1],
             layers=config.text_layers,
         ),
-        quick_gelu=True,
+        quick_gelu=config.activation == "quickgelu",
     )
 
 

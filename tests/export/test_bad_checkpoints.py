@@ -38,12 +38,12 @@ def _folder(path: Path, _parts: Parts) -> str:
 
 def _text(path: Path, _parts: Parts) -> str:
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
-    return "not a checkpoint"
+    return "a pointer of Git LFS"
 
 
 def _empty(path: Path, _parts: Parts) -> str:
     path.touch()
-    return "not a checkpoint"
+    return "an empty file"
 
 
 def _truncated(path: Path, parts: Parts) -> str:
@@ -69,12 +69,12 @@ def _list(path: Path, _parts: Parts) -> str:
 
 def _other_dict(path: Path, _parts: Parts) -> str:
     torch.save({"weights": 3}, path)
-    return "no SAM weights found"
+    return "no weights found"
 
 
 def _numbered(path: Path, _parts: Parts) -> str:
     torch.save({0: torch.ones(1), "epoch": 3}, path)
-    return "no SAM weights found"
+    return "no weights found"
 
 
 def _lacking(path: Path, parts: Parts) -> str:

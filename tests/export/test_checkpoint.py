@@ -94,14 +94,14 @@ def test_public_clip_beside_a_checkpoint_without(
     """CLIP was not trained, or there is no training at all: plain SAM and public CLIP."""
     writer(dict(model.clip.state_dict()), tmp_path / "clip.pt")
     path = write(tmp_path / "c.pth", parts[0], None)
-    assert same(load_reference(path, clip=tmp_path / "clip.pt"), model)
+    assert same(load_reference(path, clip=tmp_path / "clip.pt", **tiny.OPENAI_CLIP), model)
 
 
 def test_plain_sam_is_a_bare_state_dict(tmp_path: Path) -> None:
     made = tiny.model(tiny.config("nnnn"))
     torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
     torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
-    loaded = load_reference(tmp_path / "sam.pth", clip=tmp_path / "clip.pt")
+    loaded = load_reference(tmp_path / "sam.pth", clip=tmp_path / "clip.pt", **tiny.OPENAI_CLIP)
     assert loaded.config == made.config
     assert not loaded.config.sam.pad_before_norm
 
@@ -109,7 +109,7 @@ def test_plain_sam_is_a_bare_state_dict(tmp_path: Path) -> None:
 def test_public_positions_are_interpolated(model: ReferenceModel, parts: Parts, tmp_path: Path) -> None:
     torch.save(model.clip.state_dict(), tmp_path / "clip.pt")
     path = write(tmp_path / "c.pth", parts[0], None)
-    loaded = load_reference(path, clip=tmp_path / "clip.pt", clip_image_size=100)
+    loaded = load_reference(path, clip=tmp_path / "clip.pt", clip_image_size=100, **tiny.OPENAI_CLIP)
     assert (loaded.config.clip.image_size, loaded.config.clip.grid) == (96, 6)
     table, old = loaded.clip.visual.positional_embedding, model.clip.visual.positional_embedding
     assert torch.equal(table[0], old[0])

@@ -157,7 +157,9 @@ def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
     made = tiny.model(tiny.config("nnnn"))
     torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
     torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
-    output = export_bundle(replace(options, checkpoint=tmp_path / "sam.pth", clip=tmp_path / "clip.pt"))
+    output = export_bundle(
+        replace(options, checkpoint=tmp_path / "sam.pth", clip=tmp_path / "clip.pt", **tiny.OPENAI_CLIP)
+    )
     with Segmenter(output) as segmenter:
         encoded = segmenter.encode(parity.sample_picture(80))
         encoded.segment()

@@ -143,7 +143,12 @@ def test_public_clip_runs_at_half_of_the_new_size(concepts_file: Path, tmp_path:
     torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
     torch.save(made.clip.state_dict(), tmp_path / "clip.pt")
     options = ExportOptions(
-        tmp_path / "sam.pth", concepts_file, tmp_path / "a.cgsam", clip=tmp_path / "clip.pt", image_size=SMALL
+        tmp_path / "sam.pth",
+        concepts_file,
+        tmp_path / "a.cgsam",
+        clip=tmp_path / "clip.pt",
+        image_size=SMALL,
+        **tiny.OPENAI_CLIP,
     )
     assert Bundle(export_bundle(options)).manifest.geometry.patch_grid == OWN // 2 // 16
     fixed = replace(options, clip_image_size=96)

@@ -143,7 +143,7 @@ def test_no_file_name(data: Dataset, name: Any) -> None:
     data.document["images"][0]["file_name"] = name
     if name == "absent":
         del data.document["images"][0]["file_name"]
-    left_out(data, "image 7: 'file_name' is .*expected the name of a file")
+    left_out(data, "image 7: 'file_name' is .*expected a file's name")
 
 
 def test_an_image_that_is_not_there(data: Dataset) -> None:
@@ -166,7 +166,7 @@ def test_images_without_or_with_the_same_id(data: Dataset) -> None:
     images, remarks = data.read()
     assert list(images) == ["b.png"]
     assert "image 'a.png': has no id" in remarks.left_out[1]
-    assert "annotation 1: belongs to no image of the list." in remarks.left_out[0]
+    assert "annotation 1: its image_id is the id of no image in the file" in remarks.left_out[0]
     data.document["images"][0]["id"] = "8"
     refused(data, "2 images have the id 8")
 
@@ -243,7 +243,7 @@ def test_a_category_without_a_name(data: Dataset, name: Any) -> None:
 
 def test_a_category_without_an_id(data: Dataset) -> None:
     del data.document["categories"][1]["id"]
-    refused(data, "entry 1 of 'categories' has no id")
+    refused(data, "the id of entry 1 of 'categories' is None")
 
 
 def test_a_category_named_twice_is_one_class(data: Dataset) -> None:
@@ -255,14 +255,14 @@ def test_a_category_named_twice_is_one_class(data: Dataset) -> None:
 
 def test_two_categories_of_one_id(data: Dataset) -> None:
     data.document["categories"][1]["id"] = "3"
-    refused(data, "category 3: is 'car' and 'road'")
+    refused(data, "category 3: has two names, 'car' and 'road'")
 
 
 def test_an_annotation_of_no_category(data: Dataset) -> None:
     data.annotate(category_id=1)
-    left_out(data, "annotation 1: category_id 1 is of no category")
+    left_out(data, "annotation 1: no category has the id 1")
     data.annotate(category_id="absent")
-    left_out(data, "annotation 1: category_id None is of no category")
+    left_out(data, "annotation 1: no category has the id None")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_root_with_annotations_is_a_class(data: Dataset) -> None:
 def test_an_annotation_without_segmentation(data: Dataset, value: Any) -> None:
     data.document["annotations"].append({"id": 2, "image_id": 8, "category_id": 3, "segmentation": SQUARE})
     data.annotate(segmentation=value)
-    left_out(data, "annotation 1: has no segmentation, so the mask of this 'car' is unknown")
+    left_out(data, "annotation 1: has no segmentation, so the pixels of this 'car' are unknown")
 
 
 def test_an_object_of_which_nothing_was_drawn(data: Dataset) -> None:
@@ -349,7 +349,7 @@ def test_a_mask_of_the_files_size_needs_no_size_of_the_entry(data: Dataset) -> N
     assert data.pixels() == 2400
 
 
-def test_corners_as_shares_of_the_picture(data: Dataset) -> None:
+def test_corners_as_fractions(data: Dataset) -> None:
     data.annotate(segmentation=[[0.1, 0.1, 0.5, 0.1, 0.5, 0.5]])
     refused(data, "all corners of all polygons are between 0 and 1")
 
@@ -361,9 +361,9 @@ def test_annotations_of_images_that_are_not_listed(data: Dataset) -> None:
     images, remarks = data.read()
     assert len(images) == 2
     (line,) = remarks.left_out
-    assert "annotation 2: belongs to no image of the list, and neither do 1 others. Their image_id" in line
+    assert "annotation 2: its image_id is the id of no image in the file; the same goes for 1 others." in line
     data.annotate(image_id="absent")
-    refused(data, "annotation 1: belongs to no image")
+    refused(data, "annotation 1: its image_id is the id of no image")
 
 
 def test_no_annotation_at_all(data: Dataset) -> None:

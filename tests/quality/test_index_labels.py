@@ -194,7 +194,7 @@ def test_two_images_that_could_own_a_label(folders: Path) -> None:
     assert found == ["c.jpg"]  # C.jpg has no label: c.png is that of c.jpg
     assert [line.split(": ")[0] for line in left_out] == [f"/images/{n}" for n in ("C.jpg", "a.jpg", "a.png", "b.jpg")]
     assert "C.png" in left_out[0]
-    assert all("belong together is unclear" in line for line in left_out[1:])
+    assert all("could be its label" in line for line in left_out[1:])
     assert "b.PNG, b.png" in left_out[3]
 
 
@@ -283,7 +283,7 @@ def test_labels_of_the_pixels_as_stored_are_refused(folders: Path) -> None:
     assert "--labels-orientation stored" in line
 
 
-def test_a_label_with_an_orientation_of_its_own(folders: Path) -> None:
+def test_a_label_that_has_an_orientation(folders: Path) -> None:
     picture(folders / "images" / "a.jpg", (4, 6), 6)
     exif = Image.Exif()
     exif[0x0112] = 6

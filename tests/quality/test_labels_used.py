@@ -18,11 +18,13 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import labels as arguments
 from cgsam_edge.cli import main
 from cgsam_edge.quality import labels
-from cgsam_edge.quality.calibrate import calibrate
+from cgsam_edge.quality.calibrate_bundle import calibrate_bundle
 from cgsam_edge.quality.evaluate import evaluate, evaluate_labels
+from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, by_concept, match_classes, open_labels
-from cgsam_edge.quality.labels.segmentation import pieces
+from cgsam_edge.quality.labels.segmentation import segmentation_parts
 from cgsam_edge.quality.observation import observe
+from cgsam_edge.quality.photos import readable
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.quality.scores import table, to_json
@@ -138,7 +140,7 @@ def test_when_nothing_can_be_used(segmenter: Segmenter, scenes: Path) -> None:
     with pytest.raises(InputError, match=r"no labelled image that can be used. The first: .*0000\.png"):
         evaluate_labels(segmenter, opened(scenes))
     with pytest.raises(InputError, match=r"3 images or entries were left out. The first: .*0000\.png"):
-        calibrate(segmenter, opened(scenes))
+        calibrate_bundle(segmenter, opened(scenes))
 
 
 def test_labels_of_another_shape(segmenter: Segmenter, scenes: Path) -> None:
@@ -159,7 +161,7 @@ def test_classes_that_mean_one_concept_are_joined(segmenter: Segmenter, scenes: 
     halves = []
     for entry in document["annotations"]:
         if entry["category_id"] == car:
-            mask = pieces(entry["segmentation"])[0].draw(96, 96)
+            mask = segmentation_parts(entry["segmentation"])[0].draw(96, 96)
             left, right = mask.copy(), mask.copy()
             left[:, 48:], right[:, :48] = False, False
             entry["segmentation"] = encode_rle(left)
@@ -201,6 +203,24 @@ def test_masks_by_the_names_of_concepts(segmenter: Segmenter) -> None:
     assert set(found.masks) == {"car", "road"}
     assert found.masks["car"].sum() == 5
     assert by_concept(LabelledImage(Path("a.png"), {"zebra": left}), segmenter.bundle.vocabulary).masks == {}
+
+
+def test_the_gate_finds_labels_by_any_name_of_a_concept(segmenter: Segmenter, scenes: Path) -> None:
+    image = next(opened(scenes).read())
+    renamed = {"Vehicle": image.masks["car"], "STREET": image.masks["road"], "zebra": image.masks["building"]}
+    gate = Gate(segmenter, [replace(image, masks=renamed)])
+    labelled = {pair.concept: pair.labelled_before for pair in gate.measure(segmenter) if pair.labelled_before}
+    assert set(labelled) == {"car", "road"}
+    assert labelled["car"].union >= image.masks["car"].sum()
+
+
+def test_images_that_cannot_be_decoded(scenes: Path) -> None:
+    path = scenes / "images" / "0001.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    remarks = Remarks()
+    found = [image.path.name for image in readable(opened(scenes).read(remarks), remarks)]
+    assert found == ["0000.png", "0002.png"]
+    assert "0001.png: corrupt" in remarks.left_out[0]
 
 
 @pytest.mark.parametrize("drawn_on", [None, "stored"])

@@ -15,7 +15,7 @@ from pycocotools import mask as coco
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels.polygons import polygon_mask
-from cgsam_edge.quality.labels.segmentation import pieces
+from cgsam_edge.quality.labels.segmentation import segmentation_parts
 from cgsam_edge.rle import decode_rle, encode_rle
 
 
@@ -25,7 +25,7 @@ def reference(parts: Sequence[Sequence[float]], width: int, height: int) -> np.n
 
 
 def drawn(parts: Any, width: int, height: int) -> np.ndarray:
-    (piece,) = pieces(parts)
+    (piece,) = segmentation_parts(parts)
     return piece.draw(width, height)
 
 
@@ -110,7 +110,7 @@ def test_a_road_is_the_same_as_polygons_and_as_rle() -> None:
 )
 def test_what_is_no_segmentation_is_refused(value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        pieces(value)
+        segmentation_parts(value)
 
 
 def test_an_endless_outline_is_refused() -> None:
@@ -184,7 +184,7 @@ JSON = st.recursive(
 @given(value=JSON)
 def test_any_json_is_a_segmentation_or_an_error_that_is_meant(value: Any) -> None:
     try:
-        masks = [piece.draw(*(piece.size or (9, 7))) for piece in pieces(value)]
+        masks = [piece.draw(*(piece.size or (9, 7))) for piece in segmentation_parts(value)]
     except InputError:
         return
     assert all(mask.dtype == np.bool_ for mask in masks)

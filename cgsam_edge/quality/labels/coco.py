@@ -14,7 +14,7 @@ from cgsam_edge.quality.labels.coco_document import Annotation, ImageEntry, read
 from cgsam_edge.quality.labels.folders import ImageFolder
 from cgsam_edge.quality.labels.frame import Photo, read_photo, turned
 from cgsam_edge.quality.labels.labelled import LabelEntry, LabelledImage, Labels
-from cgsam_edge.quality.labels.segmentation import Piece, pieces
+from cgsam_edge.quality.labels.segmentation import SegmentationPart, segmentation_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,12 +101,12 @@ def _mask(annotation: Annotation, photo: Photo, entry: ImageEntry, drawn_on: str
     canvas = _canvas(photo, entry, drawn_on)
     masks = []
     try:
-        for piece in pieces(segmentation):
-            size = piece.size or canvas
-            if piece.size is None and entry.size is None:
-                _check_reach(piece, canvas)
-            turn = photo.is_turned(size, drawn_on, "its mask" if piece.size else entry.where, _HINT)
-            mask = piece.draw(*size)
+        for part in segmentation_parts(segmentation):
+            size = part.size or canvas
+            if part.size is None and entry.size is None:
+                _check_reach(part, canvas)
+            turn = photo.is_turned(size, drawn_on, "its mask" if part.size else entry.where, _HINT)
+            mask = part.draw(*size)
             masks.append(turned(mask, photo.orientation) if turn else mask)
     except InputError as error:
         raise InputError(f"{annotation.where}: {error}") from error
@@ -120,9 +120,9 @@ def _canvas(photo: Photo, entry: ImageEntry, drawn_on: str | None) -> Size:
     return entry.size or (photo.stored if drawn_on == "stored" else photo.upright)
 
 
-def _check_reach(piece: Piece, size: Size) -> None:
+def _check_reach(part: SegmentationPart, size: Size) -> None:
     """Refuse polygons that reach far out of a picture whose size the file does not state."""
-    for axis, reach, side in zip("xy", piece.reach, size, strict=True):
+    for axis, reach, side in zip("xy", part.reach, size, strict=True):
         if reach > _FAR * side:
             raise InputError(
                 f"a polygon reaches {axis} = {reach:g}, but its image is {size[0]}x{size[1]} pixels: it was drawn on a "

@@ -12,7 +12,7 @@ _NO_PARENT = (None, "", "none")
 
 
 def identifier(value: Any) -> str | None:
-    """Return an id in the form in which ids are compared: 7, 7.0 and "7" are one. None where it is none."""
+    """Return an id as text, so that 7, 7.0 and "7" are equal; None for what cannot be an id."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
@@ -27,8 +27,8 @@ def category_names(
 ) -> tuple[dict[str, str], list[str]]:
     """Return the categories' names by their ids, and notes.
 
-    An entry that only groups others, as Roboflow writes one, is no class: it has no annotation, and another entry calls
-    it its supercategory, or it has id 0 and alone the supercategory "none".
+    An entry that only groups others, which Roboflow writes, is no class. It has no annotation, and is the supercategory
+    of another entry, or has the id 0 and is the only one whose supercategory is "none".
 
     Args:
         entries: of the file.
@@ -39,17 +39,21 @@ def category_names(
         InputError: there is none, one has no id or no name, or two of one id have different names.
     """
     if not entries:
-        raise InputError(f"{path}: lists no category, so what its annotations are is unknown.")
+        raise InputError(f"{path}: lists no category, so its annotations have no names.")
     names: dict[str, str] = {}
     for number, entry in enumerate(entries):
         key, name = identifier(entry.get("id")), entry.get("name")
         if key is None:
-            raise InputError(f"{path}: entry {number} of 'categories' has no id, but {entry.get('id')!r:.40}.")
+            raise InputError(
+                f"{path}: the id of entry {number} of 'categories' is {entry.get('id')!r:.40}; expected a number."
+            )
         if not isinstance(name, str) or not name.strip():
-            raise InputError(f"{path}, category {key}: 'name' is {name!r:.40}; expected the name of a concept.")
+            raise InputError(f"{path}, category {key}: 'name' is {name!r:.40}; expected a name.")
         name = " ".join(name.split())
         if names.setdefault(key, name) != name:
-            raise InputError(f"{path}, category {key}: is {names[key]!r} and {name!r}. Give each an id of its own.")
+            raise InputError(
+                f"{path}, category {key}: has two names, {names[key]!r} and {name!r}. Give each its own id."
+            )
     groups = [key for key in names if not used.get(key) and _is_group(key, names[key], entries)]
     if len(groups) == len(names):
         groups = []

@@ -11,7 +11,7 @@ from typing import Any
 
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels.coco_categories import category_names, identifier
-from cgsam_edge.quality.labels.segmentation import are_shares, is_missing
+from cgsam_edge.quality.labels.segmentation import are_fractions, is_missing
 
 _KEYS = ("images", "annotations", "categories")
 _FOREIGN = {
@@ -28,7 +28,7 @@ class Annotation:
 
     Attributes:
         where: file and id, for messages.
-        name: its category; None where its category id is of none.
+        name: its category; None where no category has its id.
         category: the category id as written.
         segmentation: as written.
         empty: whether nothing was drawn, for which tools write no segmentation and an area of 0.
@@ -44,12 +44,12 @@ class Annotation:
         """Return the category.
 
         Raises:
-            InputError: there is none of the annotation's id.
+            InputError: no category has the annotation's id.
         """
         if self.name is None:
             raise InputError(
-                f"{self.where}: category_id {self.category!r:.40} is of no category, so what is labelled is unknown. "
-                "Correct the id, or list its category."
+                f"{self.where}: no category has the id {self.category!r:.40}. Correct its category_id, or list the "
+                "category."
             )
         return self.name
 
@@ -61,8 +61,8 @@ class Annotation:
         """
         if is_missing(self.segmentation):
             raise InputError(
-                f"{self.where}: has no segmentation, so the mask of this {self.name!r} is unknown. Draw it, or remove "
-                "the annotation."
+                f"{self.where}: has no segmentation, so the pixels of this {self.name!r} are unknown. Draw it, or "
+                "remove the annotation."
             )
         return self.segmentation
 
@@ -92,7 +92,7 @@ class Document:
         names: its categories, each once.
         images: entries that can be used.
         left_out: others, each with the reason.
-        notes: what was read in a way that could have been meant otherwise.
+        notes: what could have been meant in another way than it was read.
     """
 
     names: tuple[str, ...]
@@ -166,12 +166,16 @@ def _got(content: Any, missing: Sequence[str]) -> str:
 
 
 def _image_ids(entries: Sequence[dict[str, Any]], path: Path) -> set[str]:
-    """Return the ids of all images; two of one id would share their annotations."""
+    """Return the ids of all images.
+
+    Raises:
+        InputError: two images have the same id, and would share their annotations.
+    """
     ids = Counter(identifier(entry.get("id")) for entry in entries)
     for key, count in ids.items():
         if key is not None and count > 1:
             raise InputError(
-                f"{path}: {count} images have the id {key}; whose annotations are whose is unknown. Number them anew."
+                f"{path}: {count} images have the id {key}, so annotations cannot be assigned. Number them anew."
             )
     return {key for key in ids if key is not None}
 
@@ -189,9 +193,9 @@ def _image(entry: dict[str, Any], grouped: dict[str | None, list[Annotation]], p
     key, name = identifier(entry.get("id")), entry.get("file_name")
     where = f"{path}, image {key}" if key is not None else f"{path}, image {name!r:.60}"
     if key is None:
-        raise InputError(f"{where}: has no id, so which annotations are its own is unknown.")
+        raise InputError(f"{where}: has no id, so annotations cannot be assigned to it.")
     if not isinstance(name, str) or not name.strip():
-        raise InputError(f"{where}: 'file_name' is {name!r:.40}; expected the name of a file.")
+        raise InputError(f"{where}: 'file_name' is {name!r:.40}; expected a file's name.")
     return ImageEntry(where, name, _size(entry, where), tuple(grouped.get(key, ())))
 
 
@@ -219,9 +223,9 @@ def _strays(grouped: dict[str | None, list[Annotation]], ids: set[str], entries:
     if not strays:
         return []
     line = (
-        f"{strays[0].where}: belongs to no image of the list"
-        + (f", and neither do {len(strays) - 1} others" if len(strays) > 1 else "")
-        + ". Their image_id must be the id of an image."
+        f"{strays[0].where}: its image_id is the id of no image in the file"
+        + (f"; the same goes for {len(strays) - 1} others" if len(strays) > 1 else "")
+        + "."
     )
     if len(strays) == len(entries):
         raise InputError(line)
@@ -229,7 +233,7 @@ def _strays(grouped: dict[str | None, list[Annotation]], ids: set[str], entries:
 
 
 def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
-    """Refuse a file whose annotations are all boxes, or all in shares of the picture.
+    """Refuse a file whose annotations are all boxes, or all in fractions of the image's size.
 
     Raises:
         InputError: they are.
@@ -243,8 +247,8 @@ def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
             f"{path}: none of its {len(annotations)} annotations has a segmentation: they are boxes or key points. "
             "Masks are compared, so export the file with polygons or masks."
         )
-    if all(are_shares(value) for value in drawn):
+    if all(are_fractions(value) for value in drawn):
         raise InputError(
-            f"{path}: all corners of all polygons are between 0 and 1: shares of the picture, it seems. COCO has "
-            "pixels; multiply x by the image's width and y by its height."
+            f"{path}: all corners of all polygons are between 0 and 1, like fractions of the image's size. COCO has "
+            "pixels: multiply x by the image's width and y by its height."
         )

@@ -1,7 +1,7 @@
 """Upright or as stored: which way round a photo's labels were drawn.
 
-A camera may store a photo lying on its side and say so in its EXIF. This product segments photos upright, as viewers
-show them, and reads labels as drawn on the upright photo unless it is told that they fit the pixels as stored.
+A camera may store a photo lying on its side and say so in its EXIF. Photos are segmented upright, as viewers show them,
+and labels are read as drawn on the upright photo unless the caller says that they fit the pixels as stored.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Photo:
         """Return a line that says how the labels of a doubtful photo were read."""
         return (
             f"{self.path}: EXIF orientation {self.orientation} does not change its size; its labels were read as drawn "
-            "on the upright photo (--labels-orientation stored for the other)."
+            "on the upright photo (if they were drawn on the pixels as stored: --labels-orientation stored)."
         )
 
     def is_turned(self, size: Size, drawn_on: str | None, label: str, hint: str = "") -> bool:

@@ -88,10 +88,10 @@ def is_png(path: Path) -> bool:
 
 
 def _reason(image: Path, namesakes: Sequence[Path], pngs: Sequence[Path], folder: Path) -> str:
-    """Return why an image has no label of which one can be sure."""
+    """Return why an image has no label, or none that is certainly the right one."""
     if pngs:
         names = ", ".join(path.name for path in pngs)
-        return f"{image}: which image and which label belong together is unclear: {names} in {folder}."
+        return f"{image}: several labels could be its label, or other images share it: {names} in {folder}."
     others = ", ".join(path.name for path in namesakes)
     instead = f"; {others} is no PNG, and other formats may change indices" if others else ""
     return f"{image}: no label {image.stem}{_SUFFIX} in {folder}{instead}."

@@ -47,11 +47,11 @@ class LabelledImage:
 
 @dataclass
 class Remarks:
-    """What a person should know of files that were read.
+    """What a person should know about the files that were read.
 
     Attributes:
         left_out: what took no part, each with the reason.
-        notes: what was read in a way that could have been meant otherwise.
+        notes: what could have been meant in another way than it was read.
     """
 
     left_out: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Labels:
         names: the classes, each once.
         entries: images with labels.
         left_out: what cannot take part, each with the reason.
-        notes: what was read in a way that could have been meant otherwise.
+        notes: what could have been meant in another way than it was read.
     """
 
     names: tuple[str, ...]

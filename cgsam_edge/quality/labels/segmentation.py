@@ -23,7 +23,7 @@ _EXPECTED = "expected polygons [[x1, y1, x2, y2, x3, y3, …], …] or an RLE {'
 
 
 @dataclass(frozen=True)
-class Piece:
+class SegmentationPart:
     """A part of a segmentation that is drawn at once.
 
     Attributes:
@@ -42,8 +42,8 @@ def is_missing(value: Any) -> bool:
     return value is None or value in ([], [[]], {}, "")
 
 
-def are_shares(value: Any) -> bool:
-    """Whether a segmentation's corners lie between 0 and 1, some in between: shares of the picture, not pixels."""
+def are_fractions(value: Any) -> bool:
+    """Whether all corners lie from 0 to 1 and some between: fractions of the image's size, not pixels."""
     try:
         corners = np.concatenate([part.ravel() for part in _polygons(value)])
     except InputError:
@@ -51,7 +51,7 @@ def are_shares(value: Any) -> bool:
     return bool(corners.min() >= 0 and corners.max() <= 1 and (corners % 1).any())
 
 
-def pieces(value: Any) -> list[Piece]:
+def segmentation_parts(value: Any) -> list[SegmentationPart]:
     """Take a segmentation apart: a list of polygons, one polygon as a flat list, an RLE, or a list of RLE.
 
     Raises:
@@ -63,12 +63,12 @@ def pieces(value: Any) -> list[Piece]:
         return [_rle(part) for part in value]
     polygons = _polygons(value)
     reach = np.concatenate(polygons).max(axis=0)
-    return [Piece(None, (float(reach[0]), float(reach[1])), partial(polygon_mask, polygons))]
+    return [SegmentationPart(None, (float(reach[0]), float(reach[1])), partial(polygon_mask, polygons))]
 
 
-def _rle(value: dict[str, Any]) -> Piece:
+def _rle(value: dict[str, Any]) -> SegmentationPart:
     height, width = rle_size(value)
-    return Piece((width, height), (0, 0), lambda _width, _height: decode_rle(value))
+    return SegmentationPart((width, height), (0, 0), lambda _width, _height: decode_rle(value))
 
 
 def _polygons(value: Any) -> list[NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from cgsam_edge.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CalibratedBundle:
     """What was learnt, and on what.
 
     Attributes:
@@ -40,14 +40,14 @@ class Calibrated:
         return {"presence": presence, "screening": self.screening.notes()}
 
 
-def calibrate(
+def calibrate_bundle(
     segmenter: Segmenter,
     labels: Labels,
     max_recall_loss: float = MAX_RECALL_LOSS,
     *,
     skip_unknown: bool = False,
     progress: Callable[[int], object] = lambda _: None,
-) -> Calibrated:
+) -> CalibratedBundle:
     """Learn from labelled images, some of which lack the concept; images that cannot be used are left out.
 
     Args:
@@ -77,4 +77,4 @@ def calibrate(
             f"{error} {count} images or entries were left out. The first: {remarks.left_out[0]}"
         ) from error
     learnt = replace(vocabulary, presence=presence.table, screening=screening.table)
-    return Calibrated(learnt, presence, screening, len({one.image for one in found}), remarks)
+    return CalibratedBundle(learnt, presence, screening, len({one.image for one in found}), remarks)
