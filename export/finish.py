@@ -25,9 +25,10 @@ from cgsam_edge.export.resize import AUTO
 from cgsam_edge.export.sizing import Sizing
 from cgsam_edge.export.torch_backend import TorchBackend, write_draft
 from cgsam_edge.manifest import Manifest
+from cgsam_edge.quality.defaults import MIN_IOU
 from cgsam_edge.quality.findings import FloatLayer, Quality
 from cgsam_edge.quality.gate import Gate
-from cgsam_edge.quality.judge import MIN_IOU, GateLimits, TargetQuality
+from cgsam_edge.quality.judge import GateLimits, TargetQuality
 from cgsam_edge.quality.report import HTML_FILE, save_report, write_report
 from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.verdicts import line, refusal, summary

@@ -10,11 +10,10 @@ from cgsam_edge.calibration.quantise import coreml
 from cgsam_edge.calibration.smoothing import STRENGTH
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality import photos
+from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MAX_DROP
 from cgsam_edge.quality.gate import unlabelled
-from cgsam_edge.quality.judge import MAX_DROP
 from cgsam_edge.quality.labels import LabelledImage, coco_names, read_classes, read_coco, read_index_labels
 from cgsam_edge.quality.photos import Photos
-from cgsam_edge.quality.resolution import AUTO_SIZE_MIN_IOU
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.export.finish import export_checked
     from cgsam_edge.export.options import ExportOptions
     from cgsam_edge.export.quality_options import QualityOptions
-    from cgsam_edge.quality.resolution import AUTO_SIZE_MIN_IOU
+    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU
 
     kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
         "text": ("text",),

@@ -79,6 +79,7 @@ class Quality:
         kept_in_float: layers that are not quantised.
         sensitivity: of layers, where it was measured, the most sensitive first.
         notes: warnings and remarks, a line each.
+        left_out: pictures that could not be used, and why, a line each.
         machine: processor, threads, versions, a line each.
         degraded: whether the bundle was written although the gate failed.
         comparison: whether two bundles were compared, of which none has to pass: the page then says "agrees" and
@@ -94,6 +95,7 @@ class Quality:
     kept_in_float: tuple[FloatLayer, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     machine: tuple[str, ...] = ()
     degraded: bool = False
     comparison: bool = False

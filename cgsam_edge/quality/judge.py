@@ -6,13 +6,8 @@ import math
 import statistics
 from dataclasses import dataclass
 
+from cgsam_edge.quality.defaults import MAX_DROP
 from cgsam_edge.quality.pairs import MaskPair, class_miou
-
-MIN_IOU = {"fp32": 0.98, "fp16": 0.98, "int8": 0.95}
-"""Least mean mask IoU with PyTorch's masks that passes, by the lowest precision of a target's graphs."""
-
-MAX_DROP = 0.01
-"""Most class mIoU that a target may lose against PyTorch where labels are given."""
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,8 @@ def _remarks(quality: Quality) -> list[Html]:
         made.append(section("Sensitivity", text, plot_grid(charts.sensitivity(quality.sensitivity))))
     if quality.kept_in_float:
         made.append(section("Layers kept in float", "", float_table(quality.kept_in_float)))
-    for title, lines in (("Notes", quality.notes), ("Machine and versions", quality.machine)):
+    notes = (*(f"Left out: {line}" for line in quality.left_out), *quality.notes)
+    for title, lines in (("Notes", notes), ("Machine and versions", quality.machine)):
         if lines:
             made.append(section(title, "", card(bullets(lines))))
     return made

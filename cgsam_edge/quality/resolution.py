@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-AUTO_SIZE_MIN_IOU = 0.9
-"""Least mean mask IoU with the model at its own size that the size "auto" accepts."""
-
 
 @dataclass(frozen=True)
 class SizeTrial:

@@ -18,10 +18,11 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
-from cgsam_edge.quality.compare import Side, common_concepts, compare
+from cgsam_edge.quality.compare import compare
 from cgsam_edge.quality.judge import GateLimits
-from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.labels import LabelledImage, Remarks
 from cgsam_edge.quality.latency import Racer, race
+from cgsam_edge.quality.sides import Side, common_concepts
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.shipped import BUNDLE
@@ -71,7 +72,9 @@ def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other
     with Segmenter(other_bundle) as second:
         a, b = Side("A.cgsam", tiny_segmenter), Side("B.cgsam", second)
         assert common_concepts(a, b) == names
-        found = compare(a, b, images(photos), names, pictures="3 pictures.", progress=done.append)
+        found = compare(
+            a, b, images(photos), names, remarks=Remarks(), named="{} pictures.".format, progress=done.append
+        )
         results = [one.segment(photos / "b.png", names) for one in (tiny_segmenter, second)]
     (target,) = found.targets
     pairs = {p.concept: p for p in target.pairs if p.image.name == "b.png"}
@@ -87,7 +90,7 @@ def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other
     assert pairs["tree"].labelled_before == counts(results[0]["tree"].mask, truth)
     assert pairs["tree"].labelled_after == counts(results[1]["tree"].mask, truth)
     assert all(p.labelled_before is None for p in target.pairs if p.concept == "car")
-    assert done == [1, 2, 3]
+    assert (done, found.pictures, found.left_out) == ([1, 2, 3], "3 pictures.", ())
     assert (target.target, target.limits) == (f"B.cgsam on {second.backend}", GateLimits(0.98, 0.01))
     assert "Not compared, of B.cgsam: bus." in found.notes
     assert any("not calibrated in both" in note for note in found.notes)
@@ -142,19 +145,49 @@ def test_a_bundle_agrees_with_itself(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "scenes.cgsam)" in page.text
 
 
-def test_command_on_labelled_photos(tiny_bundle: Path, other_bundle: Path, photos: Path, tmp_path: Path) -> None:
+def test_one_bad_picture_is_named_and_the_rest_is_compared(
+    tiny_bundle: Path, other_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:900])
     labels = ["--labels", "labels", "--classes", "classes.txt"]
     done = cgsam("compare", tiny_bundle, other_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "left out: b.png: corrupt" in done.stderr
+    assert "cgsam: left out: b.png: corrupt" in done.stderr
+    assert "left out, so in none of these numbers: 1 images" in done.stdout
     assert "differs" in done.stdout
     assert "class mIoU against labels" in done.stdout
     document = json.loads((tmp_path / "out" / "report.json").read_text())
     assert document["pictures"] == "2 pictures with labels of photos."
-    assert any(note.startswith("Left out: b.png") for note in document["notes"])
+    (problem,) = document["left_out"]
+    assert problem.startswith("b.png: ")
     assert {p["concept"] for p in document["targets"][0]["pairs"]} == {"car", "tree"}
-    Page(tmp_path / "out" / "report.html")
+    assert {p["image"] for p in document["targets"][0]["pairs"]} == {"a.png", "c.png"}
+    assert f"Left out: {problem}" in Page(tmp_path / "out" / "report.html").text
+
+
+def test_one_bad_label_is_named_and_the_rest_is_compared(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    Image.new("L", (9, 9)).save(tmp_path / "labels" / "a.png")
+    labels = ["--labels", "labels", "--classes", "classes.txt"]
+    done = cgsam("compare", tiny_bundle, tiny_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "cgsam: left out: a.png: 9x9 pixels" in done.stderr
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {p["image"] for p in document["targets"][0]["pairs"]} == {"b.png", "c.png"}
+
+
+def test_labels_of_synonyms_are_joined(tiny_segmenter: Segmenter, photos: Path) -> None:
+    (first, *_) = images(photos)
+    upper, lower = first.masks["tree"].copy(), first.masks["tree"].copy()
+    upper[20:], lower[:20] = False, False
+    apart = LabelledImage(first.path, {"tree": upper, "Shrub": lower, "okapi": upper}, first.valid)
+    side = Side("A.cgsam", tiny_segmenter)
+    joined, split = (
+        compare(side, side, [one], ("tree",), remarks=Remarks(), named=str).targets[0].pairs[0]
+        for one in (first, apart)
+    )
+    assert joined.labelled_before is not None
+    assert joined.labelled_before.union >= 800
+    assert joined == split
 
 
 def test_a_device_needs_no_torch(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
@@ -176,7 +209,7 @@ def test_a_device_needs_no_torch(tiny_bundle: Path, photos: Path, tmp_path: Path
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     pairs = json.loads((tmp_path / "out" / "report.json").read_text())["targets"][0]["pairs"]
-    assert {pair["image"] for pair in pairs} == {"a.png", "c.png"}
+    assert {pair["image"] for pair in pairs} == {"a.png", "b.png"}  # spread evenly: the first of each half
 
 
 def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
@@ -193,7 +226,7 @@ def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path
     refused(tiny_bundle, BUNDLE, "--concepts", "car,zebra", words=("does not know zebra",))
     for path in photos.iterdir():
         path.write_bytes(b"no image")
-    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("none of its images can be used", "left out: a.png"))
+    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("none of the pictures can be used", "a.png: "))
     for path in photos.iterdir():
         path.unlink()
-    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("folder without images",))
+    refused(tiny_bundle, tiny_bundle, "--images", "photos", words=("holds no image",))

@@ -1,0 +1,15 @@
+"""Defaults of the options that judge masks, in a file that imports nothing, so that the command line can show them."""
+
+from __future__ import annotations
+
+MIN_IOU = {"fp32": 0.98, "fp16": 0.98, "int8": 0.95}
+"""Least mean mask IoU with PyTorch's masks that passes the gate, by the lowest precision of a target's graphs."""
+
+MAX_DROP = 0.01
+"""Most class mIoU that a target may lose against PyTorch where labels are given."""
+
+AUTO_SIZE_MIN_IOU = 0.9
+"""Least mean mask IoU, with the model at its own size, of a size that ``--image-size auto`` accepts."""
+
+COMPARED_PICTURES = 8
+"""Pictures that two bundles are compared on, at most."""

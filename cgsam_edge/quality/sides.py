@@ -1,0 +1,146 @@
+"""The two bundles of a comparison: how they are opened, what both know, and where they run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from cgsam_edge._version import __version__
+from cgsam_edge.errors import InputError
+from cgsam_edge.quality.latency import Racer
+from cgsam_edge.runtimes import cache
+from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.runtimes.registry import BACKENDS
+from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.vocabulary import fold
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two bundles.
+
+    Attributes:
+        name: on the page.
+        segmenter: the bundle, opened on a backend that the registry lists.
+        threads: that it was opened with.
+    """
+
+    name: str
+    segmenter: Segmenter
+    threads: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The name with the engine in use."""
+        return f"{self.name} on {self.segmenter.backend}"
+
+    def racer(self) -> Racer:
+        """Return what measures the times of this side's graphs."""
+        placed = self.segmenter.placement
+        options = SessionOptions(self.threads, placed.device, placed.performance)
+        return Racer(self.label, self.segmenter.bundle, BACKENDS[placed.backend], placed.target, options)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How both bundles are opened.
+
+    Attributes:
+        backend: an engine to force, or "auto".
+        device: a device to force, or "auto".
+        threads: CPU threads; None takes all cores.
+    """
+
+    backend: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+
+    def open(self, bundle: Path) -> Segmenter:
+        """Open a bundle."""
+        return Segmenter(bundle, backend=self.backend, device=self.device, threads=self.threads)
+
+
+@contextmanager
+def opened(a: Path, b: Path, opening: Opening) -> Iterator[tuple[Side, Side]]:
+    """Open two bundles, named by their folders, with letters where these have one name.
+
+    Raises:
+        BundleError: one is not a bundle.
+        BackendError: no engine opens one.
+    """
+    names = [a.resolve().name, b.resolve().name]
+    if names[0] == names[1]:
+        names = [f"A ({names[0]})", f"B ({names[1]})"]
+    with opening.open(a) as first, opening.open(b) as second:
+        yield Side(names[0], first, opening.threads), Side(names[1], second, opening.threads)
+
+
+def common_concepts(a: Side, b: Side, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the concepts that both bundles know, by the first one's names unless others are asked for.
+
+    Args:
+        a: the first bundle.
+        b: the second.
+        wanted: names or synonyms; None means all.
+
+    Raises:
+        InputError: a bundle does not know a name that is asked for, or they have no concept in common.
+    """
+    known = [side.segmenter.bundle.vocabulary.aliases for side in (a, b)]
+    if wanted is None:
+        found = tuple(name for name in a.segmenter.concepts if fold(name) in known[1])
+        if not found:
+            lists = "; ".join(f"{side.name} knows {', '.join(side.segmenter.concepts)}" for side in (a, b))
+            raise InputError(f"the two bundles have no concept in common: {lists}. Export one with the other's.")
+        return found
+    for side, aliases in zip((a, b), known, strict=True):
+        missing = [name for name in wanted if fold(name) not in aliases]
+        if missing:
+            raise InputError(
+                f"{side.name} does not know {', '.join(missing)}; it knows {', '.join(side.segmenter.concepts)}."
+            )
+    unique: dict[int, str] = {}
+    for name in wanted:
+        unique.setdefault(known[0][fold(name)], name)
+    return tuple(unique.values())
+
+
+def both_calibrated(a: Side, b: Side, concept: str) -> bool:
+    """Return whether presence of a concept is calibrated in both bundles."""
+    return all(side.segmenter.bundle.vocabulary.calibrated(concept) for side in (a, b))
+
+
+def not_compared(a: Side, b: Side, concepts: Sequence[str]) -> list[str]:
+    """Return remarks on what a comparison of some concepts leaves out."""
+    found = []
+    for side in (a, b):
+        aliases = side.segmenter.bundle.vocabulary.aliases
+        asked = {aliases[fold(name)] for name in concepts}
+        others = [name for i, name in enumerate(side.segmenter.concepts) if i not in asked]
+        if others:
+            found.append(f"Not compared, of {side.name}: {', '.join(others)}.")
+    if not any(both_calibrated(a, b, concept) for concept in concepts):
+        found.append("Presence is not compared: it is not calibrated in both bundles (cgsam calibrate).")
+    return found
+
+
+def machine(a: Side, b: Side) -> tuple[str, ...]:
+    """Return lines about this machine, where both bundles run, and versions."""
+    host = cache.host()
+    placed = [side.segmenter.placement for side in (a, b)]
+    return (
+        f"{host.system} {host.architecture}, {host.processor or 'processor unknown'}, {host.cores} cores",
+        *(
+            f"{side.name}: {p.backend} {p.version} on {p.device}, {p.precision}, {_threads(side)}"
+            for side, p in zip((a, b), placed, strict=True)
+        ),
+        f"cgsam-edge {__version__}, Python {platform.python_version()}, numpy {version('numpy')}",
+    )
+
+
+def _threads(side: Side) -> str:
+    return "all cores" if side.threads is None else f"{side.threads} threads"

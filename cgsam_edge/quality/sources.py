@@ -1,0 +1,90 @@
+"""The pictures that two bundles are compared on: a folder, with labels or without, or rendered street scenes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgsam_edge.agreement import spread_evenly
+from cgsam_edge.errors import InputError
+from cgsam_edge.quality.defaults import COMPARED_PICTURES
+from cgsam_edge.quality.labels import LabelEntry, LabelledImage, Labels, image_files, open_labels
+from cgsam_edge.quality.photos import GATE_SERIES
+from cgsam_edge.quality.scenes.__main__ import write_scenes
+
+RENDERED_SIDE = 512
+
+RENDERED_NOTE = "The pictures are rendered street scenes: photos of your own say more about your use (--images)."
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Where the pictures come from.
+
+    Attributes:
+        images: a folder, or one image; None renders street scenes with labels.
+        labels: a folder of index PNGs, or a COCO JSON file, of these images.
+        classes: the class file of index PNGs.
+        orientation: what labels of photos that EXIF turns were drawn on, see `open_labels`.
+        count: how many pictures are taken at most, spread evenly over all.
+
+    Raises:
+        InputError: these do not fit together.
+    """
+
+    images: Path | None = None
+    labels: Path | None = None
+    classes: Path | None = None
+    orientation: str | None = None
+    count: int = COMPARED_PICTURES
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputError(f"--count must be 1 or more, got {self.count}.")
+        if self.images is None and (self.labels or self.classes):
+            raise InputError("--labels and --classes need --images: the folder of the images that are labelled.")
+        for option, value in (("--classes", self.classes), ("--labels-orientation", self.orientation)):
+            if value and not self.labels:
+                raise InputError(f"{option} needs --labels: the labels of these images.")
+
+    @property
+    def note(self) -> str:
+        """A warning about the pictures; empty where they are the user's."""
+        return RENDERED_NOTE if self.images is None else ""
+
+    def named(self, used: int) -> str:
+        """Return a line about the pictures, of which ``used`` could be used."""
+        if self.images is None:
+            return f"{used} rendered street scenes with labels, series {GATE_SERIES}."
+        return f"{used} pictures{' with labels' if self.labels else ''} of {self.images.resolve().name}."
+
+    def shortened(self, message: str) -> str:
+        """Return a message with the files' names alone in place of their paths."""
+        for folder in (self.images, self.labels):
+            if folder is not None:
+                message = message.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+        return message
+
+    @contextmanager
+    def open(self) -> Iterator[Labels]:
+        """Yield the pictures, whose labels are not read yet; rendered ones are there until the context ends.
+
+        Raises:
+            InputError: the folder holds no image, or the labels cannot be used.
+        """
+        if self.images is None:
+            with tempfile.TemporaryDirectory(prefix="cgsam-") as folder:
+                write_scenes(Path(folder), GATE_SERIES, range(self.count), RENDERED_SIDE, RENDERED_SIDE)
+                yield open_labels(Path(folder, "images"), Path(folder, "labels"), Path(folder, "classes.txt"))
+        elif self.labels is not None:
+            yield open_labels(self.images, self.labels, self.classes, self.orientation).take(self.count)
+        else:
+            files = [self.images] if self.images.is_file() else image_files(self.images)
+            yield Labels((), tuple(LabelEntry(path, _without_labels(path)) for path in spread_evenly(files, self.count)))
+
+
+def _without_labels(path: Path) -> Callable[[object, object], LabelledImage]:
+    return lambda _names, _notes: LabelledImage(path)
