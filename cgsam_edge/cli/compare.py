@@ -51,9 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.quality.sources import PictureSource
     from cgsam_edge.quality.terminal import comparison_text
 
-    source = PictureSource(
-        options.images, options.labels, options.classes, options.labels_orientation, options.count
-    )
+    source = PictureSource(options.images, options.labels, options.classes, options.labels_orientation, options.count)
     concepts = _names(options.concepts)
     if source.note:
         print(f"cgsam: warning: {source.note}", file=sys.stderr)

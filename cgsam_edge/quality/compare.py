@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
+_SHOWN = 20
+"""Pictures that are named where none can be used."""
+
 
 def compare_bundles(
     a: Path,
@@ -108,7 +111,7 @@ def compare(
             remarks.left_out.append(str(error))
         progress(count)
     if not used:
-        raise InputError("\n  ".join(["none of the pictures can be used.", *remarks.left_out]))
+        raise InputError("\n  ".join(["none of the pictures can be used.", *remarks.left_out[:_SHOWN]]))
     graphs = tuple(race([a.racer(), b.racer()]))
     return Quality(
         title=f"{b.name} compared with {a.name}",

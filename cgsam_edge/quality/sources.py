@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +83,8 @@ class PictureSource:
             yield open_labels(self.images, self.labels, self.classes, self.orientation).take(self.count)
         else:
             files = [self.images] if self.images.is_file() else image_files(self.images)
-            yield Labels((), tuple(LabelEntry(path, _without_labels(path)) for path in spread_evenly(files, self.count)))
+            yield Labels((), tuple(map(_unlabelled, spread_evenly(files, self.count))))
 
 
-def _without_labels(path: Path) -> Callable[[object, object], LabelledImage]:
-    return lambda _names, _notes: LabelledImage(path)
+def _unlabelled(path: Path) -> LabelEntry:
+    return LabelEntry(path, lambda _names, _notes: LabelledImage(path))
