@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import models, peaks, prepare, results, work
 from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.report import Report, now, save, text, warnings
+from benchmarks.document import Alternatives, now, save, text, warnings
 from benchmarks.runners import Request
 from benchmarks.turns import Rounds, Store, Task
 from cgsam_edge.bench.sensors import Sensors
@@ -63,8 +63,8 @@ def chosen(told: str | None) -> list[Contender]:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One comparison; `report` measures what is missing.
+class Campaign:
+    """One comparison of contenders; `run` measures what is missing.
 
     Args:
         options: the command line's.
@@ -114,7 +114,7 @@ class Comparison:
         write_beside(path, lambda beside: _save(beside, array))
         return path
 
-    def report(self) -> Report:
+    def run(self) -> Alternatives:
         """Make what is missing, measure what is missing, and return everything."""
         tasks, problems = self._tasks()
         if self.options.again:
@@ -129,12 +129,12 @@ class Comparison:
         found = results.Measured(
             turns, problems | rounds.problems, self.folder / "masks", self._macs(), self._int8(), peaks.greatest(rates)
         )
-        return self._report(found)
+        return self._document(found)
 
-    def _report(self, found: results.Measured) -> Report:
+    def _document(self, found: results.Measured) -> Alternatives:
         sensors, created = Sensors(), self.bundle.manifest.created
         picture = np.load(self.picture)
-        return Report(
+        return Alternatives(
             when=now(),
             model=(Path(self.options.model).stem, str(created["model"])),
             machine=sensors.machine(),
@@ -221,14 +221,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, write the results, and show them."""
     options = parse(arguments)
     try:
-        comparison = Comparison(options, chosen(options.contenders))
-        made = comparison.report()
-        save(made, comparison.folder)
+        campaign = Campaign(options, chosen(options.contenders))
+        made = campaign.run()
+        save(made, campaign.folder)
     except CgsamError as error:
         prepare.tell(f"error: {error}")
         return error.exit_code
     print(text(made))
-    prepare.tell(f"wrote {comparison.folder / 'results.md'}")
+    prepare.tell(f"wrote {campaign.folder / 'results.md'}")
     return 0
 
 

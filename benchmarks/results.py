@@ -22,7 +22,7 @@ ONE, CLICK = "one", "click"
 
 
 @dataclass(frozen=True)
-class Row:
+class ContenderRow:
     """A contender, measured.
 
     Attributes:
@@ -83,20 +83,20 @@ class Measured:
     peaks: Peaks
 
 
-def rows(contenders: Sequence[Contender], measured: Measured) -> list[Row]:
+def rows(contenders: Sequence[Contender], measured: Measured) -> list[ContenderRow]:
     """Return a row for each contender, in their order."""
     return [_row(one, measured) for one in contenders]
 
 
-def _row(contender: Contender, measured: Measured) -> Row:
+def _row(contender: Contender, measured: Measured) -> ContenderRow:
     key = contender.key
     turns = [turn for turn in measured.turns if turn.key == key]
     problem = measured.problems.get(key, "")
     if not turns:
-        return Row(key, contender.name, problem=problem or "not measured")
+        return ContenderRow(key, contender.name, problem=problem or "not measured")
     one = _summary(turns, ONE)
     ious = _agreement(key, measured.masks)
-    return Row(
+    return ContenderRow(
         key,
         contender.name,
         one,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import prepare, report
+from benchmarks import document, prepare
 from benchmarks.series import Line, Series, Sizes, all_series
 from benchmarks.turns import Rounds, Store, Turn
 from cgsam_edge.bench.report import Machine
@@ -107,12 +107,12 @@ def run(options: argparse.Namespace, sizes: Sizes) -> Page:
     turns = _turns(options, series)
     sensors = Sensors()
     return Page(
-        report.now(),
+        document.now(),
         sensors.machine(),
         options.threads,
         prepare.versions(),
         options.rounds,
-        tuple(report.warnings(turns, sensors, options.threads)),
+        tuple(document.warnings(turns, sensors, options.threads)),
         tuple(_section(one, turns) for one in series),
     )
 

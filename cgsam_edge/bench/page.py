@@ -48,7 +48,7 @@ def _plots(report: Report) -> Iterator[Html]:
     cold = {f"{row.name}, {name}": parts for row in report.rows for name, parts in starts(row)}
     if cold:
         yield _stacked("From nothing to a mask", cold, "s")
-    reached = [Bar.of(f"{one.row}, {one.graph}", one.share, f"{100 * one.share:.0f} %") for one in distances(report)]
+    reached = [Bar.of(f"{one.row}, {one.graph}", one.share, f"{100 * one.share:.3g} %") for one in distances(report)]
     if reached:
         title = "How much of the machine's limit each graph reaches"
         yield document.plot(title, "", bars(title, reached, 1.0, "the limit"))

@@ -1,4 +1,4 @@
-"""A report as text and as Markdown."""
+"""A measurement as text and as Markdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMNS = 100
 
 
 def text(report: Report, comparison: Comparison | None = None) -> str:
-    """Return the report for a terminal."""
+    """Return the measurement for a terminal."""
     parts = [_wrapped(heading(report)), *(table.text() for table in tables(report, comparison))]
     parts += [_wrapped(block) for block in (problems(report), _remarks(report, comparison)) if block]
     return "\n\n".join(parts)
@@ -25,7 +25,7 @@ def _wrapped(lines: list[str]) -> str:
 
 
 def markdown(report: Report, comparison: Comparison | None = None) -> str:
-    """Return the report as Markdown."""
+    """Return the measurement as Markdown."""
     parts = ["# " + heading(report)[0], "\n".join(f"{line}  " for line in heading(report)[1:])]
     parts += [table.markdown() for table in tables(report, comparison)]
     remarks = [*problems(report), *_remarks(report, comparison)]
@@ -57,18 +57,18 @@ def warnings(report: Report, comparison: Comparison | None) -> list[str]:
 
 
 def notes(report: Report) -> Iterator[str]:
-    """Yield what numbers mean, and what the machine told."""
+    """Yield what numbers mean, and how the machine's sensors went."""
     yield from report.notes
     if report.reference:
         yield f"mask IoU: with the masks of {report.reference}; with PyTorch: on the bundle's example."
-    told = "" if report.energy == NOT_TOLD else "; of the whole machine while it ran, idle parts included"
-    yield f"energy: {report.energy}{told}."
-    yield from _told(report.samples)
+    part = "" if report.energy == NOT_TOLD else "; of the whole machine while it ran, idle parts included"
+    yield f"energy: {report.energy}{part}."
+    yield from _sensors(report.samples)
     if report.bandwidth is not None and not report.subject.macs:
         yield "the bundle's manifest has no multiply-adds of its graphs, so they cannot be held to the limits."
 
 
-def _told(samples: tuple[Sample, ...]) -> Iterator[str]:
+def _sensors(samples: tuple[Sample, ...]) -> Iterator[str]:
     """Yield how temperature and clock went."""
     for name, unit, values in (
         ("temperature", "°C", [s.temperature for s in samples if s.temperature is not None]),
@@ -77,7 +77,7 @@ def _told(samples: tuple[Sample, ...]) -> Iterator[str]:
         if values:
             yield f"{name}: {values[0]:.0f} {unit} at first, {values[-1]:.0f} at last, at most {max(values):.0f}."
         else:
-            yield f"{name}: not told here."
+            yield f"{name}: no sensor that can be read here."
 
 
 def problems(report: Report) -> list[str]:

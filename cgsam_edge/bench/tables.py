@@ -1,4 +1,4 @@
-"""A report as tables, which terminal, Markdown and HTML share."""
+"""A measurement as tables, which terminal, Markdown and HTML share."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 
 def tables(report: Report, comparison: Comparison | None = None) -> Iterator[Table]:
-    """Yield all tables that the report has something for."""
+    """Yield all tables for which there are numbers."""
     measured = [row for row in report.rows if row.measured]
     if measured:
         yield _side_by_side(report, measured)
@@ -63,7 +63,7 @@ def tables(report: Report, comparison: Comparison | None = None) -> Iterator[Tab
 
 
 def kinds(report: Report) -> dict[str, str]:
-    """Return names for people of everything that is timed, in the order to show it."""
+    """Return the shown names of everything that is timed, in order."""
     many = f"{len(report.subject.concepts)} concepts"
     graphs = {name: f"graph {name}" for name in GRAPH_NAMES}
     return {ONE: "one concept", ALL: many, CLICK: "one click", **graphs, REST: "the rest"}
@@ -94,7 +94,7 @@ def _costs(report: Report, rows: Sequence[Row]) -> Table:
         (
             row.name,
             row.weights,
-            "not told" if row.peak_memory is None else f"{row.peak_memory / 1e6:.0f}",
+            "unknown" if row.peak_memory is None else f"{row.peak_memory / 1e6:.0f}",
             NOT_TOLD if row.joules is None else number(row.joules),
             _iou(row.mask_iou),
             _iou(row.worst_mask_iou),

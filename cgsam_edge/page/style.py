@@ -1,7 +1,7 @@
 """The style of every page and plot, for light and dark, wide and narrow; colours a to d are Okabe and Ito's."""
 
 COLOURS = ("a", "b", "c", "d", "e", "f", "g", "h")
-"""Names of the colours that tell parts of a plot apart, in the order in which they are assigned."""
+"""Names of the colours of the parts of a plot, in the order in which they are assigned."""
 
 VARIABLES = """
 :root { color-scheme: light dark; --page: #f5f6f8; --card: #fff; --ink: #1b1f24; --quiet: #5b6570; --line: #dde1e6;
@@ -48,6 +48,7 @@ ul { margin: 0; padding-left: 20px; }
 .grid { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 310px), 1fr)); }
 .plots { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
   align-items: start; }
+.scroll + .plots { margin-top: 16px; }
 .pair { display: grid; gap: 20px 40px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); }
 .pair + .pair, h3 + .figures + h3 { margin-top: 16px; }
 .summary { font-size: 17px; font-weight: 600; margin: 14px 0 18px; }

@@ -51,7 +51,7 @@ def race(racers: Sequence[Racer], runs: int = RUNS) -> list[GraphQuality]:
     """Measure all graphs on the bundles' examples, and how far the outputs are from PyTorch's there.
 
     For each graph every racer opens it and runs it once; then they take turns, so that whatever slows the machine for a
-    while slows all of them. A bundle without examples gets noise of the right shapes, and no error is told.
+    while slows all of them. A bundle without examples gets noise of the right shapes, and its error is None.
 
     Args:
         racers: what to measure; each is to be used once.

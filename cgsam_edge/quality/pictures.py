@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     """Gives for a target's name and a pair: the picture (W, H), the reference's and the target's mask, bool (H, W)."""
 
 BLUE, ORANGE = (0, 114, 178), (230, 120, 0)
-"""The reference's and the target's; to be told apart with any eyes, and on any photo better than red and green."""
+"""The reference's and the target's; any eyes can distinguish them, and on any photo better than red and green."""
 
 _SIDE = 256
 _QUALITIES = (82, 70, 55, 40, 25)

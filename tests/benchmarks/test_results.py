@@ -29,7 +29,7 @@ def measured(folder: Path, turns: list[Turn], problems: dict[str, str] | None = 
     )
 
 
-def by_key(found: list[results.Row]) -> dict[str, results.Row]:
+def by_key(found: list[results.ContenderRow]) -> dict[str, results.ContenderRow]:
     return {row.key: row for row in found}
 
 

@@ -1,4 +1,4 @@
-"""Rows as Markdown and as JSON, with the machine that they were measured on."""
+"""A comparison of contenders as Markdown and as JSON, with the machine that it was measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.peaks import Peaks
-from benchmarks.results import Row
+from benchmarks.results import ContenderRow
 from benchmarks.turns import Turn
 from cgsam_edge.bench import cautions
 from cgsam_edge.bench.report import Machine
@@ -53,11 +53,11 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Report:
+class Alternatives:
     """A whole comparison.
 
     Attributes:
-        when: local date and time of the report; turns have their own.
+        when: local date and time of the end; turns have their own.
         model: name, and a line about its sizes.
         machine: where.
         threads: as asked; None means the engines' own choice.
@@ -78,7 +78,7 @@ class Report:
     versions: dict[str, str]
     picture: tuple[int, ...]
     compared: int
-    rows: tuple[Row, ...]
+    rows: tuple[ContenderRow, ...]
     turns: tuple[Turn, ...]
     peaks: Peaks
     warnings: tuple[str, ...]
@@ -107,51 +107,51 @@ def now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z")
 
 
-def markdown(report: Report) -> str:
-    """Return the report as Markdown."""
-    parts = ["# " + " · ".join(report.model), "\n".join(f"{line}  " for line in _heading(report))]
-    parts += [table.markdown() for table in _tables(report)]
-    remarks = [*(f"warning: {line}" for line in report.warnings), *_problems(report), *report.notes]
+def markdown(found: Alternatives) -> str:
+    """Return the comparison as Markdown."""
+    parts = ["# " + " · ".join(found.model), "\n".join(f"{line}  " for line in _heading(found))]
+    parts += [table.markdown() for table in _tables(found)]
+    remarks = [*(f"warning: {line}" for line in found.warnings), *_problems(found), *found.notes]
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in remarks)]) + "\n"
 
 
-def text(report: Report) -> str:
+def text(found: Alternatives) -> str:
     """Return the tables for a terminal."""
-    parts = [*(table.text() for table in _tables(report)), *_problems(report)]
-    return "\n\n".join([*parts, *(f"warning: {line}" for line in report.warnings)])
+    parts = [*(table.text() for table in _tables(found)), *_problems(found)]
+    return "\n\n".join([*parts, *(f"warning: {line}" for line in found.warnings)])
 
 
-def save(report: Report, folder: Path) -> None:
+def save(found: Alternatives, folder: Path) -> None:
     """Write ``results.json`` and ``results.md``.
 
     Raises:
         OutputError: they cannot be written.
     """
-    plain = json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
-    for name, content in (("results.json", plain), ("results.md", markdown(report))):
+    plain = json.dumps(asdict(found), indent=1, ensure_ascii=False) + "\n"
+    for name, content in (("results.json", plain), ("results.md", markdown(found))):
         write_beside(folder / name, partial(Path.write_text, data=content, encoding="utf-8"))
 
 
-def _heading(report: Report) -> list[str]:
-    machine = report.machine
+def _heading(found: Alternatives) -> list[str]:
+    machine = found.machine
     memory = f", {machine.memory / 2**30:.1f} GiB" if machine.memory else ""
-    threads = f"{report.threads} threads" if report.threads else "threads as the engines choose"
-    width, height = report.picture
+    threads = f"{found.threads} threads" if found.threads else "threads as the engines choose"
+    width, height = found.picture
     return [
-        f"{machine.processor}, {machine.cores} cores{memory}; {machine.system}; {threads}; {report.when}",
-        ", ".join(f"{name} {version}" for name, version in report.versions.items()),
-        f"a picture of {width}×{height} pixels; masks of {report.compared} concepts compared",
+        f"{machine.processor}, {machine.cores} cores{memory}; {machine.system}; {threads}; {found.when}",
+        ", ".join(f"{name} {version}" for name, version in found.versions.items()),
+        f"a picture of {width}×{height} pixels; masks of {found.compared} concepts compared",
     ]
 
 
-def _tables(report: Report) -> Iterator[Table]:
-    measured = [row for row in report.rows if row.one is not None]
+def _tables(found: Alternatives) -> Iterator[Table]:
+    measured = [row for row in found.rows if row.one is not None]
     yield Table("One image, one concept", _ONE, tuple(_one(row) for row in measured))
     yield Table("Start, click, memory, masks", _OTHER, tuple(_other(row) for row in measured))
     yield Table(
         "Products of matrices, GMAC/s",
         ("engine", "float32", "BF16 where there is", "INT8"),
-        tuple(_peaks(report.peaks)),
+        tuple(_peaks(found.peaks)),
     )
 
 
@@ -159,14 +159,14 @@ _ONE = ("", "median, ms", "p90, ms", "runs", "of eager", "of plain ONNX", "GMAC"
 _OTHER = ("", "cold start, s", "click, ms", "peak memory, MB", "mask IoU, mean", "worst")
 
 
-def _one(row: Row) -> tuple[str, ...]:
+def _one(row: ContenderRow) -> tuple[str, ...]:
     assert row.one is not None
     giga = None if row.macs is None else row.macs / 1e9
-    told = (row.one.p50, row.one.p90, row.one.runs, row.to_eager, row.to_plain, giga, row.limit, row.to_limit)
-    return (row.name, *(str(value) if isinstance(value, int) else number(value) for value in told))
+    values = (row.one.p50, row.one.p90, row.one.runs, row.to_eager, row.to_plain, giga, row.limit, row.to_limit)
+    return (row.name, *(str(value) if isinstance(value, int) else number(value) for value in values))
 
 
-def _other(row: Row) -> tuple[str, ...]:
+def _other(row: ContenderRow) -> tuple[str, ...]:
     memory = None if row.peak_memory is None else row.peak_memory / 1e6
     shown = [number(value) for value in (row.cold, row.click.p50 if row.click else None, memory)]
     ious = ["–" if iou is None else f"{iou:.4f}" for iou in (row.mask_iou, row.worst_mask_iou)]
@@ -178,5 +178,5 @@ def _peaks(peaks: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, ...]
         yield (engine, *(number(rates[p] / 1e9) if p in rates else "–" for p in ("fp32", "reduced", "int8")))
 
 
-def _problems(report: Report) -> list[str]:
-    return [f"{row.name}: {row.problem}" for row in report.rows if row.problem]
+def _problems(found: Alternatives) -> list[str]:
+    return [f"{row.name}: {row.problem}" for row in found.rows if row.problem]
