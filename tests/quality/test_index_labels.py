@@ -15,7 +15,7 @@ from PIL import Image
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels import Classes, LabelledImage, Remarks, open_labels, read_classes, read_index_labels
 from cgsam_edge.quality.labels.index_labels import open_index_labels
-from cgsam_edge.quality.labels.index_png import read_indices
+from cgsam_edge.quality.labels.index_png import _grey, read_indices
 
 GREY, COLOUR, PALETTE, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 3, 4, 6
 CLASSES = Classes(("car", "road"), frozenset({255}))
@@ -44,10 +44,12 @@ def test_indices_are_those_stored(tmp_path: Path, colour: int, depth: int) -> No
     np.testing.assert_array_equal(read_indices(tmp_path / "a.png"), samples)
 
 
-@pytest.mark.parametrize("depth", [2, 4])
-def test_small_indices_are_not_taken_for_spread_ones(tmp_path: Path, depth: int) -> None:
-    write_png(tmp_path / "a.png", np.array([[0, 0], [0, 0]]), depth, GREY)
-    assert read_indices(tmp_path / "a.png").tolist() == [[0, 0], [0, 0]]
+def test_indices_that_are_not_spread_stay_as_they_are() -> None:
+    """Pillow has spread grey of few bits over 8 so far."""
+    for values, depth in (([0, 1, 3], 2), ([0, 1, 15], 4)):
+        assert _grey(np.array([values], np.uint8), depth).tolist() == [values]
+    assert _grey(np.array([[0, 85, 255]], np.uint8), 2).tolist() == [[0, 1, 3]]
+    assert _grey(np.array([[0, 17, 255]], np.uint8), 4).tolist() == [[0, 1, 15]]
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(COLOUR, 3), (GREY_ALPHA, 2), (COLOUR_ALPHA, 4)])
