@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
+from cgsam_edge.quality.defaults import MAX_RECALL_LOSS
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.presence_fit import PresenceCalibration
@@ -27,10 +28,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--max-recall-loss",
         type=float,
-        default=0.01,
+        default=MAX_RECALL_LOSS,
         metavar="SHARE",
         help="of what is there and would be called present, the share that may be ruled out by similarity alone, "
-        "before anything is computed for it (default: 0.01)",
+        "before anything is computed for it (default: %(default)s)",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cgsam_edge.cli.labels import ORIENTATIONS, print_remarks
+from cgsam_edge.cli.labels import print_remarks
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.defaults import COMPARED_PICTURES
+from cgsam_edge.quality.defaults import COMPARED_PICTURES, ORIENTATIONS
 
 
 def add_parser(commands: Any) -> None:

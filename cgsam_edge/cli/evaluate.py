@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
+from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
 
 def add_parser(commands: Any) -> None:
@@ -20,8 +21,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     add_labels(parser)
-    parser.add_argument("--mode", choices=("text", "clicks"), default="text", help="(default: text)")
-    parser.add_argument("--clicks", type=int, default=3, help="clicks inside each object in that mode (default: 3)")
+    parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help="(default: %(default)s)")
+    parser.add_argument(
+        "--clicks", type=int, default=CLICKS, help="clicks inside each object in that mode (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
     parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")

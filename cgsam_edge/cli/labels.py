@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cgsam_edge.quality.defaults import ORIENTATIONS
+
 if TYPE_CHECKING:
     from cgsam_edge.quality.labels import Labels
 
 EXIT_LEFT_OUT = 3
 """The rest was done; the same as for unusable input."""
-
-ORIENTATIONS = ("upright", "stored")
-"""As in `cgsam_edge.quality.labels`, which loads more than the help needs."""
 
 _SHOWN = 20
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.quality.defaults import MAX_RECALL_LOSS
 from cgsam_edge.quality.labels import Labels, Remarks, match_classes
 from cgsam_edge.quality.observation import observe
 from cgsam_edge.quality.presence_fit import PresenceCalibration, fit
-from cgsam_edge.quality.screening_fit import MAX_RECALL_LOSS, ScreeningCalibration, check_loss, fit_screening
+from cgsam_edge.quality.screening_fit import ScreeningCalibration, check_loss, fit_screening
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import Vocabulary
 

@@ -13,3 +13,15 @@ AUTO_SIZE_MIN_IOU = 0.9
 
 COMPARED_PICTURES = 8
 """Pictures that two bundles are compared on, at most."""
+
+EVALUATION_MODES = ("text", "clicks")
+"""How an evaluation asks for concepts: from text alone, or with clicks; the first where nothing is said."""
+
+CLICKS = 3
+"""Clicks inside each object, where an evaluation clicks."""
+
+MAX_RECALL_LOSS = 0.01
+"""Of what presence finds, the share that screening may lose on the calibration images."""
+
+ORIENTATIONS = ("upright", "stored")
+"""What labels can be drawn on: the photo as viewers show it, or its pixels as stored."""

@@ -13,6 +13,7 @@ from cgsam_edge import prompts
 from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
+from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, match_classes
 from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -22,15 +23,12 @@ from cgsam_edge.segmenter import Segmenter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MODES = ("text", "clicks")
-CLICKS = 3
-
 
 def evaluate_labels(
     segmenter: Segmenter,
     labels: Labels,
     *,
-    mode: str = MODES[0],
+    mode: str = EVALUATION_MODES[0],
     clicks: int = CLICKS,
     skip_unknown: bool = False,
     progress: Callable[[int], object] = lambda _: None,
@@ -60,7 +58,7 @@ def evaluate(
     images: Iterable[LabelledImage],
     concepts: Sequence[str],
     *,
-    mode: str = MODES[0],
+    mode: str = EVALUATION_MODES[0],
     clicks: int = CLICKS,
     progress: Callable[[int], object] = lambda _: None,
     remarks: Remarks | None = None,
@@ -80,8 +78,8 @@ def evaluate(
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
             or one without ``remarks``.
     """
-    if mode not in MODES:
-        raise InputError(f"no mode {mode!r}; expected one of {', '.join(MODES)}.")
+    if mode not in EVALUATION_MODES:
+        raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
     if clicks < 1:
         raise InputError(f"clicks must be 1 or more, got {clicks}.")
     matched = match_classes(concepts, segmenter.bundle.vocabulary)

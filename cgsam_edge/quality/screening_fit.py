@@ -10,6 +10,7 @@ import numpy as np
 
 from cgsam_edge.errors import InputError
 from cgsam_edge.presence import judge, uncalibrated
+from cgsam_edge.quality.defaults import MAX_RECALL_LOSS
 from cgsam_edge.quality.logistic import SharedLogistic
 from cgsam_edge.quality.metrics import auroc
 from cgsam_edge.quality.observation import Observation, count
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     Double = NDArray[np.float64]
     Bools = NDArray[np.bool_]
-
-MAX_RECALL_LOSS = 0.01
-"""Of what presence finds, the share that screening may lose on the calibration images."""
 
 CONCEPT_SHARE = 2.0
 """How many times that share a single concept may lose: few images would otherwise let one pay for all."""

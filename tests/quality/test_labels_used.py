@@ -17,7 +17,6 @@ from cgsam_edge import ImageError, InputError, Segmenter
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import labels as arguments
 from cgsam_edge.cli import main
-from cgsam_edge.quality import labels
 from cgsam_edge.quality.calibrate_bundle import calibrate_bundle
 from cgsam_edge.quality.evaluate import evaluate, evaluate_labels
 from cgsam_edge.quality.gate import Gate
@@ -305,10 +304,6 @@ def test_many_lines_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert arguments.print_remarks([], [f"{i}.png: bad" for i in range(25)]) == 3
     assert capsys.readouterr().err.splitlines()[-1] == "cgsam: left out: and 5 more"
     assert arguments.print_remarks(["a note"], []) == 0
-
-
-def test_the_command_line_knows_the_orientations() -> None:
-    assert arguments.ORIENTATIONS == labels.ORIENTATIONS
 
 
 def test_the_table_says_what_is_missing(segmenter: Segmenter, scenes: Path) -> None:

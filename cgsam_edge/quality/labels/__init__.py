@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.quality.defaults import ORIENTATIONS
 from cgsam_edge.quality.labels.classes import Classes, read_classes
 from cgsam_edge.quality.labels.coco import open_coco
 from cgsam_edge.quality.labels.folders import IMAGE_SUFFIXES, image_files
-from cgsam_edge.quality.labels.frame import ORIENTATIONS
 from cgsam_edge.quality.labels.index_labels import open_index_labels
 from cgsam_edge.quality.labels.labelled import LabelEntry, LabelledImage, Labels, Remarks
 from cgsam_edge.quality.labels.matching import MatchedClasses, by_concept, match_classes

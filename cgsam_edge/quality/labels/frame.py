@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     Size = tuple[int, int]
 
-ORIENTATIONS = ("upright", "stored")
-"""What labels can be drawn on: the photo as viewers show it, or its pixels as stored."""
-
 _TAG = 0x0112
 _SIDEWAYS = 5
 """Orientations from here on swap width and height."""
