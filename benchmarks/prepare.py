@@ -55,17 +55,17 @@ def _bundle(source: Source, made: Path) -> None:
     from cgsam_edge.export.pipeline import export_bundle
 
     targets = ("onnxruntime", "openvino")
-    export_bundle(ExportOptions(source.checkpoint, source.concepts, made / "a.cgsam", targets, "fp32"), tell)
+    export_bundle(ExportOptions(source.checkpoint, source.concepts, made / "a.cgsam", targets, "fp32"), progress=tell)
 
 
 def _int8(source: Source, made: Path) -> None:
-    from cgsam_edge.export.finish import export_checked
     from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.pipeline import export_bundle
     from cgsam_edge.export.quality_options import QualityOptions
 
     targets = ("onnxruntime", "openvino")
     options = ExportOptions(source.checkpoint, source.concepts, made / "a.cgsam", targets, "int8")
-    export_checked(options, QualityOptions(calibration_count=source.calibration, gate_count=0), tell)
+    export_bundle(options, QualityOptions(calibration_count=source.calibration, gate_count=0), progress=tell)
 
 
 def _plain(source: Source, made: Path) -> None:

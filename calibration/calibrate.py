@@ -13,7 +13,7 @@ import numpy as np
 
 from cgsam_edge.calibration.fakequant import quantised
 from cgsam_edge.calibration.ranges import METHODS, Observer, Range
-from cgsam_edge.calibration.smoothing import STRENGTH, smooth
+from cgsam_edge.calibration.smoothing import smooth
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.image import load_image, to_pixels
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Feed = Mapping[str, NDArray[np.float32]]
-    Progress = Callable[[str], None]
+
+Progress = Callable[[str], None]
+"""Called with one line of progress."""
 
 SMOOTHING_PICTURES = 8
 """Enough for the size of each channel, which is all that smoothing asks."""
@@ -107,29 +109,27 @@ class Feeds:
                 yield {name: {**features, **row}[name] for name in graph.inputs}
 
 
-def calibrate(
-    graphs: Graphs, feeds: Feeds, strength: float = STRENGTH, progress: Progress = lambda _: None
-) -> Calibrated:
+def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress = lambda _: None) -> Calibrated:
     """Smooth the graphs in place, and observe ranges on all pictures.
 
     Args:
         graphs: which the feeds' segmenter runs.
         feeds: over the calibration pictures.
-        strength: of the smoothing; 0 leaves the graphs alone.
+        smoothing: of outlier channels, see `smooth`; 0 leaves the graphs alone.
         progress: takes a line a picture.
 
     Raises:
         ExportError: an input of a layer was NaN or infinite.
     """
     smoothed = 0
-    if strength:
+    if smoothing:
         first = Observer(graphs)
         with first.watching():
             for number, encoded in _some(feeds, SMOOTHING_PICTURES):
                 _predict(encoded, feeds.concepts(number))
                 progress(f"channels of picture {number + 1}")
         first.ranges("minmax")  # refuses NaN before it spreads into the weights
-        smoothed = smooth(graphs, first.seen, strength)
+        smoothed = smooth(graphs, first.seen, smoothing)
     observer, absent = Observer(graphs), []
     with observer.watching():
         for number, encoded in feeds.encoded():

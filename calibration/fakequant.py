@@ -1,4 +1,4 @@
-"""Quantisation acted out in PyTorch: some layers round as an INT8 engine would, so that each one's harm can be seen."""
+"""Quantisation acted out in PyTorch: some layers round as an INT8 engine would, which shows what each one costs."""
 
 from __future__ import annotations
 

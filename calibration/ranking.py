@@ -1,11 +1,12 @@
-"""Mixed precision by measurement: which layers harm masks most when they are quantised, each alone."""
+"""Mixed precision by measurement: how sensitive masks are to the quantisation of each layer alone."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -14,10 +15,15 @@ from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.quality.findings import Sensitivity
 from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.judge import counted
+from cgsam_edge.quality.pairs import MaskPair
 from cgsam_edge.segmenter import Segmenter
 
 Layer = tuple[str, str]
 """Graph and layer."""
+
+Group = tuple[Layer, ...]
+"""Layers that are tried together."""
 
 PICTURES = 3
 """Of the gate's, on which each layer is tried."""
@@ -25,21 +31,32 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Ranking:
-    """Layers or groups of layers, the most harmful first.
+    """Layers or groups of layers, the most sensitive first.
 
     Attributes:
-        groups: each is one entry of the ranking.
-        sensitivity: what was measured of each group, in the same order.
-        unmeasured: groups for which the time did not suffice.
+        groups: each is one entry of the ranking; those that were not measured come last.
+        sensitivity: what was measured of the first groups, in the same order.
     """
 
-    groups: tuple[tuple[Layer, ...], ...]
+    groups: tuple[Group, ...]
     sensitivity: tuple[Sensitivity, ...]
-    unmeasured: int = 0
 
-    def worst(self, count: int) -> frozenset[Layer]:
+    @property
+    def unmeasured(self) -> int:
+        """Groups for which the time did not suffice."""
+        return len(self.groups) - len(self.sensitivity)
+
+    def most_sensitive(self, count: int) -> frozenset[Layer]:
         """Return the layers of the first ``count`` groups."""
         return frozenset(layer for group in self.groups[:count] for layer in group)
+
+    def reason(self, layer: Layer) -> str:
+        """Return why a layer is kept in float, in a few words."""
+        place = next(i for i, group in enumerate(self.groups) if layer in group)
+        if place >= len(self.sensitivity):
+            return "not tried: the time was over"
+        alone = "alone" if len(self.groups[place]) == 1 else f"with its block, {len(self.groups[place])} layers"
+        return f"mask IoU {self.sensitivity[place].mean_iou:.4f} {alone}"
 
 
 def rank(
@@ -50,7 +67,7 @@ def rank(
     seconds: float,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Ranking:
-    """Measure each layer's harm by acting its quantisation out in PyTorch, within a budget of time.
+    """Measure each layer's sensitivity by acting its quantisation out in PyTorch, within a budget of time.
 
     Where single layers would take too long, those of a block are tried together.
 
@@ -59,40 +76,42 @@ def rank(
         segmenter: of the same graphs, in PyTorch.
         graphs: the graphs that it runs.
         ranges: of all layers that are to be quantised.
-        seconds: when they are over, what is left stays unmeasured, and last.
+        seconds: when they are over, no further layer is tried, and the others come last.
         progress: takes a line now and then.
     """
     start = time.monotonic()
     gate.measure(segmenter, PICTURES)
     each = time.monotonic() - start
-    layers: Iterable[tuple[Layer, ...]] = [(layer,) for layer in ranges]
-    if each * len(ranges) > seconds:
-        layers = _blocks(ranges)
-    groups, found = list(layers), []
+    groups = [(layer,) for layer in ranges] if each * len(ranges) <= seconds else blocks(ranges)
+    tried: list[tuple[Sensitivity, Group]] = []
     for number, group in enumerate(groups, start=1):
         if time.monotonic() - start > seconds:
             break
         with quantised(graphs, ranges, group):
-            found.append((_sensitivity(gate, segmenter, group), group))
+            tried.append((_sensitivity(group, gate.measure(segmenter, PICTURES)), group))
         progress(f"tried {number} of {len(groups)} layers or blocks")
-    found.sort(key=lambda item: item[0].mean_iou)
-    rest = groups[len(found) :]
-    return Ranking((*(g for _, g in found), *rest), tuple(s for s, _ in found), len(rest))
+    rest = groups[len(tried) :]
+    tried.sort(key=lambda item: item[0].mean_iou)
+    return Ranking((*(group for _, group in tried), *rest), tuple(found for found, _ in tried))
 
 
-def _blocks(ranges: Mapping[Layer, Range]) -> list[tuple[Layer, ...]]:
+def blocks(layers: Mapping[Layer, object]) -> list[Group]:
+    """Return layers by the block that they are in; one that is in no block goes by the first part of its name."""
     made: dict[tuple[str, str], list[Layer]] = defaultdict(list)
-    for graph, layer in ranges:
+    for graph, layer in layers:
         parts = layer.split(".")
         depth = parts.index("blocks") + 2 if "blocks" in parts else 1
         made[graph, ".".join(parts[:depth])].append((graph, layer))
     return [tuple(group) for group in made.values()]
 
 
-def _sensitivity(gate: Gate, segmenter: Segmenter, group: tuple[Layer, ...]) -> Sensitivity:
-    pairs = gate.measure(segmenter, PICTURES)
-    counted = [p for p in pairs if p.expected_present] or list(pairs)
-    graph, layer = group[0]
-    name = layer if len(group) == 1 else f"{layer.rpartition('.')[0] or layer} and {len(group) - 1} more"
-    iou, error = (float(np.mean([getattr(p, of) for p in counted])) for of in ("iou", "error"))
-    return Sensitivity(graph, name, iou, error)
+def _sensitivity(group: Group, pairs: Sequence[MaskPair]) -> Sensitivity:
+    iou, error = (float(np.mean([getattr(p, of) for p in counted(pairs)])) for of in ("iou", "error"))
+    return Sensitivity(group[0][0], _name(group), iou, error)
+
+
+def _name(group: Group) -> str:
+    """Return a layer's name, or that of a block and how many of its layers there are."""
+    first, last = (ends.split(".") for ends in (min(group)[1], max(group)[1]))
+    shared = [a for a, b in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))]
+    return ".".join(shared) + (f", {len(group)} layers" if len(group) > 1 else "")

@@ -20,9 +20,6 @@ from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.export.graphs.clip import ClipBlock
 from cgsam_edge.export.graphs.encoder import FusedBlock, SemanticBlock
 
-STRENGTH = 0.5
-"""Share of the difference between channels that moves into the weights."""
-
 
 @dataclass(frozen=True)
 class Site:
@@ -46,7 +43,7 @@ def sites(module: nn.Module) -> Iterator[Site]:
             yield Site((part, "ln_2"), ((part.mlp, "c_fc"),))
 
 
-def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], strength: float = STRENGTH) -> int:
+def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], smoothing: float) -> int:
     """Smooth all graphs in place, and return in how many places.
 
     The model that the graphs were made of is left alone: norms and layers are replaced and not changed.
@@ -54,27 +51,28 @@ def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], strength: float
     Args:
         graphs: with the observed layers.
         seen: by graph and layer.
-        strength: 0 leaves the inputs as they are, 1 makes their channels alike.
+        smoothing: share of the difference between channels that moves into the weights: 0 leaves the inputs as they
+            are, 1 makes their channels alike.
     """
-    return sum(_smooth_graph(graph, seen, strength) for graph in graphs)
+    return sum(_smooth_graph(graph, seen, smoothing) for graph in graphs)
 
 
-def _smooth_graph(graph: Graph, seen: Mapping[tuple[str, str], Seen], strength: float) -> int:
+def _smooth_graph(graph: Graph, seen: Mapping[tuple[str, str], Seen], smoothing: float) -> int:
     names = {id(layer): name for name, layer in graph.module.named_modules()}
     done = 0
     for site in list(sites(graph.module)):
         readers = [getattr(holder, name) for holder, name in site.readers]
         found = [seen[graph.name, names[id(r)]] for r in readers if (graph.name, names[id(r)]) in seen]
         if len(found) == len(readers):
-            scale = _scale(found[0].channels, readers, strength)
+            scale = _scale(found[0].channels, readers, smoothing)
             _replace(site, scale)
             done += 1
     return done
 
 
-def _scale(channels: Tensor, readers: list[nn.Linear], strength: float) -> Tensor:
+def _scale(channels: Tensor, readers: list[nn.Linear], smoothing: float) -> Tensor:
     weights = torch.stack([r.weight.detach().abs().amax(dim=0) for r in readers]).amax(dim=0)
-    scale = channels.clamp(min=1e-5) ** strength / weights.clamp(min=1e-5) ** (1 - strength)
+    scale = channels.clamp(min=1e-5) ** smoothing / weights.clamp(min=1e-5) ** (1 - smoothing)
     scale = scale / scale.log().mean().exp()  # the whole keeps its size
     return scale.clamp(1e-2, 1e2)
 

@@ -138,6 +138,12 @@ class Manifest:
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
+    def macs(self, graph: str) -> int | None:
+        """Return a graph's multiply-adds; None where `cost`, which is informative, does not hold them."""
+        cost = self.cost.get(graph)
+        macs = cost.get("macs") if isinstance(cost, dict) else None
+        return macs if isinstance(macs, int) and macs > 0 else None
+
     def to_json(self) -> str:
         """Return the text of ``manifest.json``."""
         return json.dumps(encode(self), indent=1, ensure_ascii=False) + "\n"

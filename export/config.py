@@ -20,6 +20,9 @@ OPENAI_ACTIVATION: Activation = "quickgelu"
 OPENAI_HEAD_WIDTH = 64
 """Every OpenAI CLIP has 64 channels a head, in both towers."""
 
+DEFAULT_PROMPT_SLOTS = 16
+"""Clicks that fit a decoder."""
+
 SURGERY_LAYERS = 6
 """CLIP-Surgery's second path starts at the sixth-last vision block."""
 

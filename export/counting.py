@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +30,40 @@ class Cost:
     parameters: int
     macs: int
     kernels: int
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """Costs before and after fusion.
+
+    Attributes:
+        reference: of the unfused model.
+        graphs: of each fused graph, by name.
+    """
+
+    reference: Cost
+    graphs: Mapping[str, Cost]
+
+    @property
+    def fused(self) -> Cost:
+        """Of all fused graphs together."""
+        costs = self.graphs.values()
+        return Cost(sum(c.parameters for c in costs), sum(c.macs for c in costs), sum(c.kernels for c in costs))
+
+    @property
+    def summary(self) -> str:
+        """What fusion saves, in a line."""
+        before, after = self.reference, self.fused
+        return (
+            f"fusion: parameters {before.parameters / 1e6:.1f} → {after.parameters / 1e6:.1f} M, "
+            f"multiply-adds {before.macs / 1e9:.1f} → {after.macs / 1e9:.1f} G, "
+            f"kernels {before.kernels} → {after.kernels}"
+        )
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Return the costs as the manifest holds them."""
+        named = {"reference": self.reference, "fused": self.fused, **self.graphs}
+        return {name: asdict(cost) for name, cost in named.items()}
 
 
 class _KernelCounter(TorchDispatchMode):
@@ -91,9 +125,6 @@ def fused_cost(config: ModelConfig) -> dict[str, Cost]:
     return costs
 
 
-def cost_report(config: ModelConfig) -> dict[str, Any]:
-    """Return the costs before and after fusion, as the manifest holds them."""
-    fused = fused_cost(config)
-    total = Cost(*(sum(getattr(c, name) for c in fused.values()) for name in ("parameters", "macs", "kernels")))
-    named = {"reference": reference_cost(config), "fused": total, **fused}
-    return {name: asdict(cost) for name, cost in named.items()}
+def cost_report(config: ModelConfig) -> CostReport:
+    """Count a model before and after fusion."""
+    return CostReport(reference_cost(config), fused_cost(config))

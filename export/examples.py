@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cgsam_edge import prompts
 from cgsam_edge.examples import Examples, sample
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.parity import sample_picture
 from cgsam_edge.image import to_pixels
 from cgsam_edge.manifest import TEXT_GRAPHS, Geometry, Prompting
+from cgsam_edge.prompts import decoder_prompt
 from cgsam_edge.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -55,9 +55,5 @@ def _conditions(features: Float, vocabulary: Vocabulary, geometry: Geometry) -> 
 
 
 def _prompt(similarity: Float, picture: Image.Image, geometry: Geometry, prompting: Prompting) -> dict[str, Float]:
-    full_map = prompts.similarity_map(similarity, geometry.image_size)
-    drawn = prompts.text_points(full_map, prompting)
-    scale = np.asarray(picture.size) / geometry.image_size
-    clicks = prompts.Clicks((drawn * scale).astype(np.float32), np.ones(len(drawn), np.float32))
-    points, labels = prompts.fill_slots(clicks, picture.size, geometry, prompting)
-    return {"points": points, "labels": labels, "dense_prompt": prompts.dense_prompt(full_map, geometry, prompting)}
+    made = decoder_prompt(similarity, picture.size, geometry, prompting)
+    return {"points": made.points, "labels": made.labels, "dense_prompt": made.dense}

@@ -12,6 +12,7 @@ from cgsam_edge._version import __version__
 from cgsam_edge.bundle import file_spec
 from cgsam_edge.export import clip_form
 from cgsam_edge.export.config import ModelConfig, PromptConfig
+from cgsam_edge.export.counting import CostReport
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.manifest import FILE_NAME, Geometry, Manifest, Prompting
@@ -37,13 +38,13 @@ def geometry_of(config: ModelConfig) -> Geometry:
     return Geometry(sam.image_size, sam.mask_size, clip.grid, clip.embed_dim)
 
 
-def prompting_of(prompt: PromptConfig, click_slots: int) -> Prompting:
+def prompting_of(prompt: PromptConfig, prompt_slots: int) -> Prompting:
     """Return how a runtime is to prompt."""
     return Prompting(
         prompt.threshold,
         prompt.points,
         prompt.dense_value,
-        click_slots,
+        prompt_slots,
         prompt.trained_for or (),
         prompt.similarity_norm,
     )
@@ -53,7 +54,7 @@ def new_manifest(
     config: ModelConfig,
     options: ExportOptions,
     vocabulary: Vocabulary,
-    cost: dict[str, Any],
+    cost: CostReport,
     own_size: int,
 ) -> Manifest:
     """Return the manifest of a bundle before anything is converted.
@@ -62,17 +63,17 @@ def new_manifest(
         config: of the model that is exported.
         options: of the export.
         vocabulary: its concepts.
-        cost: as counted, see `cost_report`.
+        cost: before and after fusion.
         own_size: the checkpoint's image size, which the model may have been brought down from.
     """
     return Manifest(
         geometry=geometry_of(config),
-        prompting=prompting_of(config.prompt, options.click_slots),
+        prompting=prompting_of(config.prompt, options.prompt_slots),
         concepts=vocabulary.concepts,
         files={},
         targets={},
         created=_created(config, options, own_size),
-        cost=cost,
+        cost=cost.to_manifest(),
     )
 
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cgsam_edge.errors import BackendError, InputError
-from cgsam_edge.export.config import Activation, PromptConfig
-from cgsam_edge.export.graphs.build import DEFAULT_CLICKS
-from cgsam_edge.export.graphs.layers import QUANTISED_GRAPHS
-from cgsam_edge.export.resize import AUTO, check_size
-from cgsam_edge.export.targets import TARGETS, coreml
+from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, Activation, PromptConfig
+from cgsam_edge.export.image_sizes import AUTO, check_size
+from cgsam_edge.export.targets import DEFAULT_IOS, IOS_VERSIONS, QUANTISED_GRAPHS, TARGETS
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 
 
@@ -35,7 +33,7 @@ class ExportOptions:
         clip_image_size: side in pixels at which CLIP runs; None is what it was trained at, and
             never more than ``image_size``.
         prompt: what the checkpoint cannot say.
-        click_slots: clicks that fit the decoder.
+        prompt_slots: clicks that fit the decoder.
         prompt_ensemble: put concept names through CLIP's templates.
         text_encoder: add CLIP's text encoder, so that concepts can be added to the bundle later.
         ios: the oldest iOS that Core ML packages must run on: 16, 17 or 18.
@@ -52,24 +50,24 @@ class ExportOptions:
     image_size: int | Literal["auto"] | None = None
     clip_image_size: int | None = None
     prompt: PromptConfig = field(default_factory=PromptConfig)
-    click_slots: int = DEFAULT_CLICKS
+    prompt_slots: int = DEFAULT_PROMPT_SLOTS
     prompt_ensemble: bool = False
     text_encoder: bool = False
-    ios: int = coreml.DEFAULT_IOS
+    ios: int = DEFAULT_IOS
 
     def __post_init__(self) -> None:
         for target in self.targets:
             self._check_target(target)
-        if self.ios not in coreml.IOS_VERSIONS:
-            raise InputError(
-                f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, coreml.IOS_VERSIONS))}."
-            )
+        if self.ios not in IOS_VERSIONS:
+            raise InputError(f"no iOS version {self.ios!r}; expected one of {', '.join(map(str, IOS_VERSIONS))}.")
         if self.clip_heads is not None and not (len(self.clip_heads) in (1, 2) and min(self.clip_heads) > 0):
             raise InputError(f"clip_heads must be VISION or VISION,TEXT, each 1 or more, got {self.clip_heads}.")
-        if self.click_slots < self.prompt.points:
-            raise InputError(f"{self.prompt.points} text points do not fit {self.click_slots} prompt slots.")
-        if self.image_size not in (None, AUTO):
-            check_size(self.image_size)
+        if self.prompt_slots < self.prompt.points:
+            raise InputError(f"{self.prompt.points} text points do not fit {self.prompt_slots} prompt slots.")
+        if self.fixed_size is not None:
+            check_size(self.fixed_size)
+        elif self.image_size not in (None, AUTO):
+            raise InputError(f"an image size is a number of pixels, or {AUTO!r}, got {self.image_size!r}.")
 
     def _check_target(self, name: str) -> None:
         if name not in TARGETS:
@@ -84,8 +82,18 @@ class ExportOptions:
             raise BackendError(f"target {name!r} needs {', '.join(missing)}: pip install 'cgsam-edge[{name}]'.")
 
     @property
+    def auto_size(self) -> bool:
+        """Whether the export looks for the smallest image size whose masks pass."""
+        return self.image_size == AUTO
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The image size that was named; None where none was, or "auto"."""
+        return self.image_size if isinstance(self.image_size, int) else None
+
+    @property
     def resized(self) -> bool:
-        """Whether SAM, or the CLIP that a checkpoint holds, runs at another size than training's."""
+        """Whether SAM, or the CLIP that a checkpoint holds, may run at another size than in training."""
         return self.image_size is not None or (self.clip_image_size is not None and self.clip is None)
 
     @property
@@ -122,6 +130,11 @@ class ExportOptions:
         """Return the lowest precision among a target's graphs."""
         words = {self.precision_of(target, graph) for graph in GRAPH_NAMES}
         return next(word for word in ("int8", "fp16", "fp32") if word in words)
+
+    @property
+    def int8(self) -> bool:
+        """Whether some graph of some target is quantised."""
+        return any(self.lowest_of(target) == "int8" for target in self.targets)
 
     def settings_of(self, target: str) -> dict[str, Any]:
         """Return the options that a target's converter takes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cgsam_edge.agreement import logit_error, mask_iou
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs import normalise_pixels
 from cgsam_edge.image import to_pixels
+from cgsam_edge.parity import MaskParity, TargetParity
 from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -26,37 +27,12 @@ ERROR_LIMIT = {"fp32": 1e-3, "fp16": 0.1}
 """Largest root-mean-square error of the logits, in their standard deviations, by precision."""
 
 
-@dataclass(frozen=True)
-class Parity:
-    """Agreement of two sets of logits for one concept.
-
-    Attributes:
-        concept: its name.
-        max_error: largest difference of the logits, in standard deviations of the reference's.
-        rms_error: root mean square of the differences, likewise.
-        flipped: share of pixels on the other side of 0.
-        mask_iou: intersection over union of the masks; 1 where both are empty.
-        score_error: difference of the predicted IoU.
-    """
-
-    concept: str
-    max_error: float
-    rms_error: float
-    flipped: float
-    mask_iou: float
-    score_error: float
-
-
 def compare_logits(
     concept: str, expected: NDArray[np.float32], got: NDArray[np.float32], score_error: float = 0.0
-) -> Parity:
-    """Compare logits of the same shape."""
-    difference = np.abs(got.astype(np.float64) - expected) / expected.std()
-    a, b = expected > 0, got > 0
-    union = int((a | b).sum())
-    iou = float((a & b).sum() / union) if union else 1.0
-    rms = float(np.sqrt((difference**2).mean()))
-    return Parity(concept, float(difference.max()), rms, float((a != b).mean()), iou, float(score_error))
+) -> MaskParity:
+    """Compare logits (h, w) of one concept."""
+    error, a, b = logit_error(expected, got), expected > 0, got > 0
+    return MaskParity(concept, error.max, error.rms, float((a != b).mean()), mask_iou(a, b), float(score_error))
 
 
 def sample_picture(size: int) -> Image.Image:
@@ -73,7 +49,7 @@ def sample_picture(size: int) -> Image.Image:
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
-def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concepts: int = 1) -> list[Parity]:
+def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concepts: int = 1) -> list[MaskParity]:
     """Segment the sample picture with bundle and reference, with the same points, and compare.
 
     Args:
@@ -98,22 +74,19 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
     return found
 
 
-def check(model: ReferenceModel, bundle: Path, backend: str | Backend, precision: str) -> list[dict[str, float | str]]:
+def check(model: ReferenceModel, bundle: Path, backend: str | Backend, precision: str) -> TargetParity:
     """Measure, and refuse a bundle that does not compute what the reference computes.
-
-    Returns:
-        What was measured, as the manifest holds it.
 
     Raises:
         ExportError: the error is above the precision's limit.
     """
     found = measure(model, bundle, backend)
-    for parity in found:
-        if not parity.rms_error <= ERROR_LIMIT[precision]:
+    for mask in found:
+        if not mask.rms_error <= ERROR_LIMIT[precision]:
             name = backend if isinstance(backend, str) else backend.name
             raise ExportError(
-                f"the {precision} graphs for {name} disagree with the PyTorch model: error {parity.rms_error:.1e} "
-                f"of the logits' standard deviation for {parity.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. No "
+                f"the {precision} graphs for {name} disagree with the PyTorch model: error {mask.rms_error:.1e} "
+                f"of the logits' standard deviation for {mask.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. No "
                 "bundle was written."
             )
-    return [asdict(parity) for parity in found]
+    return TargetParity(tuple(found))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,39 +24,13 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.export.config import ClipConfig, ModelConfig
 from cgsam_edge.export.reference import ReferenceModel
 
-AUTO: Literal["auto"] = "auto"
-"""In place of a size: the smallest whose masks pass."""
-
-STEP, SMALLEST, LARGEST = 64, 256, 1024
-"""Sizes are multiples of 64, four tokens of 16 pixels: from 256 up, where a window of 14 tokens still fits the grid."""
-
-
-def check_size(size: int) -> None:
-    """Refuse a size that no model is resized to.
-
-    Raises:
-        InputError: it is no multiple of 64 from 256 to 1024.
-    """
-    if size % STEP or not SMALLEST <= size <= LARGEST:
-        below, above = (min(max(SMALLEST, STEP * n), LARGEST) for n in (size // STEP, size // STEP + 1))
-        near = f"{below} or {above}" if below != above else f"{below}"
-        raise InputError(
-            f"an image size must be a multiple of {STEP} from {SMALLEST} to {LARGEST} pixels, got {size}; the nearest "
-            f"is {near}."
-        )
-
-
-def smaller_sizes(own: int) -> tuple[int, ...]:
-    """Return the sizes below a model's own, ascending."""
-    return tuple(range(SMALLEST, own, STEP))
-
 
 def resize(model: ReferenceModel, size: int | None, clip_size: int | None = None) -> ReferenceModel:
     """Return a model at another image size, in float32 and evaluation mode; it shares all tensors but the positions.
 
     Args:
         model: a model at the size of its training.
-        size: the new side in pixels, see `check_size`; None leaves SAM as it is.
+        size: the new side in pixels, see `cgsam_edge.export.image_sizes`; None leaves SAM as it is.
         clip_size: side at which CLIP shall run, cut to whole patches; by default its own, but never more than ``size``:
             CLIP is the smaller part of the work, and a smaller CLIP cost the reference model more accuracy than a
             smaller SAM.

@@ -6,25 +6,24 @@ would differ with no loss. So both draw among the pixels of the own size's squar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.counting import fused_cost
 from cgsam_edge.export.graphs.build import build_graphs
+from cgsam_edge.export.image_sizes import smaller_sizes
 from cgsam_edge.export.manifests import geometry_of, prompting_of
 from cgsam_edge.export.options import ExportOptions
-from cgsam_edge.export.pipeline import Stages, resized
+from cgsam_edge.export.progress import NumberedSteps
 from cgsam_edge.export.reference import ReferenceModel
-from cgsam_edge.export.resize import AUTO, resize, smaller_sizes
-from cgsam_edge.export.torch_backend import NAME, TorchBackend, write_draft
+from cgsam_edge.export.resize import resize
+from cgsam_edge.export.torch_backend import NAME, TorchBackend, write_torch_bundle
 from cgsam_edge.manifest import Manifest, Prompting
-from cgsam_edge.prompts import similarity_map, text_points
+from cgsam_edge.prompts import drawn_clicks, similarity_map
 from cgsam_edge.quality.gate import Gate, predict
 from cgsam_edge.quality.judge import GateLimits, TargetQuality
 from cgsam_edge.quality.labels import LabelledImage
@@ -45,7 +44,7 @@ class Sizing:
 
     Args:
         options: what is exported, and at which size.
-        limit: least mean mask IoU that the size "auto" accepts.
+        min_iou: least mean mask IoU that the size "auto" accepts; None where a size was named.
         pictures: to compare masks on.
         vocabulary: the concepts.
         work: a folder for what is needed meanwhile.
@@ -54,60 +53,54 @@ class Sizing:
     def __init__(
         self,
         options: ExportOptions,
-        limit: float,
+        min_iou: float | None,
         pictures: Sequence[LabelledImage],
         vocabulary: Vocabulary,
         work: Path,
     ) -> None:
         self._options, self._pictures, self._vocabulary, self._work = options, pictures, vocabulary, work
-        self._limit = limit if options.image_size == AUTO else None
+        self._min_iou = min_iou
 
-    def choose(
-        self, model: ReferenceModel, stage: Stages, report: Callable[[str], None]
-    ) -> tuple[ReferenceModel, SizeSearch]:
+    def choose(self, model: ReferenceModel, step: NumberedSteps) -> tuple[ReferenceModel, SizeSearch]:
         """Return the model at the size that is asked for or that passes, and what was found on the way.
 
         Args:
             model: at its own size; returned as it is where no smaller size passes.
-            stage: progress; gets a stage for each size.
-            report: takes lines of progress, the table of all sizes among them.
+            step: takes a step for each size, and the table of all of them.
 
         Raises:
             InputError: the size that is asked for is not one for this model.
         """
         size = model.config.sam.image_size
         candidates = self._candidates(model)
-        stage.more(1)
-        with stage(f"masks at the model's own {size} pixels"):
+        with step(f"masks at the model's own {size} pixels"):
             segmenter, macs, seconds = self._open(model, "own")
             gate = Gate(segmenter, self._pictures)
-        search = SizeSearch(size, model.config.clip.image_size, macs, seconds, _own_miou(gate), (), size, self._limit)
+        search = SizeSearch(size, model.config.clip.image_size, macs, seconds, _own_miou(gate), (), size, self._min_iou)
         chosen = model
         for candidate in candidates:
             pixels = candidate.config.sam.image_size
-            stage.more(1)
-            with stage(f"masks at {pixels} pixels"):
+            with step(f"masks at {pixels} pixels"):
                 trial = self._try(candidate, gate, size)
             search = replace(search, tried=(*search.tried, trial))
-            if self._limit is None or trial.mean_iou >= self._limit:
+            if self._min_iou is None or trial.mean_iou >= self._min_iou:
                 chosen, search = candidate, replace(search, chosen=pixels)
                 break
         for line in (*search.lines(), f"image size: {search.conclusion}"):
-            report(line)
+            step.say(line)
         return chosen, search
 
     def _candidates(self, model: ReferenceModel) -> list[ReferenceModel]:
-        clip = self._options.clip_image_size
-        if self._limit is None:
-            return [resized(model, self._options)]
-        return [resize(model, size, clip) for size in smaller_sizes(model.config.sam.image_size)]
+        own, clip = model.config.sam.image_size, self._options.clip_image_size
+        sizes = smaller_sizes(own) if self._options.auto_size else [self._options.fixed_size]
+        return [resize(model, size, clip) for size in sizes]
 
     def _try(self, candidate: ReferenceModel, gate: Gate, own_size: int) -> SizeTrial:
         sizes = candidate.config.sam.image_size, candidate.config.clip.image_size
         segmenter, macs, seconds = self._open(candidate, f"{sizes[0]}")
         prompting = segmenter.bundle.manifest.prompting
         pairs = gate.measure(segmenter, ask=partial(from_text, own_size=own_size, prompting=prompting))
-        found = TargetQuality(f"{sizes[0]} pixels", pairs, GateLimits(self._limit or 0.0))
+        found = TargetQuality(f"{sizes[0]} pixels", pairs, GateLimits(self._min_iou or 0.0))
         labelled = found.labelled[1] if found.labelled else None
         return SizeTrial(
             *sizes, macs, seconds, len(found.counted), found.mean_iou, found.worst_concept, found.flips, labelled
@@ -116,24 +109,24 @@ class Sizing:
     def _open(self, model: ReferenceModel, name: str) -> tuple[Segmenter, int, float]:
         """Return a model as a segmenter, its multiply-adds, and the seconds of one image with one concept."""
         config = model.config
-        graphs = build_graphs(model, self._options.click_slots)
-        manifest = Manifest(
-            geometry_of(config), prompting_of(config.prompt, self._options.click_slots), self._vocabulary.concepts,
-            files={}, targets={}, cost={graph: asdict(cost) for graph, cost in fused_cost(config).items()},
-        )  # fmt: skip
-        folder, backend = self._work / name, TorchBackend(graphs)
-        folder.mkdir(parents=True)
-        write_draft(folder, manifest, self._vocabulary, graphs)
+        graphs = build_graphs(model, self._options.prompt_slots)
+        prompting = prompting_of(config.prompt, self._options.prompt_slots)
+        manifest = Manifest(geometry_of(config), prompting, self._vocabulary.concepts, files={}, targets={})
+        folder, backend = (
+            write_torch_bundle(self._work / name, manifest, self._vocabulary, graphs),
+            TorchBackend(graphs),
+        )
         timed = race([Racer(name, Bundle(folder), backend, NAME, SessionOptions())])
         seconds = sum(graph.latency.warm for graph in timed if graph.latency)
-        return Segmenter(folder, backend=backend), sum(graph.macs or 0 for graph in timed), seconds
+        macs = sum(cost.macs for cost in fused_cost(config).values())
+        return Segmenter(folder, backend=backend), macs, seconds
 
 
 def from_text(encoded: Encoded, concept: str, own_size: int, prompting: Prompting) -> ConceptResult:
     """Segment from text alone, with points drawn among the pixels of a square of ``own_size``."""
     similarity = predict(encoded, concept).similarity
-    drawn = text_points(similarity_map(similarity, own_size), prompting)
-    return predict(encoded, concept, (drawn * (np.asarray(encoded.image.size) / own_size)).astype(np.float32))
+    clicks = drawn_clicks(similarity_map(similarity, own_size), encoded.image.size, prompting)
+    return predict(encoded, concept, clicks.points)
 
 
 def _own_miou(gate: Gate) -> float | None:

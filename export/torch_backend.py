@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ import torch
 from cgsam_edge.bundle import file_spec
 from cgsam_edge.errors import BackendError
 from cgsam_edge.export.graphs.build import Graph, Graphs
-from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, GraphSpec, Manifest, TensorSpec
+from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, GraphSpec, TensorSpec
 from cgsam_edge.runtimes.protocol import Device, SessionFacts
+from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cgsam_edge.manifest import Manifest
     from cgsam_edge.runtimes.protocol import Arrays, SessionOptions
     from cgsam_edge.vocabulary import Vocabulary
 
@@ -82,16 +85,16 @@ class TorchBackend:
         return TorchSession(self._graphs[path.name])
 
 
-def write_draft(folder: Path, manifest: Manifest, vocabulary: Vocabulary, graphs: Graphs) -> Path:
+def write_torch_bundle(folder: Path, manifest: Manifest, vocabulary: Vocabulary, graphs: Graphs) -> Path:
     """Write a bundle that only `TorchBackend` opens: manifest and vocabulary, and an empty file for each graph.
 
     Args:
-        folder: an existing folder.
+        folder: where to; it is made where it is missing.
         manifest: of the bundle that is being exported; its files and targets are left out.
         vocabulary: its concepts.
         graphs: its graphs.
     """
-    (folder / NAME).mkdir(exist_ok=True)
+    (folder / NAME).mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder / VOCABULARY_FILE)
     specs = {}
     for graph in graphs:
@@ -104,8 +107,11 @@ def write_draft(folder: Path, manifest: Manifest, vocabulary: Vocabulary, graphs
         path.relative_to(folder).as_posix(): file_spec(path)
         for path in (folder / VOCABULARY_FILE, *sorted((folder / NAME).iterdir()))
     }
-    draft = Manifest(
-        manifest.geometry, manifest.prompting, manifest.concepts, files, {NAME: specs}, manifest.created, manifest.cost
-    )
-    (folder / FILE_NAME).write_text(draft.to_json(), encoding="utf-8")
+    made = replace(manifest, files=files, targets={NAME: specs})
+    (folder / FILE_NAME).write_text(made.to_json(), encoding="utf-8")
     return folder
+
+
+def open_in_torch(folder: Path, manifest: Manifest, vocabulary: Vocabulary, graphs: Graphs) -> Segmenter:
+    """Return a segmenter that computes graphs in PyTorch; the arguments are those of `write_torch_bundle`."""
+    return Segmenter(write_torch_bundle(folder, manifest, vocabulary, graphs), backend=TorchBackend(graphs))

@@ -110,7 +110,9 @@ def exported(shelf: Shelf, conversions: None) -> Any:
         def make(folder: Path) -> None:
             folder.mkdir()
             lines: list[str] = []
-            export_bundle(ExportOptions(checkpoint, concepts, folder / f"{name}.cgsam", **options), lines.append)
+            export_bundle(
+                ExportOptions(checkpoint, concepts, folder / f"{name}.cgsam", **options), progress=lines.append
+            )
             (folder / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
 
         folder = shelf.get(f"exports/{name}", make)

@@ -28,7 +28,9 @@ Of the modules that lie in `cgsam_edge` itself, those that know `runtimes` are "
 CALIBRATED = ("cgsam_edge.export.graphs", "cgsam_edge.export.mil", "cgsam_edge.export.targets")
 """What the room `calibration` may import of `export`: the graphs that it measures and rewrites."""
 
-RECIPE = {f"cgsam_edge.export.{name}" for name in ("finish", "opened", "quality_options")}
+RECIPE = {
+    f"cgsam_edge.export.{name}" for name in ("export_steps", "acceptance", "quality_report", "layer_table", "pipeline")
+}
 """The modules of `export` that may import `calibration`: those that put an export together."""
 
 TORCH_ROOMS = ("export", "calibration")

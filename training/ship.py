@@ -72,7 +72,7 @@ def carry(source: Path, destination: Path, entries: Mapping[str, str]) -> None:
 
 
 def _export(checkpoint: Path, output: Path, precision: str) -> Path:
-    return export_bundle(ExportOptions(checkpoint, CONCEPTS_FILE, output, precision=precision), log.info)
+    return export_bundle(ExportOptions(checkpoint, CONCEPTS_FILE, output, precision=precision), progress=log.info)
 
 
 def main() -> None:

@@ -22,18 +22,13 @@ from cgsam_edge.export.mil.lint import HALF_MAX
 from cgsam_edge.export.mil.package import load_function, read_spec
 from cgsam_edge.export.mil.ranges import Feeds, measure_ranges, no_feeds
 from cgsam_edge.export.mil.tools import coremltools, quiet
+from cgsam_edge.export.targets import COREML_INT8, DEFAULT_COREML_INT8
 from cgsam_edge.export.targets.coreml import make_reproducible
 from cgsam_edge.staging import replace_folder
 
 if TYPE_CHECKING:
     from cgsam_edge.export.graphs.build import Graph
     from cgsam_edge.manifest import GraphSpec
-
-PRECISIONS = {"weights": "int8", "w8a8": "int8", "palette6": "int6", "palette4": "int4"}
-"""What a kind is called in a bundle."""
-
-KINDS = tuple(PRECISIONS)
-DEFAULT_KIND = "weights"
 
 _PALETTE_BITS = {"palette6": 6, "palette4": 4}
 _IOS_17 = 8
@@ -46,7 +41,7 @@ class _Job:
 
     Attributes:
         path: the ``.mlpackage``.
-        kind: one of `KINDS`.
+        kind: one of `COREML_INT8`.
         operators: the linear operators to compress, with the names of their layers.
     """
 
@@ -60,22 +55,23 @@ def quantise(
     folder: Path,
     spec: GraphSpec,
     *,
-    kind: str = DEFAULT_KIND,
-    kept: frozenset[str] = frozenset(),
+    coreml_int8: str = DEFAULT_COREML_INT8,
+    in_float: frozenset[str] = frozenset(),
     feeds: Feeds = no_feeds,
 ) -> GraphSpec:
     """Compress the layers of a package that `quantisable` names, in place; inputs and outputs stay float32.
 
-    Of several layers with equal weights, of which coremltools stores one, all stay as they are if one of them is kept.
+    Of several layers with equal weights, of which coremltools stores one, all are left alone where
+    one of them is kept in half precision.
     Until the new package is complete, the one that is there stays.
 
     Args:
         graph: what the package was converted from.
         folder: the bundle being written.
         spec: of the package, in half precision.
-        kind: "weights" has a scale for each output channel, "w8a8" also rounds what goes in and out of a layer to 8
-            bits, "palette6" and "palette4" choose among 64 and 16 values a layer.
-        kept: layers that stay in half precision.
+        coreml_int8: "weights" has a scale for each output channel, "w8a8" also rounds what goes in and out of a layer
+            to 8 bits, "palette6" and "palette4" choose among 64 and 16 values a layer.
+        in_float: layers to keep in half precision.
         feeds: samples of the graph's inputs, float32, which "w8a8" measures.
 
     Returns:
@@ -87,22 +83,24 @@ def quantise(
         ExportError: a layer is not in the package, a weight or a measured value is not finite, or coremltools failed.
     """
     layers, path = quantisable(graph), folder / spec.path
-    _check(graph, spec, kind, kept, list(layers))
-    if not layers.keys() - kept:
+    _check(graph, spec, coreml_int8, in_float, list(layers))
+    if not layers.keys() - in_float:
         return spec
-    _check_ios(path, kind)
-    _check_weights(graph.name, layers, kept)
-    job = _Job(path, kind, _chosen(find_linears(load_function(path), layers, path), kept))
+    _check_ios(path, coreml_int8)
+    _check_weights(graph.name, layers, in_float)
+    job = _Job(path, coreml_int8, _chosen(find_linears(load_function(path), layers, path), in_float))
     if not job.operators:
         return spec
-    _rewrite(job, _measured(job, feeds) if kind == "w8a8" else {})
-    return replace(spec, precision=PRECISIONS[kind])
+    _rewrite(job, _measured(job, feeds) if job.kind == "w8a8" else {})
+    return replace(spec, precision=COREML_INT8[job.kind])
 
 
-def _check(graph: Graph, spec: GraphSpec, kind: str, kept: frozenset[str], layers: list[str]) -> None:
-    if kind not in KINDS:
-        raise InputError(f"Core ML packages have no kind {kind!r} of quantisation; expected one of {', '.join(KINDS)}.")
-    unknown = sorted(kept.difference(layers))
+def _check(graph: Graph, spec: GraphSpec, kind: str, in_float: frozenset[str], layers: list[str]) -> None:
+    if kind not in COREML_INT8:
+        raise InputError(
+            f"Core ML packages have no kind {kind!r} of quantisation; expected one of {', '.join(COREML_INT8)}."
+        )
+    unknown = sorted(in_float.difference(layers))
     if unknown:
         known = ", ".join(layers) or "none"
         raise InputError(
@@ -122,20 +120,20 @@ def _check_ios(path: Path, kind: str) -> None:
         )
 
 
-def _check_weights(graph: str, layers: Mapping[str, Any], kept: frozenset[str]) -> None:
+def _check_weights(graph: str, layers: Mapping[str, Any], in_float: frozenset[str]) -> None:
     for name, layer in layers.items():
         weight, where = layer.weight.detach().half(), f"the layer {name!r} of the graph {graph!r} has a weight"
         if weight.isnan().any():
             raise ExportError(f"{where} that is NaN. Repair the checkpoint.")
-        if name not in kept and weight.isinf().any():
+        if name not in in_float and weight.isinf().any():
             raise ExportError(
                 f"{where} that half precision cannot hold, and so no 8-bit scale. Keep {name!r} in higher precision."
             )
 
 
-def _chosen(found: Mapping[str, list[Any]], kept: frozenset[str]) -> tuple[tuple[str, Any], ...]:
-    """Return operators of layers to compress, each once; a weight that a kept layer shares is left out."""
-    left = {op.name for name in kept for op in found[name]}
+def _chosen(found: Mapping[str, list[Any]], in_float: frozenset[str]) -> tuple[tuple[str, Any], ...]:
+    """Return operators of layers to compress, each once; a weight that a layer in float shares is left out."""
+    left = {op.name for name in in_float for op in found[name]}
     chosen = {op.name: (name, op) for name, ops in found.items() for op in ops if op.name not in left}
     return tuple(chosen.values())
 

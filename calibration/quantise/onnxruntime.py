@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from onnx import numpy_helper
 from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.targets.onnxruntime import halve_weights, layer_of, save
+from cgsam_edge.export.targets.onnxruntime import halve_weights, layer_of, save, weights_beside
 from cgsam_edge.manifest import GraphSpec
 from cgsam_edge.runtimes import telemetry
 
@@ -22,7 +23,7 @@ PRECISION = "int8"
 
 
 def quantise(
-    graph: Graph, folder: Path, spec: GraphSpec, *, ranges: Mapping[str, Range], kept: frozenset[str] = frozenset()
+    graph: Graph, folder: Path, spec: GraphSpec, *, ranges: Mapping[str, Range], in_float: frozenset[str] = frozenset()
 ) -> GraphSpec:
     """Rewrite a float32 ``.onnx`` file with its linear layers in INT8, and its other constants stored as float16.
 
@@ -34,22 +35,24 @@ def quantise(
         folder: the bundle being written.
         spec: of the float32 file.
         ranges: of the input of each layer; a layer without one stays as it is.
-        kept: layers that stay as they are.
+        in_float: layers to keep as they are.
     """
     path = folder / spec.path
     model = onnx.load(str(path))
     chosen = {
         node.name: ranges[layer_of(node.name)]
         for node in model.graph.node
-        if layer_of(node.name) in quantisable(graph).keys() & ranges.keys() - kept
+        if layer_of(node.name) in quantisable(graph).keys() & ranges.keys() - in_float
     }
     if chosen:
         _keep_biases_apart(model, chosen)
         model = _quantise(model, chosen)
     halve_weights(model)
-    beside = path.with_name(f".{path.name}.part")
-    save(model, beside)
-    beside.replace(path)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
+        save(model, Path(aside) / path.name)
+        weights_beside(path).unlink(missing_ok=True)  # of the float32 file, where it was too large for one
+        for made in sorted(Path(aside).iterdir(), reverse=True):  # weights before the graph that names them
+            made.replace(path.with_name(made.name))
     return GraphSpec(spec.path, PRECISION, spec.inputs, spec.outputs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -33,7 +35,7 @@ def quantise(
     *,
     feeds: Feeds,
     ranges: Mapping[str, Range],
-    kept: frozenset[str] = frozenset(),
+    in_float: frozenset[str] = frozenset(),
 ) -> GraphSpec:
     """Rewrite a float32 ``.xml`` and ``.bin`` with the linear layers in INT8, and other large constants as float16.
 
@@ -46,31 +48,24 @@ def quantise(
         spec: of the float32 files.
         feeds: gives the graph's inputs for each calibration picture, one at a time, from the first.
         ranges: of the input of each layer; a layer without one stays as it is.
-        kept: layers that stay as they are.
+        in_float: layers to keep as they are.
 
     Raises:
         ExportError: NNCF could not quantise the graph.
     """
-    nncf, openvino = telemetry.load("nncf"), telemetry.load("openvino")
+    openvino = telemetry.load("openvino")
     path = folder / spec.path
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the files are replaced below
     model = core.read_model(str(path))
-    layers = quantisable(graph).keys() & ranges.keys() - kept
+    layers = quantisable(graph).keys() & ranges.keys() - in_float
     products = [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]
     others = [op.get_friendly_name() for op in products if layer_of(op.get_friendly_name()) not in layers]
     kinds = sorted({op.get_type_name() for op in model.get_ordered_ops()} & _FLOAT_KINDS)
     if layers:
-        logging.getLogger("nncf").setLevel(logging.ERROR)
         try:
-            model = nncf.quantize(
-                model,
-                nncf.Dataset(islice(feeds(), 1), dict),
-                subset_size=1,
-                model_type=nncf.ModelType.TRANSFORMER,
-                ignored_scope=nncf.IgnoredScope(names=others, types=kinds),
-                advanced_parameters=_parameters(nncf),
-            )
+            with _quiet():
+                model = _quantise(model, islice(feeds(), 1), others, kinds)
         except Exception as error:  # NNCF raises many kinds
             raise ExportError(f"the graph {graph.name!r} could not be quantised for OpenVINO: {error}") from error
         _set_ranges(model, ranges)
@@ -78,16 +73,40 @@ def quantise(
     return GraphSpec(spec.path, PRECISION, spec.inputs, spec.outputs)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back NNCF's bars and remarks, and that of PyTorch, which NNCF imports, about a missing CUDA runtime."""
+    loggers = [logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")]
+    levels = [logger.level for logger in loggers]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            telemetry.load("nncf")  # sets its own level
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _quantise(model: Any, samples: Iterator[Any], float_names: list[str], float_kinds: list[str]) -> Any:
+    nncf = telemetry.load("nncf")
+    return nncf.quantize(
+        model,
+        nncf.Dataset(samples, dict),
+        subset_size=1,
+        model_type=nncf.ModelType.TRANSFORMER,
+        ignored_scope=nncf.IgnoredScope(names=float_names, types=float_kinds),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix.ENABLE,  # seven-bit weights: processors without VNNI add in 16 bits
+            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),  # done before, for all
+            disable_bias_correction=True,
+        ),
+    )
+
+
 _FLOAT_KINDS = {"Convolution", "Interpolate", "Softmax", "MVN", "Add", "Multiply", "Subtract", "Divide", "Concat"}
 """Operators beside the products that NNCF would quantise or let quantised inputs reach; they stay in float."""
-
-
-def _parameters(nncf: Any) -> Any:
-    return nncf.AdvancedQuantizationParameters(
-        overflow_fix=nncf.OverflowFix.ENABLE,  # seven-bit weights: processors without VNNI add in 16 bits
-        smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),  # done before, for all
-        disable_bias_correction=True,
-    )
 
 
 def _set_ranges(model: Any, ranges: Mapping[str, Range]) -> None:

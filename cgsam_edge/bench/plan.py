@@ -152,10 +152,9 @@ def _versions() -> dict[str, str]:
 
 
 def _macs(bundle: Bundle) -> dict[str, int]:
-    """Return each graph's multiply-adds; the manifest's `cost` is informative, so it may lack them."""
-    costs = {graph: bundle.manifest.cost.get(graph) for graph in GRAPH_NAMES}
-    told = {graph: cost.get("macs") for graph, cost in costs.items() if isinstance(cost, dict)}
-    return {graph: macs for graph, macs in told.items() if isinstance(macs, int) and macs > 0}
+    """Return the multiply-adds of those graphs of which the manifest holds them."""
+    found = {graph: bundle.manifest.macs(graph) for graph in GRAPH_NAMES}
+    return {graph: macs for graph, macs in found.items() if macs is not None}
 
 
 def _weights(bundle: Bundle) -> dict[str, dict[str, int]]:

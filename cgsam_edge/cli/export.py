@@ -1,11 +1,14 @@
-"""``cgsam-export`` and ``cgsam export``."""
+"""``cgsam-export`` and ``cgsam export``; defaults are those of the options in `cgsam_edge.export`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
 import sys
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cgsam_edge import shipped
 from cgsam_edge.errors import BackendError
@@ -15,11 +18,42 @@ Make a bundle of a CLIP-Guided SAM checkpoint and a list of concepts. The adapte
 weights, the concepts' CLIP text embeddings are computed once, and what comes out needs neither PyTorch nor a network.
 """
 
+_NEEDED = ("torch", "open_clip", "segment_anything", "onnx", "tokenizers")
+_TRAINED_FOR = {"text": ("text",), "clicks": ("clicks",), "both": ("text", "clicks")}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; their defaults are upstream's."""
+    """Declare the arguments; their defaults are those of the fields of the same names."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_export(parser)
+    _add_clip(parser.add_argument_group("CLIP"))
+    _add_quantisation(parser.add_argument_group("quantisation"))
+    _add_gate(parser.add_argument_group("the gate that holds masks to the PyTorch model's"))
+    _add_training(parser.add_argument_group("how the model was trained, which no checkpoint says"))
+    parser.set_defaults(run=run)
+
+
+def _add(group: argparse._ActionsContainer, owner: type, name: str, text: str, *aliases: str, **more: Any) -> None:
+    """Declare an option whose default is that of the field of the same name of ``owner``.
+
+    Numbers are parsed as the default's kind, a default of False makes a switch, and ``text`` is followed by the default
+    unless that is None; ``unset`` says in words what None means.
+    """
+    default = getattr(owner, more.get("dest", name[2:].replace("-", "_")))
+    if default is False:
+        more["action"] = "store_true"
+    elif isinstance(default, (int, float)):
+        more.setdefault("type", type(default))
+    shown = more.pop("unset", "" if default in (None, False) else str(default).removesuffix(".0"))
+    group.add_argument(name, *aliases, default=default, help=text + (f" (default: {shown})" if shown else ""), **more)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.targets import IOS_VERSIONS
+
+    add = partial(_add, parser, ExportOptions)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -28,87 +62,114 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what training saved (.pth or .safetensors), or a public SAM checkpoint with --clip (default: the "
         "reference model that comes with the package, trained on rendered street scenes)",
     )
-    parser.add_argument(
-        "--concepts",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="UTF-8, one concept a line, synonyms after '|', comments after '#'",
+    concepts = "UTF-8, one concept a line, synonyms after '|', comments after '#'"
+    parser.add_argument("--concepts", type=Path, required=True, metavar="FILE", help=concepts)
+    text = "engines, separated by commas: onnxruntime, openvino, coreml"
+    add("--target", text, dest="targets", type=_targets, metavar="NAMES", unset=",".join(ExportOptions.targets))
+    text = (
+        "fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 is of the stored "
+        "weights, and on Core ML of the arithmetic too; int8 is of the encoder's linear layers, the rest is then fp16"
     )
-    parser.add_argument(
-        "--target",
-        default="onnxruntime",
-        metavar="NAMES",
-        help="engines, separated by commas: onnxruntime, openvino, coreml (default: onnxruntime)",
+    add("--precision", text, metavar="WORDS", unset="fp32, on Core ML fp16")
+    text = "the oldest iOS that Core ML packages must run on; 16, 17, 18 are macOS 13, 14, 15"
+    add("--ios", text, choices=IOS_VERSIONS)
+    text = "the bundle; replaced if it is one already"
+    add("--output", text, type=Path, metavar="FOLDER", unset="<stem of the concepts file>.cgsam")
+    text = (
+        "side to which images are squashed, smaller and faster than the checkpoint's own: a multiple of 64 from 256; "
+        "or auto, the smallest whose masks have --min-iou with those at its own size"
     )
-    parser.add_argument(
-        "--precision",
-        metavar="WORDS",
-        help="fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 is of the stored "
-        "weights, and on Core ML of the arithmetic too; int8 is of the encoder's linear layers, the rest is then fp16 "
-        "(default: fp32, on Core ML fp16)",
+    add("--image-size", text, type=_image_size, metavar="PIXELS", unset="its own")
+    text = "clicks that fit the decoder"
+    add("--prompt-slots", text, metavar="N")
+    text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later"
+    add("--text-encoder", text)
+    add("--prompt-ensemble", "put concept names through CLIP's 85 templates; upstream does not")
+
+
+def _add_clip(group: argparse._ArgumentGroup) -> None:
+    from cgsam_edge.export.options import ExportOptions
+
+    add = partial(_add, group, ExportOptions)
+    text = (
+        "public CLIP weights for a checkpoint that holds none: an open_clip state dict, or OpenAI's archive "
+        "(ViT-B-16.pt). The archive is TorchScript and is read with torch.jit.load: use only a file that you trust"
     )
-    parser.add_argument(
-        "--ios",
-        type=int,
-        choices=(16, 17, 18),
-        default=17,
-        help="the oldest iOS that Core ML packages must run on; 16, 17, 18 are macOS 13, 14, 15 (default: 17)",
+    add("--clip", text, type=Path, metavar="FILE")
+    text = (
+        "of its MLPs, where neither name nor shapes of the weights say: OpenAI's and MetaCLIP's have quickgelu, "
+        "LAION's and DataComp's gelu"
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="the bundle (default: <stem of the concepts file>.cgsam); replaced if it is one already",
+    add("--clip-activation", text, choices=("quickgelu", "gelu"), unset="found out, else refused")
+    text = "how many heads its towers have, where the weights do not say"
+    add("--clip-heads", text, type=_heads, metavar="VISION,TEXT", unset="found out, else refused")
+    unset = "what it was trained at, half of SAM's for public weights; never more than --image-size"
+    add("--clip-image-size", "side at which it runs", type=int, metavar="PIXELS", unset=unset)
+
+
+def _add_quantisation(group: argparse._ArgumentGroup) -> None:
+    from cgsam_edge.export.quality_options import QualityOptions
+    from cgsam_edge.export.targets import COREML_INT8
+
+    add = partial(_add, group, QualityOptions)
+    text = "photos for int8, 8 or more of what the device will see"
+    add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
+    add("--calibration-count", "how many of them to use", metavar="N")
+    text = "what int8 is on Core ML: weights alone, activations too, or tables of 64 or 16 values"
+    add("--coreml-int8", text, choices=tuple(COREML_INT8))
+    add("--smoothing", "how far outlier channels are smoothed, from 0 (not at all) to 1", metavar="X")
+    text = (
+        "how long layers may be tried one by one where int8 does not pass the gate, so that the most sensitive ones "
+        "are kept in float; 0 for no fallback"
     )
-    parser.add_argument(
-        "--image-size",
-        type=_image_size,
-        metavar="PIXELS",
-        help="side to which images are squashed, smaller and faster than the checkpoint's own: a multiple of 64 from "
-        "256; or auto, the smallest whose masks have --min-iou with those at its own size (default: its own)",
+    add("--fallback-minutes", text, "--repair-minutes", metavar="M")
+    text = "show what int8 does to the masks, a layer at a time, and write nothing"
+    group.add_argument("--report-only", action="store_true", help=text)
+
+
+def _add_gate(group: argparse._ArgumentGroup) -> None:
+    from cgsam_edge.export.quality_options import QualityOptions
+    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MIN_IOU
+
+    add = partial(_add, group, QualityOptions)
+    unset = "some of the calibration folder, set aside; without one, rendered scenes"
+    text = "pictures to compare masks on, none of them for calibration"
+    add("--gate-images", text, type=Path, metavar="FOLDER", unset=unset)
+    add("--gate-labels", "their index PNGs, or a COCO JSON", type=Path, metavar="PATH")
+    add("--gate-classes", "for index PNGs: one concept a line", type=Path, metavar="FILE")
+    add("--gate-count", "how many pictures; 0 for no gate", metavar="N")
+    limits = f"{MIN_IOU['fp32']:g}; where something is int8, {MIN_IOU['int8']:g}"
+    text = (
+        f"least mean mask IoU with PyTorch (default: {limits}). With --image-size auto the least one of PyTorch at a "
+        f"smaller size with PyTorch at the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}), and the gate keeps its "
+        "defaults"
     )
-    parser.add_argument(
-        "--text-encoder",
-        action="store_true",
-        help="add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later",
+    add("--min-iou", text, type=float, metavar="X")
+    add("--max-drop", "most loss of labelled class mIoU", metavar="X")
+    add("--allow-degraded", "write a bundle that does not pass, marked as such")
+
+
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    from cgsam_edge.export.config import PromptConfig
+
+    add = partial(_add, group, PromptConfig)
+    text = "the prompts of training; the runtime warns when used otherwise"
+    unset = "what a safetensors checkpoint says of itself, else text"
+    add("--trained-for", text, type=_trained_for, metavar=f"{{{','.join(_TRAINED_FOR)}}}", unset=unset)
+    text = (
+        "axis of the feature norm: upstream's code takes the tokens (norm_dim=1), the paper the channels (norm_dim=-1)"
     )
-    clip = parser.add_argument_group("CLIP")
-    clip.add_argument(
-        "--clip",
-        type=Path,
-        metavar="FILE",
-        help="public CLIP weights for a checkpoint that holds none: an open_clip state dict, or OpenAI's archive "
-        "(ViT-B-16.pt). The archive is TorchScript and is read with torch.jit.load: use only a file that you trust",
-    )
-    clip.add_argument(
-        "--clip-activation",
-        choices=("quickgelu", "gelu"),
-        help="of its MLPs, where neither name nor shapes of the weights say: OpenAI's and MetaCLIP's have quickgelu, "
-        "LAION's and DataComp's gelu (default: found out, else refused)",
-    )
-    clip.add_argument(
-        "--clip-heads",
-        type=_heads,
-        metavar="VISION,TEXT",
-        help="how many heads its towers have, where the weights do not say (default: found out, else refused)",
-    )
-    clip.add_argument(
-        "--clip-image-size",
-        type=int,
-        metavar="PIXELS",
-        help="side at which it runs (default: what it was trained at, half of SAM's for public weights; never "
-        "more than --image-size)",
-    )
-    _add_quality(parser.add_argument_group("quantisation, and the gate that holds masks to the PyTorch model's"))
-    _add_training(parser.add_argument_group("how the model was trained, which no checkpoint says"))
-    parser.set_defaults(run=run)
+    add("--similarity-norm", text, choices=("tokens", "channels"))
+    add("--threshold", "of the similarity map, for points and dense prompt", metavar="X")
+    add("--points", "points drawn in text-only mode", metavar="K")
 
 
 def _image_size(text: str) -> int | str:
-    if text != "auto" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of pixels, or auto, got {text!r}")
-    return text if text == "auto" else int(text)
+    from cgsam_edge.export.image_sizes import AUTO
+
+    if text != AUTO and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of pixels, or {AUTO}, got {text!r}")
+    return text if text == AUTO else int(text)
 
 
 def _heads(text: str) -> tuple[int, ...]:
@@ -118,157 +179,35 @@ def _heads(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _add_quality(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--calibration",
-        type=Path,
-        metavar="FOLDER",
-        help="photos for int8, 8 or more of what the device will see (default: rendered street scenes)",
-    )
-    group.add_argument(
-        "--calibration-count", type=int, default=64, metavar="N", help="how many of them to use (default: 64)"
-    )
-    group.add_argument(
-        "--gate-images",
-        type=Path,
-        metavar="FOLDER",
-        help="pictures to compare masks on, none of them for calibration (default: some of the calibration folder, "
-        "set aside; without one, rendered scenes)",
-    )
-    group.add_argument("--gate-labels", type=Path, metavar="PATH", help="their index PNGs, or a COCO JSON")
-    group.add_argument("--gate-classes", type=Path, metavar="FILE", help="for index PNGs: one concept a line")
-    group.add_argument(
-        "--gate-count", type=int, default=8, metavar="N", help="how many pictures; 0 for no gate (default: 8)"
-    )
-    group.add_argument(
-        "--min-iou",
-        type=float,
-        metavar="X",
-        help="least mean mask IoU with PyTorch (default: 0.98; where something is int8, 0.95). With --image-size auto "
-        "the least one of PyTorch at a smaller size with PyTorch at the checkpoint's own (default: 0.9), and the gate "
-        "keeps its defaults",
-    )
-    group.add_argument(
-        "--max-drop", type=float, default=0.01, metavar="X", help="most loss of labelled class mIoU (default: 0.01)"
-    )
-    group.add_argument(
-        "--allow-degraded", action="store_true", help="write a bundle that does not pass, marked as such"
-    )
-    group.add_argument(
-        "--report-only", action="store_true", help="show what int8 does to each layer's masks, and write nothing"
-    )
-    group.add_argument(
-        "--repair-minutes",
-        type=float,
-        default=10.0,
-        metavar="M",
-        help="how long to try layers one by one when int8 does not pass; 0 for no repair (default: 10)",
-    )
-    group.add_argument(
-        "--coreml-int8",
-        choices=("weights", "w8a8", "palette6", "palette4"),
-        default="weights",
-        help="what int8 is on Core ML: weights alone, activations too, or tables of 64 or 16 values (default: weights)",
-    )
-    group.add_argument(
-        "--smoothing", type=float, default=0.5, metavar="X", help="of outlier channels, 0 for none (default: 0.5)"
-    )
+def _targets(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
-def _add_training(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--trained-for",
-        choices=("text", "clicks", "both"),
-        help="the prompts of training; the runtime warns when used otherwise (default: what a "
-        "safetensors checkpoint says of itself, else text)",
-    )
-    group.add_argument(
-        "--similarity-norm",
-        choices=("tokens", "channels"),
-        default="tokens",
-        help="axis of the feature norm: upstream's code takes the tokens (norm_dim=1), the paper the "
-        "channels (norm_dim=-1) (default: tokens)",
-    )
-    group.add_argument(
-        "--threshold",
-        type=float,
-        default=0.8,
-        metavar="X",
-        help="of the similarity map, for points and dense prompt (default: 0.8)",
-    )
-    group.add_argument("--points", type=int, default=5, metavar="K", help="points drawn in text-only mode (default: 5)")
-    group.add_argument(
-        "--prompt-slots", type=int, default=16, metavar="N", help="clicks that fit the decoder (default: 16)"
-    )
-    group.add_argument(
-        "--prompt-ensemble",
-        action="store_true",
-        help="put concept names through CLIP's 85 templates; upstream does not",
-    )
+def _trained_for(text: str) -> tuple[str, ...]:
+    if text not in _TRAINED_FOR:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(_TRAINED_FOR)}, got {text!r}")
+    return _TRAINED_FOR[text]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Export."""
-    missing = [
-        name
-        for name in ("torch", "open_clip", "segment_anything", "onnx", "tokenizers")
-        if not importlib.util.find_spec(name)
-    ]
+def run(arguments: argparse.Namespace) -> int:
+    """Export, or show the table of layers."""
+    missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
-    from cgsam_edge.export.config import PromptConfig, PromptKind
-    from cgsam_edge.export.finish import export_checked
+    from cgsam_edge.export.config import PromptConfig
+    from cgsam_edge.export.layer_table import rank_layers
     from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.pipeline import export_bundle
     from cgsam_edge.export.quality_options import QualityOptions
-    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU
 
-    kinds: dict[str | None, tuple[PromptKind, ...] | None] = {
-        "text": ("text",),
-        "clicks": ("clicks",),
-        "both": ("text", "clicks"),
-        None: None,
-    }
-    auto_size = options.image_size == "auto"
-    quality = QualityOptions(
-        calibration=options.calibration,
-        calibration_count=options.calibration_count,
-        gate_images=options.gate_images,
-        gate_labels=options.gate_labels,
-        gate_classes=options.gate_classes,
-        gate_count=options.gate_count,
-        mean_iou=None if auto_size else options.min_iou,
-        size_iou=options.min_iou if auto_size and options.min_iou is not None else AUTO_SIZE_MIN_IOU,
-        labelled_drop=options.max_drop,
-        allow_degraded=options.allow_degraded,
-        report_only=options.report_only,
-        repair_seconds=60 * options.repair_minutes,
-        coreml_kind=options.coreml_int8,
-        smoothing=options.smoothing,
-    )
-    export_checked(
-        ExportOptions(
-            checkpoint=options.checkpoint,
-            concepts=options.concepts,
-            output=options.output,
-            targets=tuple(dict.fromkeys(name.strip() for name in options.target.split(","))),
-            precision=options.precision,
-            clip=options.clip,
-            clip_activation=options.clip_activation,
-            clip_heads=options.clip_heads,
-            image_size=options.image_size,
-            clip_image_size=options.clip_image_size,
-            prompt=PromptConfig(
-                similarity_norm=options.similarity_norm,
-                threshold=options.threshold,
-                points=options.points,
-                trained_for=kinds[options.trained_for],
-            ),
-            click_slots=options.prompt_slots,
-            prompt_ensemble=options.prompt_ensemble,
-            text_encoder=options.text_encoder,
-            ios=options.ios,
-        ),
-        quality,
-        lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    recipe = rank_layers if arguments.report_only else export_bundle
+    prompt = PromptConfig(**_given(PromptConfig, arguments))
+    options = ExportOptions(prompt=prompt, **_given(ExportOptions, arguments))
+    quality = QualityOptions(**_given(QualityOptions, arguments))
+    recipe(options, quality, progress=lambda line: print(line, file=sys.stderr, flush=True))
     return 0
+
+
+def _given(owner: type, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that are fields of ``owner``."""
+    return {field.name: getattr(arguments, field.name) for field in fields(owner) if hasattr(arguments, field.name)}

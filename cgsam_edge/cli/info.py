@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.parity import TargetParity
 
 if TYPE_CHECKING:
     from cgsam_edge.manifest import GraphSpec
@@ -43,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
         opset = f", opset {manifest.created['onnx_opset']}" if "onnx_opset" in manifest.created else ""
         print(f"\n{target}{opset if target == 'onnxruntime' else ''}")
         for name, graph in graphs.items():
-            _print_graph(bundle, name, graph, manifest.cost.get(name, {}))
-        _print_agreement(manifest.parity.get(target, ()))
+            _print_graph(bundle, name, graph)
+        _print_parity(TargetParity.from_manifest(manifest.parity.get(target, ())))
     return 0
 
 
@@ -52,28 +53,24 @@ def _checkpoint(created: dict[str, Any]) -> str:
     return str(created.get("checkpoint", {}).get("name", "an unnamed checkpoint"))
 
 
-def _print_graph(bundle: Bundle, name: str, graph: GraphSpec, cost: dict[str, Any]) -> None:
+def _print_graph(bundle: Bundle, name: str, graph: GraphSpec) -> None:
     size = sum(bundle.manifest.files[file].size for file in bundle.files_of(graph.path))
-    macs = f", {cost['macs'] / 1e9:.1f} G multiply-adds" if isinstance(cost, dict) and "macs" in cost else ""
-    print(f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB{macs}")
+    macs = bundle.manifest.macs(name)
+    print(
+        f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB" + (f", {macs / 1e9:.1f} G multiply-adds" if macs else "")
+    )
     for kind, tensors in (("in ", graph.inputs), ("out", graph.outputs)):
         for tensor in tensors:
             print(f"           {kind} {tensor.name} {'×'.join(map(str, tensor.shape))}")
 
 
-def _print_agreement(found: Any) -> None:
-    """Print what the export measured: a list of concepts, or tiers of which the last is one."""
-    kind = "agreement"
-    if isinstance(found, dict):
-        kind = found["kind"]
-        print(f"  {kind}: {found['means']}")
-        found = found["tiers"]["masks"]
-    for parity in found:
-        _print_parity(kind, parity)
-
-
-def _print_parity(kind: str, parity: dict[str, Any]) -> None:
-    print(
-        f"  {kind} with PyTorch, {parity['concept']!r}: logits within {parity['max_error']:.1e} of their standard "
-        f"deviation, {100 * parity['flipped']:.3f} % of pixels flipped, mask IoU {parity['mask_iou']:.4f}"
-    )
+def _print_parity(found: TargetParity) -> None:
+    """Print what the export measured."""
+    kind = found.kind if found.means else "agreement"
+    if found.means:
+        print(f"  {kind}: {found.means}")
+    for mask in found.masks:
+        print(
+            f"  {kind} with PyTorch, {mask.concept!r}: logits within {mask.max_error:.1e} of their standard "
+            f"deviation, {100 * mask.flipped:.3f} % of pixels flipped, mask IoU {mask.mask_iou:.4f}"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cgsam_edge.quality.defaults import MAX_DROP
@@ -23,6 +24,11 @@ class GateLimits:
     max_drop: float = MAX_DROP
 
 
+def counted(pairs: Sequence[MaskPair]) -> tuple[MaskPair, ...]:
+    """Return the pairs that count: those that the reference calls present; all, where it calls none present."""
+    return tuple(p for p in pairs if p.expected_present) or tuple(pairs)
+
+
 @dataclass(frozen=True)
 class TargetQuality:
     """What the gate found for one target.
@@ -40,7 +46,7 @@ class TargetQuality:
     @property
     def counted(self) -> tuple[MaskPair, ...]:
         """The pairs that count: those that PyTorch calls present; all, where it calls none present."""
-        return tuple(p for p in self.pairs if p.expected_present) or self.pairs
+        return counted(self.pairs)
 
     @property
     def mean_iou(self) -> float:
@@ -90,6 +96,15 @@ class TargetQuality:
             before, after = self.labelled
             found.append(f"class mIoU {before:.4f} → {after:.4f}, a drop of {self.limits.max_drop:g} is allowed")
         return tuple(found)
+
+    @property
+    def shortfall(self) -> float:
+        """By how much it misses its limits, the two added up; 0 where it passes, infinite without any pair."""
+        if not self.pairs:
+            return math.inf
+        before, after = self.labelled or (0.0, 0.0)
+        below, beyond = self.limits.min_iou - self.mean_iou, before - after - self.limits.max_drop
+        return max(0.0, below) + max(0.0, beyond)
 
     @property
     def passed(self) -> bool:

@@ -126,14 +126,12 @@ def _timed(work: Callable[[], Made]) -> tuple[Made, float]:
 
 def _quality(graph: str, racer: Racer, start: _Start, warm: float) -> GraphQuality:
     spec, manifest = racer.bundle.graphs(racer.target)[graph], racer.bundle.manifest
-    cost = manifest.cost.get(graph)
-    macs = cost.get("macs") if isinstance(cost, dict) else None
     return GraphQuality(
         racer.name,
         graph,
         spec.precision,
         sum(manifest.files[file].size for file in racer.bundle.files_of(spec.path)),
-        macs if isinstance(macs, int) else None,
+        manifest.macs(graph),
         start.error,
         Latency(start.open, start.first, warm),
     )

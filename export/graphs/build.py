@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgsam_edge.export.config import ModelConfig
+from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, ModelConfig
 from cgsam_edge.export.graphs.decoder import DecoderGraph
 from cgsam_edge.export.graphs.model import ConceptGraph, ImageGraph
 from cgsam_edge.export.graphs.text import START, TextGraph, TextRowGraph
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.prompts import EXTRA_SLOTS
-
-DEFAULT_CLICKS = 16
 
 
 @dataclass(frozen=True)
@@ -94,17 +92,17 @@ def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
     return text, row
 
 
-def build_graphs(model: ReferenceModel, clicks: int = DEFAULT_CLICKS, *, text: bool = False) -> Graphs:
+def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS, *, text: bool = False) -> Graphs:
     """Fuse a reference model into the graphs of a bundle.
 
     Args:
         model: the reference model; tensors that fusion leaves alone are shared with it.
-        clicks: prompt slots for clicks; three more are added for a box and SAM's "not a point" token.
+        prompt_slots: clicks that fit the decoder; three slots more hold a box and SAM's "not a point" token.
         text: whether to add the graphs that make the bundle learn new names.
     """
     sam, clip = model.config.sam, model.config.clip
     grid, r = sam.grid, sam.mlp_adapter_width
-    slots = clicks + EXTRA_SLOTS
+    slots = prompt_slots + EXTRA_SLOTS
     image = ImageGraph(model).eval()
     concept = ConceptGraph(model, image).eval()
     shapes = {

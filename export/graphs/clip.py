@@ -61,7 +61,7 @@ class ClipBlock(nn.Module):
         # a container of its own: what replaces a layer in it leaves the model alone
         self.mlp = nn.Sequential(OrderedDict(block.mlp.named_children()))
 
-    def finish(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def block_output(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Add attention and MLP to tokens (1, N, C), of which q may hold fewer than k and v."""
         x = x + self.attention.join(q, k, v)
         out: Tensor = x + self.mlp(self.ln_2(x))
@@ -114,6 +114,6 @@ class ClipFeatures(nn.Module):
                 surgery = surgery + attention.join(v[:, :, 1:] * attention.scale, v, v)
             if i == last:
                 x, q = x[:, :1], q[:, :, :1]
-            x = block.finish(x, q, k, v)
+            x = block.block_output(x, q, k, v)
         embedding = self.ln_post(torch.cat([x, surgery], dim=1)) @ self.proj
         return normalise(embedding, self.norm, self.norm_scale)

@@ -7,9 +7,7 @@ from torch import nn
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.encoder import SemanticBlock
 from cgsam_edge.export.graphs.model import ImageGraph
-
-QUANTISED_GRAPHS = ("image", "concept")
-"""The decoder is small, and quantising it costs masks and gains no time."""
+from cgsam_edge.export.targets import QUANTISED_GRAPHS
 
 
 def quantisable(graph: Graph) -> dict[str, nn.Linear]:

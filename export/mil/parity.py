@@ -8,16 +8,15 @@ must be as near as half precision goes. None of it ran on Apple's hardware: noth
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cgsam_edge import prompts
+from cgsam_edge.agreement import deviation
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export import parity
@@ -26,8 +25,11 @@ from cgsam_edge.export.mil.constants import compare_constants
 from cgsam_edge.export.mil.evaluator import Evaluator, EvaluatorBackend, Output, Step
 from cgsam_edge.export.mil.lint import Finding, lint
 from cgsam_edge.export.mil.package import load_function
-from cgsam_edge.export.targets import coreml
+from cgsam_edge.export.progress import Progress, silent
+from cgsam_edge.export.targets import COREML, coreml
 from cgsam_edge.image import to_pixels
+from cgsam_edge.parity import TargetParity
+from cgsam_edge.prompts import decoder_prompt
 
 if TYPE_CHECKING:
     from cgsam_edge.export.reference import ReferenceModel
@@ -47,13 +49,13 @@ FLIPPED_LIMIT = 1e-3
 
 
 @dataclass(frozen=True)
-class Agreement:
+class OutputParity:
     """Agreement of one output of one graph.
 
     Attributes:
         graph: the graph's name.
         tensor: the output's.
-        max_error: largest difference, in standard deviations of PyTorch's; of a single number, the difference.
+        max_error: largest difference, as `deviation` measures it.
         cosine: of the two as vectors.
     """
 
@@ -75,9 +77,9 @@ class Findings:
         lint: remarks.
     """
 
-    twin: list[Agreement] = field(default_factory=list)
+    twin: list[OutputParity] = field(default_factory=list)
     constants: dict[str, int] = field(default_factory=dict)
-    half: list[Agreement] = field(default_factory=list)
+    half: list[OutputParity] = field(default_factory=list)
     peaks: dict[str, float] = field(default_factory=dict)
     lint: list[Finding] = field(default_factory=list)
 
@@ -88,8 +90,8 @@ def check(
     bundle: Path,
     precision: str,
     ios: int,
-    report: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+    progress: Progress = silent,
+) -> TargetParity:
     """Measure all tiers, and refuse packages that do not compute what PyTorch computes.
 
     Args:
@@ -98,10 +100,7 @@ def check(
         bundle: the bundle, with its packages written.
         precision: of the packages.
         ios: as they were converted.
-        report: takes a line about each tier.
-
-    Returns:
-        What was measured, as the manifest holds it.
+        progress: takes a line about each tier.
 
     Raises:
         ExportError: a tier failed.
@@ -109,7 +108,7 @@ def check(
     found = Findings()
     values = example_values(graphs, Bundle(bundle))
     for graph in graphs:
-        package = bundle / coreml.TARGET / f"{graph.name}.mlpackage"
+        package = bundle / COREML / f"{graph.name}.mlpackage"
         with tempfile.TemporaryDirectory() as folder:
             twin = package if precision == "fp32" else _twin(graph, Path(folder), ios)
             found.twin += check_twin(graph, twin, values)
@@ -120,10 +119,11 @@ def check(
             found.half += check_half(graph, package, values, peaks)
             found.peaks[graph.name] = max(peaks.values(), default=0.0)
         found.lint += lint(load_function(package), graph.name, precision, peaks)
-    _report(found, report)
+    for line in _lines(found):
+        progress(line)
     masks = parity.check(model, bundle, EvaluatorBackend(), precision)
     _check_masks(masks, precision)
-    return _as_manifest(found, masks)
+    return _with_tiers(masks, found)
 
 
 def example_values(graphs: Graphs, bundle: Bundle) -> dict[str, Tensor]:
@@ -137,13 +137,9 @@ def example_values(graphs: Graphs, bundle: Bundle) -> dict[str, Tensor]:
     values["similarity"] = torch.from_numpy(similarity[None, None].copy())
     values["text_row"] = torch.from_numpy(bundle.vocabulary.rows[:1].copy())
     values |= graphs.concept.run(values)
-    full_map = prompts.similarity_map(similarity, geometry.image_size)
-    drawn = prompts.text_points(full_map, prompting)
-    square = (geometry.image_size, geometry.image_size)
-    clicks = prompts.Clicks(drawn, np.ones(len(drawn), np.float32))
-    points, labels = prompts.fill_slots(clicks, square, geometry, prompting)
-    values["points"], values["labels"] = torch.from_numpy(points), torch.from_numpy(labels)
-    values["dense_prompt"] = torch.from_numpy(prompts.dense_prompt(full_map, geometry, prompting))
+    prompt = decoder_prompt(similarity, (geometry.image_size, geometry.image_size), geometry, prompting)
+    values["points"], values["labels"] = torch.from_numpy(prompt.points), torch.from_numpy(prompt.labels)
+    values["dense_prompt"] = torch.from_numpy(prompt.dense)
     values |= graphs.decoder.run(values)
     for graph in graphs.text[:1]:  # its inputs have nothing to do with the picture
         values |= graph.example()
@@ -156,13 +152,13 @@ def _twin(graph: Graph, folder: Path, ios: int) -> Path:
     return folder / coreml.convert(graph, folder, "fp32", ios).path
 
 
-def check_twin(graph: Graph, package: Path, values: Mapping[str, Tensor]) -> list[Agreement]:
+def check_twin(graph: Graph, package: Path, values: Mapping[str, Tensor]) -> list[OutputParity]:
     """Compare a single-precision package's outputs with PyTorch's.
 
     Raises:
         ExportError: an error is above the limit.
     """
-    found = _agreements(graph, Evaluator(package), values)
+    found = _outputs(graph, Evaluator(package), values)
     for one in found:
         limit = TWIN_LIMIT.get(one.tensor, TWIN_LIMIT_OTHERS)
         if not one.max_error <= limit:
@@ -170,7 +166,9 @@ def check_twin(graph: Graph, package: Path, values: Mapping[str, Tensor]) -> lis
     return found
 
 
-def check_half(graph: Graph, package: Path, values: Mapping[str, Tensor], peaks: dict[str, float]) -> list[Agreement]:
+def check_half(
+    graph: Graph, package: Path, values: Mapping[str, Tensor], peaks: dict[str, float]
+) -> list[OutputParity]:
     """Compare a half-precision package's outputs with PyTorch's, and note the greatest magnitudes in ``peaks``.
 
     Raises:
@@ -181,67 +179,63 @@ def check_half(graph: Graph, package: Path, values: Mapping[str, Tensor], peaks:
         if output.dtype == "fp16" and value.numel():
             peaks[output.name] = value.abs().max().item()
 
-    found = _agreements(graph, Evaluator(package), values, watch)
+    found = _outputs(graph, Evaluator(package), values, watch)
     for one in found:
         if graph.name != "decoder" and not one.cosine >= COSINE_LIMIT:
             raise _refusal("fp16", one, f"a cosine of {one.cosine:.7f}, at least {COSINE_LIMIT} expected")
     return found
 
 
-def _agreements(
+def _outputs(
     graph: Graph,
     evaluator: Evaluator,
     values: Mapping[str, Tensor],
     watch: Callable[[Step, Output, Tensor], None] | None = None,
-) -> list[Agreement]:
+) -> list[OutputParity]:
     made = evaluator.run({name: values[name] for name in graph.inputs}, watch)
-    return [agreement(graph.name, name, values[name], made[name]) for name in graph.outputs]
+    return [compare_outputs(graph.name, name, values[name], made[name]) for name in graph.outputs]
 
 
-def agreement(graph: str, name: str, expected: Tensor, got: Tensor) -> Agreement:
+def compare_outputs(graph: str, name: str, expected: Tensor, got: Tensor) -> OutputParity:
     """Compare two tensors of the same shape."""
+    error = deviation(expected.numpy(), got.numpy())
     a, b = expected.double().flatten(), got.double().flatten()
-    scale = a.std().item() if a.numel() > 1 else 1.0
-    error = (a - b).abs().max().item() / scale
-    return Agreement(graph, name, error, torch.nn.functional.cosine_similarity(a, b, dim=0).item())
+    return OutputParity(graph, name, error.max, torch.nn.functional.cosine_similarity(a, b, dim=0).item())
 
 
-def _refusal(tier: str, one: Agreement, what: str) -> ExportError:
+def _refusal(tier: str, one: OutputParity, what: str) -> ExportError:
     return ExportError(
         f"{NAME}, tier {tier}: {one.tensor!r} of the graph {one.graph!r} has {what}. No bundle was written."
     )
 
 
-def _check_masks(masks: list[dict[str, Any]], precision: str) -> None:
-    for mask in masks:
-        if not (mask["mask_iou"] >= MASK_IOU_LIMIT[precision] or mask["flipped"] <= FLIPPED_LIMIT):
+def _check_masks(found: TargetParity, precision: str) -> None:
+    for mask in found.masks:
+        if not (mask.mask_iou >= MASK_IOU_LIMIT[precision] or mask.flipped <= FLIPPED_LIMIT):
             raise ExportError(
-                f"{NAME}, tier masks: {mask['concept']!r} has a mask IoU of {mask['mask_iou']:.4f}, at least "
+                f"{NAME}, tier masks: {mask.concept!r} has a mask IoU of {mask.mask_iou:.4f}, at least "
                 f"{MASK_IOU_LIMIT[precision]} expected. No bundle was written."
             )
 
 
-def _report(found: Findings, report: Callable[[str], None]) -> None:
+def _lines(found: Findings) -> Iterator[str]:
     worst = max(found.twin, key=lambda one: one.max_error)
-    report(f"{NAME}, fp32 twin: outputs within {worst.max_error:.1e} of their standard deviation ({worst.tensor})")
+    yield f"{NAME}, fp32 twin: outputs within {worst.max_error:.1e} of their standard deviation ({worst.tensor})"
     if found.half:
-        report(f"{NAME}, constants: {sum(found.constants.values())} are the twin's, rounded")
+        yield f"{NAME}, constants: {sum(found.constants.values())} are the twin's, rounded"
         least = min(found.half, key=lambda one: one.cosine)
         peaks = ", ".join(f"{graph} {peak:.3g}" for graph, peak in found.peaks.items())
-        report(f"{NAME}, fp16: outputs' cosine at least {least.cosine:.7f} ({least.tensor}); largest values: {peaks}")
+        yield f"{NAME}, fp16: outputs' cosine at least {least.cosine:.7f} ({least.tensor}); largest values: {peaks}"
     for finding in found.lint:
-        report(f"lint: {finding}")
+        yield f"lint: {finding}"
 
 
-def _as_manifest(found: Findings, masks: list[dict[str, Any]]) -> dict[str, Any]:
-    tiers: dict[str, Any] = {"fp32 twin": [asdict(one) for one in found.twin]}
-    if found.half:
-        tiers |= {"constants": found.constants, "fp16": [asdict(one) for one in found.half]}
-    tiers["masks"] = masks
-    return {
-        "kind": NAME,
-        "means": "the written packages, computed by the MIL evaluator; nothing ran on Apple's hardware",
-        "tiers": tiers,
-        "largest_value": found.peaks,
-        "lint": [asdict(finding) for finding in found.lint],
-    }
+def _with_tiers(masks: TargetParity, found: Findings) -> TargetParity:
+    half = {"constants": found.constants, "fp16": [asdict(one) for one in found.half]} if found.half else {}
+    return replace(
+        masks,
+        kind=NAME,
+        means="the written packages, computed by the MIL evaluator; nothing ran on Apple's hardware",
+        tiers={"fp32 twin": [asdict(one) for one in found.twin], **half},
+        remarks={"largest_value": found.peaks, "lint": [asdict(finding) for finding in found.lint]},
+    )

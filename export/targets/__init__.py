@@ -1,16 +1,29 @@
-"""One converter per target, and the table that names them."""
+"""The targets of an export: what each can write. PyTorch and the target's converter are imported on first use."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cgsam_edge.export.targets import coreml, onnxruntime, openvino
 from cgsam_edge.manifest import GraphSpec
 
 Converter = Callable[..., GraphSpec]
 """Takes a `Graph`, the folder of the bundle being written, a precision, and the target's settings by name; writes the
 graph into the target's folder and says what it wrote."""
+
+QUANTISED_GRAPHS = ("image", "concept")
+"""The decoder is small: quantising it costs accuracy and gains no time."""
+
+COREML = "coreml"
+
+IOS_VERSIONS = (16, 17, 18)
+DEFAULT_IOS = 17
+
+COREML_INT8 = {"weights": "int8", "w8a8": "int8", "palette6": "int6", "palette4": "int4"}
+"""The kinds of INT8 on Core ML, and what a bundle calls the precision of each."""
+
+DEFAULT_COREML_INT8 = "weights"
 
 
 @dataclass(frozen=True)
@@ -18,14 +31,14 @@ class Target:
     """A target of the export.
 
     Attributes:
-        convert: see `Converter`.
+        module: of this package; its ``convert`` is a `Converter`.
         precisions: those that it can write, the default first.
         settings: options of the export that its converter takes.
-        quantised_from: the precision that a graph is written in before it is quantised.
+        quantised_from: the precision in which a graph is written before it is quantised.
         needs: modules to import, beyond those of every export.
     """
 
-    convert: Converter
+    module: str
     precisions: tuple[str, ...]
     settings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
@@ -33,14 +46,20 @@ class Target:
 
     @property
     def default_precision(self) -> str:
-        """What is written when nobody says a precision."""
+        """The precision of an export that names none."""
         return self.precisions[0]
+
+    @property
+    def convert(self) -> Converter:
+        """The target's converter."""
+        found: Converter = importlib.import_module(f"{__name__}.{self.module}").convert
+        return found
 
 
 TARGETS: dict[str, Target] = {
-    "onnxruntime": Target(onnxruntime.convert, ("fp32", "fp16", "int8")),
-    "openvino": Target(openvino.convert, ("fp32", "fp16", "int8"), needs=("openvino",)),
-    "coreml": Target(
-        coreml.convert, ("fp16", "fp32", "int8"), quantised_from="fp16", settings=("ios",), needs=("coremltools",)
+    "onnxruntime": Target("onnxruntime", ("fp32", "fp16", "int8")),
+    "openvino": Target("openvino", ("fp32", "fp16", "int8"), needs=("openvino",)),
+    COREML: Target(
+        "coreml", ("fp16", "fp32", "int8"), quantised_from="fp16", settings=("ios",), needs=("coremltools",)
     ),
 }

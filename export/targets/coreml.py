@@ -16,12 +16,8 @@ from cgsam_edge.export.graphs.bounded import Bounded
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.mil.package import DATA, read_spec
 from cgsam_edge.export.mil.tools import coremltools, quiet
+from cgsam_edge.export.targets import COREML, DEFAULT_IOS
 from cgsam_edge.manifest import GraphSpec, TensorSpec
-
-TARGET = "coreml"
-
-IOS_VERSIONS = (16, 17, 18)
-DEFAULT_IOS = 17
 
 DESCRIPTIONS = {
     "pixels": "RGB, 0 to 255, squashed to the model's square with an antialiased bilinear filter",
@@ -68,11 +64,11 @@ def convert(graph: Graph, folder: Path, precision: str, ios: int = DEFAULT_IOS) 
     with quiet():
         model = _to_mil(graph, precision, ios)
     _describe(model, graph.name)
-    path = folder / TARGET / f"{graph.name}.mlpackage"
+    path = folder / COREML / f"{graph.name}.mlpackage"
     path.parent.mkdir(exist_ok=True)
     model.save(str(path))
     make_reproducible(path)
-    return _spec(model, f"{TARGET}/{path.name}", precision)
+    return _spec(model, f"{COREML}/{path.name}", precision)
 
 
 def _to_mil(graph: Graph, precision: str, ios: int) -> Any:

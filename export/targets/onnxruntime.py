@@ -144,11 +144,18 @@ def halve_weights(model: Any) -> None:
     model.graph.node.extend(nodes)
 
 
+def weights_beside(path: Path) -> Path:
+    """Return where a graph's weights lie if they are not in its own file."""
+    return path.with_name(f"{path.name}.data")
+
+
 def save(model: Any, path: Path) -> None:
     """Write a model and check what was written; weights beyond `EXTERNAL_BYTES` go into a file beside it."""
     external = model.ByteSize() > EXTERNAL_BYTES
     if external:
-        onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024)
+        onnx.save_model(
+            model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=1024
+        )
     else:
         path.write_bytes(model.SerializeToString())
     try:

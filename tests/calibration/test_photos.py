@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cgsam_edge.errors import InputError
-from cgsam_edge.export.quality_options import QualityOptions, choose
+from cgsam_edge.export.photo_sets import choose_photos
+from cgsam_edge.export.quality_options import QualityOptions
 from cgsam_edge.quality.photos import GATE_SERIES, from_folder, rendered
 
 
@@ -52,18 +53,16 @@ def test_too_few_photos_are_refused_with_the_reasons(photos: Path) -> None:
 
 def test_what_is_set_aside_takes_no_part_in_calibration(photos: Path, tmp_path: Path) -> None:
     options = QualityOptions(calibration=photos, calibration_count=8)
-    chosen = choose(options, tmp_path, 64, calibrate=True)
-    assert chosen.calibration is not None
+    chosen = choose_photos(options, tmp_path, 64, calibrate=True)
     gate = {image.path for image in chosen.gate}
     assert len(gate) == 3  # a quarter
     assert not gate & set(chosen.calibration.paths)
     assert len(chosen.calibration.paths) == 8
-    assert [image.path for image in choose(options, tmp_path, 64, calibrate=True).gate] == sorted(gate)
+    assert [image.path for image in choose_photos(options, tmp_path, 64, calibrate=True).gate] == sorted(gate)
 
 
 def test_without_photos_scenes_are_rendered_and_it_is_said(tmp_path: Path) -> None:
-    chosen = choose(QualityOptions(calibration_count=9, gate_count=2), tmp_path, 64, calibrate=True)
-    assert chosen.calibration is not None
+    chosen = choose_photos(QualityOptions(calibration_count=9, gate_count=2), tmp_path, 64, calibrate=True)
     assert len(chosen.calibration.paths) == 9
     assert len(chosen.gate) == 2
     assert any("photos of what the device will see are better" in note for note in chosen.notes)
@@ -86,11 +85,11 @@ def test_labels_of_the_gate_are_read(tmp_path: Path) -> None:
     options = QualityOptions(
         gate_images=folder / "images", gate_labels=folder / "labels", gate_classes=folder / "classes.txt", gate_count=2
     )
-    chosen = choose(options, tmp_path, 64, calibrate=False)
-    assert chosen.calibration is None
+    chosen = choose_photos(options, tmp_path, 64, calibrate=False)
+    assert not chosen.calibration.paths
     assert [bool(image.masks) for image in chosen.gate] == [True, True]
     with pytest.raises(InputError, match="--gate-classes"):
-        choose(
+        choose_photos(
             QualityOptions(gate_images=folder / "images", gate_labels=folder / "labels"), tmp_path, 64, calibrate=False
         )
 
@@ -99,8 +98,10 @@ def test_labels_of_the_gate_are_read(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"calibration_count": 7}, "at least 8 pictures, got 7"),
-        ({"mean_iou": 1.5}, "from 0 to 1, got 1.5"),
-        ({"coreml_kind": "int3"}, "no kind 'int3'"),
+        ({"min_iou": 1.5}, "a mask IoU is from 0 to 1, got 1.5"),
+        ({"smoothing": 1.5}, "smoothing is from 0 to 1, got 1.5"),
+        ({"fallback_minutes": float("nan")}, "0 minutes or more, got nan"),
+        ({"coreml_int8": "int3"}, "no kind 'int3'"),
         ({"gate_labels": Path("labels")}, "--gate-labels needs --gate-images"),
     ],
 )

@@ -20,8 +20,8 @@ from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.mil.evaluator import Evaluator
 from cgsam_edge.export.mil.package import load_function, read_spec
-from cgsam_edge.export.mil.parity import agreement
-from cgsam_edge.export.targets import coreml
+from cgsam_edge.export.mil.parity import compare_outputs
+from cgsam_edge.export.targets import COREML_INT8, coreml
 from tests.calibration.coreml_packages import FLAT, TWINS, Written, dense, feeds, files, linears_of, samples, weight_of
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ def assert_near(graph: Graph, before: Path, after: Path, limit: float) -> None:
     given = {name: torch.from_numpy(value) for name, value in samples(graph, range(7, 8))[0].items()}
     expected, got = Evaluator(before).run(given), Evaluator(after).run(given)
     for name in graph.outputs:
-        found = agreement(graph.name, name, expected[name], got[name])
+        found = compare_outputs(graph.name, name, expected[name], got[name])
         assert limit <= found.cosine < 1, name
         assert found.max_error > 1e-4, name  # something was quantised
 
 
-@pytest.mark.parametrize("kind", quantiser.KINDS)
+@pytest.mark.parametrize("kind", tuple(COREML_INT8))
 def test_each_kind(coreml_graphs: Graphs, coreml_written: Written, coreml_copied: Written, kind: str) -> None:
     graph, (folder, spec) = coreml_graphs.concept, coreml_copied
-    made = quantiser.quantise(graph, folder, spec, kind=kind, feeds=feeds(graph))
+    made = quantiser.quantise(graph, folder, spec, coreml_int8=kind, feeds=feeds(graph))
     assert made == replace(spec, precision={"palette6": "int6", "palette4": "int4"}.get(kind, "int8"))
     before, after = coreml_written[0] / spec.path, folder / spec.path
     assert_near(graph, before, after, COSINES[kind])
@@ -61,7 +61,7 @@ def test_same_input_same_bytes(coreml_graphs: Graphs, coreml_written: Written, t
     packages, graph, (sound, spec) = [], coreml_graphs.concept, coreml_written
     for name in ("first", "second"):
         folder = Path(shutil.copytree(sound, tmp_path / name))
-        quantiser.quantise(graph, folder, spec, kind=kind, feeds=feeds(graph))
+        quantiser.quantise(graph, folder, spec, coreml_int8=kind, feeds=feeds(graph))
         packages.append(folder / spec.path)
         ct.models.MLModel(str(packages[-1]), skip_model_load=True)  # its reader writes the index anew
     assert files(packages[0]) == files(packages[1])
@@ -70,7 +70,7 @@ def test_same_input_same_bytes(coreml_graphs: Graphs, coreml_written: Written, t
 
 def test_borders_and_descriptions_stay(coreml_graphs: Graphs, coreml_written: Written, coreml_copied: Written) -> None:
     folder, spec = coreml_copied
-    quantiser.quantise(coreml_graphs.concept, folder, spec, kind="w8a8", feeds=feeds(coreml_graphs.concept))
+    quantiser.quantise(coreml_graphs.concept, folder, spec, coreml_int8="w8a8", feeds=feeds(coreml_graphs.concept))
     before, after = (read_spec(root / spec.path).description for root in (coreml_written[0], folder))
     assert after == before
     assert all(
@@ -84,7 +84,7 @@ def test_only_the_layers_become_small(coreml_graphs: Graphs, coreml_copied: Writ
     folder, spec = coreml_copied
     kept = frozenset({"first_up", TWINS[1]})
     before = load_function(folder / spec.path)
-    quantiser.quantise(coreml_graphs.concept, folder, spec, kept=kept)
+    quantiser.quantise(coreml_graphs.concept, folder, spec, in_float=kept)
     for name, layer in quantisable(coreml_graphs.concept).items():
         if name == TWINS[1]:
             continue
@@ -109,7 +109,7 @@ def test_only_the_layers_become_small(coreml_graphs: Graphs, coreml_copied: Writ
 @pytest.mark.parametrize(("kind", "colours"), [("palette6", 64), ("palette4", 16)])
 def test_palettes(coreml_graphs: Graphs, coreml_copied: Written, kind: str, colours: int) -> None:
     folder, spec = coreml_copied
-    quantiser.quantise(coreml_graphs.concept, folder, spec, kind=kind)
+    quantiser.quantise(coreml_graphs.concept, folder, spec, coreml_int8=kind)
     op = weight_of(folder / spec.path, "blocks.0.attention.qkv")
     exact = quantisable(coreml_graphs.concept)["blocks.0.attention.qkv"].weight.double().numpy()
     assert op.op_type == "constexpr_lut_to_dense"
@@ -142,7 +142,9 @@ def test_activations_have_the_ranges_of_all_samples(
     coreml_graphs: Graphs, coreml_copied: Written, scale: float
 ) -> None:
     graph, (folder, spec) = coreml_graphs.concept, coreml_copied
-    quantiser.quantise(graph, folder, spec, kind="w8a8", kept=frozenset({"first_up"}), feeds=feeds(graph, scale))
+    quantiser.quantise(
+        graph, folder, spec, coreml_int8="w8a8", in_float=frozenset({"first_up"}), feeds=feeds(graph, scale)
+    )
     given = samples(graph, range(3), scale)
     for name in ("blocks.0.attention.qkv", "blocks.0.up", FLAT, "blocks.1.lin2"):
         layer = quantisable(graph)[name]
@@ -157,7 +159,7 @@ def test_zero_activations_have_a_scale(coreml_graphs: Graphs, coreml_copied: Wri
     """The hidden part, all zeros, is what goes into the adapter: its own range would have no scale."""
     graph, (folder, spec) = coreml_graphs.concept, coreml_copied
     zeros = {name: np.zeros(shape, np.float32) for name, shape in graph.inputs.items()}
-    quantiser.quantise(graph, folder, spec, kind="w8a8", feeds=lambda: iter([zeros]))
+    quantiser.quantise(graph, folder, spec, coreml_int8="w8a8", feeds=lambda: iter([zeros]))
     made = Evaluator(folder / spec.path).run({name: torch.from_numpy(value) for name, value in zeros.items()})
     assert all(value.isfinite().all() for value in made.values())
 
@@ -171,10 +173,10 @@ def test_other_versions(coreml_graphs: Graphs, tmp_path: Path, ios: int) -> None
     version = read_spec(package).specificationVersion
     if ios < 17:
         with pytest.raises(InputError, match=r"concept\.mlpackage: quantised activations \(w8a8\) need iOS 17.*Export"):
-            quantiser.quantise(graph, tmp_path, spec, kind="w8a8", feeds=feeds(graph))
+            quantiser.quantise(graph, tmp_path, spec, coreml_int8="w8a8", feeds=feeds(graph))
         assert files(before) == files(package)
     kind = "weights" if ios < 17 else "w8a8"
-    quantiser.quantise(graph, tmp_path, spec, kind=kind, feeds=feeds(graph))
+    quantiser.quantise(graph, tmp_path, spec, coreml_int8=kind, feeds=feeds(graph))
     assert read_spec(package).specificationVersion == version
     assert_near(graph, before, package, COSINES[kind])
 
@@ -200,6 +202,6 @@ def test_what_has_no_layers_stays(coreml_graphs: Graphs, coreml_copied: Written)
     decoder = replace(spec, path="coreml/decoder.mlpackage")
     assert quantiser.quantise(coreml_graphs.decoder, folder, decoder) == decoder
     everything = frozenset(quantisable(coreml_graphs.concept))
-    assert quantiser.quantise(coreml_graphs.concept, folder, spec, kept=everything) == spec
-    assert quantiser.quantise(coreml_graphs.concept, folder, spec, kept=everything - {TWINS[0]}) == spec
+    assert quantiser.quantise(coreml_graphs.concept, folder, spec, in_float=everything) == spec
+    assert quantiser.quantise(coreml_graphs.concept, folder, spec, in_float=everything - {TWINS[0]}) == spec
     assert files(folder) == before

@@ -35,27 +35,27 @@ def refused(coreml_graphs: Graphs, coreml_written: Written) -> Refused:
 
 
 def test_bad_arguments(coreml_written: Written, refused: Refused) -> None:
-    refused(InputError, "no kind 'int8' of quantisation; expected one of weights, w8a8", kind="int8")
+    refused(InputError, "no kind 'int8' of quantisation; expected one of weights, w8a8", coreml_int8="int8")
     match = r"'concept' has no layer 'blocks\.9\.lin1' to keep.*has: first_up"
-    refused(InputError, match, kept=frozenset({"blocks.9.lin1"}))
+    refused(InputError, match, in_float=frozenset({"blocks.9.lin1"}))
     wide = replace(coreml_written[1], precision="fp32")
     refused(InputError, "only fp16 can be quantised, and this is fp32", spec=wide)
 
 
 def test_bad_samples(coreml_graphs: Graphs, refused: Refused) -> None:
-    refused(InputError, "no calibration sample to measure ranges with; give at least", kind="w8a8")
+    refused(InputError, "no calibration sample to measure ranges with; give at least", coreml_int8="w8a8")
     (sample,) = samples(coreml_graphs.concept, range(1))
     short = {name: value for name, value in sample.items() if name != "text_row"}
-    refused(InputError, "calibration sample 1 has the inputs", kind="w8a8", feeds=lambda: iter([sample, short]))
+    refused(InputError, "calibration sample 1 has the inputs", coreml_int8="w8a8", feeds=lambda: iter([sample, short]))
     thin = sample | {"tokens": sample["tokens"][:, :1]}
-    refused(InputError, "sample 0 has the inputs .*expected", kind="w8a8", feeds=lambda: iter([thin]))
+    refused(InputError, "sample 0 has the inputs .*expected", coreml_int8="w8a8", feeds=lambda: iter([thin]))
 
 
 def test_a_range_that_is_not_finite_names_the_layer(coreml_graphs: Graphs, refused: Refused) -> None:
     sample, other = samples(coreml_graphs.concept, range(2))
     sample["adapter_hidden"][0, 0, 0, 0] = np.nan
     match = r"concept\.mlpackage: .* at the layer 'first_up', goes from nan to nan .* Keep 'first_up' in higher"
-    refused(ExportError, match, kind="w8a8", feeds=lambda: iter([sample, other]))
+    refused(ExportError, match, coreml_int8="w8a8", feeds=lambda: iter([sample, other]))
 
 
 @pytest.mark.parametrize(("value", "match"), [(1e5, "cannot hold.* Keep 'first_up' in"), (np.nan, "NaN. Repair")])

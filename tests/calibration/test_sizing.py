@@ -13,10 +13,10 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import export_main
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.concepts import build_vocabulary, read_concepts
-from cgsam_edge.export.finish import export_checked
 from cgsam_edge.export.options import ExportOptions
-from cgsam_edge.export.pipeline import Stages
-from cgsam_edge.export.quality_options import QualityOptions
+from cgsam_edge.export.pipeline import export_bundle
+from cgsam_edge.export.progress import NumberedSteps
+from cgsam_edge.export.quality_options import QualityOptions, thresholds
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.sizing import Sizing
 from cgsam_edge.quality.gate import unlabelled
@@ -25,7 +25,7 @@ from cgsam_edge.quality.photos import from_folder
 from cgsam_edge.quality.resolution import SizeSearch, SizeTrial
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from tests import tiny
-from tests.calibration.test_gate import last_stage
+from tests.calibration.test_gate import steps
 from tests.quality.pages import Page
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
@@ -59,11 +59,11 @@ def search(own: ReferenceModel, options: ExportOptions, scenes: Path, tmp_path: 
     plain = unlabelled(from_folder(scenes / "images", least=1))
 
     def run(
-        limit: float = 0.9, pictures: tuple[LabelledImage, ...] = plain, **change: object
+        min_iou: float | None = None, pictures: tuple[LabelledImage, ...] = plain, **change: object
     ) -> tuple[ReferenceModel, SizeSearch, list[str]]:
         lines: list[str] = []
-        sizing = Sizing(replace(options, **change), limit, pictures, vocabulary, tmp_path / f"{limit}")  # type: ignore[arg-type]
-        model, found = sizing.choose(own, Stages(lines.append, 0), lines.append)
+        sizing = Sizing(replace(options, **change), min_iou, pictures, vocabulary, tmp_path / f"{min_iou}")  # type: ignore[arg-type]
+        model, found = sizing.choose(own, NumberedSteps(lines.append))
         return model, found, lines
 
     return run
@@ -110,8 +110,8 @@ def test_export_says_what_the_size_costs(
     command += ["--gate-images", str(scenes / "images"), "--output", str(tmp_path / "auto.cgsam")]
     assert export_main([*command, "--image-size", "auto", "--min-iou", "0.01"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    done, total = last_stage(lines)
-    assert done == total
+    numbers = steps(lines)
+    assert numbers[-1] == (len(numbers), len(numbers))
     assert "image size: 256 pixels: the smallest size with a mean mask IoU of 0.01 or more" in lines
     manifest = Bundle(tmp_path / "auto.cgsam").manifest
     size, gate = manifest.quality["size"], manifest.quality["gate"]["onnxruntime"]
@@ -126,12 +126,21 @@ def test_export_says_what_the_size_costs(
 
 def test_auto_needs_the_gate_s_pictures(options: ExportOptions, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--image-size auto compares masks.*--gate-count must not be 0"):
-        export_checked(replace(options, image_size="auto"), QualityOptions(gate_count=0), lambda _: None)
+        export_bundle(replace(options, image_size="auto"), QualityOptions(gate_count=0))
 
 
-def test_a_limit_that_no_iou_reaches() -> None:
-    with pytest.raises(InputError, match=r"a mask IoU is from 0 to 1, got 1\.5"):
-        QualityOptions(size_iou=1.5)
+def test_min_iou_is_of_the_size_where_one_is_looked_for(options: ExportOptions) -> None:
+    """Else it is of the targets, which have the default of their lowest precision without one."""
+    for size, min_iou, expected in (
+        (None, None, (None, 0.98)), (None, 0.7, (None, 0.7)), (256, 0.7, (None, 0.7)), ("auto", None, (0.9, 0.98)),
+        ("auto", 0.7, (0.7, 0.98)), ("auto", 0.0, (0.0, 0.98)), (None, 0.0, (None, 0.0)),
+    ):  # fmt: skip
+        asked = replace(options, image_size=size)  # type: ignore[arg-type]
+        found = thresholds(asked, QualityOptions(min_iou=min_iou))
+        assert (found.size_min_iou, found.targets["onnxruntime"].min_iou) == expected
+    quantised = thresholds(replace(options, precision="image=int8,fp32"), QualityOptions(max_drop=0.2))
+    assert quantised.targets["onnxruntime"].min_iou == 0.95
+    assert quantised.targets["onnxruntime"].max_drop == 0.2
 
 
 def test_table_and_conclusion() -> None:

@@ -19,6 +19,7 @@ from cgsam_edge.export.mil.evaluator import Evaluator
 from cgsam_edge.export.mil.package import read_spec
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
+from cgsam_edge.export.targets import IOS_VERSIONS
 from cgsam_edge.export.targets import coreml as target
 from tests import tiny
 from tests.conftest import relative_error
@@ -42,7 +43,7 @@ def realistic(graph: Graph) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("ios", target.IOS_VERSIONS)
+@pytest.mark.parametrize("ios", IOS_VERSIONS)
 def test_every_ios_and_precision(graphs: Graphs, ios: int, precision: str, tmp_path: Path) -> None:
     spec = target.convert(graphs.decoder, tmp_path, precision, ios)
     assert (spec.path, spec.precision) == ("coreml/decoder.mlpackage", precision)
@@ -155,7 +156,7 @@ def test_each_target_has_its_default_precision(options: ExportOptions) -> None:
 
 def test_one_bundle_for_two_targets_in_fp32(options: ExportOptions) -> None:
     lines: list[str] = []
-    bundle = Bundle(export_bundle(replace(options, precision="fp32", ios=18), lines.append))
+    bundle = Bundle(export_bundle(replace(options, precision="fp32", ios=18), progress=lines.append))
     assert set(bundle.manifest.targets) == {"onnxruntime", "coreml"}
     assert list(bundle.manifest.parity["coreml"]["tiers"]) == ["fp32 twin", "masks"]
     assert bundle.manifest.parity["coreml"]["tiers"]["masks"][0]["max_error"] < 1e-3

@@ -74,7 +74,7 @@ def test_output_is_used_as_given_and_defaults_to_the_stem(
 
 
 def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOptions, old: Path, tmp_path: Path) -> None:
-    export_bundle(replace(options, click_slots=7))
+    export_bundle(replace(options, prompt_slots=7))
     assert Bundle(old).manifest.prompting.click_slots == 7
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
@@ -171,7 +171,7 @@ def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
     [
         ({"targets": ("tensorflow",)}, "no target 'tensorflow'; expected one of onnxruntime"),
         ({"precision": "int3"}, "no precision 'int3'"),
-        ({"click_slots": 4}, "5 text points do not fit 4 prompt slots"),
+        ({"prompt_slots": 4}, "5 text points do not fit 4 prompt slots"),
     ],
 )
 def test_wrong_options(options: ExportOptions, change: dict[str, object], message: str) -> None:

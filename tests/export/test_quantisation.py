@@ -95,7 +95,7 @@ def test_nothing_seen_is_an_error(graphs: Graphs) -> None:
 def test_smoothing_is_exact_and_leaves_the_model_alone(model: ReferenceModel, graphs: Graphs) -> None:
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     before, plain = run(graphs), observed(graphs)
-    assert smooth(graphs, plain.seen) > 10
+    assert smooth(graphs, plain.seen, 0.5) > 10
     after, smoothed = run(graphs), observed(graphs)
     for name, value in before.items():
         assert (after[name] - value).abs().max() < 2e-5 * value.std().clamp(min=1e-3), name

@@ -18,11 +18,12 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import export_main
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.config import PromptConfig
+from cgsam_edge.export.image_sizes import check_size, smaller_sizes
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.parity import sample_picture
 from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.reference import ReferenceModel
-from cgsam_edge.export.resize import check_size, resize, smaller_sizes
+from cgsam_edge.export.resize import resize
 from tests import tiny
 from tests.conftest import relative_error
 

@@ -1,0 +1,127 @@
+"""What INT8 needs of an export: calibrate on photos, quantise a graph for a target, rank the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cgsam_edge.calibration.calibrate import Calibrated, Feeds, Progress, calibrate
+from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
+from cgsam_edge.calibration.ranges import of_graph
+from cgsam_edge.calibration.ranking import Ranking, rank
+from cgsam_edge.calibration.saved import SavedGraphs
+from cgsam_edge.export.graphs.build import Graph, Graphs
+from cgsam_edge.manifest import GraphSpec
+from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.photos import Photos
+from cgsam_edge.segmenter import Segmenter
+
+EVALUATED_PICTURES = 8
+"""Calibration inputs that the evaluator of Core ML's programs runs: it is slow, and extremes repeat."""
+
+_NAMED_PHOTOS = 8
+
+
+class Quantiser:
+    """Quantises the encoder graphs of one model; made by `Quantiser.calibrate`.
+
+    Args:
+        graphs: what targets are converted from, smoothed.
+        reference: these graphs in PyTorch.
+        calibrated: what calibration found.
+        coreml_int8: what "int8" is on Core ML.
+        work: a folder for the graphs as they were before they were quantised.
+    """
+
+    def __init__(
+        self, graphs: Graphs, reference: Segmenter, calibrated: Calibrated, coreml_int8: str, work: Path
+    ) -> None:
+        self._graphs, self._reference, self._calibrated = graphs, reference, calibrated
+        self._coreml_int8 = coreml_int8
+        self._originals = SavedGraphs(work / "originals")
+
+    @classmethod
+    def calibrate(
+        cls,
+        graphs: Graphs,
+        reference: Segmenter,
+        photos: Photos,
+        work: Path,
+        *,
+        smoothing: float,
+        coreml_int8: str,
+        progress: Progress,
+    ) -> Quantiser:
+        """Smooth the graphs in place, and observe the ranges of their layers' inputs.
+
+        Args:
+            graphs: what targets will be converted from.
+            reference: these graphs in PyTorch.
+            photos: to calibrate on.
+            work: a folder for what is needed meanwhile.
+            smoothing: of outlier channels, from 0 to 1.
+            coreml_int8: what "int8" is on Core ML.
+            progress: takes a line a picture.
+
+        Raises:
+            ExportError: an input of a layer was NaN or infinite.
+        """
+        features = work / "features"
+        features.mkdir()
+        found = calibrate(graphs, Feeds(photos, reference, features), smoothing, progress)
+        return cls(graphs, reference, found, coreml_int8, work)
+
+    @property
+    def method(self) -> str:
+        """How ranges were chosen, in a line for the report."""
+        return f"ranges by {self._calibrated.method}, {self._calibrated.smoothed} norms smoothed"
+
+    @property
+    def scores(self) -> str:
+        """How ranges were chosen, and the error with each of the ways, in a line."""
+        errors = ", ".join(f"{name} {value:.4f}" for name, value in self._calibrated.scores.items())
+        found = self._calibrated
+        return f"ranges by {found.method} (error of the logits: {errors}); {found.smoothed} norms smoothed"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the calibration, a line each."""
+        missing = self._calibrated.absent
+        if not missing:
+            return ()
+        names = ", ".join(missing[:_NAMED_PHOTOS])
+        return (f"{len(missing)} photos show none of the concepts tried on them: {names}",)
+
+    def quantise(
+        self, target: str, graph: Graph, folder: Path, spec: GraphSpec, in_float: frozenset[str] = frozenset()
+    ) -> GraphSpec:
+        """Rewrite a graph that was converted for a target, with the engine's own tool.
+
+        A graph can be quantised again, with other layers in float: each time it starts from what was converted.
+
+        Args:
+            target: the target's name.
+            graph: what was converted.
+            folder: the bundle being written.
+            spec: of the graph as it was converted.
+            in_float: layers to keep in float.
+
+        Raises:
+            ExportError: the tool failed.
+        """
+        if self._originals.holds(target, graph.name):
+            self._originals.restore(folder, target, graph.name)
+        else:
+            self._originals.save(folder, target, graph.name)
+        feeds, ranges = self._calibrated.feeds, of_graph(self._calibrated.ranges, graph.name)
+        if target == "onnxruntime":
+            return onnxruntime.quantise(graph, folder, spec, ranges=ranges, in_float=in_float)
+        if target == "openvino":
+            return openvino.quantise(graph, folder, spec, feeds=feeds.of(graph), ranges=ranges, in_float=in_float)
+        few = feeds.first(EVALUATED_PICTURES).of(graph)
+        return coreml.quantise(graph, folder, spec, coreml_int8=self._coreml_int8, in_float=in_float, feeds=few)
+
+    def rank(self, gate: Gate, minutes: float, progress: Progress) -> Ranking:
+        """Rank the layers by what quantising each alone does to masks, see `cgsam_edge.calibration.ranking.rank`."""
+        graphs: Sequence[Graph] = tuple(self._graphs)
+        return rank(gate, self._reference, graphs, self._calibrated.ranges, 60 * minutes, progress)

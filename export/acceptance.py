@@ -1,0 +1,211 @@
+"""Quantising the targets of an export and holding each to the gate, with a fallback where its masks do not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cgsam_edge.calibration.quantiser import Quantiser
+from cgsam_edge.calibration.ranking import Ranking
+from cgsam_edge.calibration.saved import SavedGraphs
+from cgsam_edge.export.export_steps import ExportSteps, Layers
+from cgsam_edge.export.graphs.build import Graphs
+from cgsam_edge.export.manifests import write_manifest
+from cgsam_edge.manifest import Manifest
+from cgsam_edge.quality.findings import FloatLayer
+from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.judge import TargetQuality
+from cgsam_edge.quality.verdicts import line
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A target as it was written once, and what the gate found.
+
+    Attributes:
+        manifest: says what was written.
+        found: by the gate.
+        in_float: layers that were kept in float.
+    """
+
+    manifest: Manifest
+    found: TargetQuality
+    in_float: Layers = frozenset()
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """How good its masks are: how little they miss the limits by, and then their mean mask IoU."""
+        return (-self.found.shortfall, self.found.mean_iou)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """All targets as they lie in the bundle.
+
+    Attributes:
+        manifest: says what was written.
+        attempts: the one that was taken for each target, whether it passes or not; none without a gate.
+        ranking: of the layers; None where no target needed it.
+    """
+
+    manifest: Manifest
+    attempts: tuple[Attempt, ...] = ()
+    ranking: Ranking | None = None
+
+    def float_layers(self) -> tuple[FloatLayer, ...]:
+        """Return the layers that were kept in float, and why."""
+        if self.ranking is None:
+            return ()
+        return tuple(
+            FloatLayer(one.found.target, graph, layer, self.ranking.reason((graph, layer)))
+            for one in self.attempts
+            for graph, layer in sorted(one.in_float)
+        )
+
+
+def accept(
+    steps: ExportSteps,
+    graphs: Graphs,
+    converted: Manifest,
+    quantiser: Quantiser | None,
+    gate: Gate | None,
+    folder: Path,
+) -> Accepted:
+    """Quantise each target as far as asked for, and compare its masks with PyTorch's.
+
+    Args:
+        steps: of the export.
+        graphs: what was converted.
+        converted: the manifest of what was.
+        quantiser: None where nothing is quantised.
+        gate: None where no masks are compared.
+        folder: the bundle being written.
+    """
+    manifest, attempts = converted, []
+    fallback = Fallback(steps, graphs, quantiser, gate, folder) if quantiser and gate else None
+    for target in steps.options.targets:
+        before, quantised = manifest, steps.options.lowest_of(target) == "int8"
+        if quantiser is not None and quantised:
+            manifest = steps.quantise(target, graphs, before, quantiser, folder)
+        if gate is not None:
+            attempt = Attempt(manifest, steps.judge(target, gate, folder))
+            if fallback is not None and quantised:
+                attempt = fallback.improve(target, before, attempt)
+            steps.step.say(line(attempt.found))
+            attempts.append(attempt)
+            manifest = attempt.manifest
+    return Accepted(manifest, tuple(attempts), fallback.ranking if fallback else None)
+
+
+@dataclass
+class Fallback:
+    """Finds for each target the layers to keep in float; they are ranked once, when the first target needs it.
+
+    Attributes:
+        steps: of the export.
+        graphs: what was converted.
+        quantiser: of these graphs.
+        gate: holds targets to PyTorch's masks.
+        folder: the bundle being written.
+        ranking: of the layers; None until it was needed.
+    """
+
+    steps: ExportSteps
+    graphs: Graphs
+    quantiser: Quantiser
+    gate: Gate
+    folder: Path
+    ranking: Ranking | None = field(default=None, init=False)
+
+    def improve(self, target: str, converted: Manifest, first: Attempt) -> Attempt:
+        """Return the best attempt for a target.
+
+        Args:
+            target: the target's name.
+            converted: the manifest with the target's graphs as they were converted.
+            first: without any layer in float; returned where it passes, or where there is no time for others.
+        """
+        if first.found.passed or not self.steps.quality.fallback_minutes:
+            return first
+        if self.ranking is None:
+            self.ranking = self.steps.rank(self.quantiser, self.gate)
+
+        def attempt(in_float: Layers) -> Attempt:
+            manifest = self.steps.quantise(target, self.graphs, converted, self.quantiser, self.folder, in_float)
+            return Attempt(manifest, self.steps.judge(target, self.gate, self.folder, again="again"), in_float)
+
+        names = tuple(graph.name for graph in self.graphs)
+        saved = SavedAttempt(self.folder, target, names, SavedGraphs(self.steps.work / "best"))
+        return best_attempt(first, self.ranking, attempt, saved, self.steps.step.say)
+
+
+@dataclass(frozen=True)
+class SavedAttempt:
+    """The files of the best attempt to write a target.
+
+    Attributes:
+        bundle: the bundle being written.
+        target: the target's name.
+        graphs: names of its graphs.
+        copies: where they are kept.
+    """
+
+    bundle: Path
+    target: str
+    graphs: tuple[str, ...]
+    copies: SavedGraphs
+
+    def save(self) -> None:
+        """Keep what lies in the bundle."""
+        for graph in self.graphs:
+            self.copies.save(self.bundle, self.target, graph)
+
+    def restore(self, attempt: Attempt) -> None:
+        """Put back what was kept, with its manifest."""
+        for graph in self.graphs:
+            self.copies.restore(self.bundle, self.target, graph)
+        write_manifest(attempt.manifest, self.bundle)
+
+
+def best_attempt(
+    first: Attempt,
+    ranking: Ranking,
+    attempt: Callable[[Layers], Attempt],
+    saved: SavedAttempt,
+    say: Callable[[str], None],
+) -> Attempt:
+    """Keep more and more layers in float, until a target's masks pass or no layer would be left in INT8.
+
+    Twice as many layers or blocks are kept each time, the most sensitive first. More layers in float need not give
+    better masks, so the best attempt is remembered, and lies in the bundle at the end.
+
+    Args:
+        first: without any layer in float; it did not pass.
+        ranking: of the layers.
+        attempt: writes and judges the target with some layers in float.
+        saved: keeps the files of the best attempt.
+        say: takes a line of progress about what did not pass.
+
+    Returns:
+        The first attempt that passes, or the best of those that do not; the earlier one of equals.
+    """
+    best = latest = first
+    count = 1
+    say(_problems(first))
+    while not best.found.passed and count < len(ranking.groups):
+        if latest is best:
+            saved.save()
+        latest = attempt(ranking.most_sensitive(count))
+        if not latest.found.passed:
+            say(_problems(latest))
+        best = max(best, latest, key=lambda one: one.merit)
+        count *= 2
+    if latest is not best:
+        saved.restore(best)
+        say(f"{best.found.target}: the best of these has {len(best.in_float)} layers in float")
+    return best
+
+
+def _problems(attempt: Attempt) -> str:
+    return f"{attempt.found.target}: {'; '.join(attempt.found.problems)}"

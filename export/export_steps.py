@@ -1,0 +1,240 @@
+"""The steps of an export, a method each; `cgsam_edge.export.pipeline` puts them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cgsam_edge.calibration.quantiser import Quantiser
+from cgsam_edge.calibration.ranking import Ranking
+from cgsam_edge.examples import EXAMPLES_FILE
+from cgsam_edge.export import examples, parity
+from cgsam_edge.export.checkpoint import read_metadata
+from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried, check_lengths
+from cgsam_edge.export.counting import CostReport, cost_report
+from cgsam_edge.export.engines import open_target
+from cgsam_edge.export.graphs.build import Graphs, build_graphs
+from cgsam_edge.export.loading import load_reference
+from cgsam_edge.export.manifests import describe, write_manifest
+from cgsam_edge.export.mil import parity as mil_parity
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.photo_sets import PhotoSets, choose_photos
+from cgsam_edge.export.progress import NumberedSteps
+from cgsam_edge.export.quality_options import QualityOptions, thresholds
+from cgsam_edge.export.reference import ReferenceModel
+from cgsam_edge.export.resize import resize
+from cgsam_edge.export.sizing import Sizing
+from cgsam_edge.export.targets import COREML, TARGETS
+from cgsam_edge.export.tokenizer import write_text_files
+from cgsam_edge.manifest import GRAPH_NAMES, VOCABULARY_FILE, Manifest
+from cgsam_edge.parity import TargetParity
+from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.judge import TargetQuality
+from cgsam_edge.quality.photos import Photos
+from cgsam_edge.quality.resolution import SizeSearch
+from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.vocabulary import Vocabulary
+
+Layers = frozenset[tuple[str, str]]
+"""Graphs and layers."""
+
+
+@dataclass(frozen=True)
+class ExportSteps:
+    """The steps of one export: each takes what earlier ones returned, and none changes what it was given.
+
+    Only `calibrate` does: it smooths the graphs in place, for they hold all weights.
+
+    Attributes:
+        options: what is exported.
+        quality: how it is quantised and judged.
+        step: progress.
+        work: a folder for what is needed meanwhile.
+    """
+
+    options: ExportOptions
+    quality: QualityOptions
+    step: NumberedSteps
+    work: Path
+
+    def read(self, concepts: Sequence[ConceptLine]) -> ReferenceModel:
+        """Read the checkpoint: the model at its own size, with CLIP beside it as training had it."""
+        options = self.options
+        with self.step(f"read {options.checkpoint.name}"):
+            clip_size = None if options.resized else options.clip_image_size
+            own = load_reference(
+                options.checkpoint,
+                clip=options.clip,
+                clip_image_size=clip_size,
+                clip_activation=options.clip_activation,
+                clip_heads=options.clip_heads,
+                prompt=options.prompt,
+                progress=self.step.say,
+            )
+        length = own.config.clip.context_length
+        check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
+        self.step.say(describe(own.config))
+        return own
+
+    def text_features(self, own: ReferenceModel, concepts: list[ConceptLine]) -> Vocabulary:
+        """Compute the concepts' text features, and take over what the checkpoint carries about them."""
+        checkpoint, ensemble = self.options.checkpoint, self.options.prompt_ensemble
+        with self.step("text features", f"of {count(concepts)}"):
+            calibrated = carried(checkpoint, read_metadata(checkpoint), concepts, self.step.say)
+            return build_vocabulary(own, concepts, prompt_ensemble=ensemble, calibrated=calibrated)
+
+    def choose_photos(self, own: ReferenceModel) -> PhotoSets:
+        """Choose the pictures to calibrate on and those of the gate."""
+        side = own.config.sam.image_size
+        photos = choose_photos(self.quality, self.work, side, calibrate=self.options.int8)
+        for note in photos.notes:
+            self.step.say(f"warning: {note}")
+        return photos
+
+    def resize(
+        self, own: ReferenceModel, vocabulary: Vocabulary, photos: PhotoSets
+    ) -> tuple[ReferenceModel, SizeSearch | None]:
+        """Bring the model to the image size that is asked for or that passes, and measure what it costs."""
+        options, search = self.options, None
+        if not options.resized:
+            return own, None
+        if not photos.gate:
+            model = resize(own, options.fixed_size, options.clip_image_size)
+        else:
+            limit = thresholds(options, self.quality).size_min_iou
+            sizing = Sizing(options, limit, photos.gate, vocabulary, self.work / "sizes")
+            model, search = sizing.choose(own, self.step)
+        if model is not own:
+            self.step.say(f"resized: {describe(model.config)}")
+        return model, search
+
+    def fuse(self, model: ReferenceModel) -> Graphs:
+        """Fuse the adapters into the graphs that targets are converted from."""
+        with self.step("fuse the adapters"):
+            return build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
+
+    def count(self, model: ReferenceModel) -> CostReport:
+        """Count what fusion saves."""
+        with self.step("count"):
+            cost = cost_report(model.config)
+        self.step.say(cost.summary)
+        return cost
+
+    def pytorch_masks(self, reference: Segmenter, photos: PhotoSets) -> Gate:
+        """Compute the masks that every target's are compared with."""
+        with self.step("PyTorch's masks", f"on {len(photos.gate)} pictures ({photos.origin})"):
+            return Gate(reference, photos.gate, self.step.say)
+
+    def calibrate(self, graphs: Graphs, reference: Segmenter, photos: Photos) -> Quantiser:
+        """Smooth the graphs and observe the ranges of their layers."""
+        with self.step("calibrate", f"on {len(photos.paths)} pictures ({photos.origin})"):
+            quantiser = Quantiser.calibrate(
+                graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
+                coreml_int8=self.quality.coreml_int8, progress=self.step.say,
+            )  # fmt: skip
+        self.step.say(quantiser.scores)
+        for warning in quantiser.warnings:
+            self.step.say(f"warning: {warning}")
+        return quantiser
+
+    def rank(self, quantiser: Quantiser, gate: Gate) -> Ranking:
+        """Rank the layers by what quantising each alone does to masks."""
+        with self.step("try each layer alone"):
+            return quantiser.rank(gate, self.quality.fallback_minutes, self.step.say)
+
+    def write_texts(self, model: ReferenceModel, vocabulary: Vocabulary, folder: Path) -> None:
+        """Write the vocabulary, and what the text graphs need beside them."""
+        vocabulary.save(folder / VOCABULARY_FILE)
+        if self.options.text_encoder:
+            write_text_files(model, folder, prompt_ensemble=self.options.prompt_ensemble)
+
+    def convert(self, graphs: Graphs, manifest: Manifest, folder: Path) -> Manifest:
+        """Write all graphs for all targets, in the precision before some are quantised."""
+        targets = {}
+        for target in self.options.targets:
+            specs, settings = {}, self.options.settings_of(target)
+            for graph in graphs:
+                with self.step(f"convert {graph.name} for {target}"):
+                    precision = self.options.base_of(target, graph.name)
+                    specs[graph.name] = TARGETS[target].convert(graph, folder, precision, **settings)
+            targets[target] = specs
+        return replace(manifest, targets=targets)
+
+    def record_examples(self, graphs: Graphs, vocabulary: Vocabulary, manifest: Manifest, folder: Path) -> None:
+        """Write the examples that every engine is held to."""
+        with self.step("record examples in PyTorch"):
+            recorded = examples.record(graphs, vocabulary, manifest.geometry, manifest.prompting)
+            recorded.save(folder / EXAMPLES_FILE)
+
+    def check_parity(self, model: ReferenceModel, graphs: Graphs, manifest: Manifest, folder: Path) -> Manifest:
+        """Hold what was converted to the reference model."""
+        write_manifest(manifest, folder)
+        measured = {}
+        for target in self.options.targets:
+            with self.step(f"{parity_name(target)} of {target} with PyTorch"):
+                found = self._parity(target, model, graphs, folder)
+            self.step.say(_agreement(target, found))
+            measured[target] = found.to_manifest()
+        return replace(manifest, parity=measured)
+
+    def _parity(self, target: str, model: ReferenceModel, graphs: Graphs, folder: Path) -> TargetParity:
+        bases = {self.options.base_of(target, graph) for graph in GRAPH_NAMES}
+        precision = "fp16" if "fp16" in bases else "fp32"
+        if target == COREML:
+            return mil_parity.check(model, graphs, folder, precision, self.options.ios, self.step.say)
+        return parity.check(model, folder, target, precision)
+
+    def quantise(
+        self,
+        target: str,
+        graphs: Graphs,
+        manifest: Manifest,
+        quantiser: Quantiser,
+        folder: Path,
+        in_float: Layers = frozenset(),
+    ) -> Manifest:
+        """Quantise those graphs of a target for which INT8 is asked, with some layers kept in float.
+
+        Args:
+            target: the target's name.
+            graphs: what was converted.
+            manifest: with the target's graphs as they were converted.
+            quantiser: of these graphs.
+            folder: the bundle being written; its manifest is written too.
+            in_float: layers to keep in float.
+        """
+        specs = dict(manifest.targets[target])
+        with self.step(f"quantise for {target}", f"with {len(in_float)} layers in float" if in_float else ""):
+            for graph in graphs:
+                if self.options.precision_of(target, graph.name) == "int8":
+                    layers = frozenset(layer for name, layer in in_float if name == graph.name)
+                    specs[graph.name] = quantiser.quantise(target, graph, folder, specs[graph.name], layers)
+        made = replace(manifest, targets={**manifest.targets, target: specs})
+        write_manifest(made, folder)
+        return made
+
+    def judge(self, target: str, gate: Gate, folder: Path, again: str = "") -> TargetQuality:
+        """Compare a target's masks with PyTorch's."""
+        limits = thresholds(self.options, self.quality).targets[target]
+        with self.step(f"masks of {target}", again), open_target(folder, target) as segmenter:
+            return TargetQuality(target, gate.measure(segmenter), limits)
+
+
+def count(concepts: Sequence[object]) -> str:
+    """Return how many concepts there are, in words."""
+    return "1 concept" if len(concepts) == 1 else f"{len(concepts)} concepts"
+
+
+def parity_name(target: str) -> str:
+    """Return what the comparison of a target with PyTorch is called."""
+    return mil_parity.NAME if target == COREML else "parity"
+
+
+def _agreement(target: str, found: TargetParity) -> str:
+    worst = found.worst
+    kind = f" ({found.kind})" if found.means else ""
+    return (
+        f"{target}{kind}: logits within {worst.max_error:.1e} of their standard deviation, "
+        f"{100 * worst.flipped:.3f} % of pixels flipped, mask IoU {worst.mask_iou:.4f}"
+    )

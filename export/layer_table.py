@@ -1,0 +1,54 @@
+"""The table of layers: what quantising each one alone does to masks. It writes no bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from cgsam_edge.calibration.ranking import Ranking
+from cgsam_edge.errors import InputError
+from cgsam_edge.export.concepts import read_concepts
+from cgsam_edge.export.export_steps import ExportSteps
+from cgsam_edge.export.manifests import new_manifest
+from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.pipeline import planned_preparation
+from cgsam_edge.export.progress import NumberedSteps, Progress, silent
+from cgsam_edge.export.quality_options import QualityOptions, check_together
+from cgsam_edge.export.torch_backend import open_in_torch
+
+
+def rank_layers(options: ExportOptions, quality: QualityOptions, *, progress: Progress = silent) -> Ranking:
+    """Calibrate a model as an export would, and measure how sensitive its masks are to each layer.
+
+    Args:
+        options: what would be exported, something of it in INT8.
+        quality: how it would be quantised and judged.
+        progress: takes lines of progress, the table at the end.
+
+    Raises:
+        InputError: nothing would be in INT8, or the gate has no pictures.
+        CgsamError: as `cgsam_edge.export.pipeline.export_bundle`.
+    """
+    if not options.int8:
+        raise InputError("--report-only shows what INT8 does to each layer; add --precision int8.")
+    if not quality.gate_count:
+        raise InputError("layers are tried on the gate's pictures; --gate-count must not be 0.")
+    check_together(options, quality)
+    planned = (*planned_preparation(options, quality), "try each layer alone")
+    with tempfile.TemporaryDirectory(prefix="cgsam-") as work:
+        steps = ExportSteps(options, quality, NumberedSteps(progress, planned), Path(work))
+        concepts = read_concepts(options.concepts, progress)
+        own = steps.read(concepts)
+        vocabulary = steps.text_features(own, concepts)
+        photos = steps.choose_photos(own)
+        model, _ = steps.resize(own, vocabulary, photos)
+        graphs = steps.fuse(model)
+        manifest = new_manifest(model.config, options, vocabulary, steps.count(model), own.config.sam.image_size)
+        reference = open_in_torch(Path(work) / "reference", manifest, vocabulary, graphs)
+        gate = steps.pytorch_masks(reference, photos)
+        quantiser = steps.calibrate(graphs, reference, photos.calibration)
+        ranking = steps.rank(quantiser, gate)
+    progress("mask IoU with one layer quantised alone, the most sensitive first")
+    for one in ranking.sensitivity:
+        progress(f"  {one.mean_iou:.4f}  error {one.error:.4f}  {one.graph}: {one.layer}")
+    return ranking

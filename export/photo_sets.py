@@ -1,0 +1,83 @@
+"""The pictures of one export: those to calibrate on, and those that the gate compares masks on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgsam_edge.errors import InputError
+from cgsam_edge.export.quality_options import QualityOptions
+from cgsam_edge.quality import photos
+from cgsam_edge.quality.gate import unlabelled
+from cgsam_edge.quality.labels import LabelledImage, Remarks, open_labels
+from cgsam_edge.quality.photos import Photos
+
+NO_PHOTOS = Photos((), "")
+
+
+@dataclass(frozen=True)
+class PhotoSets:
+    """The pictures of one export.
+
+    Attributes:
+        calibration: none of them where nothing is quantised.
+        gate: empty for no gate.
+        origin: where the gate's come from.
+        notes: what is doubtful about them, a line each.
+    """
+
+    calibration: Photos = NO_PHOTOS
+    gate: tuple[LabelledImage, ...] = ()
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: bool) -> PhotoSets:
+    """Read or render the pictures for calibration and for the gate.
+
+    Args:
+        options: where they are.
+        work: a folder for rendered ones.
+        side: of rendered ones, in pixels.
+        calibrate: whether something is quantised.
+
+    Raises:
+        InputError: a folder holds too few readable pictures, or labels do not fit.
+    """
+    calibration, aside = NO_PHOTOS, None
+    notes: list[str] = []
+    if calibrate and options.calibration is not None:
+        calibration = photos.from_folder(options.calibration)
+        notes += [f"skipped {line}" for line in calibration.skipped]
+        if options.gate_images is None:
+            calibration, aside = calibration.split(options.gate_count or 1)
+        calibration = calibration.take(options.calibration_count)
+    elif calibrate:
+        calibration = photos.rendered(work / "calibration", photos.RENDERED_SERIES, options.calibration_count, side)
+        notes.append("calibrated on rendered street scenes: photos of what the device will see are better")
+    if not options.gate_count:
+        return PhotoSets(calibration, notes=tuple(notes))
+    if options.gate_images is not None:
+        gate, skipped = _given(options, options.gate_images)
+        return PhotoSets(calibration, gate, str(options.gate_images), (*notes, *skipped))
+    if aside is None:
+        aside = photos.rendered(work / "gate", photos.GATE_SERIES, options.gate_count, side)
+    return PhotoSets(calibration, unlabelled(aside.take(options.gate_count)), aside.origin, tuple(notes))
+
+
+def _given(options: QualityOptions, images: Path) -> tuple[tuple[LabelledImage, ...], tuple[str, ...]]:
+    """Return the gate's pictures that were named, with labels where there are, and what was skipped."""
+    if options.gate_labels is None:
+        found = photos.from_folder(images, least=1)
+        return unlabelled(found.take(options.gate_count)), tuple(f"skipped {line}" for line in found.skipped)
+    if options.gate_labels.is_dir() and options.gate_classes is None:
+        raise InputError(
+            f"{options.gate_labels}: index PNGs need --gate-classes FILE with one concept a line, in index order."
+        )
+    remarks = Remarks()
+    labels = open_labels(images, options.gate_labels, options.gate_classes).take(options.gate_count)
+    pictures = tuple(photos.readable(labels.read(remarks), remarks))
+    skipped = tuple(f"skipped {line}" for line in remarks.left_out)
+    if not pictures:
+        raise InputError("\n  ".join((f"{options.gate_labels}: no picture for the gate can be used.", *skipped)))
+    return pictures, (*skipped, *remarks.notes)

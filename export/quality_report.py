@@ -1,0 +1,100 @@
+"""What an export found out about its own masks: the report beside the graphs, the refusal, and the manifest's part."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgsam_edge.calibration.quantiser import Quantiser
+from cgsam_edge.errors import GateError
+from cgsam_edge.export.acceptance import Accepted
+from cgsam_edge.export.engines import machine, open_target, time_targets
+from cgsam_edge.export.export_steps import ExportSteps
+from cgsam_edge.export.photo_sets import PhotoSets
+from cgsam_edge.manifest import Manifest
+from cgsam_edge.quality.findings import Quality
+from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.report import HTML_FILE, save_report, write_report
+from cgsam_edge.quality.resolution import SizeSearch
+from cgsam_edge.quality.verdicts import refusal, summary
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cgsam_edge.quality.gate import Mask
+    from cgsam_edge.quality.pairs import MaskPair
+    from cgsam_edge.quality.pictures import Masks
+
+
+def quality_of(
+    steps: ExportSteps,
+    accepted: Accepted,
+    photos: PhotoSets,
+    size: SizeSearch | None,
+    quantiser: Quantiser | None,
+    folder: Path,
+) -> Quality:
+    """Gather what the export found, and time the graphs on this machine."""
+    found = tuple(attempt.found for attempt in accepted.attempts)
+    ranking = accepted.ranking
+    late = (
+        [f"the time sufficed for all layers or blocks but {ranking.unmeasured}"]
+        if ranking and ranking.unmeasured
+        else []
+    )
+    calibration = [[quantiser.method], quantiser.warnings] if quantiser else [[], ()]
+    return Quality(
+        title=steps.options.destination.name,
+        reference="PyTorch, float32" + (f", at {size.chosen} pixels" if size else ""),
+        pictures=f"{len(photos.gate)} pictures: {photos.origin}",
+        targets=found,
+        graphs=time_targets(folder, [one.target for one in found]),
+        size=size,
+        kept_in_float=accepted.float_layers(),
+        sensitivity=ranking.sensitivity if ranking else (),
+        notes=(*calibration[0], *photos.notes, *calibration[1], *late),
+        machine=machine(),
+        degraded=not all(one.passed for one in found),
+    )
+
+
+def write_quality_report(
+    steps: ExportSteps, quality: Quality, manifest: Manifest, gate: Gate, folder: Path
+) -> Manifest:
+    """Write the report, and refuse what does not pass unless that is allowed; return the manifest with its summary.
+
+    Raises:
+        GateError: a target does not pass; the report lies beside the destination.
+    """
+    with ExitStack() as opened:
+        write_report(quality, folder, _masks(gate, folder, opened))
+    failed = [one for one in quality.targets if not one.passed]
+    if failed and not steps.quality.allow_degraded:
+        destination = steps.options.destination.absolute()
+        beside = destination.with_name(f"{destination.stem}.report")
+        save_report(folder, beside)
+        raise GateError(refusal(failed, quality.sensitivity, beside / HTML_FILE))
+    for one in failed:
+        steps.step.say(f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}")
+    return replace(manifest, quality=summary(quality))
+
+
+def without_gate(steps: ExportSteps, manifest: Manifest) -> Manifest:
+    """Return the manifest of a bundle whose masks were not compared, and say so."""
+    note = "no gate: --gate-count 0"
+    steps.step.say(f"warning: {note}; masks were not compared with PyTorch's")
+    return replace(manifest, quality={"gate": None, "notes": [note]})
+
+
+def _masks(gate: Gate, folder: Path, opened: ExitStack) -> Masks:
+    """Return what gives the report its pictures; a target is opened once for all of its pictures."""
+    segmenters = {}
+
+    def masks(target: str, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:
+        if target not in segmenters:
+            segmenters[target] = opened.enter_context(open_target(folder, target))
+        return gate.masks(segmenters[target], pair)
+
+    return masks
