@@ -27,7 +27,7 @@ from cgsam_edge.quality.scenes.render import render
 CONCEPTS = models.ROOT / "examples" / "concepts.txt"
 
 _SERIES, _SCENE, _SIDE = 5, 22, 1024
-"""The scene of `make demo`, which no model was trained or calibrated on."""
+"""A scene that no model was trained or calibrated on."""
 
 _CLICKS = 5
 """In a turn, at least: they are short even where an image takes seconds."""

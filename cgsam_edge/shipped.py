@@ -9,3 +9,6 @@ BUNDLE = _FOLDER / "scenes.cgsam"
 
 CHECKPOINT = _FOLDER / "scenes.safetensors"
 """What ``cgsam-export`` reads without ``--checkpoint``, in upstream's layout."""
+
+DEMO = _FOLDER / "demo.json"
+"""The scene that ``cgsam demo`` shows, and how it was chosen."""

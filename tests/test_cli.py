@@ -78,7 +78,7 @@ def test_segment_bad_input(tiny_bundle: Path, picture_file: Path, tmp_path: Path
     fails(cgsam("segment", picture_file, *bundle, "--concepts", " ,", cwd=tmp_path), 3, "names no concept")
     fails(cgsam("segment", picture_file, "--bundle", "no.cgsam", cwd=tmp_path), 3, "no.cgsam: no such bundle")
     fails(cgsam("segment", picture_file, *bundle, "--backend", "tpu", cwd=tmp_path), 3, "no backend 'tpu'")
-    fails(cgsam(cwd=tmp_path), 2, "COMMAND")
+    fails(cgsam("segmnet", cwd=tmp_path), 2, "COMMAND")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

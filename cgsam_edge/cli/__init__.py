@@ -22,35 +22,81 @@ _EPILOG = (
     "130 interrupted"
 )
 
+_FIRST_STEPS = """\
+cgsam segments images by concept, on this machine alone.
+
+See it work, with the model that comes with the package:
+  cgsam demo
+
+Segment your own pictures with your own bundle:
+  cgsam segment photos/ --bundle cars.cgsam --concepts car,road --output masks
+
+Make a bundle from a checkpoint, on a PC with the extra 'export':
+  cgsam-export --checkpoint model.pth --concepts concepts.txt --output cars.cgsam
+
+cgsam doctor        lists the engines and devices of this machine.
+cgsam --help        lists all commands; cgsam COMMAND --help explains one.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``cgsam``."""
-    from cgsam_edge.cli import bench, calibrate, compare, doctor, evaluate, info, segment, verify, vocab
+    """Run ``cgsam``; without arguments, print what to do first."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given:
+        print(_FIRST_STEPS, end="")
+        return 0
+    return _run(make_parser(), given)
+
+
+def export_main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``cgsam-export``."""
+    return _run(make_export_parser(), arguments)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``cgsam``."""
+    from cgsam_edge.cli import (
+        bench,
+        calibrate,
+        card,
+        compare,
+        completion,
+        demo,
+        doctor,
+        evaluate,
+        info,
+        segment,
+        verify,
+        vocab,
+    )
 
     parser = argparse.ArgumentParser(
         prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
     )
     parser.add_argument("--version", action="version", version=f"cgsam-edge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    demo.add_parser(commands)
     segment.add_parser(commands)
     info.add_parser(commands)
     evaluate.add_parser(commands)
     calibrate.add_parser(commands)
     compare.add_parser(commands)
     vocab.add_parser(commands)
+    card.add_parser(commands)
     verify.add_parser(commands)
     doctor.add_parser(commands)
     bench.add_parser(commands)
-    export = commands.add_parser("export", help="make a bundle of a checkpoint (needs the extra 'export')")
+    completion.add_parser(commands)
+    export = commands.add_parser("export", help="make a bundle from a checkpoint (needs the extra 'export')")
     _add_export(export)
-    return _run(parser, arguments)
+    return parser
 
 
-def export_main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``cgsam-export``."""
+def make_export_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``cgsam-export``."""
     parser = argparse.ArgumentParser(prog="cgsam-export")
     _add_export(parser)
-    return _run(parser, arguments)
+    return parser
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,126 @@
+"""The first picture that a new user sees: a rendered street scene, with the masks of the shipped model.
+
+Which scene it is was chosen from the model's own held-out metrics and stands in ``models/demo.json``;
+``python -m benchmarks.pictures`` chooses again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cgsam_edge import shipped
+from cgsam_edge.errors import OutputError
+from cgsam_edge.files import write_beside
+from cgsam_edge.quality.evaluate import inner_points
+from cgsam_edge.quality.scenes import CONCEPTS, Scene, render
+from cgsam_edge.results import Result
+from cgsam_edge.segmenter import Segmenter
+
+SIDE = 512
+CLICKS = 3
+"""Inside the object, as in the clicks of ``cgsam eval``."""
+
+_GAP, _CAPTION = 12, 40
+"""Pixels between two pictures side by side, and for the words above them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The scenes that are shown.
+
+    Attributes:
+        series: of the rendered scenes; no step of training saw it.
+        scene: index in the series of the scene with all concepts.
+        clicked_scene: index of the scene of the second picture.
+        clicked: its concept.
+    """
+
+    series: int
+    scene: int
+    clicked_scene: int
+    clicked: str
+
+
+def demo_scene(series: int, index: int) -> Scene:
+    """Return a scene of 512 by 512 pixels with its labels."""
+    return render(series, index, SIDE, SIDE)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What `write_demo` wrote.
+
+    Attributes:
+        scene: the picture alone.
+        overlay: the masks of all concepts, from their names.
+        clicks: one concept of another scene, from its name, and from its name and clicks.
+        result: all concepts.
+    """
+
+    scene: Path
+    overlay: Path
+    clicks: Path
+    result: Result
+
+
+def choice() -> Choice:
+    """Return the scenes that the package names."""
+    held = json.loads(shipped.DEMO.read_text(encoding="utf-8"))
+    return Choice(held["series"], held["scene"], held["clicks"]["scene"], held["clicks"]["concept"])
+
+
+def write_demo(segmenter: Segmenter, folder: Path, chosen: Choice | None = None) -> Pictures:
+    """Render the scene, segment it, and write three pictures.
+
+    Args:
+        segmenter: a bundle that holds the eleven concepts of the rendered scenes.
+        folder: where to; it is made where it is missing.
+        chosen: another scene than the usual one.
+
+    Raises:
+        OutputError: a picture cannot be written.
+        UnknownConceptError: the bundle does not hold a concept.
+    """
+    one = choice() if chosen is None else chosen
+    scene = demo_scene(one.series, one.scene)
+    result = segmenter.segment(scene.image, CONCEPTS)
+    made = Pictures(folder / "street.png", folder / "street.overlay.png", folder / "street.clicks.png", result)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
+    _save(made.scene, Image.fromarray(scene.image))
+    _save(made.overlay, result.overlay())
+    _save(made.clicks, clicks_picture(segmenter, demo_scene(one.series, one.clicked_scene), one.clicked))
+    return made
+
+
+def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Image:
+    """Return a concept's mask from its name alone, and beside it the one from its name and clicks inside its label."""
+    encoded = segmenter.encode(scene.image)
+    points = inner_points(scene.labels == CONCEPTS.index(concept), CLICKS)
+    shown = [encoded.predict(concept), encoded.predict(concept, points=points)]
+    width, height = encoded.image.size
+    both = Image.new("RGB", (2 * width + _GAP, height + _CAPTION), (24, 24, 24))
+    draw, font = ImageDraw.Draw(both), ImageFont.load_default(20)
+    words = (f"“{concept}” alone", f"“{concept}” and {CLICKS} clicks")
+    for left, one, text in zip((0, width + _GAP), shown, words, strict=True):
+        both.paste(Result(encoded.image, {one.name: one}).overlay().crop((0, 0, width, height)), (left, _CAPTION))
+        draw.text((left + 10, _CAPTION / 2), text, font=font, fill=(255, 255, 255), anchor="lm")
+    return both
+
+
+def labels_right(result: Result, scene: Scene) -> float:
+    """Return the share of labelled pixels whose colour in the overlay is that of their label."""
+    valid = scene.labels < len(CONCEPTS)
+    return float(np.mean((result.label_map() == scene.labels)[valid]))
+
+
+def _save(path: Path, picture: Image.Image) -> None:
+    write_beside(path, partial(picture.save, format="PNG"))
