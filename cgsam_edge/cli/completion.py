@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _complete_files(parser: argparse.ArgumentParser, files: dict[str, str]) -> None:
+def _complete_files(parser: argparse.ArgumentParser, files: Any) -> None:
     """Let each argument that is a path complete files."""
     for action in parser._actions:  # noqa: SLF001 — argparse has no public way to list what was declared
         if action.type is Path:
