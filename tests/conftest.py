@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ building
 """
 
 telemetry.silence()  # before a test imports an engine
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell; children would be deaf as well
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core to itself
     for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,8 +103,7 @@ def start_export(options: ExportOptions, prelude: str = "") -> subprocess.Popen[
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
 def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, old: Path, number: signal.Signals) -> None:
     before = snapshot(old)
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # deaf in a background job
-    process = start_export(options, heard)
+    process = start_export(options)
     assert process.stderr is not None
     for line in process.stderr:
         if "convert concept" in line:
@@ -113,7 +111,7 @@ def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, old: Path, n
             process.send_signal(number)
             break
     rest = process.stderr.read()
-    assert process.wait(60) == 130
+    assert process.wait() == 130
     assert "interrupted; nothing half-written was left" in rest
     assert "Traceback" not in rest
     assert snapshot(old) == before
@@ -126,7 +124,7 @@ def test_a_full_disk_leaves_the_old_bundle(options: ExportOptions, old: Path) ->
     before = snapshot(old)
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
     process = start_export(options, limit)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate()
     assert process.returncode == 3, errors
     assert "could not be written: the disk is full" in errors
     assert "Traceback" not in errors
@@ -207,11 +205,10 @@ def test_command_line(options: ExportOptions, tmp_path: Path) -> None:
         "--concepts",
         str(options.concepts),
     ]
-    start = time.perf_counter()
     done = subprocess.run(
         [executable("cgsam-export"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert done.returncode == 3, time.perf_counter() - start
+    assert done.returncode == 3, done.stderr
     assert "cgsam-export: error:" in done.stderr
     assert "no.pth: no such file" in done.stderr
     assert "Traceback" not in done.stderr

@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_nothing(
         writer.write(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
     writer.release()
     done = _subprocess([sys.executable, "-c", LIMITED], tiny_bundle)
-    _, errors = done.communicate(timeout=120)
+    _, errors = done.communicate()
     assert done.returncode == 3, errors
     assert message in errors
     assert made() == set()
@@ -222,16 +222,12 @@ def _subprocess(command: list[str], bundle: Path) -> subprocess.Popen[str]:
 def test_an_interrupt_leaves_nothing(run: Run, tiny_bundle: Path, number: signal.Signals) -> None:
     clips.make(Path("clip.mp4"), 3000)
     process = _subprocess([executable("cgsam")], tiny_bundle)
-    until = time.monotonic() + 60
     while not list(Path().glob("out/.clip.overlay.mp4.partial-*")):
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
         time.sleep(0.02)
     process.send_signal(number)
-    start = time.monotonic()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert "interrupted; nothing half-written was left" in errors
     assert "Traceback" not in errors
-    assert time.monotonic() - start < 30
     assert made() == set()
