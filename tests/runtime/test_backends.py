@@ -198,7 +198,9 @@ def test_core_ml_is_refused_with_what_can_be_used_instead(tmp_path: Path) -> Non
         fitting("coreml", ["coreml"])
     with pytest.raises(BackendError, match=r"image\.mlpackage: Core ML predicts only on macOS"):
         CoreMLBackend().open(tmp_path / "image.mlpackage", SessionOptions())
-    assert all("only on macOS" in device.missing for device in CoreMLBackend().devices())
+    missing = [device.missing for device in CoreMLBackend().devices()]
+    assert missing
+    assert all("only on macOS" in one for one in missing)
 
 
 @OFF_MACOS
