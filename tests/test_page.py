@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from cgsam_edge.page.bars import Bar, Part, bars, colour, legend
+from cgsam_edge.page.bars import Bar, BarPart, bars, colour, legend
 from cgsam_edge.page.document import bullets, page, section, table
 from cgsam_edge.page.markup import Html, macs, megabytes, number, seconds, shortened, tag
 from cgsam_edge.page.points import Curve, Point, Spot, chart, chart_file, dots, trade_off
@@ -99,7 +99,7 @@ def test_bars_are_on_one_scale() -> None:
 
 
 def test_parts_of_a_bar_follow_each_other() -> None:
-    plot = bars("t", [Bar("one", (Part(1, "a", "first: 1"), Part(0, "b"), Part(3, "c", "last: 3")), "4")])
+    plot = bars("t", [Bar("one", (BarPart(1, "a", "first: 1"), BarPart(0, "b"), BarPart(3, "c", "last: 3")), "4")])
     (first,), (last,) = rects(plot, "fill-a"), rects(plot, "fill-c")
     assert not rects(plot, "fill-b")
     assert float(last["x"]) == pytest.approx(float(first["width"]), rel=1e-3)

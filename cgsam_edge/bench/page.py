@@ -11,7 +11,7 @@ from cgsam_edge.bench.roofline import distances
 from cgsam_edge.bench.tables import Table, starts, tables
 from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.page import document
-from cgsam_edge.page.bars import Bar, Part, bars, colour, legend
+from cgsam_edge.page.bars import Bar, BarPart, bars, colour, legend
 from cgsam_edge.page.markup import Html, tag
 from cgsam_edge.page.points import Curve, Spot, chart
 
@@ -69,7 +69,7 @@ def _stacked(title: str, rows: Mapping[str, Mapping[str, float]], unit: str) -> 
     drawn = [
         Bar(
             label,
-            tuple(Part(v, colour(names.index(name)), f"{name}: {v:.4g} {unit}") for name, v in parts.items()),
+            tuple(BarPart(v, colour(names.index(name)), f"{name}: {v:.4g} {unit}") for name, v in parts.items()),
             f"{sum(parts.values()):.3g} {unit}",
         )
         for label, parts in rows.items()

@@ -15,7 +15,7 @@ _LETTER = 6.4
 
 
 @dataclass(frozen=True)
-class Part:
+class BarPart:
     """A part of a bar.
 
     Attributes:
@@ -41,14 +41,14 @@ class Bar:
     """
 
     label: str
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
     shown: str
     short: str = ""
 
     @classmethod
     def of(cls, label: str, value: float | None, shown: str, colour: str = "a", short: str = "") -> Bar:
         """Return a bar of a single part; of none where there is no value."""
-        return cls(label, () if value is None else (Part(value, colour),), shown, short)
+        return cls(label, () if value is None else (BarPart(value, colour),), shown, short)
 
     @property
     def length(self) -> float:

@@ -41,6 +41,15 @@ class Light:
         return np.asarray(np.minimum(np.maximum(lit, 0), 255))
 
 
+@dataclass(frozen=True)
+class _Base:
+    """What every kind of light has: the direction of the sun, a tint by chance, and haze."""
+
+    sun: Floats
+    wobble: Floats
+    haze: float
+
+
 def draw_light(rng: np.random.Generator) -> Light:
     """Draw the light of a scene: sunny, overcast, dusk or a dark evening."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(15, 65))
@@ -48,56 +57,68 @@ def draw_light(rng: np.random.Generator) -> Light:
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(height), np.sin(azimuth) * np.cos(height)])
     wobble = rng.uniform(0.92, 1.08, 3)
     haze = rng.uniform(0.0, 0.008) + (rng.uniform(0.01, 0.02) if rng.random() < 0.08 else 0.0)
-    if kind == 0:  # sunny: from deep blue to nearly white
-        pale = rng.uniform(0, 1)
-        zenith = np.array([60.0, 120.0, 205.0]) * (1 - pale) + np.array([205.0, 222.0, 240.0]) * pale
-        return Light(
-            sun,
-            rng.uniform(0.5, 1.0),
-            rng.uniform(0.85, 1.1),
-            wobble * (1.03, 1.0, 0.95),
-            zenith * wobble,
-            np.array([215.0, 228.0, 240.0]) * wobble,
-            rng.uniform(0, 0.8),
-            haze,
-            False,
-        )
-    if kind == 1:  # overcast
-        grey = rng.uniform(140, 245)
-        return Light(
-            sun,
-            rng.uniform(0, 0.2),
-            rng.uniform(0.7, 0.95),
-            wobble * (0.97, 1.0, 1.03),
-            grey * 0.9 * wobble,
-            np.minimum(grey * 1.08, 250) * wobble,
-            rng.uniform(0.1, 0.7),
-            haze,
-            rng.random() < 0.2,
-        )
-    if kind == 2:  # dusk
-        zenith = np.array([rng.uniform(50, 120), rng.uniform(70, 110), rng.uniform(110, 170)])
-        skyline = np.array([rng.uniform(200, 250), rng.uniform(140, 190), rng.uniform(90, 160)])
-        return Light(
-            sun,
-            rng.uniform(0.1, 0.6),
-            rng.uniform(0.55, 0.8),
-            wobble * (1.15, 0.95, 0.8),
-            zenith,
-            skyline,
-            rng.uniform(0.1, 0.9),
-            haze,
-            rng.random() < 0.6,
-        )
+    kinds = (_sunny, _overcast, _dusk, _evening)
+    return kinds[kind](rng, _Base(sun, wobble, haze))
+
+
+def _sunny(rng: np.random.Generator, base: _Base) -> Light:
+    """From deep blue to nearly white."""
+    pale = rng.uniform(0, 1)
+    zenith = np.array([60.0, 120.0, 205.0]) * (1 - pale) + np.array([205.0, 222.0, 240.0]) * pale
+    return Light(
+        base.sun,
+        rng.uniform(0.5, 1.0),
+        rng.uniform(0.85, 1.1),
+        base.wobble * (1.03, 1.0, 0.95),
+        zenith * base.wobble,
+        np.array([215.0, 228.0, 240.0]) * base.wobble,
+        rng.uniform(0, 0.8),
+        base.haze,
+        False,
+    )
+
+
+def _overcast(rng: np.random.Generator, base: _Base) -> Light:
+    grey = rng.uniform(140, 245)
+    return Light(
+        base.sun,
+        rng.uniform(0, 0.2),
+        rng.uniform(0.7, 0.95),
+        base.wobble * (0.97, 1.0, 1.03),
+        grey * 0.9 * base.wobble,
+        np.minimum(grey * 1.08, 250) * base.wobble,
+        rng.uniform(0.1, 0.7),
+        base.haze,
+        rng.random() < 0.2,
+    )
+
+
+def _dusk(rng: np.random.Generator, base: _Base) -> Light:
+    zenith = np.array([rng.uniform(50, 120), rng.uniform(70, 110), rng.uniform(110, 170)])
+    skyline = np.array([rng.uniform(200, 250), rng.uniform(140, 190), rng.uniform(90, 160)])
+    return Light(
+        base.sun,
+        rng.uniform(0.1, 0.6),
+        rng.uniform(0.55, 0.8),
+        base.wobble * (1.15, 0.95, 0.8),
+        zenith,
+        skyline,
+        rng.uniform(0.1, 0.9),
+        base.haze,
+        rng.random() < 0.6,
+    )
+
+
+def _evening(rng: np.random.Generator, base: _Base) -> Light:
     glow = rng.uniform(40, 110)
     return Light(
-        sun,
+        base.sun,
         rng.uniform(0, 0.1),
         rng.uniform(0.5, 0.7),
-        wobble * (0.9, 0.95, 1.1),
+        base.wobble * (0.9, 0.95, 1.1),
         glow * np.array([0.5, 0.6, 1.0]),
         glow * np.array([1.0, 0.95, 1.1]),
         rng.uniform(0.1, 0.9),
-        haze,
+        base.haze,
         rng.random() < 0.85,
     )

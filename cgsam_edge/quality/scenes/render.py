@@ -1,4 +1,4 @@
-"""From a seed and an index to a finished picture with its labels."""
+"""From a seed and an index to a picture with its labels."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,8 +53,8 @@ def _cut(rng: np.random.Generator, tile: NDArray[np.float32], height: int, width
     return np.take(np.take(tile, np.arange(y, y + height) % TILE, 0), np.arange(x, x + width) % TILE, 1)
 
 
-def finish(canvas: Canvas) -> Scene:
-    """Average the picture down, give surfaces their texture, and photograph it: exposure, blur, noise."""
+def photograph(canvas: Canvas) -> Scene:
+    """Average the picture down, give surfaces their texture, and add exposure, blur and noise."""
     rng, (height, width) = canvas.rng, canvas.labels.shape
     image = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     fine, middle, coarse = (_cut(rng, tile, height, width) for tile in _grain())
@@ -85,7 +85,7 @@ def render(seed: int, index: int, height: int = 512, width: int = 512) -> Scene:
     """
     if min(height, width) < 16:
         raise ValueError(f"expected a height and width of at least 16 pixels, got {height}x{width}")
-    return finish(compose(np.random.default_rng((seed, index)), width, height))
+    return photograph(compose(np.random.default_rng((seed, index)), width, height))
 
 
-__all__ = ["CONCEPTS", "Scene", "finish", "render"]
+__all__ = ["CONCEPTS", "Scene", "photograph", "render"]
