@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ def relist(bundle: Path, name: str) -> None:
 def test_manifest_round_trip(tiny_bundle: Path) -> None:
     manifest = Bundle(tiny_bundle).manifest
     assert Manifest.from_json(manifest.to_json(), "m") == manifest
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        ({"image": {"macs": 7}}, 7),
+        ({"image": {"macs": "7"}}, None),
+        ({"image": 7}, None),
+        ({"image": {}}, None),
+        ({}, None),
+    ],
+)
+def test_multiply_adds_may_be_missing(tiny_bundle: Path, cost: dict[str, Any], expected: int | None) -> None:
+    assert replace(Bundle(tiny_bundle).manifest, cost=cost).macs("image") == expected
 
 
 def _missing_graph(bundle: Path) -> str:
