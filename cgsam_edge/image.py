@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from cgsam_edge.errors import ImageError
 
@@ -19,6 +19,19 @@ ImageSource = Any
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 2
+
+_ORIENTATION_TAG = 0x0112
+_TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image upright, by its EXIF orientation; `PIL.ImageOps` fails where other tags are malformed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +63,21 @@ def load_image(source: ImageSource) -> Image.Image:
     raise ImageError(f"an image must be a path, a PIL image or a uint8 RGB array, got {type(source).__name__}.")
 
 
+def exif_orientation(image: Image.Image) -> int:
+    """Return an image's EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, which is no reason to lose the photo
+        return 1
+    return value if value in _TURNS else 1
+
+
+def turned_upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF orientation says, as viewers show it."""
+    turn = _TURNS[exif_orientation(image)]
+    return image if turn is None else image.transpose(turn)
+
+
 def to_pixels(image: Image.Image, size: int) -> NDArray[np.float32]:
     """Squash an RGB image to the model's square: float32 (1, 3, size, size), 0 to 255.
 
@@ -63,7 +91,8 @@ def _from_file(path: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             _check_size(image.width, image.height, path)
-            return _to_rgb(ImageOps.exif_transpose(image), path)
+            image.load()
+            return _to_rgb(turned_upright(image), path)
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file.") from error
     except Image.DecompressionBombError as error:

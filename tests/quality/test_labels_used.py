@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -266,6 +267,16 @@ def test_names_that_are_not_utf8(segmenter: Segmenter, scenes: Path, tmp_path: P
     assert {pair["image"] for pair in document["pairs"]} == {"caf\\xe9.png"}
     assert any("\\xff.png: no label" in line for line in document["left_out"])
     assert evaluate_labels(segmenter, opened(scenes)).images == 1
+
+
+def test_a_photo_with_malformed_exif_takes_part(segmenter: Segmenter, scenes: Path) -> None:
+    resolution_as_text = struct.pack(">HHI4s", 0x011A, 2, 4, b"72")
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 1) + resolution_as_text + bytes(4)
+    path = scenes / "images" / "0000.png"
+    Image.open(path).save(path.with_suffix(".jpg"), exif=exif)
+    path.unlink()
+    done = evaluate_labels(segmenter, opened(scenes).take(1))
+    assert (done.images, done.left_out) == (1, ())
 
 
 def test_calibrating_with_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cgsam_edge.errors import ImageError
 from cgsam_edge.image import load_image, to_pixels
@@ -40,6 +41,42 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6
     image.save(tmp_path / "turned.png", exif=exif)
     np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "turned.png")), np.rot90(RGB, -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_as_viewers_show_it(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "a.png")), expected)
+
+
+SIX = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+"""An EXIF entry: orientation 6."""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize(
+    ("entries", "turned"),
+    [
+        ([SIX, struct.pack(">HHI4s", 0x011A, 2, 4, b"72")], True),  # text where a fraction belongs
+        ([SIX, struct.pack(">HHI4s", 0x829A, 2, 4, b"1/60")], True),
+        ([SIX, struct.pack(">HHIf", 0x0100, 11, 1, float("nan"))], True),
+        ([SIX, struct.pack(">HHII", 0x010F, 2, 500, 0xFFFF)], True),  # cut off
+        ([struct.pack(">HHIHH", 0x0112, 3, 2, 6, 6)], True),
+        ([struct.pack(">HHI4s", 0x0112, 2, 2, b"6")], False),
+        ([struct.pack(">HHIHH", 0x0112, 3, 1, 99, 0)], False),
+        ([struct.pack(">HHIHH", 0x0112, 3, 1, 0, 0)], False),
+        ([b"\xff" * 12], False),
+        ([b"\xff" * 5], False),
+    ],
+)
+def test_malformed_exif_is_no_reason_to_lose_a_photo(tmp_path: Path, entries: list[bytes], turned: bool) -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
+    assert load_image(tmp_path / "a.jpg").size == ((12, 20) if turned else (20, 12))
 
 
 def test_pixels_are_pillows_resize() -> None:

@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.image import exif_orientation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Size = tuple[int, int]
 
-_TAG = 0x0112
 _SIDEWAYS = 5
 """Orientations from here on swap width and height."""
 
@@ -103,20 +103,11 @@ def read_photo(path: Path) -> Photo:
     """
     try:
         with Image.open(path) as image:
-            return Photo(path, (image.width, image.height), orientation(image))
+            return Photo(path, (image.width, image.height), exif_orientation(image))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable image ({error}).") from error
-
-
-def orientation(image: Image.Image) -> int:
-    """Return an image's EXIF orientation, 1 to 8; 1 where there is none, or the EXIF is malformed."""
-    try:
-        value = image.getexif().get(_TAG, 1)
-    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, which is no reason to lose the photo
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def turned(mask: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:

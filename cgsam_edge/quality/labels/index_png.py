@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.labels.frame import orientation, turned
+from cgsam_edge.image import exif_orientation
+from cgsam_edge.quality.labels.frame import turned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def read_indices(path: Path) -> Indices:
     depth, colour = _header(path)
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            count, lies = getattr(image, "n_frames", 1), orientation(image)
+            count, lies = getattr(image, "n_frames", 1), exif_orientation(image)
             pixels = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable image ({error}).") from error
