@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from cgsam_edge.contract import check_shapes
 from cgsam_edge.errors import BundleError
 from cgsam_edge.manifest import FILE_NAME, GRAPH_NAMES, VOCABULARY_FILE, FileSpec, GraphSpec, Manifest
 from cgsam_edge.vocabulary import Vocabulary
 
-_MAX_MANIFEST_BYTES = 64 * 2**20
+_MAX_MANIFEST_BYTES = 16 * 2**20
 
 
 def file_spec(path: Path) -> FileSpec:
@@ -39,8 +41,7 @@ class Bundle:
         self.manifest = _read_manifest(self.path)
         self.verify([VOCABULARY_FILE])
         self.vocabulary = Vocabulary.load(self.path / VOCABULARY_FILE, self.manifest.concepts)
-        if self.vocabulary.features.shape[1] != self.manifest.geometry.embed_dim:
-            raise BundleError(f"{self.path / VOCABULARY_FILE}: text features of another length than the manifest says.")
+        check_shapes(str(self.path / FILE_NAME), self.manifest, self.vocabulary)
 
     def verify(self, names: Iterable[str] | None = None) -> None:
         """Check size and SHA-256 of some files, or of all.
@@ -106,11 +107,14 @@ class Bundle:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / FILE_NAME
     try:
-        if path.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise BundleError(f"{path}: larger than any manifest.")
+        if not path.exists():
+            raise BundleError(f"{folder}: not a bundle (it has no {FILE_NAME}).")
+        if not path.is_file():
+            raise BundleError(f"{path}: no ordinary file.")
+        size = path.stat().st_size
+        if size > _MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path}: {size / 1e6:.0f} MB, larger than any manifest.")
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder}: not a bundle (it has no {FILE_NAME}).") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read ({error}).") from error
     return Manifest.from_json(text, str(path))
@@ -119,19 +123,37 @@ def _read_manifest(folder: Path) -> Manifest:
 def _inside(folder: Path, name: str) -> Path:
     """Return the path of a listed file, refusing what leaves the folder by name or by link."""
     pure = PurePosixPath(name)
+    where = folder / FILE_NAME
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        raise BundleError(f"{where}: the path {name!r} holds characters that no path may; refused.")
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or not pure.parts:
+        raise BundleError(f"{where}: the path {name!r} leaves the bundle; refused.")
     path = folder / pure
-    leaves = pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or not pure.parts
-    if leaves or not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{folder / FILE_NAME}: the path {name!r} leaves the bundle; refused.")
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # a circle of links, or a name that is too long
+        raise BundleError(f"{where}: the path {name!r} cannot be followed ({error}).") from error
+    if not inside:
+        raise BundleError(
+            f"{where}: the path {name!r} leaves the bundle; refused. It is a link: copy the bundle with what it links "
+            "to, as 'cp -rL' does."
+        )
     return path
 
 
 def _verify_file(folder: Path, name: str, expected: FileSpec) -> None:
     path = _inside(folder, name)
-    if not path.is_file():
-        raise BundleError(f"{path}: missing from the bundle. Copy or export it again.")
-    size = path.stat().st_size
-    if size != expected.size:
-        raise BundleError(f"{path}: truncated or altered: expected {expected.size} bytes, got {size}. Export it again.")
-    if file_spec(path).sha256 != expected.sha256:
+    try:
+        if not path.is_file():
+            what = "no ordinary file" if path.exists() else "missing from the bundle"
+            raise BundleError(f"{path}: {what}. Copy or export it again.")
+        size = path.stat().st_size
+        if size != expected.size:
+            raise BundleError(
+                f"{path}: truncated or altered: expected {expected.size} bytes, got {size}. Copy or export it again."
+            )
+        altered = file_spec(path).sha256 != expected.sha256
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if altered:
         raise BundleError(f"{path}: altered: its SHA-256 is not the one in the manifest. Copy or export it again.")

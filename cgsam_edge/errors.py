@@ -5,8 +5,16 @@ Each family also inherits a builtin, so that code which knows nothing of this pa
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import ClassVar
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return text with control characters shown, not sent to a terminal that would obey them."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class CgsamError(Exception):
@@ -19,8 +27,8 @@ class CgsamError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        """Return the message as written (KeyError would quote it)."""
-        return str(self.args[0]) if self.args else ""
+        """Return the message as written (KeyError would quote it), but for control characters, which are shown."""
+        return printable(str(self.args[0])) if self.args else ""
 
 
 class InputError(CgsamError, ValueError):

@@ -7,7 +7,6 @@ engine's own go into the next graph, so that errors add up as they do in use. `d
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 from cgsam_edge.agreement import deviation, mask_iou
 from cgsam_edge.errors import BackendError, BundleError
 from cgsam_edge.image import to_pixels
+from cgsam_edge.npz import read_npz
 from cgsam_edge.prompts import priority
 
 if TYPE_CHECKING:
@@ -112,14 +112,14 @@ class Examples:
             BundleError: it is none.
         """
         kinds: dict[str, dict[str, dict[str, Float]]] = {"input": {}, "output": {}}
+        arrays = read_npz(path, "an archive of examples")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                for key in arrays.files:
-                    if key != "picture":
-                        kind, graph, name = key.split(".", 2)
-                        kinds[kind].setdefault(graph, {})[name] = arrays[key]
-                return cls(_checked_picture(arrays["picture"]), kinds["input"], kinds["output"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            for key in arrays:
+                if key != "picture":
+                    kind, graph, name = key.split(".", 2)
+                    kinds[kind].setdefault(graph, {})[name] = arrays[key]
+            return cls(_checked_picture(arrays["picture"]), kinds["input"], kinds["output"])
+        except (ValueError, KeyError) as error:
             raise BundleError(f"{path}: not an archive of examples ({error}).") from error
 
 

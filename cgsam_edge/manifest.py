@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,10 @@ FORMAT = "cgsam-bundle"
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 VOCABULARY_FILE = "vocabulary.npz"
+_LARGEST_SIDE = 2**14
+_MOST_VALUES = 2**31
+"""Of a tensor: above that a manifest is damaged, or meant to take all memory."""
+
 GRAPH_NAMES = ("image", "concept", "decoder")
 TEXT_GRAPHS = ("text", "text_row")
 """Only in bundles that can learn new names; the second only where the model has blocks that take text."""
@@ -26,6 +31,10 @@ class TensorSpec:
 
     name: str
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not all(side > 0 for side in self.shape) or math.prod(self.shape) > _MOST_VALUES:
+            raise BundleError(f"manifest: the tensor {self.name!r} cannot have shape {self.shape}.")
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,8 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
-                raise BundleError(f"manifest: geometry.{name} must be positive, got {value}.")
+            if not 0 < value <= _LARGEST_SIDE:
+                raise BundleError(f"manifest: geometry.{name} must be from 1 to {_LARGEST_SIDE}, got {value}.")
 
 
 @dataclass(frozen=True)
@@ -160,15 +169,26 @@ class Manifest:
             BundleError: it is no manifest, is from a newer format version, or a value is missing or wrong.
         """
         try:
-            value = json.loads(text)
-        except ValueError as error:
+            value = json.loads(text, object_pairs_hook=_without_twins)
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{where}: not JSON ({error}).") from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise BundleError(f"{where}: not the manifest of a {FORMAT}.")
         version = value.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise BundleError(f"{where}: format_version must be a number from 1, got {version!r:.60}.")
+        if version > FORMAT_VERSION:
             raise BundleError(
                 f"{where}: format version {version} is newer than {FORMAT_VERSION}, the newest that this version of "
                 "cgsam-edge reads. Upgrade cgsam-edge."
             )
         return decode(cls, value, where)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that has a key twice: which of the values counts differs from reader to reader."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return made

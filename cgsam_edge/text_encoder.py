@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, BundleError, ConceptsError
 from cgsam_edge.manifest import TEXT_FILE, TEXT_GRAPHS, TOKENIZER_FILE
+from cgsam_edge.npz import read_npz
 from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.registry import fitting, target
@@ -146,9 +146,11 @@ def _tokenizer(path: Path) -> Tokenizer:
 
 def _constants(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
     """Return the redundant feature t_0 (D,), and the templates, None where names stand as they are."""
+    arrays = read_npz(path, "the constants of a text encoder")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            templates = [str(t) for t in arrays["templates"]] if len(arrays["templates"]) else None
-            return arrays["redundant"].astype(np.float64), templates
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        redundant, templates = arrays["redundant"].astype(np.float64), [str(t) for t in arrays["templates"]]
+    except (KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{path}: not the constants of a text encoder ({error}).") from error
+    if redundant.ndim != 1 or not np.isfinite(redundant).all():
+        raise BundleError(f"{path}: the redundant feature must be finite numbers, got shape {redundant.shape}.")
+    return redundant, templates or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from cgsam_edge.errors import BundleError, UnknownConceptError
 from cgsam_edge.manifest import ConceptSpec
 from cgsam_edge.names import fold as fold  # noqa: PLC0414 — names are looked up here
 from cgsam_edge.names import is_printable
+from cgsam_edge.npz import read_npz
 from cgsam_edge.presence import COLUMNS as PRESENCE_COLUMNS
 from cgsam_edge.presence import uncalibrated
 from cgsam_edge.screening import COLUMNS as SCREENING_COLUMNS
@@ -116,17 +116,36 @@ class Vocabulary:
         Raises:
             BundleError: the file is no ``.npz`` of these arrays, or they do not fit the concepts.
         """
+        arrays = read_npz(path, "a vocabulary")
+        missing = [name for name in ("features", "rows") if name not in arrays]
+        if missing:
+            raise BundleError(f"{path}: not a vocabulary (it lacks {missing[0]!r}).")
+        tables = {
+            name: arrays.get(name, uncalibrated(len(concepts), columns))  # older bundles have fewer
+            for name, columns in CALIBRATIONS.items()
+        }
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                tables = {
-                    name: arrays[name] if name in arrays else uncalibrated(len(concepts), columns)
-                    for name, columns in CALIBRATIONS.items()  # older bundles have fewer
-                }
-                return cls(concepts, arrays["features"], arrays["rows"], **tables)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, BundleError):
-                raise BundleError(f"{path}: {error}") from error
-            raise BundleError(f"{path}: not a vocabulary ({error}).") from error
+            made = cls(concepts, arrays["features"], arrays["rows"], **tables)
+            _check_read(made)
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from error
+        return made
+
+
+def _check_read(vocabulary: Vocabulary) -> None:
+    """Refuse numbers that no export writes."""
+    if not vocabulary.concepts:
+        raise BundleError("vocabulary: holds no concept.")
+    lengths = np.linalg.norm(vocabulary.features.astype(np.float64), axis=1)
+    if not np.allclose(lengths, 1, atol=1e-2):
+        raise BundleError(
+            f"vocabulary: 'features' must be of unit length, got {lengths[np.abs(lengths - 1).argmax()]:g}."
+        )
+    for name in CALIBRATIONS:
+        finite = np.isfinite(getattr(vocabulary, name))
+        odd = np.flatnonzero(finite.any(axis=1) != finite.all(axis=1))
+        if len(odd):
+            raise BundleError(f"vocabulary: {name!r} of {vocabulary.names[odd[0]]!r} is neither numbers nor NaN alone.")
 
 
 def _check_names(concepts: Sequence[ConceptSpec]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import BundleError, printable
 from cgsam_edge.parity import TargetParity
 
 if TYPE_CHECKING:
@@ -28,49 +30,60 @@ def run(options: argparse.Namespace) -> int:
     """Print the bundle."""
     bundle = Bundle(options.bundle)
     bundle.verify()
-    manifest = bundle.manifest
-    print(f"{bundle.path}: {bundle.size / 1e6:.1f} MB, format {manifest.format_version}, all files verified")
-    print(f"made by {manifest.created.get('by', 'unknown')} from {_checkpoint(manifest.created)}")
-    print(f"model: {manifest.created.get('model', 'not described')}")
-    prompting = manifest.prompting
-    print(
-        f"prompts: trained for {' and '.join(prompting.trained_for)}; {prompting.points} points from text, threshold "
-        f"{prompting.threshold:g}, {prompting.click_slots} click slots"
-    )
-    print(f"\n{len(manifest.concepts)} concepts")
-    for concept in manifest.concepts:
-        print(f"  {' | '.join((concept.name, *concept.synonyms))}")
-    for target, graphs in manifest.targets.items():
-        opset = f", opset {manifest.created['onnx_opset']}" if "onnx_opset" in manifest.created else ""
-        print(f"\n{target}{opset if target == 'onnxruntime' else ''}")
-        for name, graph in graphs.items():
-            _print_graph(bundle, name, graph)
-        _print_parity(TargetParity.from_manifest(manifest.parity.get(target, ())))
+    for line in describe(bundle):
+        print(printable(line))
     return 0
 
 
+def describe(bundle: Bundle) -> Iterator[str]:
+    """Yield lines about a bundle, of which nobody has checked the informative entries."""
+    manifest, prompting = bundle.manifest, bundle.manifest.prompting
+    created = manifest.created
+    yield f"{bundle.path}: {bundle.size / 1e6:.1f} MB, format {manifest.format_version}, all files verified"
+    yield f"made by {created.get('by', 'unknown')} from {_checkpoint(created)}"
+    yield f"model: {created.get('model', 'not described')}"
+    yield (
+        f"prompts: trained for {' and '.join(prompting.trained_for)}; {prompting.points} points from text, threshold "
+        f"{prompting.threshold:g}, {prompting.click_slots} click slots"
+    )
+    yield f"\n{len(manifest.concepts)} concepts"
+    for concept in manifest.concepts:
+        yield f"  {' | '.join((concept.name, *concept.synonyms))}"
+    for target, graphs in manifest.targets.items():
+        opset = f", opset {created['onnx_opset']}" if "onnx_opset" in created else ""
+        yield f"\n{target}{opset if target == 'onnxruntime' else ''}"
+        for name, graph in graphs.items():
+            yield from _graph(bundle, name, graph)
+        yield from _parity(bundle, target)
+
+
 def _checkpoint(created: dict[str, Any]) -> str:
-    return str(created.get("checkpoint", {}).get("name", "an unnamed checkpoint"))
+    checkpoint = created.get("checkpoint")
+    name = checkpoint.get("name") if isinstance(checkpoint, dict) else None
+    return str(name or "an unnamed checkpoint")
 
 
-def _print_graph(bundle: Bundle, name: str, graph: GraphSpec) -> None:
+def _graph(bundle: Bundle, name: str, graph: GraphSpec) -> Iterator[str]:
     size = sum(bundle.manifest.files[file].size for file in bundle.files_of(graph.path))
     macs = bundle.manifest.macs(name)
-    print(
-        f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB" + (f", {macs / 1e9:.1f} G multiply-adds" if macs else "")
-    )
+    count = f", {macs / 1e9:.1f} G multiply-adds" if macs else ""
+    yield f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB{count}"
     for kind, tensors in (("in ", graph.inputs), ("out", graph.outputs)):
         for tensor in tensors:
-            print(f"           {kind} {tensor.name} {'×'.join(map(str, tensor.shape))}")
+            yield f"           {kind} {tensor.name} {'×'.join(map(str, tensor.shape))}"
 
 
-def _print_parity(found: TargetParity) -> None:
-    """Print what the export measured."""
+def _parity(bundle: Bundle, target: str) -> Iterator[str]:
+    """Yield what the export measured."""
+    try:
+        found = TargetParity.from_manifest(bundle.manifest.parity.get(target, ()))
+    except BundleError as error:
+        raise BundleError(f"{bundle.path}: {error}") from error
     kind = found.kind if found.means else "agreement"
     if found.means:
-        print(f"  {kind}: {found.means}")
+        yield f"  {kind}: {found.means}"
     for mask in found.masks:
-        print(
+        yield (
             f"  {kind} with PyTorch, {mask.concept!r}: logits within {mask.max_error:.1e} of their standard "
             f"deviation, {100 * mask.flipped:.3f} % of pixels flipped, mask IoU {mask.mask_iou:.4f}"
         )
