@@ -14,7 +14,7 @@ from cgsam_edge.agreement import Overlap, label_overlap
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.labels import LabelledImage, by_concept
+from cgsam_edge.quality.labels import LabelledImage, by_concept, unknown_classes
 from cgsam_edge.quality.pairs import MaskPair, Pair, pair_of_masks
 from cgsam_edge.quality.photos import Photos, small
 from cgsam_edge.segmenter import Segmenter
@@ -89,6 +89,9 @@ class Gate:
     ) -> None:
         if not pictures:
             raise InputError("the gate has no picture to compare masks on.")
+        unknown = unknown_classes(pictures, reference.bundle.vocabulary)
+        if unknown:
+            progress(f"warning: labels of classes that are no concept of the model are left out: {', '.join(unknown)}")
         self.pictures = tuple(by_concept(picture, reference.bundle.vocabulary) for picture in pictures)
         self.expected: list[Expected] = []
         for number, picture in enumerate(self.pictures, start=1):

@@ -12,7 +12,7 @@ from cgsam_edge.quality.labels.coco import open_coco
 from cgsam_edge.quality.labels.folders import IMAGE_SUFFIXES, image_files
 from cgsam_edge.quality.labels.index_labels import open_index_labels
 from cgsam_edge.quality.labels.labelled import LabelEntry, LabelledImage, Labels, Remarks
-from cgsam_edge.quality.labels.matching import MatchedClasses, by_concept, match_classes
+from cgsam_edge.quality.labels.matching import MatchedClasses, by_concept, match_classes, unknown_classes
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -31,6 +31,7 @@ __all__ = [
     "read_classes",
     "read_coco",
     "read_index_labels",
+    "unknown_classes",
 ]
 
 

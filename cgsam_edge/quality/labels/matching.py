@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,6 +101,11 @@ def by_concept(image: LabelledImage, vocabulary: Vocabulary) -> LabelledImage:
     matched = match_classes(known, vocabulary)
     names = {group: vocabulary.names[index] for index, group in matched.names.items()}
     return replace(image, masks={names[name]: mask for name, mask in matched.joined(image).masks.items()})
+
+
+def unknown_classes(images: Iterable[LabelledImage], vocabulary: Vocabulary) -> list[str]:
+    """Return the classes of some images that mean no concept of a vocabulary, in order of names."""
+    return sorted({name for image in images for name in image.masks if fold(name) not in vocabulary.aliases})
 
 
 def _listed(names: Sequence[str]) -> str:
