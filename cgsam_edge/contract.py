@@ -24,7 +24,7 @@ def check_shapes(where: str, manifest: Manifest, vocabulary: Vocabulary) -> None
             f"{where}: geometry.embed_dim is {manifest.geometry.embed_dim}, but the vocabulary's text features have "
             f"{vocabulary.features.shape[1]} numbers."
         )
-    expected = _expected(manifest, vocabulary)
+    expected = expected_shapes(manifest, vocabulary)
     for target, graphs in manifest.targets.items():
         for name, graph in graphs.items():
             for tensor in (*graph.inputs, *graph.outputs):
@@ -36,7 +36,7 @@ def check_shapes(where: str, manifest: Manifest, vocabulary: Vocabulary) -> None
                     )
 
 
-def _expected(manifest: Manifest, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
+def expected_shapes(manifest: Manifest, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that follows from the bundle's sizes, by name."""
     geometry, slots = manifest.geometry, manifest.prompting.click_slots + EXTRA_SLOTS
     mask = (1, 1, geometry.mask_size, geometry.mask_size)

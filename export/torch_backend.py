@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from cgsam_edge.bundle import file_spec
+from cgsam_edge.contract import expected_shapes
 from cgsam_edge.errors import BackendError
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, GraphSpec, TensorSpec
@@ -96,13 +97,12 @@ def write_torch_bundle(folder: Path, manifest: Manifest, vocabulary: Vocabulary,
     """
     (folder / NAME).mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder / VOCABULARY_FILE)
-    specs = {}
+    shapes, specs = expected_shapes(manifest, vocabulary), {}
     for graph in graphs:
         (folder / NAME / graph.name).touch()
         inputs = tuple(TensorSpec(name, shape) for name, shape in graph.inputs.items())
-        specs[graph.name] = GraphSpec(
-            f"{NAME}/{graph.name}", "fp32", inputs, tuple(TensorSpec(name, (1,)) for name in graph.outputs)
-        )
+        outputs = tuple(TensorSpec(name, shapes.get(name, (1,))) for name in graph.outputs)
+        specs[graph.name] = GraphSpec(f"{NAME}/{graph.name}", "fp32", inputs, outputs)
     files = {
         path.relative_to(folder).as_posix(): file_spec(path)
         for path in (folder / VOCABULARY_FILE, *sorted((folder / NAME).iterdir()))
