@@ -182,7 +182,11 @@ class Manifest:
                 f"{where}: format version {version} is newer than {FORMAT_VERSION}, the newest that this version of "
                 "cgsam-edge reads. Upgrade cgsam-edge."
             )
-        return decode(cls, value, where)
+        try:
+            return decode(cls, value, where)
+        except BundleError as error:  # a dataclass that checks itself does not know where it stands
+            text = str(error)
+            raise BundleError(text if where in text else f"{where}: {text.removeprefix('manifest: ')}") from error
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

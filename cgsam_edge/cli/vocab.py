@@ -82,5 +82,5 @@ def run_remove(options: argparse.Namespace) -> int:
 def _read(path: Path) -> NDArray[np.float32]:
     try:
         return np.asarray(np.load(path, allow_pickle=False), np.float32).squeeze()
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, MemoryError) as error:
         raise ConceptsError(f"{path}: not a .npy file of numbers ({error}).") from error

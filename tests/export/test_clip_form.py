@@ -49,7 +49,7 @@ def sizes(architecture: str) -> ClipConfig:
     )
 
 
-def told(path: Path, architecture: str, given: ClipForm | None = None, *, openai: bool = False) -> ClipConfig:
+def recognised(path: Path, architecture: str, given: ClipForm | None = None, *, openai: bool = False) -> ClipConfig:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"weights")
     return clip_form.of_public(path, sizes(architecture), given or ClipForm(), openai=openai)
@@ -76,24 +76,24 @@ def told(path: Path, architecture: str, given: ClipForm | None = None, *, openai
 def test_published_weights(
     name: str, architecture: str, activation: Activation, heads: tuple[int, int], tmp_path: Path
 ) -> None:
-    found = told(tmp_path / name, architecture)
+    found = recognised(tmp_path / name, architecture)
     assert (found.activation, found.heads) == (activation, heads)
 
 
 def test_marks_and_hashes_of_openai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(tmp_path / "a.pt", "ViT-B-16", openai=True).activation == "quickgelu"
+    assert recognised(tmp_path / "a.pt", "ViT-B-16", openai=True).activation == "quickgelu"
     monkeypatch.setattr(clip_lists, "file_spec", lambda _: FileSpec(1, OPENAI_B16))
-    assert told(tmp_path / "b.pt", "ViT-B-16").activation == "quickgelu"
+    assert recognised(tmp_path / "b.pt", "ViT-B-16").activation == "quickgelu"
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_configuration_beside_the_weights(quick: bool, tmp_path: Path) -> None:
     config = open_clip.get_model_config("ViT-H-14-quickgelu" if quick else "ViT-H-14")
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
-    found = told(tmp_path / "open_clip_pytorch_model.bin", "ViT-H-14")
+    found = recognised(tmp_path / "open_clip_pytorch_model.bin", "ViT-H-14")
     assert (found.activation, found.heads) == ("quickgelu" if quick else "gelu", (16, 16))
     with pytest.raises(CheckpointError, match=r"open_clip_config\.json: describes another CLIP"):
-        told(tmp_path / "open_clip_pytorch_model.bin", "ViT-B-16")
+        recognised(tmp_path / "open_clip_pytorch_model.bin", "ViT-B-16")
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_the_configuration_beside_the_weights(quick: bool, tmp_path: Path) -> No
 def test_a_spoilt_configuration_beside_the_weights(content: str, tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"open_clip_config\.json: not a configuration of open_clip"):
-        told(tmp_path / "weights.bin", "ViT-B-16")
+        recognised(tmp_path / "weights.bin", "ViT-B-16")
 
 
 @pytest.mark.parametrize("name", ["ViT-B-16.pt", "epoch_32.pt", "laion/ViT-B-16.pt", "best.safetensors"])
 def test_what_nothing_tells_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nothing says which activation.*--clip-activation quickgelu") as caught:
-        told(tmp_path / name, "ViT-B-16")
+        recognised(tmp_path / name, "ViT-B-16")
     assert "--clip-heads" not in str(caught.value)  # all of that width have 12
-    assert told(tmp_path / name, "ViT-B-16", ClipForm("gelu")).heads == (12, 8)
+    assert recognised(tmp_path / name, "ViT-B-16", ClipForm("gelu")).heads == (12, 8)
 
 
 def test_an_unknown_width_needs_its_heads(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_contradictions(tmp_path: Path) -> None:
     """Two that know are asked, unless an option decides; what it decides against is said."""
     path = tmp_path / "CLIP-ViT-B-16-laion2B-s34B-b88K.pt"
     with pytest.raises(CheckpointError, match=r"OpenAI's own layout says quickgelu, open_clip's list .* says gelu"):
-        told(path, "ViT-B-16", openai=True)
+        recognised(path, "ViT-B-16", openai=True)
     said: list[str] = []
     given = ClipForm("quickgelu", known_by="your options")
     found = clip_form.of_public(path, sizes("ViT-B-16"), given, openai=False, progress=said.append)

@@ -1,0 +1,96 @@
+"""What reads each kind of file: the command that a user would type, run in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cgsam_edge.cli import export_main, main
+from cgsam_edge.errors import CgsamError
+from cgsam_edge.export.concepts import read_concepts
+from cgsam_edge.export.loading import load_reference
+from cgsam_edge.shipped import BUNDLE
+from tests import tiny
+from tests.hostile.kit import Kit
+
+Run = Callable[[Path, Kit, Path], int]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a kind of file is read.
+
+    Attributes:
+        command: as a user types it, for the table.
+        run: takes the file, the kit and a folder to write to; returns the exit code.
+    """
+
+    command: str
+    run: Run
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _checkpoint(path: Path, kit: Kit, work: Path) -> int:
+    """Read the weights, and compare them with those that were saved; what is refused, the command refuses."""
+    try:
+        model = load_reference(path, progress=_say)
+    except CgsamError:
+        concepts = work / "concepts.txt"
+        concepts.write_text("car\n")
+        return export_main(_export(path, concepts, work))
+    state, expected = model.state_dict(), kit.model.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    _say("read as it should be")
+    return 0
+
+
+def _export(checkpoint: Path, concepts: Path, work: Path, *more: str) -> list[str]:
+    output = str(work / "out.cgsam")
+    return ["--checkpoint", str(checkpoint), "--concepts", str(concepts), "--output", output, *more]
+
+
+def _clip(path: Path, kit: Kit, work: Path) -> int:
+    sam = tiny.write(work / "sam.pth", kit.parts()[0], None)
+    (work / "concepts.txt").write_text("car\n")
+    return export_main(_export(sam, work / "concepts.txt", work, "--clip", str(path)))
+
+
+def _concepts(path: Path, _: Kit, work: Path) -> int:
+    try:
+        found = read_concepts(path, _say)
+    except CgsamError:
+        return export_main(_export(work / "none.pth", path, work))
+    _say(f"read: {' / '.join(line.concept.name for line in found)}")
+    return 0
+
+
+def _info(path: Path, _: Kit, __: Path) -> int:
+    return main(["info", str(path)])
+
+
+def _segment(path: Path, kit: Kit, work: Path) -> int:
+    kit.picture.save(work / "picture.png")
+    options = ["--bundle", str(path), "--output", str(work), "--backend", "onnxruntime"]
+    return main(["segment", str(work / "picture.png"), *options])
+
+
+def _embedding(path: Path, _: Kit, work: Path) -> int:
+    return main(["vocab", "add", str(BUNDLE), "van", "--embedding", str(path), "--output", str(work / "out.cgsam")])
+
+
+READERS = {
+    "checkpoint": Reader("cgsam-export --checkpoint FILE", _checkpoint),
+    "CLIP weights": Reader("cgsam-export --clip FILE", _clip),
+    "bundle": Reader("cgsam info FOLDER", _info),
+    "bundle to segment with": Reader("cgsam segment --bundle FOLDER", _segment),
+    "concepts file": Reader("cgsam-export --concepts FILE", _concepts),
+    "embedding": Reader("cgsam vocab add --embedding FILE", _embedding),
+}
