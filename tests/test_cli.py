@@ -10,18 +10,18 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+from tests.commands import cgsam, fails
 from tests.conftest import executable
 
 
-def cgsam(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [executable("cgsam"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
-def fails(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert all(word in done.stderr for word in words), done.stderr
+def test_the_console_script_is_this_command_line(tmp_path: Path) -> None:
+    for arguments, code in (["--version"], 0), (["info", "nowhere.cgsam"], 3), (["info"], 2):
+        done = subprocess.run(
+            [executable("cgsam"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        here = cgsam(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (code, here.stdout, here.stderr)
+        assert here.returncode == code
 
 
 def test_segment_one_image(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:

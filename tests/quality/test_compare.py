@@ -27,8 +27,8 @@ from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.shipped import BUNDLE
 from tests import tiny
+from tests.commands import cgsam, fails
 from tests.quality.pages import Page
-from tests.test_cli import cgsam, fails
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 

@@ -14,10 +14,10 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.errors import BackendError, BundleError
 from cgsam_edge.examples import EXAMPLES_FILE, FULL_SIZE, SAMPLES, Examples, compare, limit, sample
+from tests.commands import cgsam, fails
 from tests.runtime import fakes
 from tests.runtime.test_bundle import edit, relist
 from tests.runtime.test_selection import spoil_weights
-from tests.test_cli import cgsam, fails
 
 
 @pytest.fixture
