@@ -31,7 +31,7 @@ docs: .venv/.installed  ## the documentation, as a site in site/; fails on a bro
 pictures: .venv/.installed  ## the pictures of README, docs and demo again, after a change of the reference model
 	$(BIN)/python -m benchmarks.pictures
 
-test: .venv/.installed  ## all tests, the full-size ones too
+test: .venv/.installed  ## all tests, the full-size ones too, side by side as far as cores and memory go
 	$(BIN)/python -m pytest --durations=10
 
 fast: .venv/.installed  ## what to run while working

@@ -31,6 +31,9 @@ CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
 MEMORY = 4e9
 """Bytes that a process of the run needs."""
 
+LONGEST = ("test_golden.py", "test_gate.py", "test_offline.py", "test_commands.py", "test_coreml.py", "test_vocab.py")
+"""Files that take longest, the longest first."""
+
 CONCEPTS = """\
 # a road scene
 car
@@ -57,6 +60,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(files, cores, int(psutil.virtual_memory().available // MEMORY))
     return count if count > 1 else 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left alone with one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))  # stable: else in the order collected
 
 
 def pytest_report_header() -> str:
