@@ -3,18 +3,25 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
+# A machine without a display lacks libraries that the ordinary OpenCV wants: take the one without windows there.
+OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }
+
 .PHONY: demo test fast docs pictures clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(OPENCV)
 	touch $@
 
 .venv/.device: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[onnxruntime]'
+	@$(OPENCV)
 	touch $@
 
 demo: .venv/.device  ## the first mask, then an export of the same model that segments the same scene

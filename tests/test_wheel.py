@@ -38,8 +38,9 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.mark.slow
 def test_wheel_in_a_clean_environment(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, cwd=tmp_path)
-    (wheel,) = tmp_path.glob("*.whl")
+    run(sys.executable, "-m", "build", "--outdir", tmp_path, ROOT, cwd=tmp_path)  # the wheel is built from the sdist
+    (wheel,), (source,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, source, cwd=tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
     inside = {"cgsam_edge/py.typed", "cgsam_edge/export/pipeline.py", "cgsam_edge/runtimes/onnxruntime.py"}
     assert inside <= set(names)
@@ -55,6 +56,8 @@ def test_wheel_in_a_clean_environment(tiny_bundle: Path, picture_file: Path, tmp
     size = sum(f.stat().st_size for f in (tmp_path / "env").rglob("*") if f.is_file() and not f.is_symlink())
     assert size < RUNTIME_LIMIT, f"{size / 1e6:.0f} MB"
     print(f"runtime environment: {size / 1e6:.0f} MB")  # noqa: T201
+    assert run(scripts / "cgsam-edge", cwd=tmp_path) == run(scripts / "cgsam", cwd=tmp_path)
+    assert "sky" in run(scripts / "cgsam", "demo", cwd=tmp_path)
     run(scripts / "cgsam", "info", tiny_bundle, cwd=tmp_path)
     run(scripts / "cgsam", "verify", tiny_bundle, cwd=tmp_path)
     diagnosis = run(scripts / "cgsam", "doctor", tiny_bundle, cwd=tmp_path)
