@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cgsam_edge.cli import export_main, main
+from cgsam_edge.cli.labels import print_remarks
 from cgsam_edge.errors import CgsamError
 from cgsam_edge.export.concepts import read_concepts
 from cgsam_edge.export.loading import load_reference
+from cgsam_edge.quality.labels import Remarks, open_labels
 from cgsam_edge.shipped import BUNDLE
 from tests import tiny
 from tests.hostile.kit import Kit
@@ -86,6 +89,28 @@ def _embedding(path: Path, _: Kit, work: Path) -> int:
     return main(["vocab", "add", str(BUNDLE), "van", "--embedding", str(path), "--output", str(work / "out.cgsam")])
 
 
+def _coco_labels(path: Path, _: Kit, __: Path) -> int:
+    return _labels(path.parent / "images", path, None)
+
+
+def _png_labels(path: Path, _: Kit, __: Path) -> int:
+    return _labels(path.parent / "images", path, path.parent / "classes.txt")
+
+
+def _labels(images: Path, labels: Path, classes: Path | None) -> int:
+    """Read labels, and say how many pixels each class has; what is refused as a whole, the command refuses."""
+    try:
+        opened = open_labels(images, labels, classes)
+    except CgsamError:
+        named = ["--images", str(images), "--labels", str(labels), *(["--classes", str(classes)] if classes else [])]
+        return main(["eval", str(BUNDLE), *named])
+    remarks = Remarks()
+    for image in opened.read(remarks):
+        counts = (f"{name} {np.count_nonzero(mask)}" for name, mask in image.masks.items())
+        _say(f"read: {image.path.name}: {' / '.join(counts)}")
+    return print_remarks(remarks.notes, remarks.left_out)
+
+
 READERS = {
     "checkpoint": Reader("cgsam-export --checkpoint FILE", _checkpoint),
     "CLIP weights": Reader("cgsam-export --clip FILE", _clip),
@@ -93,4 +118,6 @@ READERS = {
     "bundle to segment with": Reader("cgsam segment --bundle FOLDER", _segment),
     "concepts file": Reader("cgsam-export --concepts FILE", _concepts),
     "embedding": Reader("cgsam vocab add --embedding FILE", _embedding),
+    "COCO file": Reader("cgsam eval --labels FILE", _coco_labels),
+    "label PNG": Reader("cgsam eval --labels FOLDER", _png_labels),
 }
