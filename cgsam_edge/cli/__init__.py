@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,6 +22,9 @@ _EPILOG = (
     "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input or output, 4 masks too far from PyTorch's, "
     "130 interrupted"
 )
+
+_COORDINATES = re.compile(r"-\.?\d[^\s,]*(?:,[^\s,]+)+")
+"""Numbers with commas, the first below zero: -5,3."""
 
 _FIRST_STEPS = """\
 cgsam segments images by concept, on this machine alone.
@@ -107,7 +111,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
     run: Callable[[argparse.Namespace], int] = options.run
@@ -126,6 +130,17 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
             raise
         message = f"internal error: {type(error).__name__}: {error} (set CGSAM_DEBUG=1 for the traceback)"
         return _fail(parser, message, EXIT_INTERNAL)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Join coordinates that begin with a minus to their option, which argparse takes for an option themselves."""
+    made: list[str] = []
+    for one in arguments:
+        if _COORDINATES.fullmatch(one) and made and made[-1].startswith("--"):
+            made[-1] += f"={one}"
+        else:
+            made.append(one)
+    return made
 
 
 def _fail(parser: argparse.ArgumentParser, message: str, code: int) -> int:

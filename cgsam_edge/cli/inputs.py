@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def find_images(patterns: list[str]) -> Iterator[Path]:
     Raises:
         InputError: a pattern names nothing, or a folder holds no image.
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
@@ -78,8 +79,9 @@ def find_images(patterns: list[str]) -> Iterator[Path]:
         if not found:
             raise InputError(f"{pattern}: {_nothing(path)}.")
         for file in found:
-            if file not in seen:
-                seen.add(file)
+            spelled = os.path.normcase(os.path.abspath(file))  # noqa: PTH100 — links stay files of their own
+            if spelled not in seen:
+                seen.add(spelled)
                 yield file
 
 
