@@ -20,7 +20,7 @@ from cgsam_edge.export.manifests import describe, write_manifest
 from cgsam_edge.export.mil import parity as mil_parity
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.photo_sets import PhotoSets, choose_photos
-from cgsam_edge.export.progress import NumberedSteps
+from cgsam_edge.export.progress import StepProgress
 from cgsam_edge.export.quality_options import QualityOptions, thresholds
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.resize import resize
@@ -49,19 +49,19 @@ class ExportSteps:
     Attributes:
         options: what is exported.
         quality: how it is quantised and judged.
-        step: progress.
+        progress: takes the steps, and other lines.
         work: a folder for what is needed meanwhile.
     """
 
     options: ExportOptions
     quality: QualityOptions
-    step: NumberedSteps
+    progress: StepProgress
     work: Path
 
     def read(self, concepts: Sequence[ConceptLine]) -> ReferenceModel:
         """Read the checkpoint: the model at its own size, with CLIP beside it as training had it."""
         options = self.options
-        with self.step(f"read {options.checkpoint.name}"):
+        with self.progress.step(f"read {options.checkpoint.name}"):
             clip_size = None if options.resized else options.clip_image_size
             own = load_reference(
                 options.checkpoint,
@@ -70,18 +70,18 @@ class ExportSteps:
                 clip_activation=options.clip_activation,
                 clip_heads=options.clip_heads,
                 prompt=options.prompt,
-                progress=self.step.say,
+                progress=self.progress.say,
             )
         length = own.config.clip.context_length
         check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
-        self.step.say(describe(own.config))
+        self.progress.say(describe(own.config))
         return own
 
     def text_features(self, own: ReferenceModel, concepts: list[ConceptLine]) -> Vocabulary:
         """Compute the concepts' text features, and take over what the checkpoint carries about them."""
         checkpoint, ensemble = self.options.checkpoint, self.options.prompt_ensemble
-        with self.step("text features", f"of {count(concepts)}"):
-            calibrated = carried(checkpoint, read_metadata(checkpoint), concepts, self.step.say)
+        with self.progress.step("text features", f"of {count(concepts)}"):
+            calibrated = carried(checkpoint, read_metadata(checkpoint), concepts, self.progress.say)
             return build_vocabulary(own, concepts, prompt_ensemble=ensemble, calibrated=calibrated)
 
     def choose_photos(self, own: ReferenceModel) -> PhotoSets:
@@ -89,7 +89,7 @@ class ExportSteps:
         side = own.config.sam.image_size
         photos = choose_photos(self.quality, self.work, side, calibrate=self.options.int8)
         for note in photos.notes:
-            self.step.say(f"warning: {note}")
+            self.progress.say(f"warning: {note}")
         return photos
 
     def resize(
@@ -104,44 +104,44 @@ class ExportSteps:
         else:
             limit = thresholds(options, self.quality).size_min_iou
             sizing = Sizing(options, limit, photos.gate, vocabulary, self.work / "sizes")
-            model, search = sizing.choose(own, self.step)
+            model, search = sizing.choose(own, self.progress)
         if model is not own:
-            self.step.say(f"resized: {describe(model.config)}")
+            self.progress.say(f"resized: {describe(model.config)}")
         return model, search
 
     def fuse(self, model: ReferenceModel) -> Graphs:
         """Fuse the adapters into the graphs that targets are converted from."""
-        with self.step("fuse the adapters"):
+        with self.progress.step("fuse the adapters"):
             return build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
 
     def count(self, model: ReferenceModel) -> CostReport:
         """Count what fusion saves."""
-        with self.step("count"):
+        with self.progress.step("count"):
             cost = cost_report(model.config)
-        self.step.say(cost.summary)
+        self.progress.say(cost.summary)
         return cost
 
     def pytorch_masks(self, reference: Segmenter, photos: PhotoSets) -> Gate:
         """Compute the masks that every target's are compared with."""
-        with self.step("PyTorch's masks", f"on {len(photos.gate)} pictures ({photos.origin})"):
-            return Gate(reference, photos.gate, self.step.say)
+        with self.progress.step("PyTorch's masks", f"on {len(photos.gate)} pictures ({photos.origin})"):
+            return Gate(reference, photos.gate, self.progress.say)
 
     def calibrate(self, graphs: Graphs, reference: Segmenter, photos: Photos) -> Quantiser:
         """Smooth the graphs and observe the ranges of their layers."""
-        with self.step("calibrate", f"on {len(photos.paths)} pictures ({photos.origin})"):
+        with self.progress.step("calibrate", f"on {len(photos.paths)} pictures ({photos.origin})"):
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
-                coreml_int8=self.quality.coreml_int8, progress=self.step.say,
+                coreml_int8=self.quality.coreml_int8, progress=self.progress.say,
             )  # fmt: skip
-        self.step.say(quantiser.scores)
+        self.progress.say(quantiser.scores)
         for warning in quantiser.warnings:
-            self.step.say(f"warning: {warning}")
+            self.progress.say(f"warning: {warning}")
         return quantiser
 
     def rank(self, quantiser: Quantiser, gate: Gate) -> Ranking:
         """Rank the layers by what quantising each alone does to masks."""
-        with self.step("try each layer alone"):
-            return quantiser.rank(gate, self.quality.fallback_minutes, self.step.say)
+        with self.progress.step("try each layer alone"):
+            return quantiser.rank(gate, self.quality.fallback_minutes, self.progress.say)
 
     def write_texts(self, model: ReferenceModel, vocabulary: Vocabulary, folder: Path) -> None:
         """Write the vocabulary, and what the text graphs need beside them."""
@@ -155,7 +155,7 @@ class ExportSteps:
         for target in self.options.targets:
             specs, settings = {}, self.options.settings_of(target)
             for graph in graphs:
-                with self.step(f"convert {graph.name} for {target}"):
+                with self.progress.step(f"convert {graph.name} for {target}"):
                     precision = self.options.base_of(target, graph.name)
                     specs[graph.name] = TARGETS[target].convert(graph, folder, precision, **settings)
             targets[target] = specs
@@ -163,7 +163,7 @@ class ExportSteps:
 
     def record_examples(self, graphs: Graphs, vocabulary: Vocabulary, manifest: Manifest, folder: Path) -> None:
         """Write the examples that every engine is held to."""
-        with self.step("record examples in PyTorch"):
+        with self.progress.step("record examples in PyTorch"):
             recorded = examples.record(graphs, vocabulary, manifest.geometry, manifest.prompting)
             recorded.save(folder / EXAMPLES_FILE)
 
@@ -172,9 +172,9 @@ class ExportSteps:
         write_manifest(manifest, folder)
         measured = {}
         for target in self.options.targets:
-            with self.step(f"{parity_name(target)} of {target} with PyTorch"):
+            with self.progress.step(f"{parity_name(target)} of {target} with PyTorch"):
                 found = self._parity(target, model, graphs, folder)
-            self.step.say(_agreement(target, found))
+            self.progress.say(_agreement(target, found))
             measured[target] = found.to_manifest()
         return replace(manifest, parity=measured)
 
@@ -182,7 +182,7 @@ class ExportSteps:
         bases = {self.options.base_of(target, graph) for graph in GRAPH_NAMES}
         precision = "fp16" if "fp16" in bases else "fp32"
         if target == COREML:
-            return mil_parity.check(model, graphs, folder, precision, self.options.ios, self.step.say)
+            return mil_parity.check(model, graphs, folder, precision, self.options.ios, self.progress.say)
         return parity.check(model, folder, target, precision)
 
     def quantise(
@@ -205,7 +205,7 @@ class ExportSteps:
             in_float: layers to keep in float.
         """
         specs = dict(manifest.targets[target])
-        with self.step(f"quantise for {target}", f"with {len(in_float)} layers in float" if in_float else ""):
+        with self.progress.step(f"quantise for {target}", f"with {len(in_float)} layers in float" if in_float else ""):
             for graph in graphs:
                 if self.options.precision_of(target, graph.name) == "int8":
                     layers = frozenset(layer for name, layer in in_float if name == graph.name)
@@ -217,7 +217,7 @@ class ExportSteps:
     def judge(self, target: str, gate: Gate, folder: Path, again: str = "") -> TargetQuality:
         """Compare a target's masks with PyTorch's."""
         limits = thresholds(self.options, self.quality).targets[target]
-        with self.step(f"masks of {target}", again), open_target(folder, target) as segmenter:
+        with self.progress.step(f"masks of {target}", again), open_target(folder, target) as segmenter:
             return TargetQuality(target, gate.measure(segmenter), limits)
 
 

@@ -12,7 +12,7 @@ from cgsam_edge.export.export_steps import ExportSteps
 from cgsam_edge.export.manifests import new_manifest
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import planned_preparation
-from cgsam_edge.export.progress import NumberedSteps, Progress, silent
+from cgsam_edge.export.progress import Progress, StepProgress, silent
 from cgsam_edge.export.quality_options import QualityOptions, check_together
 from cgsam_edge.export.torch_backend import open_in_torch
 
@@ -36,7 +36,7 @@ def rank_layers(options: ExportOptions, quality: QualityOptions, *, progress: Pr
     check_together(options, quality)
     planned = (*planned_preparation(options, quality), "try each layer alone")
     with tempfile.TemporaryDirectory(prefix="cgsam-") as work:
-        steps = ExportSteps(options, quality, NumberedSteps(progress, planned), Path(work))
+        steps = ExportSteps(options, quality, StepProgress(progress, planned), Path(work))
         concepts = read_concepts(options.concepts, progress)
         own = steps.read(concepts)
         vocabulary = steps.text_features(own, concepts)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.export.acceptance import accept
+from cgsam_edge.calibration.quantiser import Quantiser
+from cgsam_edge.calibration.ranking import Ranking
 from cgsam_edge.export.concepts import read_concepts
 from cgsam_edge.export.export_steps import ExportSteps, count, parity_name
+from cgsam_edge.export.fallback import Fallback, TargetAttempt
+from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.manifests import new_manifest, write_manifest
 from cgsam_edge.export.options import ExportOptions
-from cgsam_edge.export.progress import NumberedSteps, Progress, silent
+from cgsam_edge.export.progress import Progress, StepProgress, silent
 from cgsam_edge.export.quality_options import QualityOptions, check_together
-from cgsam_edge.export.quality_report import quality_of, without_gate, write_quality_report
+from cgsam_edge.export.quality_report import gather_quality, without_gate, write_quality_report
 from cgsam_edge.export.torch_backend import open_in_torch
-from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
+from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS, Manifest
+from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.verdicts import line
 from cgsam_edge.staging import check_destination, staged
 
 
@@ -43,9 +49,8 @@ def export_bundle(
     check_destination(options.destination)
     concepts = read_concepts(options.concepts, progress)
     judged = quality or QualityOptions(gate_count=0)
-    step = NumberedSteps(progress, planned(options, judged))
     with tempfile.TemporaryDirectory(prefix="cgsam-") as work:
-        steps = ExportSteps(options, judged, step, Path(work))
+        steps = ExportSteps(options, judged, StepProgress(progress, planned(options, judged)), Path(work))
         own = steps.read(concepts)
         vocabulary = steps.text_features(own, concepts)
         photos = steps.choose_photos(own)
@@ -61,18 +66,67 @@ def export_bundle(
             manifest = steps.convert(graphs, manifest, folder)
             steps.record_examples(graphs, vocabulary, manifest, folder)
             manifest = steps.check_parity(model, graphs, manifest, folder)
-            accepted = accept(steps, graphs, manifest, quantiser, gate, folder)
-            manifest = accepted.manifest
+            written = quantise_and_judge(steps, graphs, manifest, quantiser, gate, folder)
+            manifest = written.manifest
             if gate is not None:
-                with step("report"):
-                    found = quality_of(steps, accepted, photos, size, quantiser, folder)
+                with steps.progress.step("report"):
+                    found = gather_quality(steps, written.attempts, written.ranking, photos, size, quantiser, folder)
                     manifest = write_quality_report(steps, found, manifest, gate, folder)
             elif quality is not None:
                 manifest = without_gate(steps, manifest)
-            with step(f"write {options.destination}"):
+            with steps.progress.step(f"write {options.destination}"):
                 write_manifest(manifest, folder)
     progress(f"wrote {options.destination}: {Bundle(options.destination).size / 1e6:.1f} MB, {count(concepts)}")
     return options.destination
+
+
+@dataclass(frozen=True)
+class Written:
+    """All targets as they lie in the bundle.
+
+    Attributes:
+        manifest: says what was written.
+        attempts: the one that was taken for each target, whether it passes or not; none without a gate.
+        ranking: of the layers; None where no target needed it.
+    """
+
+    manifest: Manifest
+    attempts: tuple[TargetAttempt, ...] = ()
+    ranking: Ranking | None = None
+
+
+def quantise_and_judge(
+    steps: ExportSteps,
+    graphs: Graphs,
+    converted: Manifest,
+    quantiser: Quantiser | None,
+    gate: Gate | None,
+    folder: Path,
+) -> Written:
+    """Quantise each target as far as asked for, and compare its masks with PyTorch's.
+
+    Args:
+        steps: of the export.
+        graphs: what was converted.
+        converted: the manifest of what was.
+        quantiser: None where nothing is quantised.
+        gate: None where no masks are compared.
+        folder: the bundle being written.
+    """
+    manifest, attempts = converted, []
+    fallback = Fallback(steps, graphs, quantiser, gate, folder) if quantiser and gate else None
+    for target in steps.options.targets:
+        before, int8 = manifest, steps.options.lowest_of(target) == "int8"
+        if quantiser is not None and int8:
+            manifest = steps.quantise(target, graphs, before, quantiser, folder)
+        if gate is not None:
+            attempt = TargetAttempt(manifest, steps.judge(target, gate, folder))
+            if fallback is not None and int8:
+                attempt = fallback.improve(target, before, attempt)
+            steps.progress.say(line(attempt.found))
+            attempts.append(attempt)
+            manifest = attempt.manifest
+    return Written(manifest, tuple(attempts), fallback.ranking if fallback else None)
 
 
 def planned(options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
@@ -83,7 +137,7 @@ def planned(options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
         *(f"convert {graph} for {target}" for target in options.targets for graph in graphs),
         "record examples in PyTorch",
         *(f"{parity_name(target)} of {target} with PyTorch" for target in options.targets),
-        *(name for target in options.targets for name in _planned_acceptance(target, options, quality)),
+        *(name for target in options.targets for name in _planned_judgement(target, options, quality)),
         *(["report"] if quality.gate_count else []),
         f"write {options.destination}",
     )
@@ -101,9 +155,9 @@ def planned_preparation(options: ExportOptions, quality: QualityOptions) -> tupl
     )
 
 
-def _planned_acceptance(target: str, options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
-    quantised = options.lowest_of(target) == "int8"
+def _planned_judgement(target: str, options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
+    int8 = options.lowest_of(target) == "int8"
     return (
-        *([f"quantise for {target}"] if quantised else []),
+        *([f"quantise for {target}"] if int8 else []),
         *([f"masks of {target}"] if quality.gate_count else []),
     )

@@ -14,8 +14,8 @@ def silent(_: str) -> None:
     """Take a line of progress, and do nothing."""
 
 
-class NumberedSteps:
-    """Numbers the steps of a recipe as they are taken.
+class StepProgress:
+    """Numbers the steps of a recipe as they are taken, and passes other lines on.
 
     How many there are follows from the names that are planned and not yet taken: one that was not planned adds itself,
     and planned ones that are passed over are counted no more.
@@ -34,7 +34,7 @@ class NumberedSteps:
         self._taken = 0
 
     @contextmanager
-    def __call__(self, name: str, detail: str = "") -> Iterator[None]:
+    def step(self, name: str, detail: str = "") -> Iterator[None]:
         """Take one step.
 
         Args:

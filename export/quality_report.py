@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsam_edge.calibration.quantiser import Quantiser
+from cgsam_edge.calibration.ranking import Ranking
 from cgsam_edge.errors import GateError
-from cgsam_edge.export.acceptance import Accepted
 from cgsam_edge.export.engines import machine, open_target, time_targets
 from cgsam_edge.export.export_steps import ExportSteps
+from cgsam_edge.export.fallback import TargetAttempt
 from cgsam_edge.export.photo_sets import PhotoSets
 from cgsam_edge.manifest import Manifest
-from cgsam_edge.quality.findings import Quality
+from cgsam_edge.quality.findings import FloatLayer, Quality
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.report import HTML_FILE, save_report, write_report
 from cgsam_edge.quality.resolution import SizeSearch
@@ -28,23 +30,19 @@ if TYPE_CHECKING:
     from cgsam_edge.quality.pictures import Masks
 
 
-def quality_of(
+def gather_quality(
     steps: ExportSteps,
-    accepted: Accepted,
+    attempts: Sequence[TargetAttempt],
+    ranking: Ranking | None,
     photos: PhotoSets,
     size: SizeSearch | None,
     quantiser: Quantiser | None,
     folder: Path,
 ) -> Quality:
-    """Gather what the export found, and time the graphs on this machine."""
-    found = tuple(attempt.found for attempt in accepted.attempts)
-    ranking = accepted.ranking
-    late = (
-        [f"the time sufficed for all layers or blocks but {ranking.unmeasured}"]
-        if ranking and ranking.unmeasured
-        else []
-    )
-    calibration = [[quantiser.method], quantiser.warnings] if quantiser else [[], ()]
+    """Gather what the export found of each target, and time the graphs on this machine."""
+    found = tuple(attempt.found for attempt in attempts)
+    method, doubts = ((quantiser.method,), quantiser.warnings) if quantiser else ((), ())
+    late = ranking.unmeasured if ranking else 0
     return Quality(
         title=steps.options.destination.name,
         reference="PyTorch, float32" + (f", at {size.chosen} pixels" if size else ""),
@@ -52,12 +50,21 @@ def quality_of(
         targets=found,
         graphs=time_targets(folder, [one.target for one in found]),
         size=size,
-        kept_in_float=accepted.float_layers(),
+        kept_in_float=tuple(_float_layers(attempts, ranking)) if ranking else (),
         sensitivity=ranking.sensitivity if ranking else (),
-        notes=(*calibration[0], *photos.notes, *calibration[1], *late),
+        notes=(
+            *method, *photos.notes, *doubts,
+            *([f"the time sufficed for all layers or blocks but {late}"] if late else []),
+        ),
         machine=machine(),
         degraded=not all(one.passed for one in found),
-    )
+    )  # fmt: skip
+
+
+def _float_layers(attempts: Sequence[TargetAttempt], ranking: Ranking) -> Iterator[FloatLayer]:
+    for one in attempts:
+        for graph, layer in sorted(one.in_float):
+            yield FloatLayer(one.found.target, graph, layer, ranking.reason((graph, layer)))
 
 
 def write_quality_report(
@@ -77,14 +84,16 @@ def write_quality_report(
         save_report(folder, beside)
         raise GateError(refusal(failed, quality.sensitivity, beside / HTML_FILE))
     for one in failed:
-        steps.step.say(f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}")
+        steps.progress.say(
+            f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}"
+        )
     return replace(manifest, quality=summary(quality))
 
 
 def without_gate(steps: ExportSteps, manifest: Manifest) -> Manifest:
     """Return the manifest of a bundle whose masks were not compared, and say so."""
     note = "no gate: --gate-count 0"
-    steps.step.say(f"warning: {note}; masks were not compared with PyTorch's")
+    steps.progress.say(f"warning: {note}; masks were not compared with PyTorch's")
     return replace(manifest, quality={"gate": None, "notes": [note]})
 
 

@@ -18,7 +18,7 @@ from cgsam_edge.export.graphs.build import build_graphs
 from cgsam_edge.export.image_sizes import smaller_sizes
 from cgsam_edge.export.manifests import geometry_of, prompting_of
 from cgsam_edge.export.options import ExportOptions
-from cgsam_edge.export.progress import NumberedSteps
+from cgsam_edge.export.progress import StepProgress
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.resize import resize
 from cgsam_edge.export.torch_backend import NAME, TorchBackend, write_torch_bundle
@@ -61,33 +61,33 @@ class Sizing:
         self._options, self._pictures, self._vocabulary, self._work = options, pictures, vocabulary, work
         self._min_iou = min_iou
 
-    def choose(self, model: ReferenceModel, step: NumberedSteps) -> tuple[ReferenceModel, SizeSearch]:
+    def choose(self, model: ReferenceModel, progress: StepProgress) -> tuple[ReferenceModel, SizeSearch]:
         """Return the model at the size that is asked for or that passes, and what was found on the way.
 
         Args:
             model: at its own size; returned as it is where no smaller size passes.
-            step: takes a step for each size, and the table of all of them.
+            progress: takes a step for each size, and the table of all of them.
 
         Raises:
             InputError: the size that is asked for is not one for this model.
         """
         size = model.config.sam.image_size
         candidates = self._candidates(model)
-        with step(f"masks at the model's own {size} pixels"):
+        with progress.step(f"masks at the model's own {size} pixels"):
             segmenter, macs, seconds = self._open(model, "own")
             gate = Gate(segmenter, self._pictures)
         search = SizeSearch(size, model.config.clip.image_size, macs, seconds, _own_miou(gate), (), size, self._min_iou)
         chosen = model
         for candidate in candidates:
             pixels = candidate.config.sam.image_size
-            with step(f"masks at {pixels} pixels"):
+            with progress.step(f"masks at {pixels} pixels"):
                 trial = self._try(candidate, gate, size)
             search = replace(search, tried=(*search.tried, trial))
             if self._min_iou is None or trial.mean_iou >= self._min_iou:
                 chosen, search = candidate, replace(search, chosen=pixels)
                 break
         for line in (*search.lines(), f"image size: {search.conclusion}"):
-            step.say(line)
+            progress.say(line)
         return chosen, search
 
     def _candidates(self, model: ReferenceModel) -> list[ReferenceModel]:

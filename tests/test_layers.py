@@ -29,7 +29,7 @@ CALIBRATED = ("cgsam_edge.export.graphs", "cgsam_edge.export.mil", "cgsam_edge.e
 """What the room `calibration` may import of `export`: the graphs that it measures and rewrites."""
 
 RECIPE = {
-    f"cgsam_edge.export.{name}" for name in ("export_steps", "acceptance", "quality_report", "layer_table", "pipeline")
+    f"cgsam_edge.export.{name}" for name in ("pipeline", "export_steps", "fallback", "quality_report", "layer_table")
 }
 """The modules of `export` that may import `calibration`: those that put an export together."""
 

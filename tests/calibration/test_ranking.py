@@ -15,7 +15,7 @@ from cgsam_edge.calibration import ranking
 from cgsam_edge.calibration.ranges import Observer, Range
 from cgsam_edge.calibration.ranking import Layer, Ranking, blocks, rank
 from cgsam_edge.calibration.saved import SavedGraphs
-from cgsam_edge.export.acceptance import Attempt, SavedAttempt, best_attempt
+from cgsam_edge.export.fallback import SavedAttempt, TargetAttempt, best_attempt
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.torch_backend import open_in_torch
 from cgsam_edge.quality.findings import Sensitivity
@@ -146,9 +146,9 @@ def test_the_best_attempt_lies_in_the_bundle(
     manifest, names = Bundle(tiny_bundle).manifest, ("image", "text")
     written = tmp_path / "bundle" / "onnxruntime"
     written.mkdir(parents=True)
-    made: list[Attempt] = []
+    made: list[TargetAttempt] = []
 
-    def attempt(in_float: frozenset[Layer]) -> Attempt:
+    def attempt(in_float: frozenset[Layer]) -> TargetAttempt:
         number = len(made)
         for name in names:
             (written / f"{name}.onnx").write_text(f"{name} {number}")
@@ -157,7 +157,7 @@ def test_the_best_attempt_lies_in_the_bundle(
             (written / "image.onnx.data").write_text("weights 1")
         (written / "text_row.onnx").write_text("of another graph")
         found = replace(manifest, created={"number": number})
-        made.append(Attempt(found, judged(*attempts[number]), in_float))
+        made.append(TargetAttempt(found, judged(*attempts[number]), in_float))
         return made[-1]
 
     groups = tuple((("image", f"layer {i}"),) for i in range(6))

@@ -15,7 +15,7 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.export.concepts import build_vocabulary, read_concepts
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
-from cgsam_edge.export.progress import NumberedSteps
+from cgsam_edge.export.progress import StepProgress
 from cgsam_edge.export.quality_options import QualityOptions, thresholds
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.sizing import Sizing
@@ -63,7 +63,7 @@ def search(own: ReferenceModel, options: ExportOptions, scenes: Path, tmp_path: 
     ) -> tuple[ReferenceModel, SizeSearch, list[str]]:
         lines: list[str] = []
         sizing = Sizing(replace(options, **change), min_iou, pictures, vocabulary, tmp_path / f"{min_iou}")  # type: ignore[arg-type]
-        model, found = sizing.choose(own, NumberedSteps(lines.append))
+        model, found = sizing.choose(own, StepProgress(lines.append))
         return model, found, lines
 
     return run

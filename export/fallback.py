@@ -1,4 +1,4 @@
-"""Quantising the targets of an export and holding each to the gate, with a fallback where its masks do not pass."""
+"""The fallback: where the masks of a target in INT8 do not pass, its most sensitive layers are kept in float."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from cgsam_edge.export.export_steps import ExportSteps, Layers
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.manifests import write_manifest
 from cgsam_edge.manifest import Manifest
-from cgsam_edge.quality.findings import FloatLayer
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import TargetQuality
-from cgsam_edge.quality.verdicts import line
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TargetAttempt:
     """A target as it was written once, and what the gate found.
 
     Attributes:
@@ -37,65 +35,6 @@ class Attempt:
     def merit(self) -> tuple[float, float]:
         """How good its masks are: how little they miss the limits by, and then their mean mask IoU."""
         return (-self.found.shortfall, self.found.mean_iou)
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """All targets as they lie in the bundle.
-
-    Attributes:
-        manifest: says what was written.
-        attempts: the one that was taken for each target, whether it passes or not; none without a gate.
-        ranking: of the layers; None where no target needed it.
-    """
-
-    manifest: Manifest
-    attempts: tuple[Attempt, ...] = ()
-    ranking: Ranking | None = None
-
-    def float_layers(self) -> tuple[FloatLayer, ...]:
-        """Return the layers that were kept in float, and why."""
-        if self.ranking is None:
-            return ()
-        return tuple(
-            FloatLayer(one.found.target, graph, layer, self.ranking.reason((graph, layer)))
-            for one in self.attempts
-            for graph, layer in sorted(one.in_float)
-        )
-
-
-def accept(
-    steps: ExportSteps,
-    graphs: Graphs,
-    converted: Manifest,
-    quantiser: Quantiser | None,
-    gate: Gate | None,
-    folder: Path,
-) -> Accepted:
-    """Quantise each target as far as asked for, and compare its masks with PyTorch's.
-
-    Args:
-        steps: of the export.
-        graphs: what was converted.
-        converted: the manifest of what was.
-        quantiser: None where nothing is quantised.
-        gate: None where no masks are compared.
-        folder: the bundle being written.
-    """
-    manifest, attempts = converted, []
-    fallback = Fallback(steps, graphs, quantiser, gate, folder) if quantiser and gate else None
-    for target in steps.options.targets:
-        before, quantised = manifest, steps.options.lowest_of(target) == "int8"
-        if quantiser is not None and quantised:
-            manifest = steps.quantise(target, graphs, before, quantiser, folder)
-        if gate is not None:
-            attempt = Attempt(manifest, steps.judge(target, gate, folder))
-            if fallback is not None and quantised:
-                attempt = fallback.improve(target, before, attempt)
-            steps.step.say(line(attempt.found))
-            attempts.append(attempt)
-            manifest = attempt.manifest
-    return Accepted(manifest, tuple(attempts), fallback.ranking if fallback else None)
 
 
 @dataclass
@@ -118,7 +57,7 @@ class Fallback:
     folder: Path
     ranking: Ranking | None = field(default=None, init=False)
 
-    def improve(self, target: str, converted: Manifest, first: Attempt) -> Attempt:
+    def improve(self, target: str, converted: Manifest, first: TargetAttempt) -> TargetAttempt:
         """Return the best attempt for a target.
 
         Args:
@@ -131,13 +70,13 @@ class Fallback:
         if self.ranking is None:
             self.ranking = self.steps.rank(self.quantiser, self.gate)
 
-        def attempt(in_float: Layers) -> Attempt:
+        def attempt(in_float: Layers) -> TargetAttempt:
             manifest = self.steps.quantise(target, self.graphs, converted, self.quantiser, self.folder, in_float)
-            return Attempt(manifest, self.steps.judge(target, self.gate, self.folder, again="again"), in_float)
+            return TargetAttempt(manifest, self.steps.judge(target, self.gate, self.folder, again="again"), in_float)
 
         names = tuple(graph.name for graph in self.graphs)
         saved = SavedAttempt(self.folder, target, names, SavedGraphs(self.steps.work / "best"))
-        return best_attempt(first, self.ranking, attempt, saved, self.steps.step.say)
+        return best_attempt(first, self.ranking, attempt, saved, self.steps.progress.say)
 
 
 @dataclass(frozen=True)
@@ -161,7 +100,7 @@ class SavedAttempt:
         for graph in self.graphs:
             self.copies.save(self.bundle, self.target, graph)
 
-    def restore(self, attempt: Attempt) -> None:
+    def restore(self, attempt: TargetAttempt) -> None:
         """Put back what was kept, with its manifest."""
         for graph in self.graphs:
             self.copies.restore(self.bundle, self.target, graph)
@@ -169,12 +108,12 @@ class SavedAttempt:
 
 
 def best_attempt(
-    first: Attempt,
+    first: TargetAttempt,
     ranking: Ranking,
-    attempt: Callable[[Layers], Attempt],
+    attempt: Callable[[Layers], TargetAttempt],
     saved: SavedAttempt,
     say: Callable[[str], None],
-) -> Attempt:
+) -> TargetAttempt:
     """Keep more and more layers in float, until a target's masks pass or no layer would be left in INT8.
 
     Twice as many layers or blocks are kept each time, the most sensitive first. More layers in float need not give
@@ -207,5 +146,5 @@ def best_attempt(
     return best
 
 
-def _problems(attempt: Attempt) -> str:
+def _problems(attempt: TargetAttempt) -> str:
     return f"{attempt.found.target}: {'; '.join(attempt.found.problems)}"
