@@ -14,8 +14,8 @@ from cgsam_edge import shipped
 from cgsam_edge.errors import BackendError
 
 _DESCRIPTION = """\
-Make a bundle of a CLIP-Guided SAM checkpoint and a list of concepts. The adapters are fused exactly into SAM's
-weights, the concepts' CLIP text embeddings are computed once, and what comes out needs neither PyTorch nor a network.
+Make a bundle from a CLIP-Guided SAM checkpoint and a list of concepts. The adapters are fused exactly into SAM's
+weights, and the concepts' text features are computed once. The bundle needs neither PyTorch nor a network.
 """
 
 _NEEDED = ("torch", "open_clip", "segment_anything", "onnx", "tokenizers")
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; their defaults are those of the fields of the same names."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = "%(prog)s --concepts FILE [--checkpoint FILE] [--output FOLDER] [options]"
     _add_export(parser)
+    _add_more(parser.add_argument_group("prompts and Core ML"))
     _add_clip(parser.add_argument_group("CLIP"))
     _add_quantisation(parser.add_argument_group("quantisation"))
     _add_gate(parser.add_argument_group("the gate that holds masks to the PyTorch model's"))
@@ -51,7 +53,6 @@ def _add(group: argparse._ActionsContainer, owner: type, name: str, text: str, *
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     from cgsam_edge.export.options import ExportOptions
-    from cgsam_edge.export.targets import IOS_VERSIONS
 
     add = partial(_add, parser, ExportOptions)
     parser.add_argument(
@@ -70,21 +71,31 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 is of the stored "
         "weights, and on Core ML of the arithmetic too; int8 is of the encoder's linear layers, the rest is then fp16"
     )
-    add("--precision", text, metavar="WORDS", unset="fp32, on Core ML fp16")
-    text = "the oldest iOS that Core ML packages must run on; 16, 17, 18 are macOS 13, 14, 15"
-    add("--ios", text, choices=IOS_VERSIONS)
+    words = parser.add_mutually_exclusive_group()
+    _add(words, ExportOptions, "--precision", text, metavar="WORDS", unset="fp32, on Core ML fp16")
+    for name, word in (("--half", "fp16"), ("--int8", "int8")):
+        more: dict[str, Any] = {"dest": "precision", "action": "store_const", "const": word}
+        words.add_argument(name, default=argparse.SUPPRESS, help=f"the same as --precision {word}", **more)
     text = "the bundle; replaced if it is one already"
     add("--output", text, type=Path, metavar="FOLDER", unset="<stem of the concepts file>.cgsam")
     text = (
         "side to which images are squashed, smaller and faster than the checkpoint's own: a multiple of 64 from 256; "
         "or auto, the smallest whose masks have --min-iou with those at its own size"
     )
-    add("--image-size", text, type=_image_size, metavar="PIXELS", unset="its own")
-    text = "clicks that fit the decoder"
-    add("--prompt-slots", text, metavar="N")
+    add("--image-size", text, "--imgsz", type=_image_size, metavar="PIXELS", unset="its own")
     text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later"
     add("--text-encoder", text)
+
+
+def _add_more(group: argparse._ArgumentGroup) -> None:
+    from cgsam_edge.export.options import ExportOptions
+    from cgsam_edge.export.targets import IOS_VERSIONS
+
+    add = partial(_add, group, ExportOptions)
+    add("--prompt-slots", "clicks that fit the decoder", metavar="N")
     add("--prompt-ensemble", "put concept names through CLIP's 85 templates; upstream does not")
+    text = "the oldest iOS that Core ML packages must run on; 16, 17, 18 are macOS 13, 14, 15"
+    add("--ios", text, choices=IOS_VERSIONS)
 
 
 def _add_clip(group: argparse._ArgumentGroup) -> None:
