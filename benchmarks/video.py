@@ -65,7 +65,7 @@ def main() -> None:
 
 def measure(title: str, files: list[Path], segmenter: Segmenter, names: list[str] | None, rounds: int) -> None:
     """Let the ways take turns, and print what they took."""
-    segmenter.segment(next(read(open_inputs(files, files[0].parent, None))).image(), names)  # warm
+    segmenter.segment(next(read(open_inputs({file: file for file in files}, None))).image(), names)  # warm
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, way in WAYS.items():
@@ -81,9 +81,9 @@ def run(
     way: Callable[..., Finished[Item]], files: list[Path], segmenter: Segmenter, names: list[str] | None
 ) -> tuple[float, float]:
     """Return the seconds of one run over all files, and the engine's share of them."""
-    stages = make_stages(segmenter.prepare, lambda image: segmenter.segment(image, names))
+    stages = make_stages(lambda item: segmenter.prepare(item.image()), lambda image: segmenter.segment(image, names))
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
-        inputs = open_inputs(files, Path(folder), None)
+        inputs = open_inputs({file: Path(folder) / file.stem for file in files}, None)
         start = time.perf_counter()
         with RunLog(inputs) as log, closing(way(read(inputs), *stages, ahead=AHEAD)) as finished:
             write_all(finished, log)

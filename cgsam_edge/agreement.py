@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import cv2
 import numpy as np
+
+from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -73,6 +73,12 @@ class BackendError(CgsamError, RuntimeError):
     exit_code = 3
 
 
+class MissingLibraryError(CgsamError, ImportError):
+    """A library that is not installed, or cannot be loaded on this system."""
+
+    exit_code = 3
+
+
 class ExportError(CgsamError, RuntimeError):
     """An export that could not be finished; nothing was written."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -17,6 +18,9 @@ from cgsam_edge.errors import CgsamError, OutputError
 _MACHINE = hashlib.sha256(platform.node().encode("utf-8", "surrogatepass")).hexdigest()[:6]
 """In the names of partial files: on a shared disk, another machine's process of the same number may be alive."""
 
+_LONGEST_NAME = 143
+"""Bytes of a partial file's name. The usual limit is 255; encrypted folders have this one."""
+
 _PARTIAL = re.compile(rf"\..+\.partial-{_MACHINE}-(\d+)(?:\.\w+)?")
 
 
@@ -30,7 +34,7 @@ def beside(path: Path) -> Iterator[Path]:
         OutputError: it cannot be written.
     """
     _tidy(path.absolute().parent)
-    partial = path.with_name(f".{path.name}.partial-{_MACHINE}-{os.getpid()}{path.suffix}")
+    partial = path.with_name(_partial_name(path.name))
     try:
         try:
             yield partial
@@ -51,6 +55,39 @@ def write_beside(path: Path, save: Callable[[Path], object]) -> None:
     """
     with beside(path) as partial:
         save(partial)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an `OutputError` means that nothing can be written there any more."""
+    cause = error.__cause__
+    full = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota
+    return isinstance(cause, OSError) and cause.errno in full
+
+
+def longest_name(folder: Path) -> int:
+    """Return how many bytes a name in a folder may have."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows has no pathconf
+        return 255
+
+
+def _partial_name(name: str) -> str:
+    """Return a hidden name with the suffix of ``name``, and ``name`` in it, or its hash where that is too long."""
+    suffix = Path(name).suffix
+    end = f".partial-{_MACHINE}-{os.getpid()}{suffix if _is_utf8(suffix) else ''}"
+    made = f".{name}{end}"
+    if len(os.fsencode(made)) <= _LONGEST_NAME and _is_utf8(made):  # OpenCV cannot write to other names
+        return made
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}{end}"
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @cache

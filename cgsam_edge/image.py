@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from cgsam_edge.errors import ImageError
+from cgsam_edge.errors import ImageError, InputError
+from cgsam_edge.image_depth import check_bits, to_8_bits
+from cgsam_edge.image_files import exif_orientation, from_file, from_pillow, opened
+from cgsam_edge.image_limits import MAX_PIXELS, MIN_SIDE, check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = [
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "ImageSource",
+    "Prepared",
+    "exif_orientation",
+    "load_image",
+    "pixel_count",
+    "to_pixels",
+]
+
 ImageSource = Any
-"""A path, a PIL image, or a uint8 array: RGB (H, W, 3), RGBA (H, W, 4), grey (H, W) or (H, W, 1)."""
+"""A path, a PIL image, or an array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W) or (H, W, 1), uint8 or deeper.
 
-MAX_PIXELS = 100_000_000
-MIN_SIDE = 2
+Files and PIL images are turned upright by their EXIF orientation. An array has none: it is taken as it stands, so turn
+what you read with ``numpy.asarray(PIL.Image.open(path))`` yourself (OpenCV's ``imread`` already does, and gives BGR).
+"""
 
-_ORIENTATION_TAG = 0x0112
-_TURNS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What brings an image upright, by its EXIF orientation; `PIL.ImageOps` fails where other tags are malformed."""
+_CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,35 +51,44 @@ class Prepared:
     pixels: NDArray[np.float32] = field(repr=False)
 
 
-def load_image(source: ImageSource) -> Image.Image:
-    """Return an RGB image; a file's EXIF orientation is applied, grey is repeated, alpha dropped.
+def load_image(source: ImageSource, *, bits: int | None = None, page: int | None = None) -> Image.Image:
+    """Return an upright RGB image of 8 bits a channel; grey is repeated, alpha dropped.
+
+    Args:
+        source: the image.
+        bits: of a channel, 8 to 16, where it holds more than 8: 0 to 2**bits - 1 become 0 to 255. None takes the full
+            range of the file or array, 0 to 65535, and refuses values that stay so far below that they look like 10
+            to 14 bits; floats need it. Images of 8 bits a channel are taken as they are.
+        page: which picture of a file that holds several, from 1. None takes the first, with a warning.
 
     Raises:
-        ImageError: there is no such file, it is no image or corrupt; an image is under 2 pixels on a side, over 100
-            megapixels, or has more than 8 bits a channel; an array has another dtype or shape than `ImageSource` says.
+        ImageError: there is no such file, it is no image or corrupt; an image is under 2 pixels on a side or over 100
+            megapixels; its depth is unclear or not what ``bits`` says; it has no such page; an array has another dtype
+            or shape than `ImageSource` says.
+        InputError: ``bits`` or ``page`` is no number that makes sense.
     """
+    check_bits(bits)
+    _check_page(page, source)
     if isinstance(source, Image.Image):
-        return _to_rgb(source, "the image")
+        return from_pillow(source, bits)
     if isinstance(source, np.ndarray):
-        return _from_array(source)
-    if isinstance(source, (str, PathLike)):
-        return _from_file(fspath(source))
+        return _from_array(source, bits)
+    if isinstance(source, (str, bytes, PathLike)):
+        return from_file(fsdecode(source), bits, page)
     raise ImageError(f"an image must be a path, a PIL image or a uint8 RGB array, got {type(source).__name__}.")
 
 
-def exif_orientation(image: Image.Image) -> int:
-    """Return an image's EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+def pixel_count(source: ImageSource) -> int:
+    """Return how many pixels an image has, of a file by its head alone; 0 where that cannot be told."""
+    if isinstance(source, np.ndarray):
+        return int(np.prod(source.shape[:2]))
+    if isinstance(source, Image.Image):
+        return source.width * source.height
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, which is no reason to lose the photo
-        return 1
-    return value if value in _TURNS else 1
-
-
-def turned_upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF orientation says, as viewers show it."""
-    turn = _TURNS[exif_orientation(image)]
-    return image if turn is None else image.transpose(turn)
+        with opened(fsdecode(source)) as image:
+            return image.width * image.height
+    except (ImageError, TypeError):  # which `load_image` will explain
+        return 0
 
 
 def to_pixels(image: Image.Image, size: int) -> NDArray[np.float32]:
@@ -87,63 +100,27 @@ def to_pixels(image: Image.Image, size: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(squashed.transpose(2, 0, 1))[None]
 
 
-def _from_file(path: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            _check_size(image.width, image.height, path)
-            image.load()
-            return _to_rgb(turned_upright(image), path)
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file.") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: over {MAX_PIXELS // 10**6} megapixels. Scale it down first.") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not an image that Pillow can read, or empty.") from error
-    except ImageError:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"{path}: corrupt or unreadable ({error}).") from error
+def _check_page(page: int | None, source: ImageSource) -> None:
+    if page is None:
+        return
+    if not isinstance(page, int) or isinstance(page, bool) or page < 1:
+        raise InputError(f"page must be a whole number, 1 or more, or None, got {page!r}.")
+    if isinstance(source, (Image.Image, np.ndarray)):
+        raise InputError("page is for files; an array or a PIL image is one picture (PIL's seek takes another).")
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
-    if array.dtype != np.uint8:
-        hint = " Scale 16-bit values by 1/257 first." if array.dtype == np.uint16 else ""
-        hint = " If its values run from 0 to 1, multiply by 255 and round." if array.dtype.kind == "f" else hint
+def _from_array(array: NDArray[Any], bits: int | None) -> Image.Image:
+    name = "the array"
+    if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.uint16):
         raise ImageError(
-            f"an image array must be uint8 with values 0 to 255, got {array.dtype}: guessing its range "
-            f"would change the masks.{hint}"
+            f"an image array must be uint8 with values 0 to 255, uint16, or float with bits=, got {array.dtype}."
         )
-    channels = {1: "L", 3: "RGB", 4: "RGBA"}
-    grey_dims, colour_dims = 2, 3
-    if array.ndim == colour_dims and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim == grey_dims:
-        _check_size(array.shape[1], array.shape[0], "the array")
-        return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
-    if array.ndim != colour_dims or array.shape[2] not in channels:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS):
         raise ImageError(f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.shape}.")
-    _check_size(array.shape[1], array.shape[0], "the array")
-    return Image.fromarray(np.ascontiguousarray(array[:, :, :3]))
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    _check_size(image.width, image.height, name)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        raise ImageError(
-            f"{name}: has more than 8 bits a channel (Pillow mode {image.mode}); guessing its range would change the "
-            "masks. Convert it to 8 bits first."
-        )
-    try:
-        return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{name}: corrupt or truncated ({error}).") from error
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"{name}: {width}x{height} pixels; expected at least {MIN_SIDE} on each side.")
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS // 10**6}. "
-            "Scale it down first."
-        )
+    check_size(array.shape[1], array.shape[0], name)
+    if array.ndim == 3:
+        array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
+    if array.dtype != np.uint8:
+        array = to_8_bits(array, (1 << 16) - 1 if array.dtype == np.uint16 else None, bits, name)
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -43,8 +43,11 @@ def _row(concept: ConceptResult, colour: tuple[int, int, int]) -> Row:
     presence = f"{concept.presence:.2f}"
     if not concept.present:
         return Row(concept.name, None, ("absent", presence, ""))
+    width, height = concept.image_size
     return Row(
-        concept.name, colour, (_percent(float(concept.mask.mean())), presence, f"{round(concept.score, 2) + 0:.2f}")
+        concept.name,
+        colour,
+        (_percent(concept.area / (width * height)), presence, f"{round(concept.score, 2) + 0:.2f}"),
     )  # no minus at 0
 
 
@@ -56,19 +59,42 @@ def with_legend(picture: Image.Image, found: list[Row]) -> Image.Image:
     """Return the picture (W, H) with the rows at its right; as it is where there are none."""
     if not found:
         return picture
-    size = max(8, min(min(picture.size) // 32, int(picture.height / (1.4 * (len(found) + 1) + 1))))
-    font: FreeTypeFont = ImageFont.load_default(size)  # type: ignore[assignment]  # Pillow 10.1 and later scale it
-    names = max(font.getlength(row.name) for row in found)
-    columns = [max(font.getlength(text) for text in pair) + size for pair in zip(_COLUMNS, _WIDEST, strict=True)]
-    ends = [picture.width + 2 * size + names + sum(columns[: i + 1]) for i in range(len(columns))]
-    wide = Image.new("RGB", (round(ends[-1] + 0.7 * size), picture.height), _BACKGROUND)
+    legend = Legend(found, picture.size)
+    wide = Image.new("RGB", (picture.width + legend.width, picture.height))
     wide.paste(picture)
-    draw = ImageDraw.Draw(wide)
-    lines = [Row("", None, _COLUMNS), *found]
-    for i, row in enumerate(lines):
-        top = (i + 0.4) * 1.4 * size
-        _draw_row(draw, row, (picture.width + 0.6 * size, top), ends, font)
+    legend.draw(wide)
     return wide
+
+
+class Legend:
+    """The rows, laid out for a picture.
+
+    Args:
+        found: the rows, one or more.
+        size: of the picture, (W, H).
+
+    Attributes:
+        width: of the strip, in pixels.
+    """
+
+    def __init__(self, found: list[Row], size: tuple[int, int]) -> None:
+        self._found, self._left = found, size[0]
+        em = max(8, min(min(size) // 32, int(size[1] / (1.4 * (len(found) + 1) + 1))))
+        self._font: FreeTypeFont = ImageFont.load_default(em)  # type: ignore[assignment]  # Pillow 10.1 and later scale it
+        measure = self._font.getlength
+        names = max(measure(row.name) for row in found)
+        columns = [max(measure(text) for text in pair) + em for pair in zip(_COLUMNS, _WIDEST, strict=True)]
+        self._ends = [size[0] + 2 * em + names + sum(columns[: i + 1]) for i in range(len(columns))]
+        self.width = round(self._ends[-1] + 0.7 * em) - size[0]
+
+    def draw(self, wide: Image.Image) -> None:
+        """Draw onto a picture that has room for the strip at its right; what stood there is covered."""
+        draw = ImageDraw.Draw(wide)
+        draw.rectangle((self._left, 0, wide.width, wide.height), fill=_BACKGROUND)
+        em = self._font.size
+        for i, row in enumerate([Row("", None, _COLUMNS), *self._found]):
+            top = (i + 0.4) * 1.4 * em
+            _draw_row(draw, row, (self._left + 0.6 * em, top), self._ends, self._font)
 
 
 def _draw_row(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cgsam_edge.legend import rows, with_legend
+from cgsam_edge.legend import Legend, rows
+from cgsam_edge.opencv import cv2
+from cgsam_edge.strips import strip_edges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,35 +31,65 @@ def palette(count: int) -> list[tuple[int, int, int]]:
 def draw_overlay(result: Result, opacity: float) -> Image.Image:
     """Return the image with each concept tinted and outlined, its prompts marked, and a legend at the right.
 
-    A concept that is not present stands at the end of the legend, in grey, and is not drawn.
+    A concept that is not present stands at the end of the legend, in grey, and is not drawn. The picture is painted a
+    strip at a time: of its size there are, besides, only two maps of one or two bytes a pixel.
     """
-    labels = result.label_map()
-    colours = palette(len(result))
-    canvas = _tinted(np.asarray(result.image), labels, colours, opacity)
-    thickness = max(1, round(max(canvas.shape[:2]) / 500))
-    for index, (concept, colour) in enumerate(zip(result.values(), colours, strict=True)):
-        if not concept.present:
-            continue
-        inside = (labels == index).view(np.uint8)
-        contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(canvas, contours, -1, colour, thickness)
-    picture = Image.fromarray(canvas)
-    _draw_prompts(picture, result, colours)
-    return with_legend(picture, rows(list(result.values()), colours))
+    colours, (width, height) = palette(len(result)), result.image.size
+    codes = _codes(result)
+    legend = Legend(rows(list(result.values()), colours), (width, height)) if len(result) else None
+    wide = Image.new("RGB", (width + (legend.width if legend else 0), height))
+    for left, right in pairwise(strip_edges(width, height)):
+        part = np.asarray(result.image.crop((left, 0, right, height)))
+        wide.paste(Image.fromarray(_painted(part, codes[:, left:right], colours, opacity)), (left, 0))
+    _draw_prompts(wide, result, colours)
+    if legend is not None:
+        legend.draw(wide)
+    return wide
 
 
-def _tinted(
-    image: NDArray[np.uint8], labels: NDArray[np.int32], colours: list[tuple[int, int, int]], opacity: float
+def _codes(result: Result) -> NDArray[np.unsignedinteger[Any]]:
+    """Return how each pixel (H, W) is painted: 0 as it is, i + 1 with concept i's tint, n + i + 1 with its outline."""
+    count, (width, height) = len(result), result.image.size
+    kind = np.uint8 if 2 * count < 2**8 else np.uint16
+    codes = np.empty((height, width), kind)
+    for columns, strip in result.label_strips():
+        codes[:, columns] = strip + 1
+    outlines = _outlines(result, codes)
+    for left, right in pairwise(strip_edges(width, height)):
+        lines = outlines[:, left:right]
+        np.copyto(codes[:, left:right], lines + count, where=lines > 0, casting="unsafe")
+    return codes
+
+
+def _outlines(result: Result, codes: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return each pixel's outline, one more than its concept's number or 0, in the type of ``codes`` (H, W)."""
+    outlines = np.zeros_like(codes)
+    thickness = max(1, round(max(codes.shape) / 500))
+    for index, concept in enumerate(result.values(), 1):
+        if concept.present:
+            inside = (codes == index).view(np.uint8)
+            contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+            cv2.drawContours(outlines, contours, -1, index, thickness)
+    return outlines
+
+
+def _painted(
+    image: NDArray[np.uint8],
+    codes: NDArray[np.unsignedinteger[Any]],
+    colours: list[tuple[int, int, int]],
+    opacity: float,
 ) -> NDArray[np.uint8]:
-    """Return the RGB image with the colour of each pixel's label laid over it."""
-    table = np.array([*colours, (0, 0, 0)], np.uint8)  # the last is found by -1
-    tinted = cv2.addWeighted(image, 1 - opacity, table[labels], opacity, 0)
-    return np.asarray(np.where(labels[..., None] >= 0, tinted, image), dtype=np.uint8)
+    """Return an RGB image (h, w, 3) with tints laid over it and outlines drawn, as `_codes` says."""
+    table = np.array([(0, 0, 0), *colours, *colours], np.uint8)
+    colour, codes = table[codes], codes[..., None]
+    tinted = cv2.addWeighted(image, 1 - opacity, colour, opacity, 0)
+    painted = np.where(codes > len(colours), colour, np.where(codes > 0, tinted, image))
+    return np.asarray(painted, dtype=np.uint8)
 
 
 def _draw_prompts(picture: Image.Image, result: Result, colours: list[tuple[int, int, int]]) -> None:
     draw = ImageDraw.Draw(picture)
-    radius = max(1.5, max(picture.size) / 320)
+    radius = max(1.5, max(result.image.size) / 320)
     for concept, colour in zip(result.values(), colours, strict=True):
         if not concept.present:
             continue

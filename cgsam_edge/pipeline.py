@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cgsam_edge.errors import ImageError, InputError
+from cgsam_edge.image import pixel_count
 from cgsam_edge.video import Frame
 
 if TYPE_CHECKING:
@@ -21,6 +23,15 @@ T = TypeVar("T")
 
 AHEAD = 4
 """Items under way at once: one read, one prepared, one in the engine, one that waits for the caller."""
+
+MOST_BYTES = 1_150_000_000
+"""What items under way may take together, unless a single one takes more."""
+
+_SHARE_OF_MEMORY = 4
+"""A machine with little memory gives no more than this part of it."""
+
+PREPARED_BYTES = 4
+"""For each pixel of an image that was decoded: Pillow keeps RGB in four bytes."""
 
 Finished = Generator[tuple[T, "Future[Any]"], None, None]
 
@@ -51,6 +62,8 @@ class Stage:
         value = before.result()
         if value is _END:
             return _END
+        if isinstance(value, _Weighed):
+            value = value.item
         start = time.perf_counter()
         try:
             return self._work(value)
@@ -59,7 +72,13 @@ class Stage:
                 self.seconds += time.perf_counter() - start
 
 
-def overlap(items: Iterable[T], *stages: Stage, ahead: int = AHEAD) -> Finished[T]:
+def overlap(
+    items: Iterable[T],
+    *stages: Stage,
+    ahead: int = AHEAD,
+    weigh: Callable[[T], int] | None = None,
+    most: int | None = None,
+) -> Finished[T]:
     """Send items through the stages, each in threads of its own, and yield them in their order.
 
     Yields the item and the finished future of its last stage: ``result()`` returns what that returned, or raises what
@@ -69,33 +88,86 @@ def overlap(items: Iterable[T], *stages: Stage, ahead: int = AHEAD) -> Finished[
     Args:
         items: iterated in a thread of its own; what it raises is raised here, after the items before it.
         stages: in their order.
-        ahead: how many items are held at once, from being read to being yielded; the memory's bound.
+        ahead: how many items are held at once, from being read to being yielded.
+        weigh: bytes that an item takes until it has been yielded; None counts none.
+        most: bytes that items may take together; one that takes more goes alone. None is `most_bytes`.
     """
     pools = [ThreadPoolExecutor(threads, "cgsam") for threads in (1, *(stage.threads for stage in stages))]
-    reader = iter(items)
-    under_way: deque[tuple[Future[T], Future[Any]]] = deque()
+    reader = _Reader(iter(items), weigh, most_bytes() if most is None else most)
+    under_way: deque[tuple[Future[Any], Future[Any]]] = deque()
     try:
         while True:
             while len(under_way) < ahead:
                 under_way.append(_submit(reader, pools, stages))
             read, done = under_way.popleft()
             _await(done)
-            item = read.result()
-            if item is _END:
+            weighed = read.result()
+            if weighed is _END:
                 return
-            yield item, done
-            del item, read, done  # or this frame would keep them while it waits for the next
+            yield weighed.item, done
+            reader.leave(weighed.weight)
+            del weighed, read, done  # or this frame would keep them while it waits for the next
     finally:
+        reader.stop()
         for pool in pools[1:]:
             pool.shutdown(wait=False, cancel_futures=True)
         pools[0].shutdown(wait=True, cancel_futures=True)  # the items are the caller's again
 
 
+def most_bytes() -> int:
+    """Return `MOST_BYTES`, or a quarter of the machine's memory where that is less."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return MOST_BYTES
+    return min(MOST_BYTES, memory // _SHARE_OF_MEMORY)
+
+
+class _Weighed(NamedTuple):
+    """An item that was read."""
+
+    item: Any
+    weight: int
+
+
+class _Reader:
+    """Reads items one by one, each when there is room for it."""
+
+    def __init__(self, items: Iterator[Any], weigh: Callable[[Any], int] | None, most: int) -> None:
+        self._items, self._weigh, self._most = items, weigh, most
+        self._taken = 0
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def read(self) -> Any:
+        """Return the next item as `_Weighed`, or `_END`."""
+        item = next(self._items, _END)
+        if item is _END:
+            return _END
+        weight = 0 if self._weigh is None else self._weigh(item)
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not self._taken or self._taken + weight <= self._most)
+            self._taken += weight
+        return _Weighed(item, weight)
+
+    def leave(self, weight: int) -> None:
+        """Give the room of an item to others."""
+        with self._changed:
+            self._taken -= weight
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Let nobody wait any more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+
 def _submit(
-    reader: Iterator[T], pools: list[ThreadPoolExecutor], stages: tuple[Stage, ...]
-) -> tuple[Future[T], Future[Any]]:
-    read: Future[T] = pools[0].submit(next, reader, _END)
-    done: Future[Any] = read
+    reader: _Reader, pools: list[ThreadPoolExecutor], stages: tuple[Stage, ...]
+) -> tuple[Future[Any], Future[Any]]:
+    read: Future[Any] = pools[0].submit(reader.read)
+    done = read
     for pool, stage in zip(pools[1:], stages, strict=True):
         done = pool.submit(stage.after, done)
     return read, done
@@ -114,11 +186,16 @@ def stream(
     ahead: int,
 ) -> Generator[tuple[T, Result], None, None]:
     """Do what `Segmenter.stream_images` says; mistakes of the call are raised at once, not at the first result."""
-    if ahead < 1:
-        raise InputError(f"ahead must be 1 or more, got {ahead}.")
+    if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 1:
+        raise InputError(f"ahead must be a whole number, 1 or more, got {ahead!r}.")
     prepare = Stage(lambda source: segmenter.prepare(source.image if isinstance(source, Frame) else source))
     segment = Stage(lambda prepared: segmenter.segment(prepared, concepts))
-    return _results(overlap(sources, prepare, segment, ahead=ahead), on_error)
+    return _results(overlap(sources, prepare, segment, ahead=ahead, weigh=weight), on_error)
+
+
+def weight(source: object) -> int:
+    """Return how many bytes an image takes once it was decoded; 0 where that cannot be told in advance."""
+    return PREPARED_BYTES * pixel_count(source.image if isinstance(source, Frame) else source)
 
 
 def _results(

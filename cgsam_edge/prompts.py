@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from cgsam_edge.errors import PromptError
+from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import UnknownConceptError
+from cgsam_edge.mask_runs import MaskRuns
 from cgsam_edge.prompts import resize
-from cgsam_edge.rle import encode_rle
+from cgsam_edge.strips import label_strips, strips
 from cgsam_edge.vocabulary import fold
 
 if TYPE_CHECKING:
@@ -69,7 +70,16 @@ class ConceptResult:
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
         """Bool (H, W): the logits interpolated bilinearly to the image, then > 0."""
-        return self.full_logits() > 0
+        width, height = self.image_size
+        mask = np.empty((height, width), bool)
+        for columns, strip in strips(self.logits, width, height):
+            np.greater(strip, 0, out=mask[:, columns])
+        return mask
+
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return self._runs.area
 
     def full_logits(self) -> NDArray[np.float32]:
         """Return the logits at the image's size, float32 (H, W)."""
@@ -77,15 +87,18 @@ class ConceptResult:
 
     def rle(self) -> dict[str, Any]:
         """Return the mask as COCO's compressed RLE: ``{"size": [H, W], "counts": str}``."""
-        return encode_rle(self.mask)
+        return self._runs.rle()
 
     def bounding_box(self) -> tuple[int, int, int, int] | None:
         """Return (x, y, width, height) of the mask in pixels, COCO's order, or None where it is empty."""
-        columns, rows = np.flatnonzero(self.mask.any(axis=0)), np.flatnonzero(self.mask.any(axis=1))
-        if not len(columns):
-            return None
-        x, y = int(columns[0]), int(rows[0])
-        return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+        return self._runs.bounding_box()
+
+    @cached_property
+    def _runs(self) -> MaskRuns:
+        """The mask as runs, so that none of the image's size is held for its area, box and RLE."""
+        width, height = self.image_size
+        found = (strip > 0 for _, strip in strips(self.logits, width, height))
+        return MaskRuns.of(found, (height, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,15 +141,15 @@ class Result(Mapping[str, ConceptResult]):
         are not `present` have no pixel.
         """
         width, height = self.image.size
-        best = np.zeros((height, width), np.float32)
-        labels = np.full((height, width), -1, np.int32)
-        for index, concept in enumerate(self.concepts.values()):
-            if not concept.present:
-                continue
-            logits = concept.full_logits()
-            labels[logits > best] = index
-            np.maximum(best, logits, out=best)
+        labels = np.empty((height, width), np.int32)
+        for columns, strip in self.label_strips():
+            labels[:, columns] = strip
         return labels
+
+    def label_strips(self) -> Iterator[tuple[slice, NDArray[np.int16]]]:
+        """Yield `label_map` in parts, from left to right: which columns, and int16 (H, w); for big images."""
+        present = {i: one.logits for i, one in enumerate(self.concepts.values()) if one.present}
+        return label_strips(present, *self.image.size)
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
         """Return the image with the masks in colour, and a legend beside it; overlaps are settled as in `label_map`.
@@ -154,7 +167,7 @@ class Result(Mapping[str, ConceptResult]):
             {
                 "category": concept.name,
                 "segmentation": concept.rle(),
-                "area": int(concept.mask.sum()),
+                "area": concept.area,
                 "bbox": list(concept.bounding_box() or (0, 0, 0, 0)),
                 "score": round(concept.score, 6),
                 "presence": round(concept.presence, 6),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import MAX_PIXELS
+from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +35,11 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
     counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
     if flat.size and flat[0]:
         counts.insert(0, 0)
-    return {"size": [int(mask.shape[0]), int(mask.shape[1])], "counts": _pack(counts)}
+    return {"size": [int(mask.shape[0]), int(mask.shape[1])], "counts": pack_counts(counts)}
 
 
-def _pack(counts: list[int]) -> str:
+def pack_counts(counts: list[int]) -> str:
+    """Return the lengths of the runs, which begin with the zeros, as COCO's compressed string."""
     values = (c - counts[i - 2] if i >= _DELTA_FROM else c for i, c in enumerate(counts))
     return "".join(chr(_FIRST_CHARACTER + chunk) for value in values for chunk in _chunks(value))
 

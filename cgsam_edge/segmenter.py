@@ -144,7 +144,9 @@ class Segmenter:
         """Segment one image from text alone.
 
         Args:
-            image: a path, a PIL image, or a uint8 array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W).
+            image: a path, a PIL image, or a uint8 or uint16 array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W); or
+                what `prepare` returned. Files and PIL images are turned upright by their EXIF orientation, arrays are
+                taken as they stand.
             concepts: names or synonyms, any iterable of them or one; None means all.
             max_concepts: compute at most so many of them, the likeliest by CLIP's similarity; `Result.left_out` names
                 the others. None means all. Concepts that similarity rules out cost nothing and do not count.
@@ -178,13 +180,19 @@ class Segmenter:
         prepared = self._prepared(image)
         return Encoded(self._model, prepared.image, self._features(prepared), self._cache_bytes)
 
-    def prepare(self, image: ImageSource) -> Prepared:
+    def prepare(self, image: ImageSource, *, bits: int | None = None, page: int | None = None) -> Prepared:
         """Do what precedes the engine; `segment` and `encode` take the result for an image, another thread perhaps.
+
+        Args:
+            image: as for `segment`.
+            bits: of a channel, where the image has more than 8, see `cgsam_edge.image.load_image`.
+            page: which picture of a file that holds several, from 1.
 
         Raises:
             ImageError: the image cannot be used.
+            InputError: ``bits`` or ``page`` makes no sense.
         """
-        rgb = load_image(image)
+        rgb = load_image(image, bits=bits, page=page)
         return Prepared(rgb, to_pixels(rgb, self.bundle.manifest.geometry.image_size))
 
     def stream_images(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from os import PathLike, fspath
+from os import PathLike, fsdecode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from cgsam_edge.errors import ImageError, InputError
+from cgsam_edge.opencv import cv2
+from cgsam_edge.video_files import Kind, kind_of
+from cgsam_edge.video_time import Clock, rate_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +28,8 @@ SUFFIXES = (
 _FASTEST = 1000
 """Frames a second; containers without a rate show up as zero or as their clock, such as 90000."""
 
-_TOLERANCE = 0.02
-"""By this share a container's count of frames may be too high: some derive it from the length in seconds."""
+_LOOKED_AT = 25
+"""First frames whose times tell how close frames follow each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +40,21 @@ class Frame:
         number: in the video, from 0.
         seconds: when it is shown, by the container's clock.
         image: uint8 RGB (H, W, 3), upright.
+        duration: seconds for which it is shown, or None where only the next frame's time says so.
     """
 
     number: int
     seconds: float
     image: NDArray[Any] = field(repr=False)
+    duration: float | None = None
 
 
 class Video:
     """The frames of a video file, to iterate over; each iteration reads the file anew, one frame at a time.
 
-    Frames stand upright as the container's rotation says, and all have one size. Iterating raises `ImageError` after
-    the last frame that could be decoded, if there was none or if the file should hold more.
+    Frames stand upright as the container's rotation says, and all have one size. Their rate need not be constant: each
+    frame has its own time. Iterating raises `ImageError` after the last frame that could be decoded, if there was none
+    or if the file should hold more.
 
     Args:
         path: a file that OpenCV's FFmpeg can decode.
@@ -58,61 +64,111 @@ class Video:
         path: as given.
         every: as given.
         fps: frames a second that iterating yields (the file's rate by ``every``), or None where the file has no rate.
+            Where the rate varies, this is what the container says of it, often the mean.
 
     Raises:
         ImageError: there is no such file, or it is no video.
-        InputError: ``every`` is under 1.
+        InputError: ``every`` is no whole number of 1 or more.
     """
 
     def __init__(self, path: str | PathLike[str], every: int = 1) -> None:
-        if every < 1:
-            raise InputError(f"every must be 1 or more, got {every}.")
-        self.path = fspath(path)
+        check_every(every)
+        self.path = fsdecode(path)
         self.every = every
         with _opened(self.path) as capture:
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.fps = rate / every if 0 < rate <= _FASTEST else None
-        self._count = int(count) if math.isfinite(count) and count > 0 else None
+        self._count = int(count) if math.isfinite(count) and 0 < count < 2**53 else None
 
     def expected(self) -> int | None:
         """Return how many frames the container says that iterating yields, or None where it does not say."""
         return None if self._count is None else -(-self._count // self.every)
 
+    def clock_rate(self) -> float | None:
+        """Return at how many frames a second all times can be kept: by the closest of the first frames and the file.
+
+        None where the file has no usable times. It decodes the first frames.
+        """
+        times: list[float] = []
+        with _opened(self.path) as capture:
+            while len(times) < _LOOKED_AT and capture.grab():
+                times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        rate = rate_of(times, None if self.fps is None else self.fps * self.every)
+        return None if rate is None else rate / self.every
+
     def __iter__(self) -> Iterator[Frame]:
-        number = 0
+        number, clock = 0, Clock()
         with _opened(self.path) as capture:
             while capture.grab():
+                seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 if number % self.every == 0:
                     decoded, image = capture.retrieve()
                     if not decoded:
                         break
-                    seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                     yield Frame(number, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
                 number += 1
-        self._check_end(number)
+                clock.tick(seconds)
+        self._check_end(number, clock)
 
-    def _check_end(self, found: int) -> None:
+    def _check_end(self, found: int, clock: Clock) -> None:
         if not found:
             raise ImageError(f"{self.path}: a video without a frame that can be decoded.")
-        if self._count is not None and found < self._count - max(2, _TOLERANCE * self._count):
+        if self._count is None or clock.enough(found, self._count):
+            return
+        kind, fps = kind_of(self.path), self.fps and self.fps * self.every
+        if kind is Kind.COUNTED or fps is None:
+            missing = True
+        elif kind is Kind.COMPLETE:
+            missing = False
+        else:  # its count of frames is its length by a rate that need not be constant
+            missing = clock.misses(self._count / fps, fps, sparse=kind is not Kind.CUT)
+        if missing:
+            length = "" if fps is None else f" ({clock.last:.2f} of {self._count / fps:.2f} seconds)"
             raise ImageError(
-                f"{self.path}: ends after {found} of {self._count} frames; it is truncated or corrupt from there on."
+                f"{self.path}: ends after {found} of {self._count} frames{length}; it is truncated or corrupt from "
+                "there on."
             )
+
+
+def check_every(every: int) -> None:
+    """Raise `InputError` if this is no whole number of 1 or more."""
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise InputError(f"every must be a whole number, 1 or more, got {every!r}.")
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[Any]:
     """Open for reading; FFmpeg's own messages are left out, as the error here says the same in place."""
-    if not os.path.isfile(path):  # noqa: PTH113 — OpenCV takes strings, and some of them would be patterns
-        raise ImageError(f"{path}: no such file.")
+    file = Path(path)
+    if not file.is_file():  # OpenCV would take some names for patterns or devices
+        if file.is_symlink():
+            raise ImageError(f"{path}: a link to {str(file.readlink())!r}, which does not exist.")
+        raise ImageError(f"{path}: {'a folder, not a video' if file.is_dir() else 'no such file'}.")
+    if not os.access(path, os.R_OK):
+        raise ImageError(f"{path}: no permission to read it.")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    capture = cv2.VideoCapture(path)
+    with typable(path) as name:
+        capture = cv2.VideoCapture(name)
+        try:
+            if not capture.isOpened():
+                raise ImageError(
+                    f"{path}: not a video that OpenCV can read: no video, cut off before its index, or of a codec that "
+                    "it lacks."
+                )
+            yield capture
+        finally:
+            capture.release()
+
+
+@contextmanager
+def typable(path: str) -> Iterator[str]:
+    """Give a path that OpenCV can take: the same one, or a link to a file or folder whose name is not UTF-8."""
     try:
-        if not capture.isOpened():
-            raise ImageError(
-                f"{path}: not a video that OpenCV can read: no video, cut off before its index, or of a codec that it "
-                "lacks."
-            )
-        yield capture
-    finally:
-        capture.release()
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="cgsam-") as folder:
+            link = Path(folder) / f"link{Path(path).suffix.encode('ascii', 'ignore').decode()}"
+            link.symlink_to(Path(path).absolute())
+            yield str(link)
+    else:
+        yield path

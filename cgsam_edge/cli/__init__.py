@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from cgsam_edge._version import __version__
+from cgsam_edge.cli import messages
 from cgsam_edge.errors import CgsamError
 from cgsam_edge.runtimes import telemetry
 
 EXIT_INTERNAL = 1
+EXIT_UNUSABLE = 3
 EXIT_INTERRUPTED = 130
 
 _EPILOG = (
@@ -49,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         print(_FIRST_STEPS, end="")
         return 0
-    return _run(make_parser(), given)
+    return _run("cgsam", make_parser, given)
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:
     """Run ``cgsam-export``."""
-    return _run(make_export_parser(), arguments)
+    return _run("cgsam-export", make_export_parser, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -110,26 +112,34 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
 
 
-def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+def _run(name: str, make: Callable[[], argparse.ArgumentParser], arguments: Sequence[str] | None) -> int:
+    messages.prepare_streams()
+    try:
+        parser = make()
+    except CgsamError as error:  # a library that cannot be loaded here
+        return _fail(name, str(error), error.exit_code)
     options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
     run: Callable[[argparse.Namespace], int] = options.run
     telemetry.silence()
     try:
-        return run(options)
+        with messages.warnings_as_lines():
+            return run(options)
     except CgsamError as error:
-        return _fail(parser, str(error), error.exit_code)
+        return _fail(name, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail(parser, "interrupted; nothing half-written was left.", EXIT_INTERRUPTED)
+        return _fail(name, "interrupted; nothing half-written was left.", EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(name, f"{error.filename}: {error.strerror}.", EXIT_UNUSABLE)
         if os.environ.get("CGSAM_DEBUG"):
             raise
         message = f"internal error: {type(error).__name__}: {error} (set CGSAM_DEBUG=1 for the traceback)"
-        return _fail(parser, message, EXIT_INTERNAL)
+        return _fail(name, message, EXIT_INTERNAL)
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -143,8 +153,8 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return made
 
 
-def _fail(parser: argparse.ArgumentParser, message: str, code: int) -> int:
-    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+def _fail(name: str, message: str, code: int) -> int:
+    print(f"{name}: error: {message}", file=sys.stderr)
     return code
 
 

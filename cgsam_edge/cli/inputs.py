@@ -1,15 +1,17 @@
-"""What ``cgsam segment`` reads: images and videos from paths, folders and globs, and where their results go."""
+"""What ``cgsam segment`` reads: images and videos from paths, folders and globs."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgsam_edge.errors import ImageError, InputError, OutputError
+from cgsam_edge.animation import Animation
+from cgsam_edge.errors import CgsamError, ImageError, InputError
+from cgsam_edge.image_files import is_animation, opened
 from cgsam_edge.video import SUFFIXES as VIDEO_SUFFIXES
 from cgsam_edge.video import Video
 
@@ -28,14 +30,14 @@ class Input:
     Attributes:
         file: an image or a video.
         stem: where its results go, without suffix.
-        video: the opened video, or None for an image.
-        error: why the video cannot be opened, or None.
+        video: the opened video or animation, or None for an image.
+        error: why it cannot be used, or its results not be written; else None.
     """
 
     file: Path
     stem: Path
-    video: Video | None = None
-    error: ImageError | None = None
+    video: Video | Animation | None = None
+    error: CgsamError | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,34 +52,39 @@ class Item:
 
     source: Input
     frame: Frame | None = None
-    error: ImageError | None = None
+    error: CgsamError | None = None
 
     def image(self) -> ImageSource:
         """Return what `Segmenter` takes.
 
         Raises:
-            ImageError: ``error``, if there is one.
+            CgsamError: ``error``, if there is one.
         """
         if self.error is not None:
             raise self.error
         return self.source.file if self.frame is None else self.frame.image
 
 
-def find_images(patterns: list[str]) -> Iterator[Path]:
+def find_images(patterns: list[str], on_error: Callable[[InputError], object] | None = None) -> Iterator[Path]:
     """Yield the files that paths, folders and globs name, each once; of folders the images, in order of names.
 
+    Args:
+        patterns: as the user gave them.
+        on_error: called where a pattern names nothing, or a folder holds no image or cannot be read, and the others go
+            on; without, the error is raised.
+
     Raises:
-        InputError: a pattern names nothing, or a folder holds no image.
+        InputError: see ``on_error``.
     """
     seen: set[str] = set()
     for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            found = sorted(p for p in path.iterdir() if _is_photo(p))
-        else:
-            found = [path] if path.exists() else sorted(Path(p) for p in glob.glob(pattern, recursive=True))
-        if not found:
-            raise InputError(f"{pattern}: {_nothing(path)}.")
+        try:
+            found = _named(pattern)
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            continue
         for file in found:
             spelled = os.path.normcase(os.path.abspath(file))  # noqa: PTH100 — links stay files of their own
             if spelled not in seen:
@@ -85,9 +92,28 @@ def find_images(patterns: list[str]) -> Iterator[Path]:
                 yield file
 
 
+def _named(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    try:
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if _is_photo(p))
+        else:
+            found = (
+                [path] if path.exists() or path.is_symlink() else sorted(map(Path, glob.glob(pattern, recursive=True)))
+            )
+        if not found:
+            raise InputError(f"{pattern}: {_nothing(path)}.")
+    except (OSError, ValueError) as error:  # a path may hold a zero byte
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{pattern}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+    return found
+
+
 def _is_photo(path: Path) -> bool:
     """Whether a file of a folder is meant: an image, not hidden, and no overlay that an earlier run left there."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.name.endswith(OVERLAY)
+    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.name.endswith(OVERLAY)
+    return named and not path.is_dir()
 
 
 def _nothing(path: Path) -> str:
@@ -103,44 +129,39 @@ def is_video(file: Path) -> bool:
     return file.suffix.lower() in VIDEO_SUFFIXES
 
 
-def open_inputs(files: list[Path], folder: Path, every: int | None) -> list[Input]:
-    """Make the folder and open the videos; one that is no video keeps its error for its turn.
+def open_inputs(files: dict[Path, Path], every: int | None) -> list[Input]:
+    """Open the videos, and with ``every`` animations too; one that is none keeps its error for its turn.
 
     Args:
-        files: images and videos.
-        folder: where results go.
-        every: take each so many frames of videos; None means all.
+        files: images and videos, and where the results of each go, without suffix.
+        every: take each so many frames of videos; None means all, and of animations the first picture.
 
     Raises:
-        InputError: ``every`` is given and there is no video, or results would overwrite each other.
-        OutputError: the folder cannot be made.
+        InputError: ``every`` is given and there is no video.
     """
-    if every is not None and not any(is_video(file) for file in files):
-        raise InputError("--every is for videos, and none of these files is one; leave it out.")
-    stems = _outputs(files, folder)
-    return [_open(file, stem, every or 1) for file, stem in zip(files, stems, strict=True)]
+    inputs = [_open(file, stem, every) for file, stem in files.items()]
+    if every is not None and not any(one.video is not None or is_video(one.file) for one in inputs):
+        raise InputError("--every is for videos and animations, and none of these files is one; leave it out.")
+    return inputs
 
 
-def _open(file: Path, stem: Path, every: int) -> Input:
-    if not is_video(file):
-        return Input(file, stem)
+def _open(file: Path, stem: Path, every: int | None) -> Input:
     try:
-        return Input(file, stem, Video(file, every))
+        if is_video(file):
+            return Input(file, stem, Video(file, every or 1))
+        if every is not None and _is_animated(file):
+            return Input(file, stem, Animation(file, every))
     except ImageError as error:
         return Input(file, stem, error=error)
+    return Input(file, stem)
 
 
-def _outputs(files: list[Path], folder: Path) -> list[Path]:
-    """Return a path without suffix for each file; files of one stem keep theirs, so that none overwrites another."""
-    stems = [file.stem.lower() for file in files]  # some disks do not tell cases apart
-    names = [file.name if stems.count(file.stem.lower()) > 1 else file.stem for file in files]
-    if len({name.lower() for name in names}) < len(names):
-        raise InputError("two files have the same name; segment their folders one by one.")
+def _is_animated(file: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
-    return [folder / name for name in names]
+        with opened(str(file)) as image:
+            return is_animation(image)
+    except ImageError:  # told in its turn
+        return False
 
 
 def count(inputs: list[Input]) -> int | None:
@@ -152,7 +173,7 @@ def count(inputs: list[Input]) -> int | None:
 def read(inputs: Iterable[Input]) -> Iterator[Item]:
     """Yield all images and frames in order; frames are decoded here, images by whoever opens their file."""
     for one in inputs:
-        if one.video is None:
+        if one.video is None or one.error is not None:
             yield Item(one, error=one.error)
             continue
         try:

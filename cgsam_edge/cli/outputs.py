@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
+import os
 import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
-from cgsam_edge.cli.inputs import OVERLAY, Input, count
+from cgsam_edge.cli.inputs import OVERLAY, Input, count, is_video
+from cgsam_edge.cli.messages import say
 from cgsam_edge.cli.video import VideoOutput
-from cgsam_edge.errors import ImageError
-from cgsam_edge.files import write_beside
+from cgsam_edge.errors import BackendError, CgsamError, ImageError, OutputError
+from cgsam_edge.files import is_full, write_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-    from PIL import Image
-
-    from cgsam_edge.cli.inputs import Item
-    from cgsam_edge.results import Result
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What is to be written of one image or frame.
-
-    Attributes:
-        text: the JSON document.
-        picture: the overlay: a PNG's bytes for an image, uint8 BGR (H, W, 3) with even sides for a frame.
-        summary: a concept's share of the pixels, or its absence, for each.
-        present: whether each concept is there.
-    """
-
-    text: str
-    picture: Any
-    summary: str
-    present: dict[str, bool]
-
-
-def draw(item: Item, result: Result) -> Drawn:
-    """Draw the overlay, and put masks into words."""
-    width, height = result.image.size
-    document = {"width": width, "height": height, "annotations": result.to_coco(), "left_out": dict(result.left_out)}
-    frame, name = item.frame, str(item.source.file)
-    head = {"image": name} if frame is None else {"video": name, "frame": frame.number, "time": round(frame.seconds, 6)}
-    picture = _png(result.overlay()) if frame is None else _even(result.overlay())
-    present = {one.name: one.present for one in result.values()}
-    return Drawn(json.dumps({**head, **document}, ensure_ascii=False), picture, _summary(result), present)
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format="PNG", compress_level=1)  # thrice as fast as the default, a fifth bigger
-    return file.getvalue()
-
-
-def _even(image: Image.Image) -> NDArray[np.uint8]:
-    """Return BGR with even sides, which codecs ask for; a column or row at the edge is repeated."""
-    pixels = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
-    return np.asarray(np.pad(pixels, ((0, image.height % 2), (0, image.width % 2), (0, 0)), mode="edge"))
-
-
-def _summary(result: Result) -> str:
-    found = [f"{c.name} {100 * c.mask.mean():.1f} %" if c.present else f"{c.name} absent" for c in result.values()]
-    return ", ".join([*found, *(f"{name} left out ({option})" for name, option in result.left_out.items())])
+    from cgsam_edge.cli.drawing import Drawn
 
 
 class RunLog:
@@ -79,15 +26,16 @@ class RunLog:
 
     Args:
         inputs: all files.
+        missing: how many names stood for no file.
     """
 
-    def __init__(self, inputs: list[Input]) -> None:
+    def __init__(self, inputs: list[Input], missing: int = 0) -> None:
         from tqdm import tqdm
 
         alone = len(inputs) == 1 and inputs[0].video is None
         self._bar = tqdm(total=count(inputs), unit="image", disable=True if alone else None)
         self._inputs = inputs
-        self._failed = 0
+        self._missing = self._failed = missing
         self._done = 0
         self._start = time.perf_counter()
 
@@ -106,10 +54,22 @@ class RunLog:
         """Print a line above the bar."""
         self._bar.write(text)
 
-    def failure(self, error: ImageError) -> None:
-        """Report a file that could not be used, or not to its end."""
+    def failure(self, error: Exception, source: Input | None = None) -> None:
+        """Report a file that could not be used, or not to its end, or whose results could not be written.
+
+        Args:
+            error: what happened; one that this package did not raise on purpose is called an internal error.
+            source: the file, where the error does not name it.
+        """
         self._failed += 1
-        self._bar.write(f"cgsam: error: {error}", file=sys.stderr)
+        text = str(error)
+        if not isinstance(error, CgsamError):
+            if os.environ.get("CGSAM_DEBUG"):
+                raise error
+            text = f"internal error: {type(error).__name__}: {error} (set CGSAM_DEBUG=1 for the traceback)"
+        if source is not None and str(source.file) not in text:
+            text = f"{source.file}: {text}"
+        say(f"cgsam: error: {text}")
 
     def conclude(self, engine: float) -> int:
         """Say how fast it went, and return the exit code.
@@ -123,53 +83,68 @@ class RunLog:
             print(f"{self._done} images in {seconds:.1f} s: {self._done / seconds:.2f} a second; {busy}")
         if self._failed:
             kind = "files could not be used, or not to their end" if self._videos() else "images could not be used"
-            print(f"{self._failed} of {len(self._inputs)} {kind}; see above.", file=sys.stderr)
+            print(f"{self._failed} of {self._total()} {kind}; see above.", file=sys.stderr)
         return ImageError.exit_code if self._failed else 0
 
     def _videos(self) -> bool:
-        return any(one.video is not None or one.error is not None for one in self._inputs)
+        return any(one.video is not None or is_video(one.file) for one in self._inputs)
+
+    def _total(self) -> int:
+        return len(self._inputs) + self._missing
 
 
 def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
-    """Write the overlay and the JSON of an image, and report it.
+    """Write the overlay and the JSON of an image, and report it; what fails is reported too.
 
     Raises:
-        OutputError: a file cannot be written.
+        BackendError: the engine failed.
+        OutputError: nothing can be written any more.
     """
     for future in drawn:
         try:
             one = future.result()
-        except ImageError as error:
-            log.failure(error)
-            continue
-        _save(source.stem, one)
-        log.line(f"{source.file}: {one.summary} → {source.stem}{OVERLAY}")
-        log.step()
+            _save(source.stem, one)
+        except BackendError:
+            raise
+        except Exception as error:  # of this image alone, whatever it is
+            if isinstance(error, OutputError) and is_full(error):
+                raise
+            log.failure(error, source)
+        else:
+            log.line(f"{source.file}: {one.summary} → {source.stem}{OVERLAY}")
+            log.step()
+            del one  # or it would be kept while the next one is waited for
+        del future
 
 
 def _save(stem: Path, drawn: Drawn) -> None:
+    text = drawn.text.encode("utf-8", "backslashreplace")  # a name that is not UTF-8 becomes JSON's own escape
     write_beside(stem.with_name(f"{stem.name}{OVERLAY}"), lambda path: path.write_bytes(drawn.picture))
-    write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_text(drawn.text, encoding="utf-8"))
+    write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_bytes(text))
 
 
 def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
     """Write the overlay video and the JSON lines of a video, as far as it could be read.
 
     Raises:
+        BackendError: the engine failed.
         OutputError: a file cannot be written.
     """
-    problem: ImageError | None = None
+    problem: Exception | None = None
     with VideoOutput(source) as output:
         for future in drawn:
             try:
                 one = future.result()
-            except ImageError as error:
+            except BackendError:
+                raise
+            except Exception as error:  # of this frame alone, or the reading ended with it
                 problem = problem or error
                 continue
-            output.add(one.picture, one.text, one.present)
+            output.add(one)
             log.step()
     if problem is not None:
-        log.failure(problem)
+        log.failure(problem, source)
     if output.frames:
         seen = ", ".join(f"{name} in {n}" if n else f"{name} absent" for name, n in output.seen.items())
-        log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}")
+        late = f", up to {output.late:.1f} s late where frames follow each other fast" if output.late >= 0.1 else ""
+        log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}{late}")

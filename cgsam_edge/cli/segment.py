@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import InputError, PromptError
+from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
 
 if TYPE_CHECKING:
+    from cgsam_edge.cli.inputs import Item
     from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
@@ -82,29 +84,62 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
     parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
-    parser.add_argument("--every", type=_count, metavar="N", help="take each Nth frame of videos (default: all)")
+    parser.add_argument(
+        "--every",
+        type=_count,
+        metavar="N",
+        help="take each Nth frame of videos (default: all), and treat animations (GIF, WebP, PNG) as videos",
+    )
+    parser.add_argument(
+        "--page", type=_count, metavar="N", help="of image files that hold several pictures, take the Nth (default: 1)"
+    )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=range(FEWEST_BITS, MOST_BITS + 1),
+        metavar="N",
+        help="bits a channel of images that have more than 8, such as 12; the full range of N bits becomes 0 to 255",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite results that cgsam segment did not write itself"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Segment everything; an image or a video that fails is reported and does not stop the others."""
+    from cgsam_edge.cli.destinations import checked, destinations, make_folder, without_overlays
     from cgsam_edge.cli.inputs import find_images, open_inputs
+    from cgsam_edge.cli.messages import say
     from cgsam_edge.cli.stages import segment_all
     from cgsam_edge.segmenter import Segmenter
 
-    files = list(find_images(options.images))
+    missing: list[InputError] = []
+    named = list(find_images(options.images, missing.append))
+    if not named:
+        raise missing[0]
+    files = without_overlays(named, lambda text: say(f"cgsam: warning: {text}"))
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
     _check_prompt(options, names, files)
     Limits(options.max_concepts, options.time_budget)  # refuses before the work
-    inputs = open_inputs(files, options.output, options.every)
+    for error in missing:
+        say(f"cgsam: error: {error}")
+    opened = open_inputs(destinations(files, options.output), options.every)
+    make_folder(options.output)
+    inputs = checked(opened, force=options.force)
     with Segmenter(
         options.bundle, backend=options.backend, device=options.device, threads=options.threads
     ) as segmenter:
         segmenter.check_concepts(names)
-        return segment_all(inputs, segmenter.prepare, lambda image: _segment(segmenter, image, names, options))
+        return segment_all(
+            inputs,
+            lambda item: _prepare(segmenter, item, options),
+            lambda image: _segment(segmenter, image, names, options),
+            len(missing),
+        )
 
 
 def _check_prompt(options: argparse.Namespace, names: list[str] | None, files: list[Path]) -> None:
@@ -118,6 +153,12 @@ def _check_prompt(options: argparse.Namespace, names: list[str] | None, files: l
         raise PromptError(
             f"{videos[0]}: --point, --not-point and --box are for images; in a video things move from under a click."
         )
+
+
+def _prepare(segmenter: Segmenter, item: Item, options: argparse.Namespace) -> Prepared:
+    if item.frame is not None:
+        return segmenter.prepare(item.image())
+    return segmenter.prepare(item.image(), bits=options.bits, page=options.page)
 
 
 def _segment(segmenter: Segmenter, image: Prepared, names: list[str] | None, options: argparse.Namespace) -> Result:

@@ -7,12 +7,14 @@ from contextlib import closing
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from cgsam_edge.cli.drawing import Parcel, draw
 from cgsam_edge.cli.inputs import Input, Item, read
-from cgsam_edge.cli.outputs import RunLog, draw, write_image, write_video
+from cgsam_edge.cli.outputs import RunLog, write_image, write_video
+from cgsam_edge.image import pixel_count
 from cgsam_edge.pipeline import Finished, Stage, overlap
 
 if TYPE_CHECKING:
-    from cgsam_edge.image import ImageSource, Prepared
+    from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
 
 AHEAD = 6
@@ -21,38 +23,56 @@ AHEAD = 6
 _DRAWERS = 2
 """Threads that draw: at many megapixels that takes longer than a small model's masks."""
 
+_BYTES_A_PIXEL = 12
+"""Of the image, its overlay with a legend, and the two maps that the overlay is painted from."""
+
 
 def segment_all(
-    inputs: list[Input], prepare: Callable[[ImageSource], Prepared], segment: Callable[[Prepared], Result]
+    inputs: list[Input], prepare: Callable[[Item], Prepared], segment: Callable[[Prepared], Result], missing: int = 0
 ) -> int:
     """Segment all files and write their results; return the exit code, which tells of files that could not be used.
 
+    Args:
+        inputs: the files.
+        prepare: reads an image.
+        segment: runs the engine.
+        missing: how many names stood for no file, and were reported.
+
     Raises:
-        CgsamError: an output cannot be written, or the engine failed.
+        CgsamError: outputs cannot be written, or the engine failed.
     """
     stages = make_stages(prepare, segment)
-    with RunLog(inputs) as log, closing(overlap(read(inputs), *stages, ahead=AHEAD)) as finished:
+    under_way = overlap(read(inputs), *stages, ahead=AHEAD, weigh=weight)
+    with RunLog(inputs, missing) as log, closing(under_way) as finished:
         write_all(finished, log)
     return log.conclude(stages[1].seconds)
 
 
 def make_stages(
-    prepare: Callable[[ImageSource], Prepared], segment: Callable[[Prepared], Result]
+    prepare: Callable[[Item], Prepared], segment: Callable[[Prepared], Result]
 ) -> tuple[Stage, Stage, Stage]:
     """Return the stages between reading and writing: `Item` to `Drawn`, the engine's in the middle."""
     return (
-        Stage(lambda item: (item, prepare(item.image()))),
-        Stage(lambda pair: (pair[0], segment(pair[1]))),
-        Stage(lambda pair: draw(*pair), _DRAWERS),
+        Stage(lambda item: Parcel(item, prepare(item))),
+        Stage(lambda parcel: Parcel(parcel.item, segment(parcel.take()))),
+        Stage(draw, _DRAWERS),
     )
 
 
+def weight(item: Item) -> int:
+    """Return how many bytes an image or frame takes until its results are written."""
+    return 0 if item.error is not None else _BYTES_A_PIXEL * pixel_count(item.image())
+
+
 def write_all(finished: Finished[Item], log: RunLog) -> None:
-    """Write and log what the stages return, in the order of the files.
+    """Write and report what the stages return, in the order of the files.
 
     Raises:
-        CgsamError: an output cannot be written, or the engine failed.
+        CgsamError: outputs cannot be written, or the engine failed.
     """
     for source, items in groupby(finished, lambda pair: pair[0].source):
         drawn = (done for _, done in items)
-        write_image(source, drawn, log) if source.video is None else write_video(source, drawn, log)
+        if source.video is None or source.error is not None:
+            write_image(source, drawn, log)
+        else:
+            write_video(source, drawn, log)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from cgsam_edge.errors import OutputError
 from cgsam_edge.files import beside
+from cgsam_edge.opencv import cv2
+from cgsam_edge.video import typable
+from cgsam_edge.written_files import mark_mp4
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cgsam_edge.cli.drawing import Drawn
     from cgsam_edge.cli.inputs import Input
 
 _USUAL_FPS = 25.0
 """For a video that does not say how many frames a second it has."""
+
+_LONGEST_PAUSE = 600.0
+"""Seconds between two frames. More, or less than none, is a clock that jumps."""
 
 _CODEC = "mp4v"
 """MPEG-4 part 2: the one codec for .mp4 that OpenCV's wheels can write on every system."""
@@ -36,6 +42,7 @@ class VideoOutput:
         overlay: the path of the overlay video.
         frames: how many were added.
         seen: in how many of them each concept is present.
+        late: the longest time in seconds by which a frame is shown too late, where the overlay's rate is too low.
     """
 
     def __init__(self, source: Input) -> None:
@@ -43,8 +50,14 @@ class VideoOutput:
         self.overlay = source.stem.with_name(f"{source.stem.name}.overlay.mp4")
         self.frames = 0
         self.seen: Counter[str] = Counter()
+        self.late = 0.0
+        self._video = source.video
         self._lines = source.stem.with_name(f"{source.stem.name}.jsonl")
-        self._fps = source.video.fps or _USUAL_FPS / source.video.every
+        self._fps = self._start = 0.0
+        self._timed = False
+        self._written = 0
+        self._last: NDArray[np.uint8] | None = None
+        self._seconds = self._until = 0.0
         self._size = (0, 0)
         self._stack = ExitStack()
         self._writer: Any = None
@@ -61,31 +74,52 @@ class VideoOutput:
         with self._stack:
             self._check()
 
-    def add(self, picture: NDArray[np.uint8], text: str, present: Mapping[str, bool]) -> None:
-        """Write a frame.
+    def add(self, drawn: Drawn) -> None:
+        """Write a frame; the one before is repeated until this one's time.
 
-        Args:
-            picture: uint8 BGR (H, W, 3) with even sides; a size other than the first's is cut or filled up with black.
-            text: its line.
-            present: whether each concept is there.
+        A picture of another size than the first's is cut or filled up with black.
 
         Raises:
             OutputError, OSError: it cannot be written; the block's end makes an `OutputError` of either.
         """
         if self._writer is None:
-            self._open((picture.shape[1], picture.shape[0]))
-        self._writer.write(_fitted(picture, self._size))
-        self._text.write(f"{text}\n")
+            self._start = self._seconds = drawn.seconds
+            self._open((drawn.picture.shape[1], drawn.picture.shape[0]))
+        if not 0 <= drawn.seconds - self._seconds <= _LONGEST_PAUSE:  # the video's clock was set anew
+            self._start += drawn.seconds - self._seconds - 1 / self._fps
+        self._repeat_until(drawn.seconds)
+        if self._timed:
+            late = (self._written - 0.5) / self._fps - (drawn.seconds - self._start)
+            self.late = max(self.late, late)
+        self._last = _fitted(drawn.picture, self._size)
+        self._write()
+        self._seconds, self._until = drawn.seconds, drawn.until
+        self._text.write(f"{drawn.text}\n")
         self._text.flush()  # so that a full disk is met now
         self.frames += 1
-        self.seen.update(present)
+        self.seen.update(drawn.present)
+
+    def _repeat_until(self, seconds: float) -> None:
+        """Show the last frame until a time; a video without usable times goes on frame by frame."""
+        if self._timed and self._last is not None:
+            for _ in range(round((seconds - self._start) * self._fps) - self._written):
+                self._write()
+
+    def _write(self) -> None:
+        self._writer.write(self._last)
+        self._written += 1
 
     def _open(self, size: tuple[int, int]) -> None:
         self._size = size
+        rate = self._video.clock_rate()
+        self._timed = rate is not None
+        self._fps = rate or self._video.fps or _USUAL_FPS / self._video.every
         self._partial = self._stack.enter_context(beside(self.overlay))
         lines = self._stack.enter_context(beside(self._lines))
-        self._text = self._stack.enter_context(lines.open("w", encoding="utf-8"))
-        self._writer = cv2.VideoWriter(str(self._partial), cv2.VideoWriter.fourcc(*_CODEC), self._fps, size)
+        self._text = self._stack.enter_context(lines.open("w", encoding="utf-8", errors="backslashreplace"))
+        folder = Path(self._stack.enter_context(typable(str(self._partial.parent))))
+        name = str(folder / self._partial.name)
+        self._writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*_CODEC), self._fps, size)
         self._stack.callback(self._writer.release)
         if not self._writer.isOpened():
             raise OutputError(
@@ -97,15 +131,24 @@ class VideoOutput:
         """Read back how many frames there are: OpenCV is silent about a full disk."""
         if self._writer is None:
             return
+        self._repeat_until(self._until)
         self._writer.release()
-        capture = cv2.VideoCapture(str(self._partial))
-        found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-        capture.release()
-        if found < self.frames:
+        with typable(str(self._partial)) as name:
+            found = _frames_in(name)
+        if found < self._written:
             raise OutputError(
-                f"{self.overlay}: only {found} of {self.frames} frames could be written; the disk is full, or a limit "
-                "on file sizes was met."
+                f"{self.overlay}: only {found} of {self._written} frames could be written; the disk is full, or a "
+                "limit on file sizes was met."
             )
+        mark_mp4(self._partial)
+
+
+def _frames_in(name: str) -> int:
+    capture = cv2.VideoCapture(name)
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
 
 
 def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

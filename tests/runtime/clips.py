@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 SIZE = (98, 66)  # even: the codec of the fixtures drops an odd column
@@ -28,6 +31,32 @@ def make(path: Path, count: int, fps: float = 10, codec: str = "mp4v") -> Path:
         writer.write(pixels(number))
     writer.release()
     return path
+
+
+def sparse(path: Path, times: Sequence[float], sound: float = 0) -> Path:
+    """Write frames at some times in seconds, as screen recorders do, and seconds of silence.
+
+    "live" as the name: of unknown length.
+    """
+    folder = path.parent / f"{path.stem}-frames"
+    folder.mkdir()
+    lines = ["ffconcat version 1.0"]
+    for number, (time, after) in enumerate(zip(times, [*times[1:], times[-1] + 0.04], strict=True)):
+        cv2.imwrite(str(folder / f"{number}.png"), pixels(number))
+        lines += [f"file {number}.png", f"duration {after - time:.3f}"]
+    (folder / "list.txt").write_text("\n".join(lines))
+    codec = ["libvpx", "-b:v", "1M"] if path.suffix == ".webm" else ["libx264", "-bf", "0"]
+    live = ["-live", "1"] if path.stem == "live" else []
+    silence = ["-f", "lavfi", "-t", str(sound), "-i", "anullsrc=r=8000", "-c:a", "aac"] if sound else []
+    source = ["-f", "concat", "-i", str(folder / "list.txt"), *silence]
+    ffmpeg(*source, "-fps_mode", "vfr", "-c:v", *codec, "-pix_fmt", "yuv420p", *live, str(path))
+    return path
+
+
+def ffmpeg(*arguments: str) -> None:
+    """Run the FFmpeg that imageio-ffmpeg brings: OpenCV writes constant rates only."""
+    program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    subprocess.run([program, "-y", "-loglevel", "error", *arguments], check=True)
 
 
 def turned(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cgsam_edge.errors import ImageError
 from cgsam_edge.image import load_image, to_pixels
@@ -33,24 +33,6 @@ def test_arrays_of_one_and_four_channels() -> None:
         np.testing.assert_array_equal(np.asarray(load_image(array)), grey)
     alpha = np.concatenate([RGB, RGB[:, :, :1]], axis=2)
     np.testing.assert_array_equal(np.asarray(load_image(alpha)), RGB)
-
-
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
-    image = Image.fromarray(RGB)
-    exif = image.getexif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "turned.png")), np.rot90(RGB, -1))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_as_viewers_show_it(tmp_path: Path, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
-    with Image.open(tmp_path / "a.png") as stored:
-        expected = np.asarray(ImageOps.exif_transpose(stored))
-    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "a.png")), expected)
 
 
 SIX = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
@@ -90,8 +72,9 @@ def test_pixels_are_pillows_resize() -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (RGB.astype(np.float32) / 255, "must be uint8.*got float32.*multiply by 255"),
-        (RGB.astype(np.uint16), "got uint16.*1/257"),
+        (RGB.astype(np.float32) / 255, "the array: holds floats from 0 to 1, .*multiply by 255"),
+        (RGB.astype(np.int64), "must be uint8 .*got int64"),
+        (RGB > 9, "got bool"),
         (RGB[:, :, :2], r"got \(12, 20, 2\)"),
         (RGB[None], r"got \(1, 12, 20, 3\)"),
         (RGB[:1, :1], "1x1 pixels; expected at least 2"),
@@ -102,33 +85,6 @@ def test_pixels_are_pillows_resize() -> None:
 def test_bad_arrays(array: np.ndarray, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         load_image(array)
-
-
-def test_bad_files(tmp_path: Path) -> None:
-    Image.fromarray(RGB).resize((400, 300)).save(tmp_path / "cut.jpg")
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:900])
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "text.jpg").write_text("no image")
-    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tmp_path / "deep.png")
-    Image.fromarray(RGB[:1, :1]).save(tmp_path / "dot.png")
-    Image.new("1", (10_001, 10_000)).save(tmp_path / "huge.png")
-    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")
-    messages = {
-        "cut.jpg": "corrupt or unreadable .*truncated",
-        "empty.png": "not an image that Pillow can read, or empty",
-        "text.jpg": "not an image",
-        "deep.png": "more than 8 bits a channel",
-        "dot.png": "1x1 pixels",
-        "huge.png": "100 megapixels",
-        "bomb.png": "over 100 megapixels",
-        "missing.png": "no such file",
-    }
-    for name, message in messages.items():
-        with pytest.raises(ImageError, match=message) as caught:
-            load_image(tmp_path / name)
-        assert name in str(caught.value)
-    with pytest.raises(ImageError, match="corrupt or unreadable"):
-        load_image(tmp_path)
 
 
 def test_other_types() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgsam_edge import ImageError, InputError, Segmenter, UnknownConceptError, Video
+from cgsam_edge import ImageError, InputError, Segmenter, UnknownConceptError, Video, pipeline
 from cgsam_edge.pipeline import Stage, overlap
 from tests.runtime import clips
 
@@ -89,6 +89,49 @@ def test_few_items_are_alive() -> None:
     assert 0 < most <= 3 + 1  # the loop's own
     gc.collect()
     assert len(alive) <= 1  # the loop variable
+
+
+@pytest.mark.parametrize(("weights", "most"), [([40] * 12, 100), ([100, 250, 1, 1, 99, 100, 1], 100), ([0] * 9, 1)])
+def test_items_under_way_fit_a_number_of_bytes_or_are_alone(weights: list[int], most: int) -> None:
+    lock, under_way, seen = threading.Lock(), [0], []
+
+    def begin(weight: int) -> int:
+        with lock:
+            under_way.append(weight)
+            seen.append((sum(under_way), len(under_way) - 1))
+        return weight
+
+    done = []
+    for weight, _ in overlap(weights, Stage(begin), ahead=8, weigh=lambda weight: weight, most=most):
+        time.sleep(0.002)  # all the time to begin more
+        with lock:
+            under_way.remove(weight)
+        done.append(weight)
+    assert done == weights
+    assert all(total <= most or count == 1 for total, count in seen), seen
+
+
+@pytest.mark.timeout(TIMEOUT)
+def test_closing_lets_no_reader_wait_for_room() -> None:
+    read: list[int] = []
+
+    def weigh(number: int) -> int:
+        read.append(number)
+        return 10
+
+    with closing(overlap(range(9), Stage(lambda n: n), weigh=weigh, most=10)) as finished:
+        next(finished)
+        while len(read) < 2:
+            time.sleep(0.002)  # until the reader waits with the second
+    assert read == [0, 1]
+
+
+def test_images_are_weighed_by_their_pixels(tiny_segmenter: Segmenter, photos: list[Path]) -> None:
+    assert [pipeline.weight(source) for source in (photos[0], str(photos[1]), np.zeros((7, 5, 3), np.uint8))] == [
+        4 * 40 * 50, 4 * 41 * 50, 4 * 7 * 5,
+    ]  # fmt: skip
+    assert pipeline.weight(Video(clips.make(photos[0].with_suffix(".mp4"), 2)).__iter__().__next__()) == 4 * 98 * 66
+    assert [pipeline.weight(source) for source in (photos[0].with_name("none.png"), 3, None)] == [0, 0, 0]
 
 
 def test_closing_stops_reading_and_waits_for_no_stage() -> None:
@@ -173,5 +216,6 @@ def test_images_that_cannot_be_used(tiny_segmenter: Segmenter, photos: list[Path
 def test_mistakes_of_the_call_are_told_at_once(tiny_segmenter: Segmenter, photos: list[Path]) -> None:
     with pytest.raises(UnknownConceptError, match="no concept 'cra'"):
         tiny_segmenter.stream_images(photos, "cra")
-    with pytest.raises(InputError, match="ahead must be 1 or more, got 0"):
-        tiny_segmenter.stream_images(photos, ahead=0)
+    for ahead in (0, -1, 1.5, True, "2"):
+        with pytest.raises(InputError, match="ahead must be a whole number, 1 or more, got"):
+            tiny_segmenter.stream_images(photos, ahead=ahead)  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+"""The pictures of an animated file (GIF, WebP, APNG, AVIF) as the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import accumulate
+from os import PathLike, fsdecode
+
+import numpy as np
+
+from cgsam_edge.errors import ImageError
+from cgsam_edge.image_files import explained, is_animation, opened, picture_of
+from cgsam_edge.video import Frame, check_every
+
+_USUAL_DURATION = 0.1
+"""Seconds for which browsers show a picture that asks for none."""
+
+
+class Animation:
+    """The pictures of an animated file, to iterate over as over a `Video`; each stands for its own time.
+
+    Args:
+        path: a GIF, an animated WebP, PNG or AVIF.
+        every: take the first of each so many pictures.
+
+    Attributes:
+        path: as given.
+        every: as given.
+        fps: None: each picture says how long it is shown.
+
+    Raises:
+        ImageError: there is no such file, or it is no animation.
+        InputError: ``every`` is no whole number of 1 or more.
+    """
+
+    fps = None
+
+    def __init__(self, path: str | PathLike[str], every: int = 1) -> None:
+        check_every(every)
+        self.path = fsdecode(path)
+        self.every = every
+        with opened(self.path) as image:
+            if not is_animation(image):
+                raise ImageError(f"{self.path}: not an animation: it holds one picture, or pages.")
+            self._count: int = image.n_frames  # type: ignore[attr-defined]  # of the formats that have several
+
+    def expected(self) -> int:
+        """Return how many pictures iterating yields."""
+        return -(-self._count // self.every)
+
+    def clock_rate(self) -> float | None:
+        """Return at how many frames a second all times can be kept: by the shortest duration."""
+        return round(1 / min(self._durations), 3)
+
+    def __iter__(self) -> Iterator[Frame]:
+        starts = [0.0, *accumulate(self._durations)]
+        with opened(self.path) as image:
+            for number in range(0, self._count, self.every):
+                with explained(self.path):
+                    image.seek(number)
+                until = starts[min(number + self.every, self._count)]
+                pixels = np.asarray(picture_of(image, self.path))
+                yield Frame(number, round(starts[number], 6), pixels, round(until - starts[number], 6))
+
+    @cached_property
+    def _durations(self) -> list[float]:
+        """Seconds for which each picture is shown."""
+        found = []
+        with opened(self.path) as image:
+            for number in range(self._count):
+                with explained(self.path):
+                    image.seek(number)
+                    image.load()  # some formats know the duration only then
+                milliseconds = image.info.get("duration") or 0
+                found.append(milliseconds / 1000 if milliseconds >= 1 else _USUAL_DURATION)
+        return found

@@ -1,0 +1,111 @@
+"""Where the results of ``cgsam segment`` go, and what they must not overwrite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cgsam_edge.cli.inputs import OVERLAY, Input
+from cgsam_edge.errors import CgsamError, InputError, OutputError
+from cgsam_edge.files import longest_name
+from cgsam_edge.written_files import is_ours
+
+_IMAGE_RESULTS, _VIDEO_RESULTS = (OVERLAY, ".json"), (".overlay.mp4", ".jsonl")
+
+
+def without_overlays(files: list[Path], note: Callable[[str], object]) -> list[Path]:
+    """Leave out overlays that an earlier run made of another of the files, as a shell's ``*.png`` names them too."""
+    names = {file.with_name(file.stem) for file in files} | set(files)
+    kept = []
+    for file in files:
+        of = file.with_name(file.name.removesuffix(OVERLAY))
+        if file.name.endswith(OVERLAY) and of in names and _is_ours(file):
+            note(f"{file}: left out; it is an overlay that cgsam made of another of these files.")
+        else:
+            kept.append(file)
+    return kept
+
+
+def destinations(files: list[Path], folder: Path) -> dict[Path, Path]:
+    """Return a path without suffix for each file; none overwrites another's results.
+
+    Raises:
+        InputError: results would overwrite each other.
+    """
+    stems = [file.stem.lower() for file in files]  # some disks do not tell cases apart
+    names = [file.name if stems.count(file.stem.lower()) > 1 else file.stem for file in files]
+    seen: dict[str, Path] = {}
+    for file, name in zip(files, names, strict=True):
+        other = seen.setdefault(name.lower(), file)
+        if other is not file:
+            raise InputError(
+                f"{other} and {file}: their results would have the same name; segment their folders one by one."
+            )
+    return {file: folder / name for file, name in zip(files, names, strict=True)}
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of the results.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder}: cannot be made ({getattr(error, 'strerror', None) or error}).") from error
+
+
+def checked(inputs: list[Input], *, force: bool) -> list[Input]:
+    """Give an error to each input whose results cannot be written or would overwrite what they must not.
+
+    Args:
+        inputs: all of them.
+        force: whether files that this product did not write may be overwritten; never one of the inputs.
+    """
+    known = {identity: one.file for one in inputs if (identity := _identity(one.file)) is not None}
+    limit = longest_name(inputs[0].stem.parent) if inputs else 0
+    return [one if one.error else replace(one, error=_problem(one, known, limit, force=force)) for one in inputs]
+
+
+def _problem(one: Input, known: dict[tuple[int, int], Path], limit: int, *, force: bool) -> CgsamError | None:
+    for suffix in _IMAGE_RESULTS if one.video is None else _VIDEO_RESULTS:
+        result = one.stem.with_name(one.stem.name + suffix)
+        length = len(os.fsencode(result.name))
+        if length > limit:
+            return OutputError(
+                f"{one.file}: the name of its result, {suffix} included, has {length} bytes; the limit there is "
+                f"{limit}. Rename the file."
+            )
+        identity = _identity(result)
+        if identity is None:
+            continue
+        if identity in known:
+            return InputError(
+                f"{one.file}: its result {result} would overwrite {known[identity]}, which is an input. Name another "
+                "folder with --output."
+            )
+        if result.is_dir() or not (force or _is_ours(result)):
+            return OutputError(
+                f"{one.file}: its result {result} exists and was not written by cgsam segment; it is left alone. Name "
+                f"another folder with --output{'' if result.is_dir() else ', or overwrite it with --force'}."
+            )
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another, whatever its name, or None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return is_ours(path)
+    except OSError:
+        return False

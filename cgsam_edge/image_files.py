@@ -1,0 +1,163 @@
+"""Reading image files with Pillow: upright, the page that is meant, in full depth; every error names the file."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from cgsam_edge.caller_warning import warn_caller
+from cgsam_edge.errors import ImageError
+from cgsam_edge.image_limits import MAX_PIXELS, check_size
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_WITH_EXTRAS = ("MPO", "PSD")
+"""Formats whose first picture is the photo, and the others what goes with it: previews, depth, layers."""
+
+
+def from_file(path: str, bits: int | None, page: int | None) -> Image.Image:
+    """Return the upright RGB picture of a file; arguments and errors as for `cgsam_edge.image.load_image`."""
+    with opened(path) as image:
+        _turn_to(image, path, page)
+        return _to_rgb(image, path, bits)
+
+
+def picture_of(image: Image.Image, path: str) -> Image.Image:
+    """Return the upright RGB picture that an opened file stands at."""
+    return _to_rgb(image, path, None)
+
+
+def from_pillow(image: Image.Image, bits: int | None) -> Image.Image:
+    """Return the upright RGB picture that a PIL image stands at, never the image itself."""
+    name = str(getattr(image, "filename", "") or "the image")
+    with explained(name):
+        check_size(image.width, image.height, name)
+        rgb = _to_rgb(image, name, bits)
+        return rgb.copy() if rgb is image else rgb
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Image.Image]:
+    """Open a file whose size is accepted.
+
+    Raises:
+        ImageError: it cannot be used; also for what the block meets in it.
+    """
+    with explained(path):
+        mode = Path(path).stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{path}: a folder, not an image.")
+        if not stat.S_ISREG(mode):
+            raise ImageError(f"{path}: not a file, but a pipe, a socket or a device.")
+        with Image.open(path) as image:
+            check_size(image.width, image.height, path)
+            yield image
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Make an `ImageError` that begins with ``name`` of whatever Pillow raises for spoilt files."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: {_missing(name)}.") from error
+    except PermissionError as error:
+        raise ImageError(f"{name}: no permission to read it.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels. Scale it down first.") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: {_unidentified(name)}.") from error
+    except MemoryError as error:
+        raise ImageError(f"{name}: not enough memory to decode it.") from error
+    except Exception as error:  # Pillow's decoders raise all sorts: struct.error, IndexError, KeyError, SyntaxError
+        what = str(error) or type(error).__name__
+        raise ImageError(f"{name}: corrupt, truncated or unreadable ({what}).") from error
+
+
+def _missing(name: str) -> str:
+    path = Path(name)
+    return f"a link to {str(path.readlink())!r}, which does not exist" if path.is_symlink() else "no such file"
+
+
+def _unidentified(name: str) -> str:
+    path = Path(name)
+    if path.is_file() and not path.stat().st_size:
+        return "an empty file (0 bytes), not an image"
+    if path.name.startswith("._"):
+        return "not an image, but what macOS keeps beside one; delete it or leave it out"
+    return "not an image that Pillow can read"
+
+
+def _turn_to(image: Image.Image, path: str, page: int | None) -> None:
+    """Go to a page; without one, say that there are several."""
+    count = getattr(image, "n_frames", 1)
+    if page is not None:
+        if page > count:
+            held = "one picture" if count == 1 else f"{count} pictures"
+            raise ImageError(f"{path}: holds {held}; there is no page {page}.")
+        if page > 1:
+            image.seek(page - 1)
+            check_size(image.width, image.height, path)
+    elif count > 1 and image.format not in _WITH_EXTRAS:
+        whole = ", or --every 1 for all as a video" if is_animation(image) else ""
+        warn_caller(
+            f"{path}: holds {count} pictures, and the first is taken. Name another with --page N (in Python "
+            f"page=N){whole}."
+        )
+
+
+def is_animation(image: Image.Image) -> bool:
+    """Whether the pictures of an opened file are shown one after the other, as those of a GIF are."""
+    return getattr(image, "n_frames", 1) > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
+
+
+def _to_rgb(image: Image.Image, name: str, bits: int | None) -> Image.Image:
+    from cgsam_edge.image_deep_files import is_deep, read_deep  # few images are, and few programs need it
+
+    if is_deep(image):
+        rgb = Image.fromarray(read_deep(image, name, bits)).convert("RGB")
+    else:
+        image.load()
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+    method = _UPRIGHT.get(_orientation(image, name))
+    return rgb if method is None else rgb.transpose(method)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return an image's EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    try:
+        return _stored_orientation(image)
+    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, which is no reason to lose the photo
+        return 1
+
+
+def _stored_orientation(image: Image.Image) -> int:
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _orientation(image: Image.Image, name: str) -> int:
+    """Return the EXIF orientation as `exif_orientation` does, and say where it cannot be read.
+
+    Of an image that was loaded, as some formats turn it then.
+    """
+    try:
+        return _stored_orientation(image)
+    except Exception as error:  # see above
+        warn_caller(f"{name}: its EXIF data cannot be read ({error}), so it is taken as it is stored, not turned.")
+        return 1

@@ -1,0 +1,19 @@
+"""Which sizes of images are accepted."""
+
+from __future__ import annotations
+
+from cgsam_edge.errors import ImageError
+
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 2
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise `ImageError` if an image is too small or too big; ``name`` begins the message."""
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{name}: {width}x{height} pixels; expected at least {MIN_SIDE} on each side.")
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS // 10**6}. "
+            "Scale it down first."
+        )

@@ -1,0 +1,89 @@
+"""Logits at an image's size, a strip of columns at a time, so that no float image of that size is ever held.
+
+A strip holds exactly what `prompts.resize` has there: OpenCV interpolates along rows first and columns second, and
+leaves a side alone whose length does not change, so that the two passes can be made one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgsam_edge.prompts import resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Float = NDArray[np.float32]
+
+STRIP_BYTES = 16 * 2**20
+"""Of one strip of float32 logits; smaller images are one strip."""
+
+STACK_BYTES = 64 * 2**20
+"""Of the rows that are kept for several concepts at once."""
+
+
+def strip_edges(width: int, height: int) -> list[int]:
+    """Return the columns at which strips begin, and the width: strips of nearly one width, two columns or more.
+
+    OpenCV takes another way, with other last bits, where there is only one column.
+    """
+    count = max(1, min(-(-4 * width * height // STRIP_BYTES), width // 2))
+    return [width * i // count for i in range(count + 1)]
+
+
+def strips(logits: Float, width: int, height: int) -> Iterator[tuple[slice, Float]]:
+    """Yield the logits (m, m) at an image's size: columns and what stands there, (height, w), from left to right."""
+    for columns, (strip,) in _stacked([logits], width, height):
+        yield columns, strip
+
+
+def label_strips(logits: Mapping[int, Float], width: int, height: int) -> Iterator[tuple[slice, NDArray[np.int16]]]:
+    """Yield which concept each pixel belongs to: columns and int16 (height, w), -1 for none.
+
+    Args:
+        logits: of each concept that may have pixels, (m, m), by its number.
+        width: of the image.
+        height: of the image.
+    """
+    for columns, group in _stacked(list(logits.values()), width, height):
+        labels = np.full((height, columns.stop - columns.start), -1, np.int16)
+        best = np.zeros(labels.shape, np.float32)
+        for index, strip in zip(logits, group, strict=True):
+            labels[strip > best] = index
+            np.maximum(best, strip, out=best)
+        yield columns, labels
+
+
+def _stacked(logits: Sequence[Float], width: int, height: int) -> Iterator[tuple[slice, Iterator[Float]]]:
+    """Yield columns, and the strips of several logits there, each computed when its turn comes."""
+    edges = strip_edges(width, height)
+    if len(edges) == 2:
+        yield slice(0, width), (resize(one, width, height) for one in logits)
+        return
+    for block in _blocks(edges, sum(4 * len(one) for one in logits)):
+        first, last = block[0], block[-1]
+        rows = [resize(one, width, len(one))[:, first:last].copy() for one in logits]
+        for left, right in pairwise(block):
+            inside = slice(left - first, right - first)
+            yield slice(left, right), (_columns(one, inside, height) for one in rows)
+
+
+def _columns(rows: Float, inside: slice, height: int) -> Float:
+    part = np.ascontiguousarray(rows[:, inside])
+    return resize(part, part.shape[1], height)
+
+
+def _blocks(edges: list[int], bytes_a_column: int) -> Iterator[list[int]]:
+    """Yield runs of strips whose rows fit `STACK_BYTES` together, one strip at least, as their edges."""
+    most = max(1, STACK_BYTES // max(1, bytes_a_column))
+    start = 0
+    while start < len(edges) - 1:
+        end = start + 1
+        while end < len(edges) - 1 and edges[end + 1] - edges[start] <= most:
+            end += 1
+        yield edges[start : end + 1]
+        start = end
