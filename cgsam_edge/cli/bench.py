@@ -33,20 +33,28 @@ def _add_choice(parser: Any) -> None:
     parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
     parser.add_argument("--device", default="auto", help="only this device, by name or kind (default: all)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
-    parser.add_argument("--runs", type=int, help="of one concept and of a click, each (default: 30)")
-    parser.add_argument("--minutes", type=float, default=0.0, help="go on for so long, to see clock and heat drift")
-    parser.add_argument("--image", type=Path, help="a picture (default: the bundle's example)")
-    parser.add_argument("--concept", help="for one concept and the click (default: the bundle's first)")
-    parser.add_argument("--max-concepts", type=int, help="how many count as all (default: 16)")
-    parser.add_argument("--quick", action="store_true", help="6 runs, one start more than the first, 3 concepts")
-    parser.add_argument("--roofline", action="store_true", help="measure the machine's limits, and how far they are")
+    parser.add_argument(
+        "--runs", type=int, metavar="N", help="how often one concept and a click are measured (default: 30)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="keep measuring for this long, to show how clock and heat drift"
+    )
+    parser.add_argument("--image", type=Path, help="the picture to segment (default: the bundle's example)")
+    parser.add_argument("--concept", help="the concept of the rows for one concept and a click (default: the first)")
+    parser.add_argument(
+        "--max-concepts", type=int, metavar="N", help="how many concepts the row for all of them takes (default: 16)"
+    )
+    parser.add_argument("--quick", action="store_true", help="a short measurement: 6 runs, 2 starts, 3 concepts")
+    parser.add_argument(
+        "--roofline", action="store_true", help="also measure the machine's limits, and how far each graph is from them"
+    )
 
 
 def _add_output(parser: Any) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="ratios to what --json wrote earlier")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="show ratios to an earlier run that --json wrote")
 
 
 def run(options: argparse.Namespace) -> int:

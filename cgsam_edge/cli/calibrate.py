@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli.engine_options import add_engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.quality.defaults import MAX_RECALL_LOSS
 
@@ -18,9 +19,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "calibrate",
         help="learn from labelled images when a concept counts as present",
-        description="Every concept gets a mask, there or not. From labelled images, some of which lack the concept, "
-        "this learns when to believe it, and writes that into the bundle's vocabulary: result['car'].presence becomes "
-        "a probability and result['car'].present a decision. Use other images than those you evaluate on. Images that "
+        description="Every concept gets a mask, whether it is in the image or not. From labelled images, some of which "
+        "lack the concept, this learns to tell, and writes that into the bundle: result['car'].presence becomes a "
+        "probability and result['car'].present a decision. Use other images than those you evaluate on. Images that "
         "cannot be used are named and left out; the exit code is then 3.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder; changed in place unless --output is given")
@@ -30,13 +31,11 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=MAX_RECALL_LOSS,
         metavar="SHARE",
-        help="of what is there and would be called present, the share that may be ruled out by similarity alone, "
-        "before anything is computed for it (default: %(default)s)",
+        help="largest share of recall that may be lost when similarity alone rules a concept out, before anything is "
+        "computed for it (default: %(default)s)",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
-    parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
-    parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    add_engine(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cgsam_edge.cli.engine_options import add_engine
 from cgsam_edge.cli.labels import print_remarks
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.defaults import COMPARED_PICTURES, ORIENTATIONS
@@ -35,9 +36,7 @@ def add_parser(commands: Any) -> None:
         default=COMPARED_PICTURES,
         help="how many images at most, spread evenly (default: %(default)s)",
     )
-    parser.add_argument("--backend", default="auto", help="an engine to force for both (default: auto)")
-    parser.add_argument("--device", default="auto", help="a device to force for both, see cgsam doctor (default: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    add_engine(parser, " for both bundles")
     parser.set_defaults(run=run)
 
 

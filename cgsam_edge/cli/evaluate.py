@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cgsam_edge.cli.engine_options import add_engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
@@ -21,14 +22,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     add_labels(parser)
-    parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help="(default: %(default)s)")
-    parser.add_argument(
-        "--clicks", type=int, default=CLICKS, help="clicks inside each object in that mode (default: %(default)s)"
-    )
+    text = "prompt with names alone, or with clicks too (default: %(default)s)"
+    parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
+    text = "clicks inside each object in the mode clicks (default: %(default)s)"
+    parser.add_argument("--clicks", type=int, default=CLICKS, metavar="N", help=text)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
-    parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
-    parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    add_engine(parser)
     parser.set_defaults(run=run)
 
 

@@ -68,8 +68,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     text = "engines, separated by commas: onnxruntime, openvino, coreml"
     add("--target", text, dest="targets", type=_targets, metavar="NAMES", unset=",".join(ExportOptions.targets))
     text = (
-        "fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 is of the stored "
-        "weights, and on Core ML of the arithmetic too; int8 is of the encoder's linear layers, the rest is then fp16"
+        "fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 stores the weights in "
+        "half precision, and on Core ML computes in it too; int8 quantizes the encoders' linear layers and stores the "
+        "rest as fp16"
     )
     words = parser.add_mutually_exclusive_group()
     _add(words, ExportOptions, "--precision", text, metavar="WORDS", unset="fp32, on Core ML fp16")
@@ -79,8 +80,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     text = "the bundle; replaced if it is one already"
     add("--output", text, type=Path, metavar="FOLDER", unset="<stem of the concepts file>.cgsam")
     text = (
-        "side to which images are squashed, smaller and faster than the checkpoint's own: a multiple of 64 from 256; "
-        "or auto, the smallest whose masks have --min-iou with those at its own size"
+        "side in pixels that images are squashed to, smaller and faster than the checkpoint's own: a multiple of 64 "
+        "from 256; or auto, the smallest whose masks have --min-iou with those at its own size"
     )
     add("--image-size", text, "--imgsz", type=_image_size, metavar="PIXELS", unset="its own")
     text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later"
@@ -108,14 +109,14 @@ def _add_clip(group: argparse._ArgumentGroup) -> None:
     )
     add("--clip", text, type=Path, metavar="FILE")
     text = (
-        "of its MLPs, where neither name nor shapes of the weights say: OpenAI's and MetaCLIP's have quickgelu, "
-        "LAION's and DataComp's gelu"
+        "activation of its MLPs, if neither the name nor the shapes of the weights tell: OpenAI's and MetaCLIP's have "
+        "quickgelu, LAION's and DataComp's gelu"
     )
     add("--clip-activation", text, choices=("quickgelu", "gelu"), unset="found out, else refused")
-    text = "how many heads its towers have, where the weights do not say"
+    text = "how many attention heads its towers have, if the weights do not tell"
     add("--clip-heads", text, type=_heads, metavar="VISION,TEXT", unset="found out, else refused")
     unset = "what it was trained at, half of SAM's for public weights; never more than --image-size"
-    add("--clip-image-size", "side at which it runs", type=int, metavar="PIXELS", unset=unset)
+    add("--clip-image-size", "side in pixels that it runs at", type=int, metavar="PIXELS", unset=unset)
 
 
 def _add_quantisation(group: argparse._ArgumentGroup) -> None:
@@ -123,10 +124,10 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.targets import COREML_INT8
 
     add = partial(_add, group, QualityOptions)
-    text = "photos for int8, 8 or more of what the device will see"
+    text = "8 or more photos of what the device will see, for int8"
     add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
-    add("--calibration-count", "how many of them to use", metavar="N")
-    text = "what int8 is on Core ML: weights alone, activations too, or tables of 64 or 16 values"
+    add("--calibration-count", "how many of these photos to use", metavar="N")
+    text = "what int8 means on Core ML: weights alone, activations too, or tables of 64 or 16 values"
     add("--coreml-int8", text, choices=tuple(COREML_INT8))
     add("--smoothing", "how far outlier channels are smoothed, from 0 (not at all) to 1", metavar="X")
     text = (
@@ -151,12 +152,12 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     add("--gate-count", "how many pictures; 0 for no gate", metavar="N")
     limits = f"{MIN_IOU['fp32']:g}; where something is int8, {MIN_IOU['int8']:g}"
     text = (
-        f"least mean mask IoU with PyTorch (default: {limits}). With --image-size auto the least one of PyTorch at a "
-        f"smaller size with PyTorch at the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}), and the gate keeps its "
-        "defaults"
+        f"smallest mean mask IoU with PyTorch that passes (default: {limits}). With --image-size auto, the smallest "
+        f"between PyTorch at the new size and at the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate then "
+        "keeps its defaults"
     )
     add("--min-iou", text, type=float, metavar="X")
-    add("--max-drop", "most loss of labelled class mIoU", metavar="X")
+    add("--max-drop", "largest loss of class mIoU against labels that passes", metavar="X")
     add("--allow-degraded", "write a bundle that does not pass, marked as such")
 
 
@@ -164,14 +165,14 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.config import PromptConfig
 
     add = partial(_add, group, PromptConfig)
-    text = "the prompts of training; the runtime warns when used otherwise"
+    text = "the prompts that the model was trained on; the runtime warns when it gets others"
     unset = "what a safetensors checkpoint says of itself, else text"
     add("--trained-for", text, type=_trained_for, metavar=f"{{{','.join(_TRAINED_FOR)}}}", unset=unset)
     text = (
         "axis of the feature norm: upstream's code takes the tokens (norm_dim=1), the paper the channels (norm_dim=-1)"
     )
     add("--similarity-norm", text, choices=("tokens", "channels"))
-    add("--threshold", "of the similarity map, for points and dense prompt", metavar="X")
+    add("--threshold", "threshold of the similarity map, for points and dense prompt", metavar="X")
     add("--points", "points drawn in text-only mode", metavar="K")
 
 

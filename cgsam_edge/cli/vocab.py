@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "vocab",
         help="list, add and remove a bundle's concepts",
-        description="Change which concepts a bundle knows. Adding needs one that was exported with --text-encoder.",
+        description="Change which concepts a bundle knows. Adding needs a bundle exported with --text-encoder.",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="names, synonyms, and whether presence is calibrated")
@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
         "concepts", nargs="+", metavar="CONCEPT", help="'name | synonym | synonym'; write \\# for a # within a name"
     )
     adding.add_argument(
-        "--embedding", type=Path, metavar="FILE", help=".npy with CLIP's text embedding of the one concept, as it is"
+        "--embedding", type=Path, metavar="FILE", help=".npy with CLIP's text embedding of one concept, not normalised"
     )
     adding.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
     removing.add_argument("concepts", nargs="+", metavar="CONCEPT", help="a name or synonym")

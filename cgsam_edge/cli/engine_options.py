@@ -1,0 +1,25 @@
+"""The options that choose an engine, the same for every command that segments."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:
+    """Declare --backend, --device and --threads under a heading of their own.
+
+    Args:
+        parser: of the command.
+        whom: what the choice is for, such as " for both bundles"; empty where there is only one bundle.
+    """
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "--backend", default="auto", metavar="NAME", help=f"force this engine{whom} (default: auto, the fastest)"
+    )
+    group.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help=f"force this device{whom}; cgsam doctor lists them (default: auto)",
+    )
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
