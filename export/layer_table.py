@@ -15,15 +15,23 @@ from cgsam_edge.export.pipeline import planned_preparation
 from cgsam_edge.export.progress import Progress, StepProgress, silent
 from cgsam_edge.export.quality_options import QualityOptions, check_together
 from cgsam_edge.export.torch_backend import open_in_torch
+from cgsam_edge.quality.labels import Remarks
 
 
-def rank_layers(options: ExportOptions, quality: QualityOptions, *, progress: Progress = silent) -> Ranking:
+def rank_layers(
+    options: ExportOptions,
+    quality: QualityOptions,
+    *,
+    progress: Progress = silent,
+    remarks: Remarks | None = None,
+) -> Ranking:
     """Calibrate a model as an export would, and measure how sensitive its masks are to each layer.
 
     Args:
         options: what would be exported, something of it in INT8.
         quality: how it would be quantised and judged.
         progress: takes lines of progress, the table at the end.
+        remarks: gets the pictures and labels that were left out.
 
     Raises:
         InputError: nothing would be in INT8, or the gate has no pictures.
@@ -41,6 +49,8 @@ def rank_layers(options: ExportOptions, quality: QualityOptions, *, progress: Pr
         own = steps.read(concepts)
         vocabulary = steps.text_features(own, concepts)
         photos = steps.choose_photos(own)
+        if remarks is not None:
+            remarks.left_out += photos.left_out
         model, _ = steps.resize(own, vocabulary, photos)
         graphs = steps.fuse(model)
         manifest = new_manifest(model.config, options, vocabulary, steps.count(model), own.config.sam.image_size)

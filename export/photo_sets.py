@@ -23,13 +23,15 @@ class PhotoSets:
         calibration: none of them where nothing is quantised.
         gate: empty for no gate.
         origin: where the gate's come from.
-        notes: what is doubtful about them, a line each.
+        notes: what is doubtful about them, a line each, and what was left out.
+        left_out: pictures and labels that cannot be used, each with the reason.
     """
 
     calibration: Photos = NO_PHOTOS
     gate: tuple[LabelledImage, ...] = ()
     origin: str = ""
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: bool) -> PhotoSets:
@@ -46,38 +48,42 @@ def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: 
     """
     calibration, aside = NO_PHOTOS, None
     notes: list[str] = []
+    left_out: list[str] = []
     if calibrate and options.calibration is not None:
         calibration = photos.from_folder(options.calibration)
-        notes += [f"skipped {line}" for line in calibration.skipped]
+        left_out += calibration.skipped
         if options.gate_images is None:
             calibration, aside = calibration.split(options.gate_count or 1)
         calibration = calibration.take(options.calibration_count)
     elif calibrate:
         calibration = photos.rendered(work / "calibration", photos.RENDERED_SERIES, options.calibration_count, side)
         notes.append("calibrated on rendered street scenes: photos of what the device will see are better")
-    if not options.gate_count:
-        return PhotoSets(calibration, notes=tuple(notes))
-    if options.gate_images is not None:
-        gate, skipped = _given(options, options.gate_images)
-        return PhotoSets(calibration, gate, str(options.gate_images), (*notes, *skipped))
-    if aside is None:
-        aside = photos.rendered(work / "gate", photos.GATE_SERIES, options.gate_count, side)
-    return PhotoSets(calibration, unlabelled(aside.take(options.gate_count)), aside.origin, tuple(notes))
+    gate: tuple[LabelledImage, ...] = ()
+    origin = ""
+    if options.gate_count and options.gate_images is not None:
+        remarks = Remarks()
+        gate, origin = _given(options, options.gate_images, remarks), str(options.gate_images)
+        notes, left_out = notes + remarks.notes, left_out + remarks.left_out
+    elif options.gate_count:
+        aside = aside or photos.rendered(work / "gate", photos.GATE_SERIES, options.gate_count, side)
+        gate, origin = unlabelled(aside.take(options.gate_count)), aside.origin
+    skipped = [f"skipped {line}" for line in left_out]
+    return PhotoSets(calibration, gate, origin, (*skipped, *notes), tuple(left_out))
 
 
-def _given(options: QualityOptions, images: Path) -> tuple[tuple[LabelledImage, ...], tuple[str, ...]]:
-    """Return the gate's pictures that were named, with labels where there are, and what was skipped."""
+def _given(options: QualityOptions, images: Path, remarks: Remarks) -> tuple[LabelledImage, ...]:
+    """Return the gate's pictures that were named, with labels where there are; ``remarks`` gets what is left out."""
     if options.gate_labels is None:
         found = photos.from_folder(images, least=1)
-        return unlabelled(found.take(options.gate_count)), tuple(f"skipped {line}" for line in found.skipped)
+        remarks.left_out += found.skipped
+        return unlabelled(found.take(options.gate_count))
     if options.gate_labels.is_dir() and options.gate_classes is None:
         raise InputError(
             f"{options.gate_labels}: index PNGs need --gate-classes FILE with one concept a line, in index order."
         )
-    remarks = Remarks()
     labels = open_labels(images, options.gate_labels, options.gate_classes).take(options.gate_count)
     pictures = tuple(photos.readable(labels.read(remarks), remarks))
-    skipped = tuple(f"skipped {line}" for line in remarks.left_out)
     if not pictures:
-        raise InputError("\n  ".join((f"{options.gate_labels}: no picture for the gate can be used.", *skipped)))
-    return pictures, (*skipped, *remarks.notes)
+        reasons = (f"skipped {line}" for line in remarks.left_out)
+        raise InputError("\n  ".join((f"{options.gate_labels}: no picture for the gate can be used.", *reasons)))
+    return pictures

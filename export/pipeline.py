@@ -21,12 +21,17 @@ from cgsam_edge.export.quality_report import gather_quality, without_gate, write
 from cgsam_edge.export.torch_backend import open_in_torch
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS, Manifest
 from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.labels import Remarks
 from cgsam_edge.quality.verdicts import line
 from cgsam_edge.staging import check_destination, staged
 
 
 def export_bundle(
-    options: ExportOptions, quality: QualityOptions | None = None, *, progress: Progress = silent
+    options: ExportOptions,
+    quality: QualityOptions | None = None,
+    *,
+    progress: Progress = silent,
+    remarks: Remarks | None = None,
 ) -> Path:
     """Export a bundle and return its path.
 
@@ -37,6 +42,7 @@ def export_bundle(
         quality: how to quantise it, and how its masks are judged; None judges none, and refuses "int8" and the image
             size "auto".
         progress: takes lines of progress.
+        remarks: gets the pictures and labels that were left out.
 
     Raises:
         CheckpointError: the checkpoint or CLIP weights cannot be used.
@@ -54,6 +60,8 @@ def export_bundle(
         own = steps.read(concepts)
         vocabulary = steps.text_features(own, concepts)
         photos = steps.choose_photos(own)
+        if remarks is not None:
+            remarks.left_out += photos.left_out
         model, size = steps.resize(own, vocabulary, photos)
         graphs = steps.fuse(model)
         cost = steps.count(model)

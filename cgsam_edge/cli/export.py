@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsam_edge import shipped
+from cgsam_edge.cli.labels import EXIT_LEFT_OUT
 from cgsam_edge.errors import BackendError
 
 _DESCRIPTION = """\
@@ -211,13 +212,15 @@ def run(arguments: argparse.Namespace) -> int:
     from cgsam_edge.export.options import ExportOptions
     from cgsam_edge.export.pipeline import export_bundle
     from cgsam_edge.export.quality_options import QualityOptions
+    from cgsam_edge.quality.labels import Remarks
 
     recipe = rank_layers if arguments.report_only else export_bundle
     prompt = PromptConfig(**_given(PromptConfig, arguments))
     options = ExportOptions(prompt=prompt, **_given(ExportOptions, arguments))
     quality = QualityOptions(**_given(QualityOptions, arguments))
-    recipe(options, quality, progress=lambda line: print(line, file=sys.stderr, flush=True))
-    return 0
+    remarks = Remarks()
+    recipe(options, quality, progress=lambda line: print(line, file=sys.stderr, flush=True), remarks=remarks)
+    return EXIT_LEFT_OUT if remarks.left_out else 0
 
 
 def _given(owner: type, arguments: argparse.Namespace) -> dict[str, Any]:

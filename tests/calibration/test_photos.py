@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cgsam_edge.cli import export_main
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.photo_sets import choose_photos
 from cgsam_edge.export.quality_options import QualityOptions
@@ -42,6 +43,16 @@ def test_hidden_files_overlays_and_labels_are_no_photos(photos: Path) -> None:
     assert len(found.paths) == 15
     assert [line.split(": ")[0] for line in found.skipped] == [str(photos / "street.png")]
     assert "looks like the label" in found.skipped[0]
+
+
+def test_a_photo_that_cannot_be_used_is_named_and_the_export_done(
+    photos: Path, tiny_checkpoint: Path, concepts_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "03.png").write_bytes(b"no picture")
+    command = ["--checkpoint", str(tiny_checkpoint), "--concepts", str(concepts_file), "--gate-images", str(photos)]
+    assert export_main([*command, "--gate-count", "2", "--output", str(tmp_path / "out.cgsam")]) == 3
+    assert (tmp_path / "out.cgsam" / "manifest.json").is_file()
+    assert f"warning: skipped {photos / '03.png'}: not an image" in capsys.readouterr().err
 
 
 def test_too_few_photos_are_refused_with_the_reasons(photos: Path) -> None:
