@@ -1,19 +1,16 @@
-"""The process of one contender: ``python -m benchmarks.child``.
+"""What the child process of one contender does; see `cgsam_edge.runtimes.child`.
 
-It reads lines of JSON, a `Request` and then commands, and answers each with a line; see `cgsam_edge.bench.talk`.
-Nothing heavy is imported before it has said that it is up: what imports cost belongs to the cold start.
+It takes a `Request` and then commands, and answers each. Nothing heavy is imported before: what imports cost belongs to
+the cold start.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.runtimes.lines import Say, speaker
+from cgsam_edge.runtimes.child import Requests, Say
 
 if TYPE_CHECKING:
     from benchmarks.runners import Request, Runner
@@ -74,26 +71,12 @@ def _told(milliseconds: list[float]) -> dict[str, Any]:
     return {"milliseconds": milliseconds, "peak_memory": peak_memory(), "cpu": time.process_time()}
 
 
-def serve(lines: Any, say: Say) -> None:
-    """Open, segment once, and then do as told until the pipe closes."""
-    request = json.loads(next(lines))
+def serve(requests: Requests, say: Say) -> None:
+    """Open, segment once, and then carry out commands until the parent closes the pipe."""
+    request = next(requests)
     from benchmarks.runners import Request
 
     measured = _Measured(Request(**request))
     say(measured.obey({"do": "masks", "count": 1, "times": 1}))
-    for line in lines:
-        say(measured.obey(json.loads(line)))
-
-
-def main() -> None:
-    """Talk over the standard input and output; engines that print do so to the standard error."""
-    say = speaker()
-    try:
-        serve(sys.stdin, say)
-    except Exception as error:  # told to the parent as it is
-        say({"failed": f"{type(error).__name__}: {str(error).strip()[:500]}"})
-    os._exit(0)  # an engine that crashes while it is unloaded has told all that is needed
-
-
-if __name__ == "__main__":
-    main()
+    for command in requests:
+        say(measured.obey(command))

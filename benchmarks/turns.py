@@ -17,11 +17,11 @@ from typing import Any
 from benchmarks.runners import Request
 from cgsam_edge._schema import decode
 from cgsam_edge.bench.sensors import Sensors
-from cgsam_edge.bench.talk import Talk
 from cgsam_edge.bench.watch import Watch
 from cgsam_edge.errors import BackendError, BundleError
 from cgsam_edge.files import write_beside
-from cgsam_edge.runtimes import cache, children
+from cgsam_edge.runtimes import cache
+from cgsam_edge.runtimes.children import Child
 
 PATIENCE = 10
 """How many of `children.STEP_LIMIT` a step may take: ``torch.compile`` takes minutes for a large model."""
@@ -170,22 +170,22 @@ def measure(task: Task, number: int) -> Turn:
         BackendError: the child failed, crashed or hangs.
     """
     watch = Watch(Sensors())
-    with Talk("benchmarks.child", _environment(task.caches)) as talk:
-        watch.begin([talk])
-        talk.send(asdict(task.request))
-        done, _ = talk.next("segmenting for the first time", PATIENCE)
+    with Child("benchmarks.child", _variables(task.caches)) as child:
+        watch.begin([child])
+        child.send(asdict(task.request))
+        done, _ = child.next("segmenting for the first time", PATIENCE)
         if task.logits is not None and number == 0:
-            talk.ask({"do": "logits", "file": str(task.logits)}, "computing masks", PATIENCE)
-        told = {name: talk.ask(command, runs=PATIENCE) for name, command in task.commands.items()}
+            child.ask({"do": "logits", "file": str(task.logits)}, "computing masks", PATIENCE)
+        told = {name: child.ask(command, steps=PATIENCE) for name, command in task.commands.items()}
         sample = watch.look()
-        cold = done - talk.started
+        cold = done - child.started
     peak = max((one["peak_memory"] or 0 for one in told.values()), default=0)
     times = {name: tuple(one["milliseconds"]) for name, one in told.items()}
     when = time.strftime("%Y-%m-%d %H:%M:%S %z")
     return Turn(task.key, task.identity, number, cold, times, peak or None, sample.others, when)
 
 
-def _environment(caches: Path) -> dict[str, str]:
-    """Return an environment whose caches are the benchmark's own."""
+def _variables(caches: Path) -> dict[str, str]:
+    """Return variables for a child, so that its caches are the benchmark's own."""
     own = {cache.ENVIRONMENT: caches / "cgsam", "TORCHINDUCTOR_CACHE_DIR": caches / "inductor"}
-    return {**children.environment(), **{name: str(path.absolute()) for name, path in own.items()}}
+    return {name: str(path.absolute()) for name, path in own.items()}

@@ -6,70 +6,80 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import sys
 import tempfile
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cgsam_edge.caller_warning import warn_caller
+
 ENVIRONMENT = "CGSAM_CACHE"
 """Names another folder than the system's usual one."""
 
-_KEPT_BUNDLES = 8
-"""Bundles whose compiled graphs are kept, the last used; each may be as large as the bundle."""
-
-_warned: set[Path] = set()
+_warned: set[str] = set()
 
 
-def root() -> Path:
-    """Return the cache folder, there or not."""
+def root() -> Path | None:
+    """Return the cache folder, there or not; None where the user has no home folder and names none."""
     named = os.environ.get(ENVIRONMENT)
     if named:
-        return Path(named)
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 — Path.home raises where there is none
+        return _expanded(named)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "cgsam-edge" / "Cache"
+        return _within(os.environ.get("LOCALAPPDATA") or "~/AppData/Local", "cgsam-edge", "Cache")
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "cgsam-edge"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "cgsam-edge"
+        return _within("~/Library/Caches", "cgsam-edge")
+    system = os.environ.get("XDG_CACHE_HOME", "")
+    return _within(system if Path(system).is_absolute() else "~/.cache", "cgsam-edge")
+
+
+def _within(folder: str, *parts: str) -> Path | None:
+    path = _expanded(folder)
+    return None if path is None else path.joinpath(*parts)
+
+
+def _expanded(folder: str) -> Path | None:
+    """Put the home folder in place of "~"; without a home folder, "~" would become a folder of that name."""
+    path = Path(os.path.expanduser(folder))  # noqa: PTH111 — Path.expanduser raises where there is none
+    return None if folder.startswith("~") and not path.is_absolute() else path
+
+
+def problem(*parts: str) -> str:
+    """Make a folder within the cache; return why it cannot be written, or nothing where it can."""
+    path = root()
+    if path is None:
+        return f"this user has no home folder, so nothing is kept. Set {ENVIRONMENT} to a folder."
+    try:
+        path.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.joinpath(*parts)):
+            return ""
+    except OSError as error:
+        return (
+            f"the cache folder {path} cannot be written ({error.strerror or error}), so nothing is kept. Set "
+            f"{ENVIRONMENT} to another folder."
+        )
 
 
 def folder(*parts: str) -> Path | None:
     """Make and return a folder within the cache, or None where it cannot be written, with one warning a process."""
-    path = root().joinpath(*parts)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        if root() not in _warned:
-            _warned.add(root())
-            warnings.warn(
-                f"the cache folder {root()} cannot be written ({error.strerror or error}); going on without it: "
-                f"opening takes longer, and devices are measured each time. Set {ENVIRONMENT} to another folder.",
-                stacklevel=2,
-            )
-        return None
-    return path
-
-
-def compiled(backend: str, version: str, device: str, digest: str) -> Path | None:
-    """Return the folder for what an engine compiles of one bundle for one device, or None."""
-    path = folder("compiled", digest[:32], f"{backend}-{_plain(version)}-{_plain(device)}")
-    if path is not None:
-        os.utime(path.parent)
-        _prune(path.parent.parent)
-    return path
+    path, why = root(), problem(*parts)
+    if path is not None and not why:
+        return path.joinpath(*parts)
+    if why not in _warned:
+        _warned.add(why)
+        warn_caller(f"{why} Going on without it: opening takes longer, and devices are measured each time.")
+    return None
 
 
 def recall(key: dict[str, Any]) -> Any:
     """Return what was remembered under a key, or None."""
+    path = root()
     try:
-        kept = json.loads(_choice(key).read_text(encoding="utf-8"))
+        if path is None:
+            return None
+        kept = json.loads(_choice(path, key).read_text(encoding="utf-8"))
         return kept["value"] if kept["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -77,9 +87,10 @@ def recall(key: dict[str, Any]) -> Any:
 
 def remember(key: dict[str, Any], value: Any) -> None:
     """Remember a JSON value under a key, for later processes; does nothing where the cache cannot be written."""
-    if folder("choices") is None:
+    held = folder("choices")
+    if held is None:
         return
-    path = _choice(key)
+    path = _choice(held.parent, key)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     with suppress(OSError):  # it is measured again next time
         beside.write_text(json.dumps({"key": key, "value": value}, indent=1), encoding="utf-8")
@@ -96,6 +107,7 @@ class Host:
         node: the machine's name in its network.
         processor: its name; empty where the system does not give one.
         cores: all of them.
+        features: a short digest of the processor's instruction sets; empty where the system does not list them.
     """
 
     system: str
@@ -103,38 +115,31 @@ class Host:
     node: str
     processor: str
     cores: int | None
+    features: str = ""
 
     def key(self) -> str:
         """Return what distinguishes this machine from others that share the cache folder."""
-        return " | ".join((self.system, self.architecture, self.node, self.processor, str(self.cores)))
+        return " | ".join((self.system, self.architecture, self.node, self.processor, str(self.cores), self.features))
 
 
 @lru_cache(maxsize=1)
 def host() -> Host:
     """Return the description of this machine."""
-    return Host(platform.system(), platform.machine(), platform.node(), _cpu(), os.cpu_count())
+    processor = _cpuinfo("model name") or platform.processor()
+    features = " ".join(sorted((_cpuinfo("flags") or _cpuinfo("Features")).split()))  # of x86, of Arm
+    short = hashlib.sha256(features.encode()).hexdigest()[:8] if features else ""
+    return Host(platform.system(), platform.machine(), platform.node(), processor, os.cpu_count(), short)
 
 
-def _cpu() -> str:
+def _cpuinfo(name: str) -> str:
+    """Return the first entry of that name in Linux's description of the processor, or nothing."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
+            if line.partition(":")[0].strip() == name:
+                return line.partition(":")[2].strip()
+    return ""
 
 
-def _choice(key: dict[str, Any]) -> Path:
+def _choice(path: Path, key: dict[str, Any]) -> Path:
     text = json.dumps(key, sort_keys=True).encode()
-    return root() / "choices" / f"{hashlib.sha256(text).hexdigest()[:32]}.json"
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)
-
-
-def _prune(kept: Path) -> None:
-    """Drop the compiled graphs of all but the last used bundles."""
-    with suppress(OSError):
-        by_age = sorted(kept.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in by_age[_KEPT_BUNDLES:]:
-            shutil.rmtree(path, ignore_errors=True)
+    return path / "choices" / f"{hashlib.sha256(text).hexdigest()[:32]}.json"

@@ -1,166 +1,256 @@
-"""Trying an engine in a child process, so that one that crashes or hangs costs a line and not the program."""
+"""Child processes, in which an engine that crashes or hangs costs a message and not the program.
+
+Parent and child exchange lines of JSON; `child` is the other side. A child must greet within seconds: an interpreter
+that prints, a host program that embeds Python, or none at all is told apart from an engine that fails.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from types import TracebackType
+from typing import IO, Any
 
-from cgsam_edge._schema import decode
-from cgsam_edge.runtimes import lines
-from cgsam_edge.runtimes.placement import Attempt, Candidate
-from cgsam_edge.runtimes.probe import Request
-from cgsam_edge.runtimes.protocol import Device
-
-if TYPE_CHECKING:
-    from cgsam_edge.runtimes.protocol import Backend
+from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.child import MARK, greeting
 
 STEP_LIMIT = 300.0
-"""Seconds that opening or running one graph may take before the child counts as hung."""
+"""Seconds that one step of a child, such as opening a graph, may take before the child counts as hung."""
+
+GREETING_LIMIT = 20.0
+"""Seconds within which a child must greet; Python itself starts in a few even on small boards."""
+
+NO_TRIAL = "CGSAM_TRIAL"
+"""Set to "never", engines are used without being tried in a child first; children are started so."""
 
 _GOODBYE = 5.0
 
-_ROUNDS = 8
-"""Children that one engine may crash before it is given up."""
+_unable = ""
+"""Why no child greeted; once seen, this process starts no other."""
 
 
-@dataclass
-class Told:
-    """What children said of one engine.
+class NoChildError(BackendError):
+    """This program cannot start a Python of its own; the message says why."""
+
+
+class ChildError(BackendError):
+    """A child that failed, crashed or hangs.
 
     Attributes:
-        devices: that the engine lists.
-        attempts: in the order made.
-        problem: why the engine itself could not be asked; empty where it could.
+        end: how it ended, or the problem that it named itself.
+        step: what it was doing when it crashed or hung; empty where it named the problem itself.
     """
 
-    devices: tuple[Device, ...] = ()
-    attempts: list[Attempt] = field(default_factory=list)
-    problem: str = ""
+    def __init__(self, end: str, step: str = "") -> None:
+        super().__init__(f"its process {end} while {step}." if step else end)
+        self.end, self.step = end, step
 
 
-def possible() -> bool:
-    """Whether this program can start a Python of its own: a frozen one would start itself."""
-    return bool(sys.executable) and not getattr(sys, "frozen", False)
+def unavailable() -> str:
+    """Return why this program can start no Python of its own; empty where it can, as far as can be seen."""
+    if getattr(sys, "frozen", False):
+        return "this program is frozen, so it cannot start a Python of its own"
+    if interpreter() is None:
+        return f"this program cannot start a Python of its own (its executable is {sys.executable or 'unknown'})"
+    return _unable
 
 
-def path_of(backend: Backend) -> str:
-    """Return how a child finds a backend's class."""
-    kind = type(backend)
-    return f"{kind.__module__}:{kind.__qualname__}"
+def interpreter() -> str | None:
+    """Return the Python to start children with, or None.
 
-
-def ask(backend: Backend, request: Request) -> Told:
-    """Have children list an engine's devices and try them, starting a new one after each crash."""
-    told = Told()
-    for _ in range(_ROUNDS):
-        crashed = _one(backend, request, told)
-        if crashed is None:
-            break
-        request = replace(request, skip=(*request.skip, *(a.candidate.device for a in told.attempts)))
-    return told
-
-
-def _one(backend: Backend, request: Request, told: Told) -> str | None:
-    """Run one child; return the device that it died on, or None where it ended by itself."""
-    trying, step, done = "", "listing devices", False
-    child = _Child(request)
-    try:
-        for message in child.messages():
-            step = message.get("step", step)
-            trying = message.get("trying", trying)
-            done = done or "done" in message
-            if "devices" in message:
-                told.devices = tuple(decode(Device, d, "probe") for d in message["devices"])
-            if "failed" in message:
-                told.problem = message["failed"]
-            if "attempt" in message:
-                told.attempts.append(decode(Attempt, message["attempt"], "probe"))
-                trying = ""
-    finally:
-        end = child.stop()
-    if done:
-        return None
-    reason = f"{end} while {step}"
-    if not trying:
-        told.problem = f"the engine's process {reason}"
-        return None
-    told.attempts.append(Attempt(Candidate(backend.name, request.target, trying), f"crashed: its process {reason}"))
-    return trying
-
-
-class _Child:
-    """A running probe.
-
-    Args:
-        request: what it is asked.
+    Where Python is embedded, `sys.executable` is the host program or empty; starting that would open it a second time,
+    so anything that is not called Python is passed over for the one of Python's own folder.
     """
+    if sys.executable and _is_python(Path(sys.executable)):
+        return sys.executable
+    folder, version = Path(sys.exec_prefix), f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    beside = [folder / "python.exe"] if os.name == "nt" else [folder / "bin" / version]
+    return next((str(path) for path in beside if _is_python(path)), None)
 
-    def __init__(self, request: Request) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 — closed in stop
-        self._hung, self._ended = False, False
-        self._process = lines.start("cgsam_edge.runtimes.probe", self._errors, environment())
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
-        with suppress(OSError):  # it died at once; its exit says how
-            self._process.stdin.write(json.dumps(asdict(request)))
-            self._process.stdin.close()
 
-    def messages(self) -> Iterator[dict[str, Any]]:
-        """Yield what it says until it ends or hangs."""
-        while True:
-            try:
-                line = self._lines.get(timeout=STEP_LIMIT)
-            except queue.Empty:
-                self._hung = True
-                return
-            if line is None:
-                self._ended = True
-                return
-            if line.endswith("\n"):  # else it died while it spoke
-                yield json.loads(line)
-
-    def stop(self) -> str:
-        """End it if it runs, and say how it ended."""
-        if self._ended:  # it closed its end, so it is about to be gone
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GOODBYE)
-        self._process.kill()
-        code = self._process.wait()
-        self._errors.seek(0)
-        text = self._errors.read()[-2000:].decode(errors="replace").strip()
-        self._errors.close()
-        if self._hung:
-            return f"said nothing for {STEP_LIMIT:.0f} s"
-        last = f" ({text.splitlines()[-1][:200]})" if text else ""
-        return f"{ending(code)}{last}"
-
-    def _read(self, stream: IO[str]) -> None:
-        with stream:
-            for line in stream:
-                self._lines.put(line)
-        self._lines.put(None)
+def _is_python(path: Path) -> bool:
+    return bool(re.match(r"(python|pypy)", path.name, re.IGNORECASE)) and path.is_file() and os.access(path, os.X_OK)
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which the child finds the modules that this process finds, and no others."""
+    """Return an environment in which a child finds the modules that this process finds, and no others."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", NO_TRIAL: "never"}
 
 
-def ending(code: int) -> str:
+class Child:
+    """A running child; a context manager that ends it.
+
+    Args:
+        module: whose ``serve(requests, say)`` it runs.
+        variables: of its environment, beside `environment`.
+
+    Attributes:
+        started: on the clock of `time.perf_counter`, just before it was started.
+        greeted: likewise, when its Python ran.
+        cpu: seconds of processor time that it had used when it last said so.
+
+    Raises:
+        NoChildError: it cannot be started, or does not greet.
+    """
+
+    def __init__(self, module: str, variables: Mapping[str, str] | None = None) -> None:
+        problem = unavailable()
+        if problem:
+            raise NoChildError(f"{problem}.")
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 — closed in close
+        self._messages: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
+        self.started = time.perf_counter()
+        self.cpu = 0.0
+        self._process = self._start(module, {**environment(), **(variables or {})})
+        assert self._process.stdout is not None
+        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+        self.greeted = self._greeting()
+
+    def ask(self, command: dict[str, Any], step: str = "measuring", steps: int = 1) -> dict[str, Any]:
+        """Have it carry out a command, and return its answer.
+
+        Args:
+            command: as the child's module takes it.
+            step: what that is, for messages.
+            steps: how many times `STEP_LIMIT` it may take.
+
+        Raises:
+            ChildError: it failed, crashed or hangs.
+        """
+        self.send(command)
+        answer = self.next(step, steps)[1]
+        self.cpu = answer.get("cpu", self.cpu)
+        return answer
+
+    def send(self, value: dict[str, Any]) -> None:
+        """Write it a line."""
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it died; the next message says how
+            self._process.stdin.write(json.dumps(value).encode("ascii") + b"\n")
+            self._process.stdin.flush()
+
+    def next(self, step: str, steps: int = 1) -> tuple[float, dict[str, Any]]:
+        """Return when its next message came, on the clock of `time.perf_counter`, and the message.
+
+        Raises:
+            ChildError: as `ask`.
+        """
+        when, message = self._take(STEP_LIMIT * steps, step)
+        if "failed" in message:
+            raise ChildError(message["failed"])
+        return when, message
+
+    def messages(self, step: str) -> Iterator[dict[str, Any]]:
+        """Yield messages until the last; each may name the step that follows.
+
+        Raises:
+            ChildError: as `ask`.
+        """
+        while True:
+            message = self.next(step)[1]
+            if "done" in message:
+                return
+            step = message.get("step", step)
+            yield message
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()  # upon which it frees the engine and goes
+        self._wait()
+        self._errors.close()
+
+    def __enter__(self) -> Child:  # noqa: PYI034 — Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, module: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        program = interpreter()
+        assert program is not None  # else it is unavailable
+        try:
+            return subprocess.Popen(  # noqa: S603 — this interpreter, and a module of ours
+                [program, "-m", "cgsam_edge.runtimes.child", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=dict(variables),
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError as error:
+            self._errors.close()
+            raise _no_child(f"{program} cannot be started ({error.strerror or error})") from error
+
+    def _greeting(self) -> float:
+        try:
+            when, message = self._take(GREETING_LIMIT, "starting")
+        except ChildError as error:
+            self._process.kill()
+            self.close()
+            raise _no_child(f"{interpreter()} does not answer as Python: its process {error.end}") from error
+        if message != greeting():
+            self.close()
+            raise _no_child(f"{interpreter()} is another Python: {message} in place of {greeting()}")
+        return when
+
+    def _take(self, limit: float, step: str) -> tuple[float, dict[str, Any]]:
+        try:
+            got = self._messages.get(timeout=limit)
+        except queue.Empty:
+            raise ChildError(f"said nothing for {limit:.0f} s", step) from None
+        if got is None:
+            raise ChildError(self._end(), step)
+        try:
+            return got[0], json.loads(got[1])
+        except ValueError:
+            raise ChildError("wrote a message that cannot be read", step) from None
+
+    def _end(self) -> str:
+        code = self._wait()
+        self._errors.seek(0)
+        text = self._errors.read()[-2000:].decode(errors="replace").strip()
+        last = f" ({text.splitlines()[-1][:200]})" if text else ""
+        return f"{_ending(code)}{last}"
+
+    def _wait(self) -> int:
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_GOODBYE)
+        self._process.kill()
+        return self._process.wait()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        """Queue the lines that are the protocol's and whole; one without an end is cut off by a crash."""
+        with stream:
+            for line in stream:
+                text = line.decode("ascii", errors="replace")
+                if text.startswith(MARK) and text.endswith("\n"):
+                    self._messages.put((time.perf_counter(), text.removeprefix(MARK)))
+        self._messages.put(None)
+
+
+def _no_child(why: str) -> NoChildError:
+    global _unable  # noqa: PLW0603 — what is seen once holds for the process
+    _unable = f"this program cannot start a Python of its own: {why}"
+    return NoChildError(f"{_unable}.")
+
+
+def _ending(code: int) -> str:
     """Say how a process ended, from its return code."""
     if code >= 0:
         return f"ended with code {code}"

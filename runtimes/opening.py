@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError
+from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.runtimes import first_use, plugins, registry
 from cgsam_edge.runtimes.devices import allowed, refusal
 from cgsam_edge.runtimes.placement import Attempt, Candidate, GraphPlacement, Placement, Tried
 from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
-from cgsam_edge.runtimes.registry import BACKENDS, target
-from cgsam_edge.runtimes.selection import Selection, Selector, Wish, with_device
+from cgsam_edge.runtimes.registry import target
+from cgsam_edge.runtimes.selection import Selection, Selector, Wish
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
     """Select a candidate and open all graphs on it.
 
     A candidate that was the best and does not open any more makes room for the next, and a remembered choice of which
-    nothing opens is measured anew; `Placement` says so. What was forced is opened or refused.
+    nothing opens is measured anew; `Placement` says so. What was forced is opened or refused. What was never opened in
+    this way on this machine is tried in a child process first.
 
     Raises:
-        BackendError: nothing opens.
+        BackendError: nothing opens, or a candidate crashes or disagrees with PyTorch.
         BundleError: a file is missing or altered.
     """
     selector = Selector(bundle, wish)
@@ -68,28 +70,48 @@ def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
     failed: list[Tried] = []
     problem: BackendError | None = None
     for candidate in selection.candidates:
-        backend = BACKENDS[candidate.backend]
-        options = with_device(wish.options, candidate, backend.version() or "", bundle.digest)
-        try:
-            sessions = _open(bundle, backend, candidate, options)
-        except BackendError as error:
-            problem = problem or error
-            failed.append(Tried(Attempt(candidate, str(error)), f"does not open: {error}"))
-            continue
-        return Opened(sessions, backend, candidate, _without(selection, failed), options)
+        opened = _open_tried(bundle, candidate, _without(selection, failed), wish.options)
+        if isinstance(opened, Opened):
+            return opened
+        problem = problem or opened
+        failed.append(Tried(Attempt(candidate, str(opened)), f"does not open: {opened}"))
     if selection.remembered:
         return open_bundle(bundle, Wish(wish.backend, wish.device, wish.options, refresh=True))
     assert problem is not None
     raise problem
 
 
+def _open_tried(
+    bundle: Bundle, candidate: Candidate, selection: Selection, options: SessionOptions
+) -> Opened | BackendError:
+    """Open one candidate, after a child has tried it; return the error where it cannot be used."""
+    backend = registry.find(candidate.backend)
+    try:
+        permission = first_use.permit(bundle, backend, candidate, options)
+        options = replace(options, device=candidate.device, cache=permission.cache)
+        sessions = _open(bundle, backend, candidate, options)
+        if permission.unproven is not None and not first_use.check_loaded(bundle, permission.unproven, sessions):
+            _close(sessions)
+            permission.unproven.prove(loads=False)
+            options = replace(options, cache=None)
+            sessions = _open(bundle, backend, candidate, options)
+    except BackendError as error:
+        return error
+    if permission.note:
+        selection = replace(selection, reason=f"{selection.reason}; {permission.note}")
+    return Opened(sessions, backend, candidate, selection, options)
+
+
 def open_on(bundle: Bundle, backend: Backend, device: str, options: SessionOptions) -> Opened:
     """Open all graphs on a backend that need not be registered, without measuring.
 
     Raises:
+        InputError: it is no backend.
         BackendError: it cannot be used here, opens no target of the bundle, or lacks the device.
         BundleError: a file is missing or altered.
     """
+    if isinstance(backend, type) or plugins.missing_members(backend):
+        raise InputError(f"backend must be 'auto', a backend's name or a Backend, got {backend!r:.60}.")
     held = target(backend, bundle.manifest.targets)
     if backend.problem() or held is None:
         opens = " or ".join(map(repr, backend.targets))
@@ -110,10 +132,14 @@ def _open(bundle: Bundle, backend: Backend, candidate: Candidate, options: Sessi
         for graph in GRAPH_NAMES:
             sessions[graph] = backend.open(bundle.verified_graph(candidate.target, graph), options)
     except BaseException:
-        for session in sessions.values():
-            session.close()
+        _close(sessions)
         raise
     return sessions
+
+
+def _close(sessions: dict[str, Session]) -> None:
+    for session in sessions.values():
+        session.close()
 
 
 def _without(selection: Selection, failed: list[Tried]) -> Selection:

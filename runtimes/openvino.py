@@ -11,6 +11,7 @@ import numpy as np
 
 from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes import installed, telemetry
+from cgsam_edge.runtimes.compiled import fingerprint
 from cgsam_edge.runtimes.pool import Pool
 from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
 
@@ -163,7 +164,7 @@ def settings(options: SessionOptions, device: Device, hint: str) -> dict[str, An
     if device.kind == "cpu" and options.thread_limit is not None:
         made["INFERENCE_NUM_THREADS"] = options.thread_limit
     if options.cache is not None:
-        made["CACHE_DIR"] = str(options.cache)
+        made["CACHE_DIR"] = str(options.cache / fingerprint(made))  # its own key leaves the precision out
     return made
 
 

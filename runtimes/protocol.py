@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cgsam_edge.errors import BackendError
+from cgsam_edge.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class SessionOptions:
     """How to open a graph. Every option means the same on every engine.
 
     Attributes:
-        threads: CPU threads that all runs together may use; None leaves it to the engine, which takes all cores.
+        threads: CPU threads that all runs together may use, from 1 to `max_threads`; None leaves it to the engine,
+            which takes all cores.
         device: one of the names that the backend's ``devices`` lists.
         performance: "latency": one run at a time, on all threads; "throughput": as many runs at once as there are
             threads, for callers in several threads; "low-power": half of the cores unless ``threads`` says else, and
@@ -35,6 +37,9 @@ class SessionOptions:
             nothing less, or the device is refused; "reduced": the fastest that the device has, BF16 or FP16.
         save_memory: give memory back between runs, which costs time.
         cache: a folder for what the engine compiles, or None.
+
+    Raises:
+        InputError: an option has another type, or is outside its range.
     """
 
     threads: int | None = None
@@ -45,14 +50,15 @@ class SessionOptions:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise BackendError(f"threads must be 1 or more, got {self.threads}.")
+        object.__setattr__(self, "threads", checked_threads(self.threads))
         for name, value, known in (
             ("performance", self.performance, PERFORMANCES),
             ("precision", self.precision, PRECISIONS),
         ):
-            if value not in known:
-                raise BackendError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}.")
+            if not isinstance(value, str) or value not in known:
+                raise InputError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r:.60}.")
+        check_device(self.device)
+        check_flag("save_memory", self.save_memory)
 
     @property
     def thread_limit(self) -> int | None:
@@ -65,6 +71,43 @@ class SessionOptions:
     def at_once(self) -> int:
         """How many runs may go on at once."""
         return (self.threads or cores()) if self.performance == "throughput" else 1
+
+
+def checked_threads(value: object, name: str = "threads") -> int | None:
+    """Return a number of CPU threads as an int, or None.
+
+    Raises:
+        InputError: it is no whole number, or outside 1 to `max_threads`.
+    """
+    if value is None:
+        return None
+    try:
+        number = 0 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]  # NumPy's integers too
+    except TypeError:
+        number = 0
+    if not 1 <= number <= max_threads():
+        raise InputError(
+            f"{name} must be a whole number from 1 to {max_threads()}, or None for the engine's choice, got "
+            f"{value!r:.60}."
+        )
+    return number
+
+
+def max_threads() -> int:
+    """Return the most threads that can be asked for: more than four for each core only wait for each other."""
+    return max(64, 4 * (os.cpu_count() or 1))
+
+
+def check_device(value: object) -> None:
+    """Raise `InputError` if this cannot be a device's name."""
+    if not isinstance(value, str) or not value:
+        raise InputError(f"device must be 'auto' or a device's name, got {value!r:.60}.")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise `InputError` if this is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, got {value!r:.60}.")
 
 
 def cores() -> int:

@@ -1,11 +1,13 @@
-"""Which engines exist. Listing them imports none."""
+"""Which engines exist: the built-in ones, and those that other packages bring. Listing them imports no engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes import plugins
 from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
@@ -17,7 +19,38 @@ if TYPE_CHECKING:
 _ALL: tuple[Backend, ...] = (OnnxRuntimeBackend(), OpenVinoBackend(), CoreMLBackend())
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
-"""All backends by name, the most promising first."""
+"""The built-in backends by name, the most promising first."""
+
+
+def backends() -> dict[str, Backend]:
+    """Return all backends by name, the built-in ones first; loads those of other packages.
+
+    One that cannot be loaded is among them, says so in ``problem`` and opens nothing.
+    """
+    return {**BACKENDS, **{name: _plugin(name) for name in plugins.names() if name not in BACKENDS}}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all backends, without loading those of other packages."""
+    return tuple(dict.fromkeys((*BACKENDS, *plugins.names())))
+
+
+def find(name: str) -> Backend:
+    """Return a backend by name.
+
+    Raises:
+        BackendError: there is none.
+    """
+    if name in BACKENDS:
+        return BACKENDS[name]
+    if name not in plugins.names():
+        raise BackendError(f"no backend {name!r}; expected {AUTO!r} or one of {', '.join(map(repr, names()))}.")
+    return _plugin(name)
+
+
+def ignored() -> tuple[str, ...]:
+    """Return why packages' backends are left aside: a built-in one, or one of another package, has their name."""
+    return plugins.shadowing(tuple(BACKENDS))
 
 
 def fitting(name: str, targets: Iterable[str]) -> list[Backend]:
@@ -33,10 +66,10 @@ def fitting(name: str, targets: Iterable[str]) -> list[Backend]:
     held = tuple(targets)
     if name != AUTO:
         return [_forced(name, held)]
-    able = [backend for backend in BACKENDS.values() if target(backend, held)]
+    able = [backend for backend in backends().values() if target(backend, held)]
     if not able:
         raise BackendError(
-            f"the bundle holds graphs for {', '.join(held) or 'no engine'}; this version runs {', '.join(BACKENDS)}."
+            f"the bundle holds graphs for {', '.join(held) or 'no engine'}; this version runs {', '.join(names())}."
         )
     ready = [backend for backend in able if not backend.problem()]
     if not ready:
@@ -46,14 +79,19 @@ def fitting(name: str, targets: Iterable[str]) -> list[Backend]:
 
 def target(backend: Backend, held: Iterable[str]) -> str | None:
     """Return the target of those held that the backend opens best, or None."""
-    names = set(held)
-    return next((name for name in backend.targets if name in names), None)
+    known = set(held)
+    return next((name for name in backend.targets if name in known), None)
+
+
+@lru_cache
+def _plugin(name: str) -> Backend:
+    return plugins.load(name)
 
 
 def _forced(name: str, held: tuple[str, ...]) -> Backend:
-    if name not in BACKENDS:
-        raise BackendError(f"no backend {name!r}; expected {AUTO!r} or one of {', '.join(map(repr, BACKENDS))}.")
-    backend = BACKENDS[name]
+    backend = find(name)
+    if not backend.targets:  # it could not be loaded
+        raise BackendError(backend.problem())
     if target(backend, held) is None:
         opens = " or ".join(map(repr, backend.targets))
         raise BackendError(f"the bundle holds no graphs for {opens}, only for {', '.join(held) or 'none'}.")
@@ -64,7 +102,7 @@ def _forced(name: str, held: tuple[str, ...]) -> Backend:
 
 def _instead(refused: Backend, held: tuple[str, ...]) -> str:
     """Say which other backends can open the bundle here."""
-    able = [b.name for b in BACKENDS.values() if b is not refused and target(b, held) and not b.problem()]
+    able = [b.name for b in backends().values() if b is not refused and target(b, held) and not b.problem()]
     if able:
         return f"This bundle also opens here with {' or '.join(f'backend={name!r}' for name in able)}."
     return "No other backend that opens this bundle can be used here."

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from cgsam_edge._schema import decode
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError, BundleError
+from cgsam_edge.errors import BackendError, BundleError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.manifest import GRAPH_NAMES
-from cgsam_edge.runtimes import cache, children, registry
+from cgsam_edge.runtimes import cache, children, registry, trial
 from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
+from cgsam_edge.runtimes.judgement import REPEATS
 from cgsam_edge.runtimes.placement import ANY_DEVICE, Attempt, Candidate, Tried, judge
-from cgsam_edge.runtimes.probe import Request
-from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions
+from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions, check_device, check_flag
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,21 @@ class Wish:
         device: a name or a kind as `Device.answers_to` says, or "auto".
         options: how to open the graphs; their device and cache are filled in.
         refresh: measure again, even if a choice is remembered.
+
+    Raises:
+        InputError: a value has another type.
     """
 
     backend: str = AUTO
     device: str = AUTO
     options: SessionOptions = field(default_factory=SessionOptions)
     refresh: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.backend, str):
+            raise InputError(f"backend must be 'auto', a backend's name or a Backend, got {self.backend!r:.60}.")
+        check_device(self.device)
+        check_flag("refresh", self.refresh)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,12 @@ class Selector:
         if recalled is not None:
             return recalled
         why = self._cannot_measure()
-        return self._first(why) if why else self._measured()
+        if not why:
+            try:
+                return self._measured()
+            except children.NoChildError as error:
+                why = f"not measured: {error}"
+        return self._first(why)
 
     @cached_property
     def _key(self) -> dict[str, Any]:
@@ -140,7 +154,8 @@ class Selector:
     def _cannot_measure(self) -> str:
         if EXAMPLES_FILE not in self._bundle.manifest.files:
             return f"not measured: the bundle holds no {EXAMPLES_FILE} (export it again)"
-        return "" if children.possible() else "not measured: this program cannot start a Python of its own"
+        why = children.unavailable()
+        return f"not measured: {why}" if why else ""
 
     def _first(self, why: str) -> Selection:
         """Take the first backend that has what is wished, and of its devices a CPU, which needs no proof."""
@@ -167,12 +182,13 @@ class Selector:
         return Selection(usable, "measured", tried)
 
     def _tried(self, backend: Backend, target: str) -> list[Attempt]:
-        """Try an engine in children of its own; one attempt stands for an engine that has nothing to try."""
-        told = children.ask(backend, self._request(backend, target))
-        problem = told.problem
-        if not told.attempts and not problem:
-            problem = refusal(backend.name, told.devices, self._wish.device)
-        return [*told.attempts, *([Attempt(Candidate(backend.name, target, ANY_DEVICE), problem)] if problem else [])]
+        """Try an engine in child processes; one attempt stands for an engine that has nothing to try."""
+        asked = trial.Trial(self._bundle, target, self._wish.device, self._wish.options, REPEATS)
+        found = trial.attempts(backend, asked)
+        problem = found.problem
+        if not found.attempts and not problem:
+            problem = refusal(backend.name, found.devices, self._wish.device)
+        return [*found.attempts, *([Attempt(Candidate(backend.name, target, ANY_DEVICE), problem)] if problem else [])]
 
     def _recall(self) -> Selection | None:
         kept = cache.recall(self._key)
@@ -183,21 +199,10 @@ class Selector:
         usable = tuple(one.attempt.candidate for one in tried if one.attempt.usable)
         return Selection(usable, "remembered from an earlier measurement", tried, remembered=True) if usable else None
 
-    def _request(self, backend: Backend, target: str) -> Request:
-        options = {k: v for k, v in asdict(self._wish.options).items() if k not in ("device", "cache")}
-        return Request(
-            children.path_of(backend),
-            str(self._bundle.path),
-            target,
-            self._wish.device,
-            options=options,
-            digest=self._bundle.digest,
-        )
-
 
 def _absent(held: Iterable[str]) -> list[Tried]:
     """Return the engines that could open the bundle and are not installed, or too old."""
-    found = [(b, name) for b in registry.BACKENDS.values() if (name := registry.target(b, held)) and b.problem()]
+    found = [(b, name) for b in registry.backends().values() if (name := registry.target(b, held)) and b.problem()]
     return judge([Attempt(Candidate(backend.name, name, ANY_DEVICE), backend.problem()) for backend, name in found])
 
 
@@ -209,9 +214,3 @@ def damage(bundle: Bundle, target: str) -> BundleError | None:
     except BundleError as error:
         return error
     return None
-
-
-def with_device(options: SessionOptions, candidate: Candidate, version: str, digest: str) -> SessionOptions:
-    """Return the options for one candidate."""
-    folder = cache.compiled(candidate.backend, version, candidate.device, digest)
-    return replace(options, device=candidate.device, cache=folder)

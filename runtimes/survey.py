@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BundleError
+from cgsam_edge.errors import BackendError, BundleError
 from cgsam_edge.examples import EXAMPLES_FILE
-from cgsam_edge.runtimes import children
-from cgsam_edge.runtimes.devices import AUTO
-from cgsam_edge.runtimes.placement import Attempt
-from cgsam_edge.runtimes.probe import Request
+from cgsam_edge.runtimes import children, registry, trial
+from cgsam_edge.runtimes.devices import AUTO, allowed
+from cgsam_edge.runtimes.judgement import REPEATS, load_examples
+from cgsam_edge.runtimes.probe import attempt
 from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions
-from cgsam_edge.runtimes.registry import BACKENDS
 
 
 @dataclass(frozen=True)
@@ -36,39 +35,57 @@ class Engine:
 
 def engines() -> list[Engine]:
     """Return all engines, installed or not."""
-    return [_engine(backend) for backend in BACKENDS.values()]
+    return [_engine(backend) for backend in registry.backends().values()]
 
 
 def _engine(backend: Backend) -> Engine:
     problem = backend.problem()
-    told = children.Told() if problem else children.ask(backend, Request(children.path_of(backend)))
-    return Engine(backend.name, backend.version(), problem or told.problem, backend.extras, told.devices)
+    found = trial.Findings() if problem else _devices(backend)
+    return Engine(backend.name, backend.version(), problem or found.problem, backend.extras, found.devices)
+
+
+def _devices(backend: Backend) -> trial.Findings:
+    """List an engine's devices: in a child, or here where none can be had."""
+    try:
+        return trial.devices(backend)
+    except children.NoChildError:
+        try:
+            return trial.Findings(backend.devices())
+        except BackendError as error:
+            return trial.Findings(problem=str(error))
 
 
 def replay(
     bundle: Bundle, backend: Backend, target: str, options: SessionOptions, device: str = AUTO
-) -> tuple[list[Attempt], str]:
+) -> trial.Findings:
     """Run the examples of a bundle on an engine's devices, with one of its targets.
 
-    Returns:
-        The attempts, and what kept the engine from making any.
+    Each engine runs in a child process; where none can be had, it runs in this one.
 
     Raises:
         BundleError: the bundle holds no examples.
     """
     check_examples(bundle)
-    given = {key: value for key, value in asdict(options).items() if key not in ("device", "cache")}
-    request = Request(
-        children.path_of(backend), str(bundle.path), target, device, options=given, digest=bundle.digest, text=True
-    )
-    told = children.ask(backend, request)
-    return told.attempts, told.problem
+    asked = trial.Trial(bundle, target, device, options, REPEATS, text=True)
+    try:
+        return trial.attempts(backend, asked)
+    except children.NoChildError:
+        return _replay_here(backend, asked)
+
+
+def _replay_here(backend: Backend, asked: trial.Trial) -> trial.Findings:
+    devices = backend.devices()
+    request = trial.request(backend, asked)
+    examples = load_examples(asked.bundle)
+    names = [device.name for device in allowed(devices, asked.device)]
+    found = [attempt(backend, asked.bundle, examples, request, name, lambda _: None) for name in names]
+    return trial.Findings(devices, found)
 
 
 def check_examples(bundle: Bundle) -> None:
     """Raise `BundleError` if the bundle holds no examples."""
     if EXAMPLES_FILE not in bundle.manifest.files:
         raise BundleError(
-            f"{bundle.path}: holds no {EXAMPLES_FILE}, so there is nothing to hold an engine to: an older cgsam-edge "
-            "wrote it. Export it again."
+            f"{bundle.path}: holds no {EXAMPLES_FILE}, so there is nothing to compare an engine with: an older "
+            "cgsam-edge wrote it. Export it again."
         )

@@ -11,9 +11,10 @@ import importlib
 import os
 import sys
 import threading
-import warnings
 from contextlib import suppress
 from typing import Any
+
+from cgsam_edge.caller_warning import warn_caller
 
 ENVIRONMENT = "CGSAM_ENGINE_TELEMETRY"
 """Set to 1, it leaves the engines' telemetry as their makers set it."""
@@ -50,7 +51,7 @@ def silence() -> None:
         _done = True
         _left.extend(_silence())
     for line in _left:
-        warnings.warn(line, RuntimeWarning, stacklevel=3)
+        warn_caller(line, RuntimeWarning)
 
 
 def load(name: str) -> Any:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from cgsam_edge import Segmenter
-from cgsam_edge.runtimes import cache, telemetry
+from cgsam_edge.runtimes import cache, children, telemetry
 from tests import shelf as shelves
 from tests.shelf import Shelf
 
@@ -76,9 +76,13 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of this process, so that it neither finds nor leaves anything in the user's."""
+    """A cache folder of this process, so that it neither finds nor leaves anything in the user's.
+
+    Engines are opened without a trial in a child, which each of the many bundles would need; `trials` turns them on.
+    """
     path = tmp_path_factory.mktemp("cache")
     os.environ[cache.ENVIRONMENT] = str(path)
+    os.environ[children.NO_TRIAL] = "never"
     return path
 
 

@@ -38,7 +38,7 @@ check(main, "segment", image, "--bundle", bundle, "--output", output)
 if checkpoint:
     made, targets = output + "/made.cgsam", ["--target", "onnxruntime,openvino,coreml"]
     check(export_main, "--checkpoint", checkpoint, "--concepts", concepts, "--output", made, *targets,
-          "--precision", "int8", "--calibration-count", "2", "--gate-count", "2", "--allow-degraded")
+          "--precision", "int8", "--calibration-count", "8", "--gate-count", "8", "--allow-degraded")
     check(main, "verify", made)
     check(main, "bench", made, "--quick", "--minutes", "1.1", "--threads", "1")
     check(main, "segment", image, "--bundle", made, "--output", output + "/again")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cgsam_edge.runtimes import cache, telemetry
+from cgsam_edge.runtimes import cache, children, telemetry
 
 _SWITCHES = re.compile(
     r"CI|TF_BUILD|TRAVIS|CIRCLECI|BUILDKITE|TEAMCITY_\w+|JENKINS\w*|GITHUB_\w+|GITLAB_\w+|ORT_\w+|NNCF_\w+|XDG_\w+"
@@ -66,7 +66,8 @@ def run(arguments: list[str], folder: Path, watcher: str = "", **environment: st
     kept = {name: value for name, value in os.environ.items() if not _SWITCHES.fullmatch(name)}
     own = {"HOME": places["home"], "TMPDIR": places["tmp"], cache.ENVIRONMENT: places["cache"]}
     kept |= {name: str(value) for name, value in own.items()}
-    kept.pop(telemetry.ENVIRONMENT, None)
+    for name in (telemetry.ENVIRONMENT, children.NO_TRIAL):
+        kept.pop(name, None)
     record, traced = folder / "record", (watcher or watchers()[0]) == STRACE
     before = (*_STRACE, "-o", str(record)) if traced else ("sh", "-c", _COUNT, "sh", str(record))
     command = [*_NO_NETWORK, *before, sys.executable, *arguments]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.bench import matmul, peak
-from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.child import BenchRequest
 from cgsam_edge.bench.memory import peak_memory
 from cgsam_edge.bench.report import ALL, CLICK, ONE
 from cgsam_edge.bench.timed import TimedBackend
@@ -38,7 +38,7 @@ class Bencher:
         BundleError: the bundle cannot be used.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: BenchRequest) -> None:
         warnings.simplefilter("ignore")  # of prompts that the model was not trained for; times are the same
         self._request = request
         self._picture = load_image(np.load(request.picture, allow_pickle=False))

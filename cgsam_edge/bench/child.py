@@ -1,23 +1,19 @@
-"""The child process that measures one configuration: ``python -m cgsam_edge.bench.child``.
+"""What the child process that measures one configuration does.
 
-It reads lines of JSON, a `Request` and then commands, and answers each with a line of JSON. Between commands it waits
-on the pipe, so that the engine of another child has the machine to itself. `worker` is the other side. Nothing heavy is
-imported before it has said that it is up: what imports cost is measured.
+It takes a `BenchRequest` and then commands, and answers each. Between commands it waits, so that the engine of another
+child has the machine to itself. `worker` is the other side. Nothing heavy is imported before `serve` is called: what
+imports cost is measured.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from dataclasses import dataclass
-from typing import Any
 
-from cgsam_edge.runtimes.lines import Say, speaker
+from cgsam_edge.runtimes.child import Requests, Say
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What to open.
 
     Attributes:
@@ -41,33 +37,16 @@ class Request:
     concepts: tuple[str, ...]
 
 
-def serve(lines: Any, say: Say) -> None:
-    """Open, segment once, and then do as told until the pipe closes."""
-    say({"up": True})
+def serve(requests: Requests, say: Say) -> None:
+    """Open, segment once, and then carry out commands until the parent closes the pipe."""
     from cgsam_edge.bench.bencher import Bencher  # with numpy, opencv, Pillow and the segmenter
 
     say({"imported": True})
-    bencher = Bencher(Request(**json.loads(next(lines))))
+    bencher = Bencher(BenchRequest(**next(requests)))
     say({"loaded": True})
     bencher.open()
     say({"opened": True})
     say(bencher.first())
-    for line in lines:
-        say(bencher.obey(json.loads(line)))
+    for command in requests:
+        say(bencher.obey(command))
     bencher.close()
-
-
-def main() -> None:
-    """Talk over the standard input and output; engines that print do so to the standard error."""
-    say = speaker()
-    try:
-        serve(sys.stdin, say)
-    except Exception as error:  # told to the parent as it is
-        from cgsam_edge.errors import CgsamError
-
-        say({"failed": str(error) if isinstance(error, CgsamError) else f"{type(error).__name__}: {error}"})
-    os._exit(0)  # an engine that crashes while it is unloaded has told all that is needed
-
-
-if __name__ == "__main__":
-    main()

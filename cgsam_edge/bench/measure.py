@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.bench import cautions, energy, plan
-from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.child import BenchRequest
 from cgsam_edge.bench.plan import Options
 from cgsam_edge.bench.report import Configuration, Report, Subject
 from cgsam_edge.bench.roofline import bandwidth
@@ -21,7 +21,7 @@ from cgsam_edge.bench.tally import Tally
 from cgsam_edge.bench.watch import Watch
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import children, registry
+from cgsam_edge.runtimes import children, registry, trial
 
 _NOTES = (
     "one concept: from a picture in memory to a mask of its size; the rest is what of it no graph takes.",
@@ -44,8 +44,8 @@ def measure(bundle: Bundle, options: Options, progress: Progress = lambda _: Non
         InputError: there is no picture.
         UnknownConceptError: the bundle does not hold the concept.
     """
-    if not children.possible():
-        raise BackendError("this program cannot start a Python of its own, and each engine is measured in one.")
+    if children.unavailable():
+        raise BackendError(f"{children.unavailable()}, and each engine is measured in one.")
     image = plan.picture(bundle, options)
     subject = plan.subject(bundle, options, image)
     bundle.verify()
@@ -140,9 +140,9 @@ class _Measurement:
             rounds.start_cold(list(kept.values()), cached=True)
         return list(kept.values())
 
-    def _request(self, one: Configuration, folder: Path) -> Request:
-        return Request(
-            children.path_of(registry.BACKENDS[one.backend]),
+    def _request(self, one: Configuration, folder: Path) -> BenchRequest:
+        return BenchRequest(
+            trial.path_of(registry.find(one.backend)),
             str(self._bundle.path),
             one.target,
             one.device,

@@ -21,9 +21,9 @@ from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE, Examples
 from cgsam_edge.image import load_image
 from cgsam_edge.manifest import GRAPH_NAMES
-from cgsam_edge.runtimes import children, registry
+from cgsam_edge.runtimes import registry, trial
 from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
-from cgsam_edge.runtimes.probe import Request
+from cgsam_edge.runtimes.protocol import checked_threads
 
 if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Backend
@@ -60,12 +60,8 @@ class Options:
     roofline: bool = False
 
     def __post_init__(self) -> None:
-        least = {
-            "runs": self.runs,
-            "max-concepts": self.max_concepts,
-            "threads": 1 if self.threads is None else self.threads,
-        }
-        for name, value in least.items():
+        checked_threads(self.threads, "--threads")
+        for name, value in {"runs": self.runs, "max-concepts": self.max_concepts}.items():
             if value < 1:
                 raise InputError(f"--{name} must be 1 or more, got {value}.")
         if not 0 <= self.minutes < float("inf"):
@@ -93,13 +89,13 @@ def configurations(bundle: Bundle, options: Options) -> tuple[list[Configuration
 
 def _devices(backend: Backend, wanted: str) -> tuple[list[str], str]:
     """Ask an engine in a child for the devices that are wanted; else say why there is none."""
-    told = children.ask(backend, Request(children.path_of(backend)))
-    names = [device.name for device in allowed(told.devices, wanted)]
-    return names, "" if names else told.problem or refusal(backend.name, told.devices, wanted)
+    found = trial.devices(backend)
+    names = [device.name for device in allowed(found.devices, wanted)]
+    return names, "" if names else found.problem or refusal(backend.name, found.devices, wanted)
 
 
 def _absent(bundle: Bundle) -> Iterator[str]:
-    for backend in registry.BACKENDS.values():
+    for backend in registry.backends().values():
         if registry.target(backend, bundle.manifest.targets) and backend.problem():
             yield f"left out: {backend.problem()}"
 
@@ -147,7 +143,7 @@ def _versions() -> dict[str, str]:
     for name in ("numpy", "opencv-python", "pillow"):
         with suppress(PackageNotFoundError):  # installed under another name, such as opencv-python-headless
             found[name] = version(name)
-    engines = {backend.name: backend.version() for backend in registry.BACKENDS.values() if not backend.problem()}
+    engines = {backend.name: backend.version() for backend in registry.backends().values() if not backend.problem()}
     return found | {name: number for name, number in engines.items() if number}
 
 

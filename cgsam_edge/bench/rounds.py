@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.child import BenchRequest
 from cgsam_edge.bench.energy import Meter
 from cgsam_edge.bench.plan import Options
 from cgsam_edge.bench.report import ALL, CLICK, ONE
@@ -48,7 +48,7 @@ class Rounds:
     def __init__(
         self,
         options: Options,
-        requests: dict[str, Request],
+        requests: dict[str, BenchRequest],
         folder: Path,
         watch: Watch,
         meter: Meter,
@@ -123,12 +123,12 @@ class Rounds:
             if not last or last[0] < _SHORT:
                 worker.ask({"do": ONE, "times": 1})
             before = self._meter.joules()
-            tally.add(ONE, worker.ask({"do": ONE, "times": timed}, runs=self._many), self._watch.now)
+            tally.add(ONE, worker.ask({"do": ONE, "times": timed}, steps=self._many), self._watch.now)
             after = self._meter.joules()
             if before is not None and after is not None:
                 tally.joules.append((after - before) / timed)
-            tally.add(CLICK, worker.ask({"do": CLICK, "times": timed}, runs=self._many), self._watch.now)
-            tally.add(ALL, worker.ask({"do": ALL, "times": 1}, runs=self._many), self._watch.now)
+            tally.add(CLICK, worker.ask({"do": CLICK, "times": timed}, steps=self._many), self._watch.now)
+            tally.add(ALL, worker.ask({"do": ALL, "times": 1}, steps=self._many), self._watch.now)
             if self._options.roofline and peak:
                 tally.peaks.append(worker.ask({"do": "peak"}, "multiplying matrices", self._many))
 

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cgsam_edge.bench.child import Request
+from cgsam_edge.bench.child import BenchRequest
 from cgsam_edge.bench.report import Cold
-from cgsam_edge.bench.talk import Talk
-from cgsam_edge.runtimes import cache, children
+from cgsam_edge.runtimes import cache
+from cgsam_edge.runtimes.children import Child
 
 
-class Worker(Talk):
+class Worker(Child):
     """A child that has opened a bundle and segmented once; a context manager that ends it.
 
     It takes the commands of `Bencher.obey`.
@@ -24,16 +24,17 @@ class Worker(Talk):
 
     Attributes:
         cold: what its start took.
-        facts: "arithmetic" and "threads", as the engine tells.
+        facts: "arithmetic" and "threads", as the engine states them.
 
     Raises:
-        BackendError: the engine cannot open or run the bundle, crashed or hangs.
+        ChildError: the engine cannot open or run the bundle, crashed or hangs.
+        NoChildError: this program cannot start a Python of its own.
     """
 
-    def __init__(self, request: Request, cache_folder: Path, *, cached: bool) -> None:
-        super().__init__("cgsam_edge.bench.child", {**children.environment(), cache.ENVIRONMENT: str(cache_folder)})
+    def __init__(self, request: BenchRequest, cache_folder: Path, *, cached: bool) -> None:
+        super().__init__("cgsam_edge.bench.child", {cache.ENVIRONMENT: str(cache_folder)})
         try:
-            self.cold, self.facts = self._start(request, cached=cached)
+            self.cold, self.facts = self._first(request, cached=cached)
         except BaseException:
             self.close()
             raise
@@ -41,12 +42,11 @@ class Worker(Talk):
     def __enter__(self) -> Worker:  # noqa: PYI034 — Self needs Python 3.11
         return self
 
-    def _start(self, request: Request, *, cached: bool) -> tuple[Cold, dict[str, Any]]:
+    def _first(self, request: BenchRequest, *, cached: bool) -> tuple[Cold, dict[str, Any]]:
         self.send(asdict(request))
-        up, _ = self.next("starting")
         imported, _ = self.next("importing")
         loaded, _ = self.next("reading the bundle")
         opened, _ = self.next("opening the graphs")
         done, first = self.next("segmenting for the first time", 3)
-        seconds = (up - self.started, imported - up, opened - loaded, done - opened)
+        seconds = (self.greeted - self.started, imported - self.greeted, opened - loaded, done - opened)
         return Cold(cached, *seconds, first["first"], first["peak_memory"]), first

@@ -46,6 +46,7 @@ class Diagnosis:
         cache: the cache folder, and whether it can be written.
         telemetry: whether the engines' telemetry is off; else why not.
         engines: all that there are.
+        ignored: why backends of other packages are left aside.
         choice: what runs the bundle, or None without a bundle or where nothing does.
         reason: why that one, or why none.
         tried: what was measured.
@@ -55,6 +56,7 @@ class Diagnosis:
     cache: str
     telemetry: tuple[str, ...]
     engines: tuple[Engine, ...]
+    ignored: tuple[str, ...] = ()
     choice: str | None = None
     reason: str = ""
     tried: tuple[Tried, ...] = ()
@@ -62,16 +64,19 @@ class Diagnosis:
 
 def run(options: argparse.Namespace) -> int:
     """Examine and report."""
-    from cgsam_edge.runtimes import cache, survey, telemetry
+    from cgsam_edge.runtimes import cache, registry, survey, telemetry
     from cgsam_edge.runtimes.protocol import cores
 
     system = (
         f"cgsam-edge {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
         f"CPU cores to use: {cores()}"
     )
-    state = f"{cache.root()} ({'can' if cache.folder('choices') else 'cannot'} be written)"
+    problem = cache.problem("choices")
+    state = f"off: {problem}" if problem else f"{cache.root()} (can be written)"
     choice, reason, tried = (None, "", ()) if options.bundle is None else _choose(options)
-    found = Diagnosis(system, state, telemetry.state(), tuple(survey.engines()), choice, reason, tried)
+    found = Diagnosis(
+        system, state, telemetry.state(), tuple(survey.engines()), registry.ignored(), choice, reason, tried
+    )
     print(json.dumps(asdict(found), indent=1) if options.json else "\n".join(lines(found)))
     return 0 if options.bundle is None or choice is not None else BackendError.exit_code
 
@@ -104,6 +109,9 @@ def lines(found: Diagnosis) -> Iterator[str]:
         yield from _verdicts(
             engine.name, ANY_DEVICE, tuple(one for one in found.tried if one.verdict != engine.problem)
         )
+    if found.ignored:
+        yield ""
+        yield from found.ignored
     if found.reason:
         yield ""
         yield f"choice: {found.choice or 'none'} ({found.reason})"

@@ -47,13 +47,13 @@ def run(options: argparse.Namespace) -> int:
     attempts: list[Attempt] = []
     problems: list[str] = []
     for backend, target in _pairs(bundle, backends):
-        found, problem = survey.replay(bundle, backend, target, how, options.device)
-        if problem:
-            problems.append(f"{backend.name}: {problem}")
+        found = survey.replay(bundle, backend, target, how, options.device)
+        if found.problem:
+            problems.append(f"{backend.name}: {found.problem}")
             print(f"cgsam: error: {problems[-1]}", file=sys.stderr)
-        for attempt in found:
+        for attempt in found.attempts:
             print("\n".join(lines(attempt, backend.version() or "")), flush=True)
-        attempts += found
+        attempts += found.attempts
     for target in set(bundle.manifest.targets) - {attempt.candidate.target for attempt in attempts}:
         print(f"{target}: not replayed: no engine of this machine ran it")
     if not attempts and not problems:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cgsam_edge.runtimes import cache, registry
+from cgsam_edge.runtimes import cache, children, registry
 from cgsam_edge.runtimes.protocol import Backend
 
 
@@ -23,6 +23,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A cache folder in which nothing is remembered."""
     monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try engines in children before they are used, as apps do."""
+    monkeypatch.delenv(children.NO_TRIAL)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,38 @@ class CrashingDriver(OnnxRuntimeBackend):
         os._exit(66)
 
 
+class Stale(OnnxRuntimeBackend):
+    """Compiles well, and gives NaN or kills its process when it loads what it compiled."""
+
+    name = "stale"
+    kills = False
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        session = super().open(path, options)
+        if options.cache is None:
+            return session
+        kept = options.cache / path.name
+        if not kept.exists():
+            kept.write_text("compiled")
+            return session
+        if self.kills:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return NanSession(session, cached=True)
+
+
+class Fatal(Stale):
+    """Kills its process when it loads what it compiled."""
+
+    name = "fatal"
+    kills = True
+
+
+class Second(OnnxRuntimeBackend):
+    """Is as good as ONNX Runtime."""
+
+    name = "second"
+
+
 class Hanging(OnnxRuntimeBackend):
     """Never comes back from opening."""
 
@@ -65,8 +98,8 @@ class NotANumber(OnnxRuntimeBackend):
 class NanSession:
     """Runs another session and spoils one value of its first output."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, *, cached: bool = False) -> None:
+        self._session, self._cached = session, cached
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         out = self._session.run(inputs)
@@ -74,7 +107,7 @@ class NanSession:
         return out
 
     def facts(self) -> SessionFacts:
-        return self._session.facts()
+        return replace(self._session.facts(), cached=self._cached)
 
     def close(self) -> None:
         self._session.close()

@@ -9,20 +9,24 @@ import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.errors import BackendError
+from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
 from cgsam_edge.runtimes.coreml import CoreMLBackend
-from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions
+from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions, max_threads
 from cgsam_edge.runtimes.registry import BACKENDS, fitting
 
 RUNNABLE: list[Backend] = [*(backend for backend in BACKENDS.values() if not backend.problem()), EvaluatorBackend()]
 OFF_MACOS = pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML predicts here")
 
+THREADS = f"threads must be a whole number from 1 to {max_threads()}"
+ODD = (0, -1, 3000, "4", 1.5, True)
 OPENS = [(backend, target) for backend in RUNNABLE for target in backend.targets]
 
 
@@ -180,14 +184,37 @@ def test_installed_without_importing(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"threads": 0}, "threads must be 1 or more, got 0"),
+        *(({"threads": value}, f"{THREADS}, or None for the engine's choice") for value in ODD),
+        ({"performance": 1}, "performance must be one of 'latency', 'throughput', 'low-power', got 1"),
+        ({"precision": ["float32"]}, r"precision must be one of .* got \['float32'\]"),
+        ({"device": 3}, "device must be 'auto' or a device's name, got 3"),
+        ({"save_memory": "no"}, "save_memory must be True or False, got 'no'"),
         ({"performance": "fast"}, "performance must be one of 'latency', 'throughput', 'low-power', got 'fast'"),
         ({"precision": "int8"}, "precision must be one of 'default', 'float32', 'reduced', got 'int8'"),
     ],
 )
 def test_wrong_options(options: dict[str, object], message: str) -> None:
-    with pytest.raises(BackendError, match=message):
+    with pytest.raises(InputError, match=message):
         SessionOptions(**options)  # type: ignore[arg-type]
+
+
+def test_integers_of_numpy_are_numbers_of_threads() -> None:
+    assert type(SessionOptions(threads=np.int64(2)).threads) is int
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": 3}, "backend must be 'auto', a backend's name or a Backend, got 3"),
+        ({"backend": CoreMLBackend}, "backend must be 'auto', a backend's name or a Backend, got <class"),
+        ({"device": None}, "device must be 'auto' or a device's name, got None"),
+        ({"refresh": 1}, "refresh must be True or False, got 1"),
+        ({"threads": 3000}, THREADS),
+    ],
+)
+def test_wrong_options_of_a_segmenter(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Segmenter(**options)
 
 
 @OFF_MACOS
