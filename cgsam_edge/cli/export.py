@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; their defaults are those of the fields of the same names."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.usage = "%(prog)s --concepts FILE [--checkpoint FILE] [--output FOLDER] [options]"
+    parser.usage = "%(prog)s --concepts FILE [--checkpoint FILE] [options]"
     _add_export(parser)
     _add_more(parser.add_argument_group("prompts and Core ML"))
     _add_clip(parser.add_argument_group("CLIP"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli.engine_options import add_engine
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
@@ -46,65 +47,70 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "segment",
         help="masks for images, folders and videos",
-        description="Segment images and videos by concept; writes NAME.overlay.png with a legend and NAME.json with "
-        "masks as COCO RLE for each image, NAME.overlay.mp4 and NAME.jsonl, a line a frame, for each video.",
+        usage="%(prog)s IMAGE [IMAGE ...] [--bundle FOLDER] [--concepts NAMES] [options]",
+        description="Segment images and videos by concept. Each image gets NAME.overlay.png, with a legend, and "
+        "NAME.json, with masks as COCO RLE; each video gets NAME.overlay.mp4 and NAME.jsonl, with a line per frame.",
     )
-    parser.add_argument("images", nargs="+", help="an image, a video, a folder of images, or a glob in quotes")
     parser.add_argument(
-        "--bundle", type=Path, help="the bundle's folder (default: the reference bundle of eleven road concepts)"
+        "images", nargs="+", metavar="IMAGE", help="an image, a video, a folder of images, or a glob in quotes"
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FOLDER",
+        help="the bundle (default: the reference bundle of eleven road concepts)",
     )
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
     parser.add_argument(
-        "--point",
-        action="append",
-        type=_point,
-        default=[],
-        metavar="X,Y",
-        help="a click inside the object, in the image's pixels; repeat for more; needs one concept",
+        "--output", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: the working folder)"
     )
-    parser.add_argument(
-        "--not-point", action="append", type=_point, default=[], metavar="X,Y", help="a click outside the object"
+    parser.add_argument("--force", action="store_true", help="overwrite results that another program wrote")
+    _add_prompts(parser.add_argument_group("clicks and boxes, in the image's pixels; they need exactly one concept"))
+    _add_limits(parser.add_argument_group("less time"))
+    _add_files(parser.add_argument_group("files of several pictures or of more than 8 bits"))
+    add_engine(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_prompts(group: argparse._ArgumentGroup) -> None:
+    for name, where in (("--point", "inside"), ("--not-point", "outside")):
+        text = f"a click {where} the object; repeat for more"
+        group.add_argument(name, action="append", type=_point, default=[], metavar="X,Y", help=text)
+    group.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object")
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--max-concepts", type=int, metavar="N", help="compute only the N likeliest concepts of an image"
     )
-    parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object; needs one concept")
-    parser.add_argument(
-        "--max-concepts", type=int, metavar="N", help="compute at most N concepts of an image, the likeliest"
+    group.add_argument(
+        "--time-budget", type=float, metavar="SECONDS", help="start no further concept of an image after this time"
     )
-    parser.add_argument(
-        "--time-budget", type=float, metavar="SECONDS", help="begin no further concept of an image after so long"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--skip-absent",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="leave out the masks of concepts that similarity alone rules out, if the bundle was calibrated "
-        "(default: yes)",
+        help="do not compute concepts that similarity alone rules out, if the bundle was calibrated (default: yes)",
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: the working folder)"
-    )
-    parser.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
-    parser.add_argument("--device", default="auto", help="a device to force, see cgsam doctor (default: auto)")
-    parser.add_argument(
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--every",
         type=_count,
         metavar="N",
         help="take each Nth frame of videos (default: all), and treat animations (GIF, WebP, PNG) as videos",
     )
-    parser.add_argument(
-        "--page", type=_count, metavar="N", help="of image files that hold several pictures, take the Nth (default: 1)"
+    group.add_argument(
+        "--page", type=_count, metavar="N", help="the picture to take from image files that hold several (default: 1)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--bits",
         type=int,
         choices=range(FEWEST_BITS, MOST_BITS + 1),
         metavar="N",
-        help="bits a channel of images that have more than 8, such as 12; the full range of N bits becomes 0 to 255",
+        help="bits per channel of images that have more than 8, such as 12; the full range becomes 0 to 255",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="overwrite results that cgsam segment did not write itself"
-    )
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
