@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 import tracemalloc
 
 import cv2
@@ -128,6 +131,26 @@ def test_tint_and_outline_by_hand() -> None:
     assert np.abs(drawn[30, 30].astype(int) - inside).max() <= 1
     many = {f"c{i}": concept(f"c{i}", size) for i in range(200)}  # codes of two bytes
     assert Result(Image.new("RGB", size), many).overlay().height == 40
+
+
+RETURNED = """
+import sys
+import numpy as np, psutil
+from cgsam_edge.cli.memory import return_big_blocks
+assert return_big_blocks()
+process, kept = psutil.Process(), []
+for _ in range(3):  # after the first, glibc would keep such blocks
+    blocks = [np.ones(2**24, np.uint8) for _ in range(20)]
+    kept.append(bytearray(200_000))  # on top of them
+    del blocks
+print(process.memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that keeps them")
+def test_blocks_of_photos_go_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", RETURNED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 150e6  # of 320 MB
 
 
 def test_no_float_image_of_the_photos_size_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
