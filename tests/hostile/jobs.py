@@ -85,11 +85,11 @@ def prepare(root: Path) -> list[Job]:
     bundles.mkdir()
     subprocess.run([sys.executable, *(a.replace("OUTPUT", str(bundles)) for a in export)], check=True)
     images = root / "before-images"
-    segment = ("-c", _CGSAM, "segment", str(photos / "images"), "--bundle", str(bundles / "b.cgsam"))
+    segment: tuple[str, ...] = ("-c", _CGSAM, "segment", str(photos / "images"), "--bundle", str(bundles / "b.cgsam"))
     segment = (*segment, "--backend", "onnxruntime", "--output", "OUTPUT")
     concept = ("--concepts", "car")
     subprocess.run([sys.executable, *(a.replace("OUTPUT", str(images)) for a in (*segment, *concept))], check=True)
-    labelled = ("--images", str(photos / "images"), "--labels", str(photos / "labels"))
+    labelled: tuple[str, ...] = ("--images", str(photos / "images"), "--labels", str(photos / "labels"))
     labelled = (*labelled, "--classes", str(photos / "classes.txt"), "--backend", "onnxruntime")
     vocab = ("-c", _CGSAM, "vocab", "add", "OUTPUT/b.cgsam", "van", "--backend", "onnxruntime")
     return [
