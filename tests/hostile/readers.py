@@ -111,12 +111,17 @@ def _labels(images: Path, labels: Path, classes: Path | None) -> int:
     return print_remarks(remarks.notes, remarks.left_out)
 
 
+def _image(path: Path, _: Kit, work: Path) -> int:
+    return main(["segment", str(path), "--concepts", "car", "--backend", "onnxruntime", "--output", str(work)])
+
+
 READERS = {
     "checkpoint": Reader("cgsam-export --checkpoint FILE", _checkpoint),
     "CLIP weights": Reader("cgsam-export --clip FILE", _clip),
     "bundle": Reader("cgsam info FOLDER", _info),
     "bundle to segment with": Reader("cgsam segment --bundle FOLDER", _segment),
     "concepts file": Reader("cgsam-export --concepts FILE", _concepts),
+    "image or video": Reader("cgsam segment FILE", _image),
     "embedding": Reader("cgsam vocab add --embedding FILE", _embedding),
     "COCO file": Reader("cgsam eval --labels FILE", _coco_labels),
     "label PNG": Reader("cgsam eval --labels FOLDER", _png_labels),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.hostile import bundles, checkpoints, clips, concept_files, label_files, no_checkpoints
+from tests.hostile import bundles, checkpoints, clips, concept_files, label_files, no_checkpoints, pictures
 from tests.hostile.cases import CASES, Case
 from tests.hostile.readers import READERS
 
-MAKERS = (bundles, checkpoints, clips, concept_files, label_files, no_checkpoints)
+MAKERS = (bundles, checkpoints, clips, concept_files, label_files, no_checkpoints, pictures)
 """The modules whose makers fill `CASES`."""
 
 README = Path(__file__).with_name("README.md")
