@@ -13,7 +13,7 @@ from benchmarks.peaks import Peaks
 from benchmarks.results import ContenderRow
 from benchmarks.turns import Turn
 from cgsam_edge.bench import cautions
-from cgsam_edge.bench.report import Machine
+from cgsam_edge.bench.measurement import Machine
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bench.tables import Table, number
 from cgsam_edge.files import write_beside

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import document, prepare
 from benchmarks.series import Line, Series, Sizes, all_series
 from benchmarks.turns import Rounds, Store, Turn
-from cgsam_edge.bench.report import Machine
+from cgsam_edge.bench.measurement import Machine
 from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bench.tables import Table, number
 from cgsam_edge.errors import BackendError, CgsamError, InputError

@@ -20,8 +20,12 @@ from cgsam_edge.segmenter import Segmenter
 
 
 def open_target(folder: Path, target: str) -> Segmenter:
-    """Open one target of a bundle on the CPU, in float32 arithmetic; Core ML's in the evaluator."""
-    backend = EvaluatorBackend() if target == COREML else target
+    """Open one target of a bundle on the CPU, in float32 arithmetic; Core ML's in the evaluator.
+
+    The engine is handed over as an object: bundles that are still being written go neither through a trial in a child
+    nor into the user's cache.
+    """
+    backend = EvaluatorBackend() if target == COREML else BACKENDS[target]
     return Segmenter(folder, backend=backend, device="cpu", precision="float32")
 
 

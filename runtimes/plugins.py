@@ -106,7 +106,8 @@ def _points() -> tuple[EntryPoint, ...]:
 
 def _found() -> dict[str, EntryPoint]:
     """Return the entry point for each name; of several, the first by value, whatever the order of the folders."""
-    return {point.name: point for point in reversed(_points())}
+    first = {point.name: point for point in reversed(_points())}
+    return dict(sorted(first.items()))
 
 
 def _origin(point: EntryPoint) -> str:

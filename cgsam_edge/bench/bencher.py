@@ -13,8 +13,8 @@ import numpy as np
 
 from cgsam_edge.bench import matmul, peak
 from cgsam_edge.bench.child import BenchRequest
+from cgsam_edge.bench.measurement import ALL, CLICK, ONE
 from cgsam_edge.bench.memory import peak_memory
-from cgsam_edge.bench.report import ALL, CLICK, ONE
 from cgsam_edge.bench.timed import TimedBackend
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.encoded import Encoded

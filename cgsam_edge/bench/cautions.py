@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cgsam_edge.bench.report import ONE, Machine, Row, Sample
+from cgsam_edge.bench.measurement import ONE, Machine, Row, Sample
 from cgsam_edge.bench.summary import FEW, WIDE, drift
 
 _OTHERS = 0.1

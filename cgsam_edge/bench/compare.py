@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cgsam_edge.bench.report import ALL, CLICK, ONE, Report, Row
+from cgsam_edge.bench.measurement import ALL, CLICK, ONE, Measurement, Row
 from cgsam_edge.manifest import GRAPH_NAMES
 
 MEASURES = (ONE, ALL, CLICK, *GRAPH_NAMES, "start", "memory")
@@ -26,7 +26,7 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def compare(old: Report, new: Report) -> Comparison:
+def compare(old: Measurement, new: Measurement) -> Comparison:
     """Compare row by row what both measured."""
     before = {row.configuration.key: row for row in old.rows if row.measured}
     after = {row.configuration.key: row for row in new.rows if row.measured}
@@ -50,7 +50,7 @@ def _values(row: Row) -> dict[str, float]:
     return found
 
 
-def _differences(old: Report, new: Report) -> Iterator[str]:
+def _differences(old: Measurement, new: Measurement) -> Iterator[str]:
     """Yield what was not the same, in words."""
     one, two = old.subject, new.subject
     pairs = {
@@ -69,8 +69,8 @@ def _differences(old: Report, new: Report) -> Iterator[str]:
             yield f"not the same {name}: {before} then, {after} now."
 
 
-def _machine(report: Report) -> str:
-    machine = report.machine
+def _machine(measurement: Measurement) -> str:
+    machine = measurement.machine
     memory = f", {machine.memory / 2**30:.1f} GiB" if machine.memory else ""
     return f"{machine.host or 'unnamed'}, {machine.processor}, {machine.cores} of {machine.all_cores} cores{memory}"
 

@@ -1,4 +1,4 @@
-"""From a bundle and options to a report."""
+"""From a bundle and options to a measurement."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 
 from cgsam_edge.bench import cautions, energy, plan
 from cgsam_edge.bench.child import BenchRequest
+from cgsam_edge.bench.measurement import Configuration, Measurement, Subject
 from cgsam_edge.bench.plan import Options
-from cgsam_edge.bench.report import Configuration, Report, Subject
 from cgsam_edge.bench.roofline import bandwidth
 from cgsam_edge.bench.rounds import Progress, Rounds, groups
 from cgsam_edge.bench.sensors import Sensors
@@ -29,7 +29,7 @@ _NOTES = (
 )
 
 
-def measure(bundle: Bundle, options: Options, progress: Progress = lambda _: None) -> Report:
+def measure(bundle: Bundle, options: Options, progress: Progress = lambda _: None) -> Measurement:
     """Measure a bundle on this machine.
 
     Args:
@@ -52,12 +52,12 @@ def measure(bundle: Bundle, options: Options, progress: Progress = lambda _: Non
     found, notes = plan.configurations(bundle, options)
     meter = energy.meter()
     try:
-        return _Measurement(bundle, options, image, subject, meter, progress).report(found, notes)
+        return _Run(bundle, options, image, subject, meter, progress).measurement(found, notes)
     finally:
         meter.close()
 
 
-class _Measurement:
+class _Run:
     """What the steps of one measurement share."""
 
     def __init__(
@@ -75,8 +75,8 @@ class _Measurement:
         self._notes = list(_NOTES)
         self._warnings: list[str] = []
 
-    def report(self, found: Sequence[Configuration], notes: Sequence[str]) -> Report:
-        """Run everything and return the report."""
+    def measurement(self, found: Sequence[Configuration], notes: Sequence[str]) -> Measurement:
+        """Run everything and return the measurement."""
         self._notes += notes
         machine, watch = self._sensors.machine(), Watch(self._sensors)
         conditions = cautions.Conditions(
@@ -91,7 +91,7 @@ class _Measurement:
         reference = _reference(tallies)
         rows = tuple(tally.row(None if reference is None else reference.masks) for tally in tallies)
         samples = tuple(watch.samples)
-        return Report(
+        return Measurement(
             time.strftime("%Y-%m-%d %H:%M:%S %z"),
             machine,
             self._subject,

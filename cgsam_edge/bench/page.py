@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cgsam_edge.bench import prose
 from cgsam_edge.bench.compare import Comparison
-from cgsam_edge.bench.report import REST, Report, Row, Sample
+from cgsam_edge.bench.measurement import REST, Measurement, Row, Sample
 from cgsam_edge.bench.roofline import distances
 from cgsam_edge.bench.tables import Table, starts, tables
 from cgsam_edge.manifest import GRAPH_NAMES
@@ -16,20 +16,20 @@ from cgsam_edge.page.markup import Html, tag
 from cgsam_edge.page.points import Curve, Spot, chart
 
 
-def page(report: Report, comparison: Comparison | None = None) -> str:
+def page(measurement: Measurement, comparison: Comparison | None = None) -> str:
     """Return the measurement as a whole HTML page."""
-    first, *rest = prose.heading(report)
-    shown, above = list(tables(report, comparison)), 2 if comparison is None else 3
+    first, *rest = prose.heading(measurement)
+    shown, above = list(tables(measurement, comparison)), 2 if comparison is None else 3
     sections = [tag("h1", first), *(tag("p", line, class_="lead") for line in rest)]
-    problems = [*prose.problems(report), *prose.warnings(report, comparison)]
+    problems = [*prose.problems(measurement), *prose.warnings(measurement, comparison)]
     if problems:
         sections.append(document.bullets(problems, "problems warned"))
     sections += [_table(one) for one in shown[:above]]
-    plots = list(_plots(report))
+    plots = list(_plots(measurement))
     if plots:
         sections.append(document.section("Plots", "", document.plot_grid(map(document.card, plots))))
     sections += [_table(one) for one in shown[above:]]
-    notes = document.card(document.bullets(prose.notes(report)))
+    notes = document.card(document.bullets(prose.notes(measurement)))
     return document.page(first, [*sections, document.section("Notes", "", notes)])
 
 
@@ -37,22 +37,24 @@ def _table(table: Table) -> Html:
     return document.section(table.title, "", document.table(table.header, table.rows))
 
 
-def _plots(report: Report) -> Iterator[Html]:
+def _plots(measurement: Measurement) -> Iterator[Html]:
     """Yield every plot that has data."""
-    rows = [row for row in report.rows if row.measured]
+    rows = [row for row in measurement.rows if row.measured]
     if rows:
         times = {row.name: _parts(row) for row in rows}
         yield _stacked("One image and one concept: where the time goes", times, "ms")
         curves = [Curve(row.name, _spots(row.seconds, row.series), joined=False) for row in rows]
         yield _chart("One image and one concept: every run, in the order of the measurement", curves, "ms")
-    cold = {f"{row.name}, {name}": parts for row in report.rows for name, parts in starts(row)}
+    cold = {f"{row.name}, {name}": parts for row in measurement.rows for name, parts in starts(row)}
     if cold:
         yield _stacked("From nothing to a mask", cold, "s")
-    reached = [Bar.of(f"{one.row}, {one.graph}", one.share, f"{100 * one.share:.3g} %") for one in distances(report)]
+    reached = [
+        Bar.of(f"{one.row}, {one.graph}", one.share, f"{100 * one.share:.3g} %") for one in distances(measurement)
+    ]
     if reached:
         title = "How much of the machine's limit each graph reaches"
         yield document.plot(title, "", bars(title, reached, 1.0, "the limit"))
-    yield from _machine(report.samples)
+    yield from _machine(measurement.samples)
 
 
 def _parts(row: Row) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge._version import __version__
-from cgsam_edge.bench.report import Configuration, Subject
+from cgsam_edge.bench.measurement import Configuration, Subject
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE, Examples

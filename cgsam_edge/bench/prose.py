@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 from cgsam_edge.bench.compare import Comparison
 from cgsam_edge.bench.energy import NOT_TOLD
-from cgsam_edge.bench.report import Report, Sample
+from cgsam_edge.bench.measurement import Measurement, Sample
 from cgsam_edge.bench.tables import tables
 
 _COLUMNS = 100
 
 
-def text(report: Report, comparison: Comparison | None = None) -> str:
+def text(measurement: Measurement, comparison: Comparison | None = None) -> str:
     """Return the measurement for a terminal."""
-    parts = [_wrapped(heading(report)), *(table.text() for table in tables(report, comparison))]
-    parts += [_wrapped(block) for block in (problems(report), _remarks(report, comparison)) if block]
+    parts = [_wrapped(heading(measurement)), *(table.text() for table in tables(measurement, comparison))]
+    parts += [_wrapped(block) for block in (problems(measurement), _remarks(measurement, comparison)) if block]
     return "\n\n".join(parts)
 
 
@@ -24,17 +24,17 @@ def _wrapped(lines: list[str]) -> str:
     return "\n".join(textwrap.fill(line, _COLUMNS, subsequent_indent="  ") for line in lines)
 
 
-def markdown(report: Report, comparison: Comparison | None = None) -> str:
+def markdown(measurement: Measurement, comparison: Comparison | None = None) -> str:
     """Return the measurement as Markdown."""
-    parts = ["# " + heading(report)[0], "\n".join(f"{line}  " for line in heading(report)[1:])]
-    parts += [table.markdown() for table in tables(report, comparison)]
-    remarks = [*problems(report), *_remarks(report, comparison)]
+    parts = ["# " + heading(measurement)[0], "\n".join(f"{line}  " for line in heading(measurement)[1:])]
+    parts += [table.markdown() for table in tables(measurement, comparison)]
+    remarks = [*problems(measurement), *_remarks(measurement, comparison)]
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in remarks)]) + "\n"
 
 
-def heading(report: Report) -> list[str]:
+def heading(measurement: Measurement) -> list[str]:
     """Return what was measured where, line by line."""
-    subject, machine = report.subject, report.machine
+    subject, machine = measurement.subject, measurement.machine
     width, height = subject.picture
     memory = f", {machine.memory / 2**30:.1f} GiB" if machine.memory else ""
     cores = (
@@ -45,26 +45,26 @@ def heading(report: Report) -> list[str]:
     threads = f"{subject.threads} threads" if subject.threads else "threads as the engines choose"
     return [
         f"{subject.bundle} on {machine.processor}",
-        f"{cores}{memory}; {machine.system}; {report.when}",
+        f"{cores}{memory}; {machine.system}; {measurement.when}",
         ", ".join(f"{name} {number}" for name, number in subject.versions.items()),
         f"a picture of {width}×{height} pixels, concept {subject.concept!r}; {threads}",
     ]
 
 
-def warnings(report: Report, comparison: Comparison | None) -> list[str]:
+def warnings(measurement: Measurement, comparison: Comparison | None) -> list[str]:
     """Return all warnings."""
-    return [*report.warnings, *(comparison.warnings if comparison else ())]
+    return [*measurement.warnings, *(comparison.warnings if comparison else ())]
 
 
-def notes(report: Report) -> Iterator[str]:
+def notes(measurement: Measurement) -> Iterator[str]:
     """Yield what numbers mean, and how the machine's sensors went."""
-    yield from report.notes
-    if report.reference:
-        yield f"mask IoU: with the masks of {report.reference}; with PyTorch: on the bundle's example."
-    part = "" if report.energy == NOT_TOLD else "; of the whole machine while it ran, idle parts included"
-    yield f"energy: {report.energy}{part}."
-    yield from _sensors(report.samples)
-    if report.bandwidth is not None and not report.subject.macs:
+    yield from measurement.notes
+    if measurement.reference:
+        yield f"mask IoU: with the masks of {measurement.reference}; with PyTorch: on the bundle's example."
+    part = "" if measurement.energy == NOT_TOLD else "; of the whole machine while it ran, idle parts included"
+    yield f"energy: {measurement.energy}{part}."
+    yield from _sensors(measurement.samples)
+    if measurement.bandwidth is not None and not measurement.subject.macs:
         yield "the bundle's manifest has no multiply-adds of its graphs, so they cannot be held to the limits."
 
 
@@ -80,11 +80,11 @@ def _sensors(samples: tuple[Sample, ...]) -> Iterator[str]:
             yield f"{name}: no sensor that can be read here."
 
 
-def problems(report: Report) -> list[str]:
+def problems(measurement: Measurement) -> list[str]:
     """Return what could not be measured."""
-    return [f"problem: {row.configuration.key}: {row.problem}" for row in report.rows if row.problem]
+    return [f"problem: {row.configuration.key}: {row.problem}" for row in measurement.rows if row.problem]
 
 
-def _remarks(report: Report, comparison: Comparison | None) -> list[str]:
-    found = [f"warning: {line}" for line in warnings(report, comparison)]
-    return [*found, *(f"note: {line}" for line in notes(report))]
+def _remarks(measurement: Measurement, comparison: Comparison | None) -> list[str]:
+    found = [f"warning: {line}" for line in warnings(measurement, comparison)]
+    return [*found, *(f"note: {line}" for line in notes(measurement))]

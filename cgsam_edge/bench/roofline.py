@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cgsam_edge.bench.report import Report, Row
+from cgsam_edge.bench.measurement import Measurement, Row
 from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes.protocol import cores
 
@@ -66,19 +66,19 @@ def bandwidth(threads: int | None) -> float:
     return 2 * source.nbytes / min(times)
 
 
-def distances(report: Report) -> Iterator[Distance]:
+def distances(measurement: Measurement) -> Iterator[Distance]:
     """Yield a line for each graph of each row, where the multiply-adds and the peak are known."""
-    for row in report.rows:
+    for row in measurement.rows:
         for graph in GRAPH_NAMES:
-            if graph in report.subject.macs and graph in row.times and row.peak and row.peak.rate:
-                yield _distance(report, row, graph, row.peak.rate)
+            if graph in measurement.subject.macs and graph in row.times and row.peak and row.peak.rate:
+                yield _distance(measurement, row, graph, row.peak.rate)
 
 
-def _distance(report: Report, row: Row, graph: str, peak: float) -> Distance:
-    macs, measured = report.subject.macs[graph], row.times[graph].minimum
+def _distance(measurement: Measurement, row: Row, graph: str, peak: float) -> Distance:
+    macs, measured = measurement.subject.macs[graph], row.times[graph].minimum
     computing = 1000 * macs / peak
-    stored = report.subject.weights.get(row.configuration.target, {}).get(graph, 0)
-    reading = 1000 * stored / report.bandwidth if report.bandwidth else 0.0
+    stored = measurement.subject.weights.get(row.configuration.target, {}).get(graph, 0)
+    reading = 1000 * stored / measurement.bandwidth if measurement.bandwidth else 0.0
     int8 = row.peak.int8 if row.peak else None
     return Distance(
         row=row.name,

@@ -11,8 +11,8 @@ import numpy as np
 
 from cgsam_edge.bench.child import BenchRequest
 from cgsam_edge.bench.energy import Meter
+from cgsam_edge.bench.measurement import ALL, CLICK, ONE
 from cgsam_edge.bench.plan import Options
-from cgsam_edge.bench.report import ALL, CLICK, ONE
 from cgsam_edge.bench.tally import Tally
 from cgsam_edge.bench.watch import Watch
 from cgsam_edge.bench.worker import Worker

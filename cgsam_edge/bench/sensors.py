@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cgsam_edge.bench.report import Machine
+from cgsam_edge.bench.measurement import Machine
 from cgsam_edge.runtimes.protocol import cores
 
 ROOT = Path("/")

@@ -1,4 +1,4 @@
-"""A report as a JSON file."""
+"""A measurement as a JSON file."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cgsam_edge._schema import decode
-from cgsam_edge.bench.report import FORMAT, Report
+from cgsam_edge.bench.measurement import FORMAT, Measurement
 from cgsam_edge.errors import BundleError, InputError
 from cgsam_edge.files import write_beside
 
 
-def save(report: Report, path: Path) -> None:
-    """Write the report as JSON.
+def save(measurement: Measurement, path: Path) -> None:
+    """Write the measurement as JSON.
 
     Raises:
         OutputError: it cannot be written.
     """
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(asdict(measurement), indent=1, ensure_ascii=False) + "\n"
     write_beside(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
-def load(path: Path) -> Report:
-    """Read a report.
+def load(path: Path) -> Measurement:
+    """Read a measurement.
 
     Raises:
         InputError: there is no such file, or it is none that ``cgsam bench --json`` wrote.
@@ -37,6 +37,6 @@ def load(path: Path) -> Report:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise InputError(f"{path}: not a file that cgsam bench --json wrote: expected the format {FORMAT!r}.")
     try:
-        return decode(Report, value, str(path))
+        return decode(Measurement, value, str(path))
     except BundleError as error:
         raise InputError(f"{error} Another version of cgsam bench wrote it, or it was altered.") from error

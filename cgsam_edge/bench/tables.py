@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cgsam_edge.bench.compare import MEASURES, Comparison
 from cgsam_edge.bench.energy import NOT_TOLD
-from cgsam_edge.bench.report import ALL, CLICK, ONE, REST, Cold, Report, Row
+from cgsam_edge.bench.measurement import ALL, CLICK, ONE, REST, Cold, Measurement, Row
 from cgsam_edge.bench.roofline import distances
 from cgsam_edge.manifest import GRAPH_NAMES
 
@@ -46,31 +46,31 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
         yield cell.rjust(width)
 
 
-def tables(report: Report, comparison: Comparison | None = None) -> Iterator[Table]:
+def tables(measurement: Measurement, comparison: Comparison | None = None) -> Iterator[Table]:
     """Yield all tables for which there are numbers."""
-    measured = [row for row in report.rows if row.measured]
+    measured = [row for row in measurement.rows if row.measured]
     if measured:
-        yield _side_by_side(report, measured)
-        yield _costs(report, measured)
+        yield _side_by_side(measurement, measured)
+        yield _costs(measurement, measured)
     if comparison is not None:
-        yield _ratios(report, comparison)
+        yield _ratios(measurement, comparison)
     if measured:
-        yield _details(report, measured)
-    if any(row.cold for row in report.rows):
-        yield _starts(report)
-    if report.bandwidth is not None:
-        yield from _limits(report, measured)
+        yield _details(measurement, measured)
+    if any(row.cold for row in measurement.rows):
+        yield _starts(measurement)
+    if measurement.bandwidth is not None:
+        yield from _limits(measurement, measured)
 
 
-def kinds(report: Report) -> dict[str, str]:
+def kinds(measurement: Measurement) -> dict[str, str]:
     """Return the shown names of everything that is timed, in order."""
-    many = f"{len(report.subject.concepts)} concepts"
+    many = f"{len(measurement.subject.concepts)} concepts"
     graphs = {name: f"graph {name}" for name in GRAPH_NAMES}
     return {ONE: "one concept", ALL: many, CLICK: "one click", **graphs, REST: "the rest"}
 
 
-def _side_by_side(report: Report, rows: Sequence[Row]) -> Table:
-    many = kinds(report)[ALL]
+def _side_by_side(measurement: Measurement, rows: Sequence[Row]) -> Table:
+    many = kinds(measurement)[ALL]
     header = ("median ms, end to end", "one concept", "p90", many, "one click", "images/s")
     cells = [
         (
@@ -87,8 +87,8 @@ def _side_by_side(report: Report, rows: Sequence[Row]) -> Table:
     return Table("Side by side, in turns", header, tuple(cells))
 
 
-def _costs(report: Report, rows: Sequence[Row]) -> Table:
-    joules = "joules/image" if report.energy != NOT_TOLD else "energy"
+def _costs(measurement: Measurement, rows: Sequence[Row]) -> Table:
+    joules = "joules/image" if measurement.energy != NOT_TOLD else "energy"
     header = ("", "weights", "peak MB", joules, "mask IoU", "worst", "with PyTorch")
     cells = [
         (
@@ -105,11 +105,11 @@ def _costs(report: Report, rows: Sequence[Row]) -> Table:
     return Table("Memory, energy and agreement of masks", header, tuple(cells))
 
 
-def _details(report: Report, rows: Sequence[Row]) -> Table:
+def _details(measurement: Measurement, rows: Sequence[Row]) -> Table:
     cells = []
     for row in rows:
         first = row.cold[-1] if row.cold else None
-        for kind, name in kinds(report).items():
+        for kind, name in kinds(measurement).items():
             if kind in row.times:
                 cells.append((f"{row.name}: {name}", *_percentiles(row, kind), _first(first, kind)))
     return Table("Milliseconds", ("", "min", "p50", "p90", "p99", "runs", "first run"), tuple(cells))
@@ -140,18 +140,18 @@ def starts(row: Row) -> Iterator[tuple[str, dict[str, float]]]:
             yield name, {part: statistics.median(map(get, found)) for part, get in parts.items()}
 
 
-def _starts(report: Report) -> Table:
+def _starts(measurement: Measurement) -> Table:
     cells = [
         (f"{row.name}: {name}", *(f"{seconds:.2f}" for seconds in parts.values()), f"{sum(parts.values()):.2f}")
-        for row in report.rows
+        for row in measurement.rows
         for name, parts in starts(row)
     ]
     header = ("", "Python", "imports", "opening", "first mask", "in all")
     return Table("From nothing to a mask, seconds; the files were in the system's cache", header, tuple(cells))
 
 
-def _limits(report: Report, rows: Sequence[Row]) -> Iterator[Table]:
-    gigabytes = f"{(report.bandwidth or 0) / 1e9:.1f}"
+def _limits(measurement: Measurement, rows: Sequence[Row]) -> Iterator[Table]:
+    gigabytes = f"{(measurement.bandwidth or 0) / 1e9:.1f}"
     peaks = [(row.name, *(_giga(rate) for rate in (row.peak.rate, row.peak.int8))) for row in rows if row.peak]
     title = f"Products of matrices, GMAC/s; memory copies {gigabytes} GB/s, read and written"
     yield Table(title, ("", "its arithmetic", "int8"), tuple(peaks))
@@ -165,16 +165,16 @@ def _limits(report: Report, rows: Sequence[Row]) -> Iterator[Table]:
             f"{100 * one.share:.0f} %",
             number(one.int8_limit),
         )
-        for one in distances(report)
+        for one in distances(measurement)
     ]
     header = ("", "GMAC", "ms", "limit ms", "set by", "reached", "int8 limit ms")
     if cells:
         yield Table("How far from that, in the shortest run (GMAC: 10⁹ multiply-adds)", header, tuple(cells))
 
 
-def _ratios(report: Report, comparison: Comparison) -> Table:
+def _ratios(measurement: Measurement, comparison: Comparison) -> Table:
     names = {
-        **kinds(report),
+        **kinds(measurement),
         "start": "start",
         "memory": "memory",
         **{g: g for g in GRAPH_NAMES},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.agreement import mask_ious
-from cgsam_edge.bench.report import ONE, REST, Cold, Configuration, Peak, Row
+from cgsam_edge.bench.measurement import ONE, REST, Cold, Configuration, Peak, Row
 from cgsam_edge.bench.summary import summarise
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from cgsam_edge.bench.report import Sample
+from cgsam_edge.bench.measurement import Sample
 from cgsam_edge.bench.sensors import Sensors
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsam_edge.bench.child import BenchRequest
-from cgsam_edge.bench.report import Cold
+from cgsam_edge.bench.measurement import Cold
 from cgsam_edge.runtimes import cache
 from cgsam_edge.runtimes.children import Child
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cgsam_edge.bench.compare import Comparison
-    from cgsam_edge.bench.report import Report
+    from cgsam_edge.bench.measurement import Measurement
 
 _QUICK = {"runs": 6, "starts": 1, "max_concepts": 3}
 
@@ -58,7 +58,7 @@ def _add_output(parser: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and report."""
+    """Measure, print and write."""
     from cgsam_edge.bench import prose
     from cgsam_edge.bench.compare import compare
     from cgsam_edge.bench.measure import measure
@@ -79,11 +79,11 @@ def run(options: argparse.Namespace) -> int:
         **_amounts(options),
     )
     _check_folders(options)
-    report = measure(Bundle(options.bundle), chosen, lambda line: print(line, file=sys.stderr, flush=True))
-    comparison = None if old is None else compare(old, report)
-    print(prose.text(report, comparison))
-    _write(options, report, comparison)
-    return BackendError.exit_code if any(row.problem for row in report.rows) else 0
+    measurement = measure(Bundle(options.bundle), chosen, lambda line: print(line, file=sys.stderr, flush=True))
+    comparison = None if old is None else compare(old, measurement)
+    print(prose.text(measurement, comparison))
+    _write(options, measurement, comparison)
+    return BackendError.exit_code if any(row.problem for row in measurement.rows) else 0
 
 
 def _amounts(options: argparse.Namespace) -> dict[str, int]:
@@ -101,13 +101,13 @@ def _check_folders(options: argparse.Namespace) -> None:
             raise OutputError(f"{path}: its folder does not exist.")
 
 
-def _write(options: argparse.Namespace, report: Report, comparison: Comparison | None) -> None:
+def _write(options: argparse.Namespace, measurement: Measurement, comparison: Comparison | None) -> None:
     from cgsam_edge.bench import page, prose
     from cgsam_edge.bench.storage import save
     from cgsam_edge.files import write_beside
 
     if options.json is not None:
-        save(report, options.json)
+        save(measurement, options.json)
     for path, show in ((options.markdown, prose.markdown), (options.html, page.page)):
         if path is not None:
-            write_beside(path, partial(Path.write_text, data=show(report, comparison), encoding="utf-8"))
+            write_beside(path, partial(Path.write_text, data=show(measurement, comparison), encoding="utf-8"))

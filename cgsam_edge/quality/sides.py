@@ -12,9 +12,8 @@ from pathlib import Path
 from cgsam_edge._version import __version__
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.latency import Racer
-from cgsam_edge.runtimes import cache
+from cgsam_edge.runtimes import cache, registry
 from cgsam_edge.runtimes.protocol import SessionOptions
-from cgsam_edge.runtimes.registry import BACKENDS
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import fold
 
@@ -42,7 +41,7 @@ class Side:
         """Return what measures the times of this side's graphs."""
         placed = self.segmenter.placement
         options = SessionOptions(self.threads, placed.device, placed.performance)
-        return Racer(self.label, self.segmenter.bundle, BACKENDS[placed.backend], placed.target, options)
+        return Racer(self.label, self.segmenter.bundle, registry.find(placed.backend), placed.target, options)
 
 
 @dataclass(frozen=True)

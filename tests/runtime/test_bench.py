@@ -18,8 +18,7 @@ from cgsam_edge.agreement import mask_ious
 from cgsam_edge.bench import cautions, energy, matmul, page, prose
 from cgsam_edge.bench.compare import compare
 from cgsam_edge.bench.measure import measure
-from cgsam_edge.bench.plan import Options
-from cgsam_edge.bench.report import (
+from cgsam_edge.bench.measurement import (
     ALL,
     CLICK,
     ONE,
@@ -27,12 +26,13 @@ from cgsam_edge.bench.report import (
     Cold,
     Configuration,
     Machine,
+    Measurement,
     Peak,
-    Report,
     Row,
     Sample,
     Subject,
 )
+from cgsam_edge.bench.plan import Options
 from cgsam_edge.bench.roofline import distances
 from cgsam_edge.bench.rounds import groups
 from cgsam_edge.bench.sensors import Sensors
@@ -75,9 +75,9 @@ def row(scale: float = 1.0, configuration: Configuration = CPU) -> Row:
     )  # fmt: skip
 
 
-def report(*rows: Row, machine: Machine = QUIET, subject: Subject = SUBJECT) -> Report:
+def measurement(*rows: Row, machine: Machine = QUIET, subject: Subject = SUBJECT) -> Measurement:
     samples = (Sample(0.0, 50.0, 3000.0, 4 * 2**30, 0.0, 0.0), Sample(9.0, 52.0, 3000.0, 4 * 2**30, 0.0, 0.0))
-    return Report("now", machine, subject, rows or (row(),), samples, reference="it", bandwidth=10e9)
+    return Measurement("now", machine, subject, rows or (row(),), samples, reference="it", bandwidth=10e9)
 
 
 # statistics
@@ -133,7 +133,7 @@ def test_what_does_not_fit_in_memory_runs_in_groups() -> None:
 def test_a_quiet_machine_gives_no_warning() -> None:
     quiet = cautions.Conditions(QUIET, None, {}, 0.3, ("performance",))
     assert cautions.before(quiet) == []
-    assert cautions.after((row(),), report().samples, QUIET) == []
+    assert cautions.after((row(),), measurement().samples, QUIET) == []
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_warnings_before(change: dict[str, object], words: str) -> None:
     ],
 )
 def test_warnings_after(sample: Sample, words: str) -> None:
-    samples = (report().samples[0], *(dataclasses.replace(sample, seconds=i) for i in range(1, 5)))
+    samples = (measurement().samples[0], *(dataclasses.replace(sample, seconds=i) for i in range(1, 5)))
     assert any(words in line for line in cautions.after((row(),), samples, QUIET))
 
 
@@ -293,7 +293,7 @@ def test_the_products_are_valid_and_right(
 
 
 def test_distances() -> None:
-    image, decoder = distances(report())
+    image, decoder = distances(measurement())
     assert (image.graph, image.measured, image.bound) == ("image", 40.0, "products")
     assert image.limit == pytest.approx(40.0)
     assert image.share == pytest.approx(1.0)
@@ -306,7 +306,7 @@ def test_distances() -> None:
 
 
 def test_a_report_is_the_same_after_json(tmp_path: Path) -> None:
-    made = report(row(), dataclasses.replace(row(), problem="broke", times={}, peak=None))
+    made = measurement(row(), dataclasses.replace(row(), problem="broke", times={}, peak=None))
     save(made, tmp_path / "a.json")
     assert load(tmp_path / "a.json") == made
 
@@ -320,43 +320,46 @@ def test_files_that_are_no_report(content: str, tmp_path: Path) -> None:
 
 
 def test_a_comparison() -> None:
-    same = compare(report(), report())
+    same = compare(measurement(), measurement())
     assert set(same.ratios["onnxruntime CPU float32"].values()) == {1.0}
     assert same.warnings == ()
-    half = compare(report(), report(row(0.5)))
+    half = compare(measurement(), measurement(row(0.5)))
     assert set(half.ratios["onnxruntime CPU float32"].values()) == {0.5, 1.0}  # starts were not shorter
 
 
 def test_a_comparison_of_different_things_warns() -> None:
     subject = dataclasses.replace(SUBJECT, digest="d2", threads=2, versions={"python": "3.12", "openvino": "9"})
-    other = report(
+    other = measurement(
         row(configuration=dataclasses.replace(CPU, device="CUDA")),
         machine=dataclasses.replace(QUIET, processor="another"),
         subject=subject,
     )
-    found = "\n".join(compare(report(), other).warnings)
+    found = "\n".join(compare(measurement(), other).warnings)
     for words in (
         "not the same machine", "not the same bundle", "number of threads: 4 then, 2 now",
         "python: 3.11 then, 3.12 now",
         "openvino: none then, 9 now", "onnxruntime CPU default was measured then", "CUDA default is measured now",
     ):  # fmt: skip
         assert words in found
-    fewer = report(subject=dataclasses.replace(SUBJECT, concepts=("car",)))
-    assert ALL not in compare(report(), fewer).ratios["onnxruntime CPU float32"]
+    fewer = measurement(subject=dataclasses.replace(SUBJECT, concepts=("car",)))
+    assert ALL not in compare(measurement(), fewer).ratios["onnxruntime CPU float32"]
     reduced = dataclasses.replace(row(), arithmetic="bfloat16")
-    assert "computed in float32 on fp32 weights then, and in bfloat16" in compare(report(), report(reduced)).warnings[0]
+    assert (
+        "computed in float32 on fp32 weights then, and in bfloat16"
+        in compare(measurement(), measurement(reduced)).warnings[0]
+    )
 
 
 def test_the_text_fits_a_terminal() -> None:
     many = [row(configuration=dataclasses.replace(CPU, device=name)) for name in ("TensorRT", "DirectML")]
-    made = report(*many)
+    made = measurement(*many)
     shown = prose.text(made, compare(made, made))
     assert max(map(len, shown.splitlines())) <= 100
     assert "onnxruntime DirectML float32" in shown
 
 
 def test_the_page_stands_alone(tmp_path: Path) -> None:
-    made = report(row(), dataclasses.replace(row(), problem="died of <SIGSEGV>", times={}, peak=None))
+    made = measurement(row(), dataclasses.replace(row(), problem="died of <SIGSEGV>", times={}, peak=None))
     path = tmp_path / "bench.html"
     path.write_text(page.page(made, compare(made, made)), encoding="utf-8")
     shown = Page(path)

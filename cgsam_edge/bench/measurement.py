@@ -208,7 +208,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Report:
+class Measurement:
     """A whole measurement.
 
     Attributes:
