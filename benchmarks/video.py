@@ -23,7 +23,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.cli.inputs import Item, open_inputs, read
 from cgsam_edge.cli.outputs import RunLog
 from cgsam_edge.cli.stages import AHEAD, make_stages, write_all
-from cgsam_edge.pipeline import Finished, Stage, overlap
+from cgsam_edge.pipeline import Processed, Stage, overlap
 from cgsam_edge.quality.scenes.render import render
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def measure(title: str, files: list[Path], segmenter: Segmenter, names: list[str
 
 
 def run(
-    way: Callable[..., Finished[Item]], files: list[Path], segmenter: Segmenter, names: list[str] | None
+    way: Callable[..., Processed[Item]], files: list[Path], segmenter: Segmenter, names: list[str] | None
 ) -> tuple[float, float]:
     """Return the seconds of one run over all files, and the engine's share of them."""
     stages = make_stages(lambda item: segmenter.prepare(item.image()), lambda image: segmenter.segment(image, names))
@@ -91,7 +91,7 @@ def run(
     return seconds, stages[1].seconds / seconds
 
 
-def in_turn(items: Iterable[Item], *stages: Stage, ahead: int) -> Finished[Item]:
+def in_turn(items: Iterable[Item], *stages: Stage, ahead: int) -> Processed[Item]:
     """Do what `overlap` does, in this thread and without overlapping."""
     del ahead
     for item in items:
@@ -108,7 +108,7 @@ def finished(value: Any) -> Future[Any]:
     return future
 
 
-def narrow(items: Iterable[Item], *stages: Stage, ahead: int) -> Finished[Item]:
+def narrow(items: Iterable[Item], *stages: Stage, ahead: int) -> Processed[Item]:
     """Overlap, with one thread for each of OpenCV's functions."""
     kept = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -118,7 +118,7 @@ def narrow(items: Iterable[Item], *stages: Stage, ahead: int) -> Finished[Item]:
         cv2.setNumThreads(kept)
 
 
-WAYS: dict[str, Callable[..., Finished[Item]]] = {
+WAYS: dict[str, Callable[..., Processed[Item]]] = {
     "in turn": in_turn,
     "overlapped": overlap,
     "overlapped, OpenCV with one thread": narrow,

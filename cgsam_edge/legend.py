@@ -19,7 +19,7 @@ _WIDEST = ("absent", "presence", "−0.00")
 
 
 @dataclass(frozen=True)
-class Row:
+class LegendRow:
     """A line of the legend.
 
     Attributes:
@@ -33,18 +33,18 @@ class Row:
     cells: tuple[str, str, str]
 
 
-def rows(concepts: list[ConceptResult], colours: list[tuple[int, int, int]]) -> list[Row]:
+def rows(concepts: list[ConceptResult], colours: list[tuple[int, int, int]]) -> list[LegendRow]:
     """Return a row for each concept, in their order, with the absent ones moved to the end."""
     made = [_row(concept, colour) for concept, colour in zip(concepts, colours, strict=True)]
     return sorted(made, key=lambda row: row.colour is None)
 
 
-def _row(concept: ConceptResult, colour: tuple[int, int, int]) -> Row:
+def _row(concept: ConceptResult, colour: tuple[int, int, int]) -> LegendRow:
     presence = f"{concept.presence:.2f}"
     if not concept.present:
-        return Row(concept.name, None, ("absent", presence, ""))
+        return LegendRow(concept.name, None, ("absent", presence, ""))
     width, height = concept.image_size
-    return Row(
+    return LegendRow(
         concept.name,
         colour,
         (_percent(concept.area / (width * height)), presence, f"{round(concept.score, 2) + 0:.2f}"),
@@ -55,7 +55,7 @@ def _percent(share: float) -> str:
     return "< 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
-def with_legend(picture: Image.Image, found: list[Row]) -> Image.Image:
+def with_legend(picture: Image.Image, found: list[LegendRow]) -> Image.Image:
     """Return the picture (W, H) with the rows at its right; as it is where there are none."""
     if not found:
         return picture
@@ -77,7 +77,7 @@ class Legend:
         width: of the strip, in pixels.
     """
 
-    def __init__(self, found: list[Row], size: tuple[int, int]) -> None:
+    def __init__(self, found: list[LegendRow], size: tuple[int, int]) -> None:
         self._found, self._left = found, size[0]
         em = max(8, min(min(size) // 32, int(size[1] / (1.4 * (len(found) + 1) + 1))))
         self._font: FreeTypeFont = ImageFont.load_default(em)  # type: ignore[assignment]  # Pillow 10.1 and later scale it
@@ -92,13 +92,13 @@ class Legend:
         draw = ImageDraw.Draw(wide)
         draw.rectangle((self._left, 0, wide.width, wide.height), fill=_BACKGROUND)
         em = self._font.size
-        for i, row in enumerate([Row("", None, _COLUMNS), *self._found]):
+        for i, row in enumerate([LegendRow("", None, _COLUMNS), *self._found]):
             top = (i + 0.4) * 1.4 * em
             _draw_row(draw, row, (self._left + 0.6 * em, top), self._ends, self._font)
 
 
 def _draw_row(
-    draw: ImageDraw.ImageDraw, row: Row, corner: tuple[float, float], ends: list[float], font: FreeTypeFont
+    draw: ImageDraw.ImageDraw, row: LegendRow, corner: tuple[float, float], ends: list[float], font: FreeTypeFont
 ) -> None:
     (left, top), size = corner, font.size
     ink = _HEAD if not row.name else _ABSENT if row.colour is None else _TEXT

@@ -33,7 +33,7 @@ _SHARE_OF_MEMORY = 4
 PREPARED_BYTES = 4
 """For each pixel of an image that was decoded: Pillow keeps RGB in four bytes."""
 
-Finished = Generator[tuple[T, "Future[Any]"], None, None]
+Processed = Generator[tuple[T, "Future[Any]"], None, None]
 
 _END: Any = object()
 _POLL = 0.2
@@ -78,7 +78,7 @@ def overlap(
     ahead: int = AHEAD,
     weigh: Callable[[T], int] | None = None,
     most: int | None = None,
-) -> Finished[T]:
+) -> Processed[T]:
     """Send items through the stages, each in threads of its own, and yield them in their order.
 
     Yields the item and the finished future of its last stage: ``result()`` returns what that returned, or raises what
@@ -199,10 +199,10 @@ def weight(source: object) -> int:
 
 
 def _results(
-    finished: Finished[T], on_error: Callable[[T, ImageError], object] | None
+    processed: Processed[T], on_error: Callable[[T, ImageError], object] | None
 ) -> Generator[tuple[T, Result], None, None]:
-    with closing(finished):
-        for source, done in finished:
+    with closing(processed):
+        for source, done in processed:
             try:
                 result = done.result()
             except ImageError as error:

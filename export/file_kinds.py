@@ -45,7 +45,7 @@ _ARCHIVES = (
     (257, b"ustar", "tar"),
 )
 
-_UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2", ".tmp")
+_INCOMPLETE = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2", ".tmp")
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
 _ORIGINAL = "The export starts from the checkpoint in PyTorch: .pth, .pt, .bin or .safetensors"
 
@@ -81,7 +81,7 @@ def _problem(path: Path, head: bytes, size: int) -> str | None:
             f"one of {int(shard[2])} parts of a checkpoint. Load all of them with the code that saved them, and save "
             "the state dict as one file"
         )
-    if path.suffix.lower() in _UNFINISHED:
+    if path.suffix.lower() in _INCOMPLETE:
         return f"by its name ({path.suffix}) a download that is not complete. Finish it first"
     for form, what in _TEXTS.items():
         if re.match(form, head, re.IGNORECASE | re.DOTALL):

@@ -9,12 +9,13 @@ from pathlib import Path
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.calibration.quantiser import Quantiser
 from cgsam_edge.calibration.ranking import Ranking
-from cgsam_edge.export.concepts import read_concepts
+from cgsam_edge.export.concepts import ConceptLine, read_concepts
 from cgsam_edge.export.export_steps import ExportSteps, count, parity_name
 from cgsam_edge.export.fallback import Fallback, TargetAttempt
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.manifests import new_manifest, write_manifest
 from cgsam_edge.export.options import ExportOptions
+from cgsam_edge.export.photo_sets import PhotoSets
 from cgsam_edge.export.progress import Progress, StepProgress, silent
 from cgsam_edge.export.quality_options import QualityOptions, check_together
 from cgsam_edge.export.quality_report import gather_quality, without_gate, write_quality_report
@@ -22,6 +23,7 @@ from cgsam_edge.export.torch_backend import open_in_torch
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS, Manifest
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.labels import Remarks
+from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.verdicts import line
 from cgsam_edge.staging import check_destination, staged
 
@@ -39,8 +41,7 @@ def export_bundle(
 
     Args:
         options: what to export.
-        quality: how to quantise it, and how its masks are judged; None judges none, and refuses "int8" and the image
-            size "auto".
+        quality: how to quantise and judge it; None judges no masks, and refuses "int8" and the image size "auto".
         progress: takes lines of progress.
         remarks: gets the pictures and labels that were left out.
 
@@ -57,35 +58,48 @@ def export_bundle(
     judged = quality or QualityOptions(gate_count=0)
     with tempfile.TemporaryDirectory(prefix="cgsam-") as work:
         steps = ExportSteps(options, judged, StepProgress(progress, planned(options, judged)), Path(work))
-        own = steps.read(concepts)
-        vocabulary = steps.text_features(own, concepts)
-        photos = steps.choose_photos(own)
-        if remarks is not None:
-            remarks.left_out += photos.left_out
-        model, size = steps.resize(own, vocabulary, photos)
-        graphs = steps.fuse(model)
-        cost = steps.count(model)
-        manifest = new_manifest(model.config, options, vocabulary, cost, own.config.sam.image_size)
-        reference = open_in_torch(Path(work) / "reference", manifest, vocabulary, graphs)
-        gate = steps.pytorch_masks(reference, photos) if photos.gate else None
-        quantiser = steps.calibrate(graphs, reference, photos.calibration) if options.int8 else None
-        with staged(options.destination) as folder:
-            steps.write_texts(model, vocabulary, folder)
-            manifest = steps.convert(graphs, manifest, folder)
-            steps.record_examples(graphs, vocabulary, manifest, folder)
-            manifest = steps.check_parity(model, graphs, manifest, folder)
-            written = quantise_and_judge(steps, graphs, manifest, quantiser, gate, folder)
-            manifest = written.manifest
-            if gate is not None:
-                with steps.progress.step("report"):
-                    found = gather_quality(steps, written.attempts, written.ranking, photos, size, quantiser, folder)
-                    manifest = write_quality_report(steps, found, manifest, gate, folder)
-            elif quality is not None:
-                manifest = without_gate(steps, manifest)
-            with steps.progress.step(f"write {options.destination}"):
-                write_manifest(manifest, folder)
+        follow_recipe(steps, concepts, Path(work), judged=quality is not None, remarks=remarks)
     progress(f"wrote {options.destination}: {Bundle(options.destination).size / 1e6:.1f} MB, {count(concepts)}")
     return options.destination
+
+
+def follow_recipe(
+    steps: ExportSteps, concepts: list[ConceptLine], work: Path, *, judged: bool, remarks: Remarks | None
+) -> None:
+    """Do all steps of an export, from the checkpoint to the bundle at its destination.
+
+    Args:
+        steps: of the export.
+        concepts: to be known.
+        work: a folder for what is needed on the way.
+        judged: whether somebody asked for a gate, be it for none.
+        remarks: gets the pictures and labels that were left out.
+    """
+    own = steps.read(concepts)
+    vocabulary = steps.text_features(own, concepts)
+    photos = steps.choose_photos(own)
+    if remarks is not None:
+        remarks.left_out += photos.left_out
+    model, size = steps.resize(own, vocabulary, photos)
+    graphs = steps.fuse(model)
+    cost = steps.count(model)
+    manifest = new_manifest(model.config, steps.options, vocabulary, cost, own.config.sam.image_size)
+    reference = open_in_torch(work / "reference", manifest, vocabulary, graphs)
+    gate = steps.pytorch_masks(reference, photos) if photos.gate else None
+    quantiser = steps.calibrate(graphs, reference, photos.calibration) if steps.options.int8 else None
+    with staged(steps.options.destination) as folder:
+        steps.write_texts(model, vocabulary, folder)
+        manifest = steps.convert(graphs, manifest, folder)
+        steps.record_examples(graphs, vocabulary, manifest, folder)
+        manifest = steps.check_parity(model, graphs, manifest, folder)
+        written = quantise_and_judge(steps, graphs, manifest, quantiser, gate, folder)
+        manifest = written.manifest
+        if gate is not None:
+            manifest = add_report(steps, written, photos, size, quantiser, gate, folder)
+        elif judged:
+            manifest = without_gate(steps, manifest)
+        with steps.progress.step(f"write {steps.options.destination}"):
+            write_manifest(manifest, folder)
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,21 @@ class Written:
     manifest: Manifest
     attempts: tuple[TargetAttempt, ...] = ()
     ranking: Ranking | None = None
+
+
+def add_report(
+    steps: ExportSteps,
+    written: Written,
+    photos: PhotoSets,
+    size: SizeSearch | None,
+    quantiser: Quantiser | None,
+    gate: Gate,
+    folder: Path,
+) -> Manifest:
+    """Write the report into the bundle, and return the manifest with what it says."""
+    with steps.progress.step("report"):
+        found = gather_quality(steps, written.attempts, written.ranking, photos, size, quantiser, folder)
+        return write_quality_report(steps, found, written.manifest, gate, folder)
 
 
 def quantise_and_judge(

@@ -80,7 +80,7 @@ def load_pickle(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 def _load(path: Path, aside: list[str], *, mapped: bool) -> Any:
     """Return a file's content, or what its unpickling would have called."""
     try:
-        with torch.serialization.safe_globals(_harmless(aside)):
+        with torch.serialization.safe_globals(_allowed(aside)):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         return _Refused(_refused_name(str(error)))
@@ -127,7 +127,7 @@ def _pickle_message(path: Path, name: str | None) -> str:
     )
 
 
-def _harmless(aside: list[str]) -> list[Any]:
+def _allowed(aside: list[str]) -> list[Any]:
     """Return what the unpickler may call: numpy's numbers and arrays, ``argparse.Namespace``, and the stand-ins."""
     restore = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
     numpy = [

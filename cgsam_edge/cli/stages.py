@@ -11,7 +11,7 @@ from cgsam_edge.cli.drawing import Parcel, draw
 from cgsam_edge.cli.inputs import Input, Item, read
 from cgsam_edge.cli.outputs import RunLog, write_image, write_video
 from cgsam_edge.image import pixel_count
-from cgsam_edge.pipeline import Finished, Stage, overlap
+from cgsam_edge.pipeline import Processed, Stage, overlap
 
 if TYPE_CHECKING:
     from cgsam_edge.image import Prepared
@@ -43,8 +43,8 @@ def segment_all(
     """
     stages = make_stages(prepare, segment)
     under_way = overlap(read(inputs), *stages, ahead=AHEAD, weigh=weight)
-    with RunLog(inputs, missing) as log, closing(under_way) as finished:
-        write_all(finished, log)
+    with RunLog(inputs, missing) as log, closing(under_way) as processed:
+        write_all(processed, log)
     return log.conclude(stages[1].seconds)
 
 
@@ -64,13 +64,13 @@ def weight(item: Item) -> int:
     return 0 if item.error is not None else _BYTES_A_PIXEL * pixel_count(item.image())
 
 
-def write_all(finished: Finished[Item], log: RunLog) -> None:
+def write_all(processed: Processed[Item], log: RunLog) -> None:
     """Write and report what the stages return, in the order of the files.
 
     Raises:
         CgsamError: outputs cannot be written, or the engine failed.
     """
-    for source, items in groupby(finished, lambda pair: pair[0].source):
+    for source, items in groupby(processed, lambda pair: pair[0].source):
         drawn = (done for _, done in items)
         if source.video is None or source.error is not None:
             write_image(source, drawn, log)

@@ -66,7 +66,7 @@ class OutputParity:
 
 
 @dataclass
-class Findings:
+class TierFindings:
     """What was found so far.
 
     Attributes:
@@ -105,7 +105,7 @@ def check(
     Raises:
         ExportError: a tier failed.
     """
-    found = Findings()
+    found = TierFindings()
     values = example_values(graphs, Bundle(bundle))
     for graph in graphs:
         package = bundle / COREML / f"{graph.name}.mlpackage"
@@ -218,7 +218,7 @@ def _check_masks(found: TargetParity, precision: str) -> None:
             )
 
 
-def _lines(found: Findings) -> Iterator[str]:
+def _lines(found: TierFindings) -> Iterator[str]:
     worst = max(found.twin, key=lambda one: one.max_error)
     yield f"{NAME}, fp32 twin: outputs within {worst.max_error:.1e} of their standard deviation ({worst.tensor})"
     if found.half:
@@ -230,7 +230,7 @@ def _lines(found: Findings) -> Iterator[str]:
         yield f"lint: {finding}"
 
 
-def _with_tiers(masks: TargetParity, found: Findings) -> TargetParity:
+def _with_tiers(masks: TargetParity, found: TierFindings) -> TargetParity:
     half = {"constants": found.constants, "fp16": [asdict(one) for one in found.half]} if found.half else {}
     return replace(
         masks,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgsam_edge.legend import Row, rows, with_legend
+from cgsam_edge.legend import LegendRow, rows, with_legend
 from cgsam_edge.results import ConceptResult, Result
 
 
@@ -31,27 +31,30 @@ def test_rows_tell_area_presence_and_score_and_absent_ones_come_last() -> None:
     ]
     red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     assert rows(found, [red, green, blue]) == [
-        Row("car", green, ("25 %", "0.93", "0.88")),
-        Row("pole", blue, ("< 1 %", "1.00", "0.00")),
-        Row("tree", None, ("absent", "0.21", "")),
+        LegendRow("car", green, ("25 %", "0.93", "0.88")),
+        LegendRow("pole", blue, ("< 1 %", "1.00", "0.00")),
+        LegendRow("tree", None, ("absent", "0.21", "")),
     ]
 
 
 @pytest.mark.parametrize("size", [(512, 512), (90, 60)])
 def test_the_width_depends_on_the_names_alone(size: tuple[int, int]) -> None:
     picture = Image.new("RGB", size)
-    here, gone = Row("car", (255, 0, 0), ("100 %", "1.00", "-0.25")), Row("car", None, ("absent", "0.00", ""))
+    here, gone = (
+        LegendRow("car", (255, 0, 0), ("100 %", "1.00", "-0.25")),
+        LegendRow("car", None, ("absent", "0.00", "")),
+    )
     assert with_legend(picture, [here]).size == with_legend(picture, [gone]).size
     assert with_legend(picture, [here]).height == size[1]
-    longer = Row("a much longer name", None, ("absent", "0.00", ""))
+    longer = LegendRow("a much longer name", None, ("absent", "0.00", ""))
     assert with_legend(picture, [longer]).width > with_legend(picture, [gone]).width
     assert with_legend(picture, []) is picture
 
 
 def test_an_absent_concept_has_no_colour_and_grey_words() -> None:
     picture = Image.new("RGB", (400, 400))
-    red = Row("car", (255, 0, 0), ("6 %", "0.93", "0.70"))
-    grey = Row("car", None, ("absent", "0.10", ""))
+    red = LegendRow("car", (255, 0, 0), ("6 %", "0.93", "0.70"))
+    grey = LegendRow("car", None, ("absent", "0.10", ""))
     shown, hidden = (np.asarray(with_legend(picture, [row]))[:, 400:].astype(int) for row in (red, grey))
     assert (shown == (255, 0, 0)).all(axis=2).any()
     assert (shown == 255).all(axis=2).any()
