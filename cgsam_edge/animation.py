@@ -22,7 +22,7 @@ class Animation:
 
     Args:
         path: a GIF, an animated WebP, PNG or AVIF.
-        every: take the first of each so many pictures.
+        every: take each Nth picture, beginning with the first.
 
     Attributes:
         path: as given.

@@ -55,9 +55,9 @@ class Segmenter:
         threads: CPU threads for one run; by default all cores.
         performance: "latency": one run at a time, as fast as it goes; "throughput": as many runs at once as there are
             threads, for callers in several threads; "low-power": half of the cores, and no busy waiting.
-        precision: of the arithmetic. "default": float32 on CPUs, what the device is built for elsewhere; "float32":
-            nothing less; "reduced": the fastest that the device has, which moves the masks.
-        save_memory: give memory back between runs, which costs time.
+        precision: of the arithmetic. "default": float32 on CPUs, on other devices what they are built for; "float32":
+            nothing less; "reduced": the fastest arithmetic of the device, which moves the masks.
+        save_memory: give memory back to the system between runs, which costs time.
         refresh: measure again, even if a choice is remembered.
         cache_bytes: for each encoded image, bytes of image embeddings that are kept, so that a further click on a
             concept costs only the decoder; one has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
@@ -148,10 +148,10 @@ class Segmenter:
                 what `prepare` returned. Files and PIL images are turned upright by their EXIF orientation, arrays are
                 taken as they stand.
             concepts: names or synonyms, any iterable of them or one; None means all.
-            max_concepts: compute at most so many of them, the likeliest by CLIP's similarity; `Result.left_out` names
-                the others. None means all. Concepts that similarity rules out cost nothing and do not count.
-            time_budget: begin no further concept after so many seconds from this call on; one is always computed, and
-                what was begun is finished. `Result.left_out` names the others. None means no limit.
+            max_concepts: the largest number of concepts to compute: the likeliest by CLIP's similarity, and
+                `Result.left_out` names the others. None means all. Concepts that similarity rules out do not count.
+            time_budget: seconds from this call on, after which no further concept is started. One is always computed,
+                and `Result.left_out` names the others. None means no limit.
             skip_absent: whether a concept that similarity alone rules out is left uncomputed: its result says
                 `skipped`, is not present and has an empty mask. Only calibrated bundles rule anything out, see
                 ``cgsam calibrate``; False computes every concept.

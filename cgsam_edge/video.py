@@ -58,7 +58,7 @@ class Video:
 
     Args:
         path: a file that OpenCV's FFmpeg can decode.
-        every: take the first of each so many frames.
+        every: take each Nth frame, beginning with the first.
 
     Attributes:
         path: as given.

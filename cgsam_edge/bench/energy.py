@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-NOT_TOLD = "not told here"
+NOT_TOLD = "not reported"
 
 _PERIOD = 0.1
 """Seconds between two looks at a rail that tells power and not energy."""

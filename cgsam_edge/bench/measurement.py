@@ -220,7 +220,7 @@ class Measurement:
         warnings: what spoils it.
         notes: what was left out and why, and what numbers mean.
         reference: whose masks the others are held to; empty without any.
-        energy: where the energy comes from, or "not told here".
+        energy: where the energy comes from, or "not reported".
         bandwidth: bytes a second that copying moves, read and written; None without ``--roofline``.
     """
 

@@ -75,7 +75,7 @@ def _sensors(samples: tuple[Sample, ...]) -> Iterator[str]:
         ("clock", "MHz", [s.clock for s in samples if s.clock is not None]),
     ):
         if values:
-            yield f"{name}: {values[0]:.0f} {unit} at first, {values[-1]:.0f} at last, at most {max(values):.0f}."
+            yield f"{name}: from {values[0]:.0f} to {values[-1]:.0f} {unit}, at most {max(values):.0f}."
         else:
             yield f"{name}: no sensor that can be read here."
 

@@ -134,7 +134,7 @@ def open_inputs(files: dict[Path, Path], every: int | None) -> list[Input]:
 
     Args:
         files: images and videos, and where the results of each go, without suffix.
-        every: take each so many frames of videos; None means all, and of animations the first picture.
+        every: take each Nth frame of videos; None means all, and of animations the first picture.
 
     Raises:
         InputError: ``every`` is given and there is no video.

@@ -265,7 +265,7 @@ def test_energy_of_rails(tmp_path: Path) -> None:
 
 def test_energy_that_is_not_told(tmp_path: Path) -> None:
     meter = energy.meter(tmp_path)
-    assert (meter.source, meter.joules()) == ("not told here", None)
+    assert (meter.source, meter.joules()) == ("not reported", None)
     root = write(tmp_path, {"sys/class/powercap/intel-rapl:0/max_energy_range_uj": "1"})
     assert energy.meter(root).joules() is None  # there, and not ours to read
 
