@@ -33,7 +33,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class CostReport:
+class FusionCosts:
     """Costs before and after fusion.
 
     Attributes:
@@ -125,6 +125,6 @@ def fused_cost(config: ModelConfig) -> dict[str, Cost]:
     return costs
 
 
-def cost_report(config: ModelConfig) -> CostReport:
+def fusion_costs(config: ModelConfig) -> FusionCosts:
     """Count a model before and after fusion."""
-    return CostReport(reference_cost(config), fused_cost(config))
+    return FusionCosts(reference_cost(config), fused_cost(config))

@@ -12,7 +12,7 @@ from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export import examples, parity
 from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried, check_lengths
-from cgsam_edge.export.counting import CostReport, cost_report
+from cgsam_edge.export.counting import FusionCosts, fusion_costs
 from cgsam_edge.export.engines import open_target
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
@@ -114,10 +114,10 @@ class ExportSteps:
         with self.progress.step("fuse the adapters"):
             return build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
 
-    def count(self, model: ReferenceModel) -> CostReport:
+    def count(self, model: ReferenceModel) -> FusionCosts:
         """Count what fusion saves."""
         with self.progress.step("count"):
-            cost = cost_report(model.config)
+            cost = fusion_costs(model.config)
         self.progress.say(cost.summary)
         return cost
 

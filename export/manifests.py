@@ -12,7 +12,7 @@ from cgsam_edge._version import __version__
 from cgsam_edge.bundle import file_spec
 from cgsam_edge.export import clip_form
 from cgsam_edge.export.config import ModelConfig, PromptConfig
-from cgsam_edge.export.counting import CostReport
+from cgsam_edge.export.counting import FusionCosts
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets.onnxruntime import OPSET
 from cgsam_edge.manifest import FILE_NAME, Geometry, Manifest, Prompting
@@ -54,7 +54,7 @@ def new_manifest(
     config: ModelConfig,
     options: ExportOptions,
     vocabulary: Vocabulary,
-    cost: CostReport,
+    cost: FusionCosts,
     own_size: int,
 ) -> Manifest:
     """Return the manifest of a bundle before anything is converted.
