@@ -177,7 +177,7 @@ class Selector:
         if not usable:
             reasons = "".join(f"\n  {one.attempt.candidate}: {one.verdict}" for one in tried)
             raise BackendError(f"no engine can run this bundle here:{reasons}")
-        if not damaged:  # which someone may repair
+        if not damaged:  # a damaged target may be whole again at the next opening
             cache.remember(self._key, [asdict(one) for one in tried])
         return Selection(usable, "measured", tried)
 

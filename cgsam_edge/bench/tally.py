@@ -72,7 +72,7 @@ class Tally:
         self.seconds += (now - later / 1000).tolist()
 
     def row(self, reference: Masks | None) -> Row:
-        """Return the finished row.
+        """Return the row.
 
         Args:
             reference: masks to compare with, bool (n, m, m); None without any.
