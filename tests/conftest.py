@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent / "golden"
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
 
-MEMORY = 4e9
-"""Bytes that a process of the run needs."""
+MEMORY, FULL_SIZE = 4e9, 8e9
+"""Bytes that a process of the run needs, and the one that has the full-size tests."""
 
 LONGEST = ("test_golden.py", "test_gate.py", "test_offline.py", "test_commands.py", "test_coreml.py", "test_vocab.py")
 """Files that take longest, the longest first."""
@@ -58,7 +58,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     asked = {argument.partition("::")[0] for argument in config.args}
     files = len(asked) if all(name.endswith(".py") for name in asked) else sys.maxsize
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(files, cores, int(psutil.virtual_memory().available // MEMORY))
+    full_size = "not slow" not in config.option.markexpr
+    return processes(files, cores, psutil.virtual_memory().available, full_size=full_size)
+
+
+def processes(files: int, cores: int, available: float, *, full_size: bool) -> int:
+    """Return how many processes share a run; 0 means none beside pytest's own."""
+    count = min(files, cores, int((available - (FULL_SIZE - MEMORY if full_size else 0)) // MEMORY))
     return count if count > 1 else 0
 
 
