@@ -247,7 +247,7 @@ def test_forcing_a_backend(tiny_bundle: Path, tmp_path: Path) -> None:
         assert segmenter.backend == "onnxruntime"
     with pytest.raises(BackendError, match="no backend 'tpu'; expected 'auto' or one of 'onnxruntime'"):
         Segmenter(tiny_bundle, backend="tpu")
-    with pytest.raises(BackendError, match="threads must be 1 or more"):
+    with pytest.raises(InputError, match="threads must be a whole number from 1 to"):
         Segmenter(tiny_bundle, threads=0)
     other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
     manifest = json.loads((other / "manifest.json").read_text())
