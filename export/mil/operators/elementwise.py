@@ -99,7 +99,7 @@ def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
 def cast(x: Any, dtype: str) -> Tensor:
     """Return x in another type; that the evaluator rounds to the declared type does the rest."""
     kinds = {"fp16": torch.float32, "fp32": torch.float32, "int32": torch.int32, "int16": torch.int16}
-    kinds |= {"int8": torch.int8, "uint8": torch.uint8, "bool": torch.bool}
+    kinds |= {"uint16": torch.int32, "int8": torch.int8, "uint8": torch.uint8, "bool": torch.bool}
     return tensor(x).to(kinds[dtype])
 
 

@@ -152,3 +152,12 @@ def test_rounding_can_be_switched_off(written: Written) -> None:
         for single in (True, False)
     ]
     assert 1e-5 < errors[0] < errors[1] < 0.02, graph.name
+
+
+def test_the_text_graph_looks_up_more_tokens_than_int16_counts(model: ReferenceModel, tmp_path: Path) -> None:
+    """In half precision coremltools makes its 49,408 places of the table uint16."""
+    text = build_graphs(model, text=True).text[0]
+    spec = coreml.convert(text, tmp_path, "fp16")
+    given = text.example()
+    (found,) = parity.check_half(text, tmp_path / spec.path, {**given, **text.run(given)}, {})
+    assert found.cosine > 0.99999
