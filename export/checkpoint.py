@@ -147,9 +147,19 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
         raise CheckpointError(f"{path}: a TorchScript archive. Only --clip reads those; a checkpoint is a state dict.")
     if kind == "safetensors":
         metadata = _metadata(path)
-        return dict(load_file(path)), metadata, []
+        parts, notes = _parts(dict(load_file(path)))
+        return parts, metadata, notes
     content, aside = load_pickle(path)
     return content, {}, [f"settings beside the weights were left aside ({', '.join(aside)})"] if aside else []
+
+
+def _parts(flat: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what a flat file holds of upstream's two parts (all of it where it has none), and what was left aside."""
+    parts = {name: tensor for name, tensor in flat.items() if name.startswith((f"{SAM_PART}.", f"{CLIP_PART}."))}
+    aside = sorted({name.partition(".")[0] for name in set(flat) - set(parts)})
+    if not parts or not aside:
+        return flat, []
+    return parts, [f"tensors beside the two parts were left aside ({', '.join(aside)})"]
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -47,6 +47,9 @@ def test_safetensors_with_a_prefix_per_part(parts: Parts, model: ReferenceModel,
     assert same(load_reference(tmp_path / "c.safetensors"), model)
     assert read_checkpoint(tmp_path / "c.safetensors").metadata == {"trained_for": '"text,clicks"'}
     assert load_reference(tmp_path / "c.safetensors").config.prompt.trained_for == ("text", "clicks")
+    save_file({**flat, "training.head.weight": torch.zeros(2)}, tmp_path / "more.safetensors")
+    assert same(load_reference(tmp_path / "more.safetensors"), model)  # as the reference model's own checkpoint has
+    assert "training" in " ".join(read_checkpoint(tmp_path / "more.safetensors").notes)
     told = PromptConfig(trained_for=("clicks",))
     assert load_reference(tmp_path / "c.safetensors", prompt=told).config.prompt == told
 
