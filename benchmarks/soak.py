@@ -42,6 +42,8 @@ class Watch:
 
     Attributes:
         total: images to do.
+        taken: images that threads have taken.
+        done: images that came back.
         memory: resident bytes, after each batch.
         different: images whose mask was not that of the first pass.
     """
@@ -50,6 +52,7 @@ class Watch:
     memory: list[int] = field(default_factory=list)
     different: int = 0
     taken: int = 0
+    done: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def batches(self) -> Iterator[range]:
@@ -65,6 +68,7 @@ class Watch:
     def note(self, *, same: bool) -> None:
         """Count one image."""
         with self.lock:
+            self.done += 1
             self.different += not same
 
     def measure(self, process: psutil.Process) -> None:
@@ -130,16 +134,17 @@ def main() -> int:
             before = process.num_threads(), process.num_fds()
             watch = soak(segmenter, scenes, args.images, args.threads)
             version = segmenter.placement.version
-        after = process.num_threads(), process.num_fds()
+            after = process.num_threads(), process.num_fds()
     seconds = time.perf_counter() - began
     print("| engine | images | threads | images/s | memory | growth | masks that differ | threads | open files |")
     print("|---|---|---|---|---|---|---|---|---|")
     print(
-        f"| {args.backend} {version} | {args.images} | {args.threads} | {args.images / seconds:.1f} | "
+        f"| {args.backend} {version} | {watch.done} of {args.images} | {args.threads} | {args.images / seconds:.1f} | "
         f"{watch.memory[-1] / 1e6:.0f} MB | {100 * watch.growth:+.1f} % | {watch.different} | "
         f"{before[0]} → {after[0]} | {before[1]} → {after[1]} |"
     )
-    failed = watch.different or watch.growth > GROWTH_LIMIT or after[0] > before[0] or after[1] > before[1]
+    grown = watch.growth > GROWTH_LIMIT or after[0] > before[0] or after[1] > before[1]
+    failed = watch.done != args.images or watch.different or grown
     return int(bool(failed))
 
 

@@ -121,7 +121,15 @@ class Quantiser:
         few = feeds.first(EVALUATED_PICTURES).of(graph)
         return coreml.quantise(graph, folder, spec, coreml_int8=self._coreml_int8, in_float=in_float, feeds=few)
 
-    def rank(self, gate: Gate, minutes: float, progress: Progress) -> Ranking:
-        """Rank the layers by what quantising each alone does to masks, see `cgsam_edge.calibration.ranking.rank`."""
+    def rank(self, gate: Gate, quantised: frozenset[str], minutes: float, progress: Progress) -> Ranking:
+        """Rank the layers of the graphs that are quantised; see `cgsam_edge.calibration.ranking.rank`.
+
+        Args:
+            gate: with PyTorch's masks.
+            quantised: names of the graphs that some target has in INT8.
+            minutes: how long layers may be tried.
+            progress: takes a line now and then.
+        """
         graphs: Sequence[Graph] = tuple(self._graphs)
-        return rank(gate, self._reference, graphs, self._calibrated.ranges, 60 * minutes, progress)
+        ranges = {layer: held for layer, held in self._calibrated.ranges.items() if layer[0] in quantised}
+        return rank(gate, self._reference, graphs, ranges, 60 * minutes, progress)

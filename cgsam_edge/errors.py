@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -65,6 +65,14 @@ class UnknownConceptError(InputError, KeyError):
         hint = f" Did you mean {next(k for k in known if k.lower() == near[0])!r}?" if near else ""
         listed = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
         super().__init__(f"{holder} has no concept {name!r}.{hint} It knows: {listed}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _with_message, (type(self), self.args)
+
+
+def _with_message(kind: type[UnknownConceptError], args: tuple[Any, ...]) -> UnknownConceptError:
+    """Make the error again from its message, as a process does that gets it from another one."""
+    return kind.__new__(kind, *args)
 
 
 class BackendError(CgsamError, RuntimeError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from cgsam_edge.caller_warning import warn_caller
-from cgsam_edge.errors import ImageError
+from cgsam_edge.errors import CgsamError, ImageError
 from cgsam_edge.image_limits import MAX_PIXELS, check_size
 
 _ORIENTATION = 0x0112
@@ -72,7 +72,7 @@ def explained(name: str) -> Iterator[None]:
     """Make an `ImageError` that begins with ``name`` of whatever Pillow raises for spoilt files."""
     try:
         yield
-    except ImageError:
+    except (CgsamError, Warning):  # Warning: of a program that turns warnings into errors
         raise
     except FileNotFoundError as error:
         raise ImageError(f"{name}: {_missing(name)}.") from error

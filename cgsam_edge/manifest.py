@@ -13,6 +13,9 @@ from cgsam_edge.errors import BundleError
 FORMAT = "cgsam-bundle"
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
+CARD_FILE, CARD_PICTURES = "README.md", "card"
+"""A model card and the folder of its pictures; a bundle may hold them, and its manifest does not list them."""
+
 VOCABULARY_FILE = "vocabulary.npz"
 _LARGEST_SIDE = 2**14
 _MOST_VALUES = 2**31

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
+from cgsam_edge.opencv import cv2
 from cgsam_edge.rle import pack_counts
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import ConceptsError
-from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, ConceptSpec
+from cgsam_edge.manifest import CARD_FILE, CARD_PICTURES, FILE_NAME, VOCABULARY_FILE, ConceptSpec
 from cgsam_edge.names import fold, parse_line
 from cgsam_edge.staging import staged
 from cgsam_edge.text_encoder import TextEncoder
@@ -49,6 +49,7 @@ def with_vocabulary(
             if name != VOCABULARY_FILE:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(bundle.path / name, folder / name)
+        _carry_card(bundle.path, folder)
         vocabulary.save(folder / VOCABULARY_FILE)
         manifest = replace(
             bundle.manifest,
@@ -58,6 +59,14 @@ def with_vocabulary(
         )
         (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return destination
+
+
+def _carry_card(source: Path, target: Path) -> None:
+    """Keep a model card, which people edit and the manifest does not list."""
+    if (source / CARD_FILE).is_file():
+        shutil.copy2(source / CARD_FILE, target / CARD_FILE)
+    if (source / CARD_PICTURES).is_dir():
+        shutil.copytree(source / CARD_PICTURES, target / CARD_PICTURES)
 
 
 def _link(source: Path, target: Path) -> None:

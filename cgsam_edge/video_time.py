@@ -65,4 +65,5 @@ def rate_of(times: Sequence[float], nominal: float | None) -> float | None:
         return nominal if nominal is not None and nominal <= _FASTEST_USUAL and len(times) < 2 else None
     closest = 1 / min(gaps)
     trusted = nominal <= _FASTEST_USUAL and closest <= 1.2 * nominal
-    return nominal if trusted else round(closest, 3)
+    typical = 1 / sorted(gaps)[len(gaps) // 2]  # one short gap must not set the rate of the whole video
+    return nominal if trusted else round(min(closest, max(typical, _FASTEST_USUAL)), 3)

@@ -16,6 +16,9 @@ from cgsam_edge.export.config import Activation, ClipConfig
 _PARENTS = 4
 """How many folders above a file may name it: a hub's cache has ``models--owner--name/snapshots/HASH/file``."""
 
+_DISTINCT = 12
+"""Letters from which on a published name is no part of another maker's: MetaCLIP's b32400m is part of ViT-B-32-400m."""
+
 
 @dataclass(frozen=True)
 class ClipForm:
@@ -53,10 +56,15 @@ def by_name(path: Path, sizes: ClipConfig) -> ClipForm:
         (len(name), form)
         for names, _, form in _published(sizes)
         for name in names
-        if any(name in place for place in places)
+        if any(_named(name, place) for place in places)
     ]
     longest = max((length for length, _ in found), default=0)
     return _agreed([form for length, form in found if length == longest])
+
+
+def _named(name: str, place: str) -> bool:
+    """Whether a file's or folder's name holds that of published weights; short ones are part of other makers' names."""
+    return name in place if len(name) >= _DISTINCT else place.startswith(name)
 
 
 def by_hash(path: Path, sizes: ClipConfig) -> ClipForm:

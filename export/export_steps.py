@@ -141,7 +141,7 @@ class ExportSteps:
     def rank(self, quantiser: Quantiser, gate: Gate) -> Ranking:
         """Rank the layers by what quantising each alone does to masks."""
         with self.progress.step("try each layer alone"):
-            return quantiser.rank(gate, self.quality.fallback_minutes, self.progress.say)
+            return quantiser.rank(gate, self.options.int8_graphs, self.quality.fallback_minutes, self.progress.say)
 
     def write_texts(self, model: ReferenceModel, vocabulary: Vocabulary, folder: Path) -> None:
         """Write the vocabulary, and what the text graphs need beside them."""

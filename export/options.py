@@ -132,6 +132,13 @@ class ExportOptions:
         return next(word for word in ("int8", "fp16", "fp32") if word in words)
 
     @property
+    def int8_graphs(self) -> frozenset[str]:
+        """Names of the graphs that some target has in INT8."""
+        return frozenset(
+            graph for graph in QUANTISED_GRAPHS for target in self.targets if self.precision_of(target, graph) == "int8"
+        )
+
+    @property
     def int8(self) -> bool:
         """Whether some graph of some target is quantised."""
         return any(self.lowest_of(target) == "int8" for target in self.targets)

@@ -81,7 +81,8 @@ def _given(options: QualityOptions, images: Path, remarks: Remarks) -> tuple[Lab
         raise InputError(
             f"{options.gate_labels}: index PNGs need --gate-classes FILE with one concept a line, in index order."
         )
-    labels = open_labels(images, options.gate_labels, options.gate_classes).take(options.gate_count)
+    labels = open_labels(images, options.gate_labels, options.gate_classes, options.labels_orientation)
+    labels = labels.take(options.gate_count)
     pictures = tuple(photos.readable(labels.read(remarks), remarks))
     if not pictures:
         reasons = (f"skipped {line}" for line in remarks.left_out)

@@ -22,6 +22,8 @@ class QualityOptions:
         gate_images: folder of pictures that the gate compares masks on; None sets some of the photos aside, or renders.
         gate_labels: folder of index PNGs with ``gate_classes``, or a COCO JSON, for those pictures.
         gate_classes: class file.
+        labels_orientation: what the labels of photos that EXIF turns were drawn on, "upright" or "stored"; None takes
+            them as upright, and leaves out by name those that can only be stored.
         gate_count: pictures of the gate; 0 leaves the gate out, which the manifest says.
         min_iou: least mean mask IoU that passes; None takes the default of what is judged, see `thresholds`.
         max_drop: most loss of labelled class mIoU that passes.
@@ -40,6 +42,7 @@ class QualityOptions:
     gate_images: Path | None = None
     gate_labels: Path | None = None
     gate_classes: Path | None = None
+    labels_orientation: str | None = None
     gate_count: int = 8
     min_iou: float | None = None
     max_drop: float = MAX_DROP

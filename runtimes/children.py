@@ -36,6 +36,9 @@ NO_TRIAL = "CGSAM_TRIAL"
 
 _GOODBYE = 5.0
 
+_PYTHON = re.compile(r"(python|pypy)w?[\d.]*t?(_d)?([-.](dbg|intel64))?(\.exe)?", re.IGNORECASE)
+"""Names of interpreters."""
+
 _unable = ""
 """Why no child greeted; once seen, this process starts no other."""
 
@@ -80,7 +83,8 @@ def interpreter() -> str | None:
 
 
 def _is_python(path: Path) -> bool:
-    return bool(re.match(r"(python|pypy)", path.name, re.IGNORECASE)) and path.is_file() and os.access(path, os.X_OK)
+    called = _PYTHON.fullmatch(path.name)  # a host program may be called pythonsomething
+    return called is not None and path.is_file() and os.access(path, os.X_OK)
 
 
 def environment() -> dict[str, str]:

@@ -70,7 +70,7 @@ class Use:
         """What the compiled graphs, and the trust in them, depend on."""
         return {
             "bundle": self.digest,
-            "machine": cache.host().key(),
+            "machine": replace(cache.host(), node="").key(),  # containers have a new host name at each start
             "cgsam-edge": __version__,
             "version": self.version,
             **asdict(self.candidate),
@@ -109,6 +109,9 @@ class Use:
             scratch: the folder with what was compiled; None where it is in `folder`, or nowhere.
             loads: see `Proof`; where it does not, what is in `folder` is removed.
         """
+        kept = self.proof()
+        if loads and kept is not None and kept.loads:
+            return  # another process was first, and may have the files open
         path = self.folder()
         if path is None:
             _proofs[self.name] = Proof(loads)

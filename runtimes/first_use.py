@@ -42,14 +42,15 @@ def permit(bundle: Bundle, backend: Backend, candidate: Candidate, options: Sess
         BundleError: a file of the bundle is missing or altered.
     """
     use = trial.use_of(bundle, backend, candidate, options)
+    proof = use.proof()
     if trial.forbidden():
-        return Permission(use.folder())
-    if use.proof() is None:
+        return Permission(use.folder() if proof is None or proof.loads else None)
+    if proof is None:
         why = _try(bundle, backend, use)
         if why:
             return _untried(bundle, use, why)
     proof = use.proof()
-    return Permission(use.folder() if proof is None or proof.loads else None)
+    return Permission(use.folder() if proof is not None and proof.loads else None)  # no proof could be kept: no folder
 
 
 def _try(bundle: Bundle, backend: Backend, use: Use) -> str:

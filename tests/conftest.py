@@ -7,6 +7,7 @@ import platform
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -59,7 +60,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     files = len(asked) if all(name.endswith(".py") for name in asked) else sys.maxsize
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     full_size = "not slow" not in config.option.markexpr
-    return processes(files, cores, psutil.virtual_memory().available, full_size=full_size)
+    return processes(files, cores, _free_memory(), full_size=full_size)
+
+
+def _free_memory() -> float:
+    """Return the bytes that this run may take: the machine's free memory, or a container's limit."""
+    free = float(psutil.virtual_memory().available)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # "max"
+            free = min(free, float(Path("/sys/fs/cgroup", name).read_text()))
+    return free
 
 
 def processes(files: int, cores: int, available: float, *, full_size: bool) -> int:

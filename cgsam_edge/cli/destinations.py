@@ -88,9 +88,10 @@ def _problem(one: Input, known: dict[tuple[int, int], Path], limit: int, *, forc
                 "folder with --output."
             )
         if result.is_dir() or not (force or _is_ours(result)):
+            way = "" if result.is_dir() else ", or overwrite it with --force"
             return OutputError(
-                f"{one.file}: its result {result} exists and was not written by cgsam segment; it is left alone. Name "
-                f"another folder with --output{'' if result.is_dir() else ', or overwrite it with --force'}."
+                f"{one.file}: its result {result} exists and was not written by this version of cgsam segment; it is "
+                f"left alone. Name another folder with --output{way}."
             )
     return None
 

@@ -142,7 +142,7 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
 
 def _add_gate(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.quality_options import QualityOptions
-    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MIN_IOU
+    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MIN_IOU, ORIENTATIONS
 
     add = partial(_add, group, QualityOptions)
     unset = "some of the calibration folder, set aside; without one, rendered scenes"
@@ -150,6 +150,9 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     add("--gate-images", text, type=Path, metavar="FOLDER", unset=unset)
     add("--gate-labels", "their index PNGs, or a COCO JSON", type=Path, metavar="PATH")
     add("--gate-classes", "for index PNGs: one concept a line", type=Path, metavar="FILE")
+    text = "whether labels of photos that EXIF turns were drawn as viewers show them, or on the pixels as stored"
+    unset = "upright; labels that can only be of the pixels as stored are left out by name"
+    add("--labels-orientation", text, choices=ORIENTATIONS, unset=unset)
     add("--gate-count", "how many pictures; 0 for no gate", metavar="N")
     limits = f"{MIN_IOU['fp32']:g}; where something is int8, {MIN_IOU['int8']:g}"
     text = (

@@ -13,7 +13,7 @@ from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
 
 if TYPE_CHECKING:
-    from cgsam_edge.cli.inputs import Item
+    from cgsam_edge.cli.inputs import Input, Item
     from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
@@ -131,11 +131,12 @@ def run(options: argparse.Namespace) -> int:
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
-    _check_prompt(options, names, files)
+    _check_prompt(options, names)
     Limits(options.max_concepts, options.time_budget)  # refuses before the work
     for error in missing:
         say(f"cgsam: error: {error}")
     opened = open_inputs(destinations(files, options.output), options.every)
+    _check_still(options, opened)
     make_folder(options.output)
     inputs = checked(opened, force=options.force)
     with Segmenter(
@@ -150,16 +151,23 @@ def run(options: argparse.Namespace) -> int:
         )
 
 
-def _check_prompt(options: argparse.Namespace, names: list[str] | None, files: list[Path]) -> None:
+def _prompted(options: argparse.Namespace) -> bool:
+    return bool(options.point or options.not_point or options.box)
+
+
+def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
+    if _prompted(options) and (names is None or len(names) != 1):
+        raise PromptError("--point, --not-point and --box need exactly one concept: --concepts car")
+
+
+def _check_still(options: argparse.Namespace, opened: list[Input]) -> None:
+    """Refuse clicks on videos, and on animations that are read as videos."""
     from cgsam_edge.cli.inputs import is_video
 
-    prompted = bool(options.point or options.not_point or options.box)
-    if prompted and (names is None or len(names) != 1):
-        raise PromptError("--point, --not-point and --box need exactly one concept: --concepts car")
-    videos = [file for file in files if is_video(file)]
-    if prompted and videos:
+    moving = [one.file for one in opened if one.video is not None or is_video(one.file)]
+    if _prompted(options) and moving:
         raise PromptError(
-            f"{videos[0]}: --point, --not-point and --box are for images; in a video things move from under a click."
+            f"{moving[0]}: --point, --not-point and --box are for images; in a video things move from under a click."
         )
 
 
@@ -172,7 +180,7 @@ def _prepare(segmenter: Segmenter, item: Item, options: argparse.Namespace) -> P
 def _segment(segmenter: Segmenter, image: Prepared, names: list[str] | None, options: argparse.Namespace) -> Result:
     from cgsam_edge.results import Result
 
-    if not (options.point or options.not_point or options.box):
+    if not _prompted(options):
         return segmenter.segment(
             image,
             names,

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
-from cgsam_edge.manifest import FILE_NAME
+from cgsam_edge.manifest import CARD_FILE, CARD_PICTURES, FILE_NAME
 from cgsam_edge.quality.report import HTML_FILE, JSON_FILE
 
 if TYPE_CHECKING:
     from cgsam_edge.bundle import Bundle
     from cgsam_edge.segmenter import Segmenter
-
-CARD_FILE = "README.md"
-PICTURES = "card"
-"""Folder of the card's pictures, within the bundle."""
 
 _MARK = "<!-- Written by `cgsam card`. -->"
 _TARGETS = {"onnxruntime": "onnx", "openvino": "openvino", "coreml": "coreml"}
@@ -78,7 +74,14 @@ def write_card(
     """
     path = bundle.path / CARD_FILE
     _check(path, replace=replace)
-    pictures = [] if segmenter is None else [_picture(segmenter, bundle.path, image) for image in images]
+    pictures = (
+        []
+        if segmenter is None
+        else [
+            _picture(segmenter, bundle.path / CARD_PICTURES / f"{number}-{image.stem}.png", image)
+            for number, image in enumerate(images, start=1)
+        ]
+    )
     text = card(facts(bundle), licence, pictures)
     write_beside(path, partial(Path.write_text, data=text, encoding="utf-8"))
     return path
@@ -104,16 +107,15 @@ def facts(bundle: Bundle) -> Facts:
     return Facts(bundle.path.resolve().name, manifest, found, calibrated, screened)
 
 
-def _picture(segmenter: Segmenter, folder: Path, image: Path) -> str:
+def _picture(segmenter: Segmenter, target: Path, image: Path) -> str:
     """Write an image's overlay, and return its path within the bundle."""
-    target = folder / PICTURES / f"{image.stem}.png"
     try:
         target.parent.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{target.parent}: cannot be made ({error.strerror}).") from error
     overlay = segmenter.segment(image).overlay()
     write_beside(target, partial(overlay.save, format="PNG"))
-    return target.relative_to(folder).as_posix()
+    return f"{target.parent.name}/{target.name}"
 
 
 def card(known: Facts, licence: str | None, pictures: Sequence[str]) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.pairs import extremes
 
 if TYPE_CHECKING:

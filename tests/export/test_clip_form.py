@@ -105,7 +105,9 @@ def test_a_spoilt_configuration_beside_the_weights(content: str, tmp_path: Path)
         recognised(tmp_path / "weights.bin", "ViT-B-16")
 
 
-@pytest.mark.parametrize("name", ["ViT-B-16.pt", "epoch_32.pt", "laion/ViT-B-16.pt", "best.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["ViT-B-16.pt", "epoch_32.pt", "laion/ViT-B-16.pt", "best.safetensors", "ViT-B-16_400M.pt"]
+)
 def test_what_nothing_tells_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nothing says which activation.*--clip-activation quickgelu") as caught:
         recognised(tmp_path / name, "ViT-B-16")

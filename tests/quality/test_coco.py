@@ -128,7 +128,7 @@ def test_a_size_that_is_not_stated(data: Dataset, sides: dict[str, Any]) -> None
     data.document["images"][0] = {"id": 7, "file_name": "a.png", **sides}
     assert data.pixels() == 100
     data.annotate(segmentation=[[10, 10, 200, 10, 200, 20]])
-    left_out(data, r"annotation 1: a polygon reaches x = 200, but its image is 60x40 pixels")
+    left_out(data, r"annotation 1: a polygon reaches x = 200, but its image has 60x40 pixels")
 
 
 def test_a_size_as_text(data: Dataset) -> None:
@@ -459,3 +459,38 @@ def test_a_square_photo_is_read_upright_and_it_is_said(data: Dataset) -> None:
     images, remarks = data.read("stored")
     assert images["a.png"].masks["car"][:20, 30:].all()
     assert not remarks.notes
+
+
+def test_names_of_two_splits_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    data = Dataset(tmp_path)
+    data.images = data.images.rename(tmp_path / "val")
+    first, second = data.document["images"]
+    first["file_name"], second["file_name"] = "train/a.png", "val/a.png"
+    data.document["annotations"].append({"id": 2, "image_id": 8, "category_id": 3, "segmentation": OTHER, "iscrowd": 0})
+    images, remarks = data.read()
+    assert images["a.png"].masks["car"].sum() == 100, "the label of val/a.png alone"
+    assert images["a.png"].masks["car"][25, 35]
+    assert any("train/a.png" in line for line in remarks.left_out)
+
+
+def test_labels_of_another_folder_are_pointed_out(tmp_path: Path) -> None:
+    data = Dataset(tmp_path)
+    for entry in data.document["images"]:
+        entry["file_name"] = f"train/{entry['file_name']}"
+    _, remarks = data.read()
+    assert any("lies in other folders" in line for line in remarks.notes)
+
+
+def test_polygons_outside_the_stated_size_are_refused(tmp_path: Path) -> None:
+    data = Dataset(tmp_path)
+    data.annotate(segmentation=[[1000, 10, 1200, 10, 1200, 20, 1000, 20]])
+    images, remarks = data.read()
+    assert "a.png" not in images
+    assert any("reaches x = 1200" in line for line in remarks.left_out)
+
+
+def test_a_size_of_too_many_digits_is_refused_by_name(tmp_path: Path) -> None:
+    data = Dataset(tmp_path)
+    data.document["images"][0]["width"] = "9" * 5000
+    _, remarks = data.read()
+    assert any("'width'" in line for line in remarks.left_out)

@@ -46,7 +46,9 @@ def test_the_command_line_names_both_ways_out(tmp_path: Path, arguments: tuple[s
         assert words in done.stderr
 
 
-@pytest.mark.parametrize("use", ["cgsam_edge.Segmenter()", "cgsam_edge.Video('a.mp4')", "cgsam_edge.Encoded"])
+@pytest.mark.parametrize(
+    "use", ["cgsam_edge.Segmenter()", "cgsam_edge.Video('a.mp4')", "cgsam_edge.Encoded", "cgsam_edge.Result"]
+)
 def test_python_gets_an_error_of_this_package(tmp_path: Path, use: str) -> None:
     done = run(tmp_path, MISSING_GL, "-c", FROM_PYTHON.format(use=use))
     assert done.returncode == 0, done.stderr

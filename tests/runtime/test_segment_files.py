@@ -72,7 +72,7 @@ def test_what_others_wrote_is_left_alone(
     before = Path(name).read_bytes()
     assert run("street.png", "other.png", output=".") == 3
     error = capsys.readouterr().err
-    assert f"street.png: its result {name} exists and was not written by cgsam segment" in error
+    assert f"street.png: its result {name} exists and was not written by this version of cgsam segment" in error
     assert "overwrite it with --force" in error
     assert "1 of 2 images could not be used" in error
     assert Path(name).read_bytes() == before

@@ -41,13 +41,20 @@ def open_coco(images: Path, annotations: Path, drawn_on: str | None = None) -> L
     """
     document = read_document(annotations)
     folder = ImageFolder(images)
-    joined: dict[Path, _Labelled] = {}
     left_out, notes = list(document.left_out), list(document.notes)
+    found: dict[Path, list[ImageEntry]] = {}
     for entry in document.images:
         try:
-            _join(joined, folder.find(entry.file_name), entry, notes)
+            found.setdefault(folder.find(entry.file_name), []).append(entry)
         except InputError as error:  # noqa: PERF203 — one bad entry must not end it
             left_out.append(f"{entry.where}: {error}")
+    joined: dict[Path, _Labelled] = {}
+    for path, entries_of in found.items():
+        for entry in _meant(path, entries_of, folder, left_out, notes):
+            try:
+                _join(joined, path, entry, notes)
+            except InputError as error:  # noqa: PERF203 — one bad entry must not end it
+                left_out.append(f"{entry.where}: {error}")
     if not joined:
         raise InputError(f"{annotations}: none of its images can be used. The first: {left_out[0]}")
     entries = [LabelEntry(path, partial(_load, one, drawn_on)) for path, one in joined.items()]
@@ -67,6 +74,28 @@ class _Labelled:
     path: Path
     entry: ImageEntry
     annotations: tuple[Annotation, ...]
+
+
+def _meant(
+    path: Path, entries: list[ImageEntry], folder: ImageFolder, left_out: list[str], notes: list[str]
+) -> list[ImageEntry]:
+    """Return the entries that mean a file: of several names (train/1.png, val/1.png), the one of its folders."""
+    names = dict.fromkeys(entry.file_name for entry in entries)
+    agreeing = [name for name in names if folder.agrees(name, path)]
+    if len(names) == 1:
+        if not agreeing:
+            notes.append(
+                f"{entries[0].where}: {entries[0].file_name!r} was taken to be {path}, which lies in other folders. "
+                "Check that these are the labels of these images."
+            )
+        return entries
+    chosen = agreeing[0] if len(agreeing) == 1 else None
+    left_out += [
+        f"{entry.where}: {entry.file_name!r} could be {path}, and so could another entry. Name its folders as they are."
+        for entry in entries
+        if entry.file_name != chosen
+    ]
+    return [entry for entry in entries if entry.file_name == chosen]
 
 
 def _join(joined: dict[Path, _Labelled], path: Path, entry: ImageEntry, notes: list[str]) -> None:
@@ -91,6 +120,8 @@ def _load(labelled: _Labelled, drawn_on: str | None, names: frozenset[str] | Non
         if annotation.empty or (names is not None and name not in names):
             continue
         mask = _mask(annotation, photo, labelled.entry, drawn_on)
+        if not mask.any():
+            notes.append(f"{annotation.where}: covers no pixel.")
         masks[name] = masks[name] | mask if name in masks else mask
     return LabelledImage(labelled.path, masks)
 
@@ -103,7 +134,7 @@ def _mask(annotation: Annotation, photo: Photo, entry: ImageEntry, drawn_on: str
     try:
         for part in segmentation_parts(segmentation):
             size = part.size or canvas
-            if part.size is None and entry.size is None:
+            if part.size is None:
                 _check_reach(part, canvas)
             turn = photo.is_turned(size, drawn_on, "its mask" if part.size else entry.where, _HINT)
             mask = part.draw(*size)
@@ -121,10 +152,10 @@ def _canvas(photo: Photo, entry: ImageEntry, drawn_on: str | None) -> Size:
 
 
 def _check_reach(part: SegmentationPart, size: Size) -> None:
-    """Refuse polygons that reach far out of a picture whose size the file does not state."""
+    """Refuse polygons that reach far out of the picture that they were drawn on, by what is known of its size."""
     for axis, reach, side in zip("xy", part.reach, size, strict=True):
         if reach > _FAR * side:
             raise InputError(
-                f"a polygon reaches {axis} = {reach:g}, but its image is {size[0]}x{size[1]} pixels: it was drawn on a "
-                "picture of another size. State 'width' and 'height' of the image that was labelled."
+                f"a polygon reaches {axis} = {reach:g}, but its image has {size[0]}x{size[1]} pixels: it was drawn on "
+                "a picture of another size. Let 'width' and 'height' be those of the image that was labelled."
             )

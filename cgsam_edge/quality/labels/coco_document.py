@@ -21,6 +21,9 @@ _FOREIGN = {
     "features": "GeoJSON",
 }
 
+_MOST_DIGITS = 10
+"""Of a width or a height."""
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -207,7 +210,7 @@ def _size(entry: dict[str, Any], where: str) -> tuple[int, int] | None:
         text = identifier(value)
         if value in (None, 0, "", "0"):
             return None
-        if text is None or not (text.isascii() and text.isdigit()):
+        if text is None or not (text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS):
             raise InputError(f"{where}: {key!r} is {value!r:.40}; expected pixels.")
         sides.append(int(text))
     return sides[0], sides[1]

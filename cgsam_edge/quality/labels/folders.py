@@ -87,6 +87,12 @@ class ImageFolder:
                     raise InputError(f"{name!r} could be {names} in {self.folder}. Name its folder in 'file_name'.")
         raise InputError(f"no image {name!r} in {self.folder}.")
 
+    @staticmethod
+    def agrees(name: str, path: Path) -> bool:
+        """Whether all folders of a name that a COCO file gives are those that the file lies in."""
+        whole = [_loosely(part) for part in path.resolve().parts]
+        return any([_loosely(part) for part in reading] == whole[-len(reading) :] for reading in _readings(name))
+
     def _matching(self, parts: list[str], key: Callable[[str], str]) -> Iterator[Path]:
         """Yield files of which the path below the folder ends as the name does, or the name as the path."""
         for path in self._by_name[_loosely(parts[-1])]:

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-import cv2
-
+from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, IGNORE
 from cgsam_edge.quality.scenes.render import render
 

@@ -1,9 +1,9 @@
 """Where a scene is painted: an oversampled picture and a crisp label map, from the same street coordinates."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.camera import NEAR, Camera, Floats, clip_near
 from cgsam_edge.quality.scenes.concepts import IGNORE
 from cgsam_edge.quality.scenes.light import Light

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.camera import Floats
 from cgsam_edge.quality.scenes.canvas import Canvas, vary
 from cgsam_edge.quality.scenes.concepts import BUILDING, IGNORE, PAVEMENT, ROAD, SKY, TREE

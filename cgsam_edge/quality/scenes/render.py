@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.canvas import Canvas
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, TREE
 from cgsam_edge.quality.scenes.layout import compose
