@@ -12,6 +12,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, BundleError, ConceptsError
 from cgsam_edge.manifest import TEXT_FILE, TEXT_GRAPHS, TOKENIZER_FILE
 from cgsam_edge.npz import read_npz
+from cgsam_edge.runtimes import first_use
 from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.registry import fitting, target
@@ -55,6 +56,7 @@ class TextEncoder:
         assert held is not None
         graphs = bundle.manifest.targets[held]
         options = SessionOptions(device=_cpu(chosen))
+        first_use.try_text(bundle, chosen, held, options)
         self._sessions = {
             name: chosen.open(bundle.verified_graph(held, name), options) for name in TEXT_GRAPHS if name in graphs
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,28 @@ def permit(bundle: Bundle, backend: Backend, candidate: Candidate, options: Sess
             return _untried(bundle, use, why)
     proof = use.proof()
     return Permission(use.folder() if proof is not None and proof.loads else None)  # no proof could be kept: no folder
+
+
+def try_text(bundle: Bundle, backend: Backend, target: str, options: SessionOptions) -> None:
+    """Try all graphs in a child, those that learn new names too; where none can be had, nothing is tried.
+
+    Args:
+        bundle: holds text graphs.
+        backend: the engine.
+        target: which of the bundle's folders.
+        options: of the sessions, the device among them.
+
+    Raises:
+        BackendError: the engine crashed the child, does not open a graph, or disagrees with PyTorch.
+    """
+    if trial.forbidden():
+        return
+    with suppress(children.NoChildError):
+        found = trial.attempts(backend, trial.Trial(bundle, target, options.device, options, text=True))
+        problem = found.problem if not found.attempts else found.attempts[0].problem
+        if problem or not found.attempts:
+            where = Candidate(backend.name, target, options.device)
+            raise BackendError(f"{where}: {problem or 'it is not listed any more'}")
 
 
 def _try(bundle: Bundle, backend: Backend, use: Use) -> str:

@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _choose(options: argparse.Namespace) -> tuple[str | None, str, tuple[Tried, ...]]:
     from cgsam_edge.bundle import Bundle
+    from cgsam_edge.runtimes import first_use, registry
     from cgsam_edge.runtimes.protocol import SessionOptions
     from cgsam_edge.runtimes.selection import Selector, Wish
 
@@ -92,7 +93,15 @@ def _choose(options: argparse.Namespace) -> tuple[str | None, str, tuple[Tried, 
         selection = Selector(bundle, wish).select()
     except BackendError as error:
         return None, str(error), ()
-    return str(selection.candidates[0]), selection.reason, selection.tried
+    problem = ""
+    for candidate in selection.candidates:  # as a segmenter opens them
+        try:
+            first_use.permit(bundle, registry.find(candidate.backend), candidate, wish.options)
+        except BackendError as error:  # noqa: PERF203 — each is tried once
+            problem = problem or str(error)
+        else:
+            return str(candidate), selection.reason, selection.tried
+    return None, problem, selection.tried
 
 
 def lines(found: Diagnosis) -> Iterator[str]:

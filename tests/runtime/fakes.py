@@ -35,6 +35,17 @@ class Crashing(OnnxRuntimeBackend):
         return super().open(path, options)
 
 
+class CrashingText(OnnxRuntimeBackend):
+    """Takes its process along when it opens the graph that reads names."""
+
+    name = "crashing-text"
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        if path.name.startswith("text"):
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return super().open(path, options)
+
+
 class CrashingDriver(OnnxRuntimeBackend):
     """Takes its process along when it looks for devices."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cgsam_edge import BackendError, Segmenter, shipped
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.cli import main
 from cgsam_edge.runtimes import cache, children, judgement, registry, trial
 from cgsam_edge.runtimes.opening import open_bundle
 from cgsam_edge.runtimes.placement import Placement
@@ -97,6 +98,18 @@ def test_a_crash_of_what_was_forced_costs_a_child(
         )
     assert tried == ["crashing"] * 2, "no crash is trusted"
     assert opened(backend="crashing", device="cpu")[1].reason == "forced"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_doctor_chooses_nothing_that_crashes(
+    fresh: Path, trials: None, engines: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines(fakes.Crashing())
+    command = ["doctor", str(shipped.BUNDLE), "--backend", "crashing", "--device"]
+    assert main([*command, "gpu"]) == 3
+    assert "crashed: its process died of SIGKILL" in capsys.readouterr().out
+    assert main([*command, "cpu"]) == 0
+    assert "choice: crashing on CPU" in capsys.readouterr().out
 
 
 def test_wrong_numbers_of_what_was_forced_are_refused(fresh: Path, trials: None, engines: Callable[..., None]) -> None:

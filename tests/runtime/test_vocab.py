@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tokenizers import Tokenizer
 
-from cgsam_edge import BundleError, ConceptsError, Segmenter, UnknownConceptError
+from cgsam_edge import BackendError, BundleError, ConceptsError, Segmenter, UnknownConceptError
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.export.loading import load_reference
@@ -24,6 +26,7 @@ from cgsam_edge.export.tokenizer import write_tokenizer
 from cgsam_edge.manifest import TOKENIZER_FILE
 from cgsam_edge.revise import add_concepts, remove_concepts
 from tests import tiny
+from tests.runtime import fakes
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
@@ -178,3 +181,14 @@ def test_tokens_are_open_clips(tokenizer: Tokenizer, name: str) -> None:
     if ftfy.fix_text(name) != name or "&" in name:
         return  # mended encodings and HTML entities are open_clip's own
     assert tokenizer.encode(name, add_special_tokens=False).ids == _OPEN_CLIP.encode(name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_engine_that_crashes_on_names_costs_a_child(
+    learning: Path, fresh: Path, trials: None, engines: Callable[..., None]
+) -> None:
+    before = Bundle(learning).vocabulary.names
+    engines(fakes.CrashingText())
+    with pytest.raises(BackendError, match="died of SIGKILL"):
+        add_concepts(learning, [NEW], backend="crashing-text")
+    assert Bundle(learning).vocabulary.names == before
