@@ -89,7 +89,9 @@ def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other
         assert error > 0.01
     assert pairs["tree"].labelled_before == counts(results[0]["tree"].mask, truth)
     assert pairs["tree"].labelled_after == counts(results[1]["tree"].mask, truth)
-    assert all(p.labelled_before is None for p in target.pairs if p.concept == "car")
+    cars = [p for p in target.pairs if p.concept == "car"]
+    assert cars
+    assert all(p.labelled_before is None for p in cars)
     assert (done, found.pictures, found.left_out) == ([1, 2, 3], "3 pictures.", ())
     assert (target.target, target.limits) == (f"B.cgsam on {second.backend}", GateLimits(0.98, 0.01))
     assert "Not compared, of B.cgsam: bus." in found.notes
