@@ -211,4 +211,4 @@ def test_what_is_no_size(word: str, concepts_file: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as stopped:
         export_main(["--concepts", str(concepts_file), f"--image-size={word}"])
     assert stopped.value.code == 2
-    assert f"--image-size: expected a number of pixels, or auto, got {word!r}" in capsys.readouterr().err
+    assert f"--image-size/--imgsz: expected a number of pixels, or auto, got {word!r}" in capsys.readouterr().err
