@@ -201,7 +201,7 @@ def test_a_segmenter_travels_to_spawned_processes(
 ) -> None:
     monkeypatch.chdir(tiny_bundle.parent)
     with (
-        Segmenter(tiny_bundle.name, threads=1, cache_bytes=0) as segmenter,
+        Segmenter(tiny_bundle.name, backend="onnxruntime", threads=1, cache_bytes=0) as segmenter,
         Segmenter(tiny_bundle, backend=spawned.Own()) as own,
     ):
         expected = segmenter.segment(picture, "car")["car"].mask
