@@ -62,6 +62,7 @@ def test_a_comparison_and_going_on_after_an_interruption(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_all_contenders(tiny_checkpoint: Path, output: Path) -> None:
     check(compare(tiny_checkpoint, output), tuple(one.key for one in CONTENDERS))
 
