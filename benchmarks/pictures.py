@@ -1,6 +1,7 @@
 """Choose the demo's scene from the shipped model's held-out metrics, and draw the pictures of README and docs again.
 
 ``python -m benchmarks.pictures`` takes some minutes. It writes ``cgsam_edge/models/demo.json`` and ``docs/images``.
+With ``--redraw`` it draws the scenes that were chosen last, which takes a minute.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from statistics import fmean
 
 from tqdm import tqdm
 
+from benchmarks import moving_picture
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.files import write_beside
-from cgsam_edge.quality.demo import CLICKS, Choice, clicks_picture, demo_scene, labels_right
+from cgsam_edge.quality.demo import CLICKS, Choice, choice, clicks_picture, demo_scene, labels_right
 from cgsam_edge.quality.evaluate import inner_points
 from cgsam_edge.quality.scenes import CONCEPTS
 
@@ -109,23 +111,30 @@ def helped(found: list[Clicked]) -> list[Clicked]:
 
 
 def main() -> None:
-    """Rank, choose, draw and write."""
+    """Rank, choose and draw, or only draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=__doc__)
-    parser.add_argument("--count", type=int, default=200, help="how many held-out scenes (default: 200)")
-    parser.add_argument("--clicked", type=int, default=60, help="how many of them with clicks (default: 60)")
+    parser.add_argument("--count", type=int, default=200, help="how many held-out scenes to rank (default: 200)")
+    parser.add_argument("--clicked", type=int, default=60, help="how many of them to click in (default: 60)")
+    parser.add_argument("--redraw", action="store_true", help="draw the scenes that were chosen last")
     options = parser.parse_args()
     with Segmenter(backend="onnxruntime") as segmenter:
-        found = clicked(segmenter, options.clicked)
-        ranked = rank(segmenter, options.count)
-        shown, median, best = at(ranked, QUARTILE), at(ranked, 0.5), helped(found)[-1]
-        draw(segmenter, Choice(SERIES, shown.scene, best.scene, best.concept), median.scene)
+        if not options.redraw:
+            choose(segmenter, options.count, options.clicked)
+        draw(segmenter, choice(), json.loads(shipped.DEMO.read_text(encoding="utf-8"))["median"]["scene"])
+
+
+def choose(segmenter: Segmenter, count: int, with_clicks: int) -> None:
+    """Rank the first held-out scenes, and write ``demo.json``."""
+    found = clicked(segmenter, with_clicks)
+    ranked = rank(segmenter, count)
+    shown, median, best = at(ranked, QUARTILE), at(ranked, 0.5), helped(found)[-1]
     notes = {
-        "series": SERIES, "scene": shown.scene, "rule": RULE, "scenes": options.count, "right": round(shown.right, 4),
+        "series": SERIES, "scene": shown.scene, "rule": RULE, "scenes": count, "right": round(shown.right, 4),
         "median": {"scene": median.scene, "right": round(median.right, 4)},
         "clicks": {
             "scene": best.scene, "concept": best.concept, "rule": CLICKS_RULE,
             "iou_from_name": round(best.from_name, 4), "iou_with_clicks": round(best.with_clicks, 4),
-            "scenes": options.clicked, "concepts": len(found), "helped": len(helped(found)),
+            "scenes": with_clicks, "concepts": len(found), "helped": len(helped(found)),
             "mean_from_name": round(fmean(one.from_name for one in found), 4),
             "mean_with_clicks": round(fmean(one.with_clicks for one in found), 4),
         },
@@ -135,7 +144,7 @@ def main() -> None:
 
 
 def draw(segmenter: Segmenter, shown: Choice, median: int) -> None:
-    """Write the pictures of README and docs."""
+    """Write the pictures of README and docs, the moving one among them."""
     IMAGES.mkdir(exist_ok=True)
     pictures = {
         "street": segmenter.segment(demo_scene(SERIES, shown.scene).image, CONCEPTS).overlay(),
@@ -144,6 +153,8 @@ def draw(segmenter: Segmenter, shown: Choice, median: int) -> None:
     }
     for name, picture in pictures.items():
         write_beside(IMAGES / f"{name}.png", partial(picture.save, format="PNG", optimize=True))
+    moving = moving_picture.frames(segmenter, shown)
+    write_beside(IMAGES / "demo.webp", partial(moving_picture.save, moving))
 
 
 if __name__ == "__main__":

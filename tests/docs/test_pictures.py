@@ -1,0 +1,60 @@
+"""The pictures in README and docs are those that the shipped model draws today."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import moving_picture, pictures
+from cgsam_edge import Segmenter
+from cgsam_edge.quality.demo import choice, demo_scene
+from cgsam_edge.quality.scenes import CONCEPTS
+
+ROOT = Path(__file__).parents[2]
+MOVING = pictures.IMAGES / "demo.webp"
+LARGEST = 1_000_000
+FEW = 0.01
+"""Share of pixels at the edges of masks that may fall the other way on another processor."""
+
+
+def differing(one: Image.Image, other: Image.Image, least: int) -> float:
+    """Return the share of pixels whose colours are further apart than ``least``."""
+    assert one.size == other.size
+    apart = np.abs(np.asarray(one.convert("RGB"), int) - np.asarray(other.convert("RGB"), int)).max(axis=2)
+    return float((apart > least).mean())
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(backend="onnxruntime")
+
+
+def test_the_street_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
+    shown = choice()
+    drawn = segmenter.segment(demo_scene(shown.series, shown.scene).image, CONCEPTS).overlay()
+    assert differing(drawn, Image.open(pictures.IMAGES / "street.png"), 8) < FEW, "run `make pictures`"
+
+
+def test_the_moving_picture_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
+    moving = moving_picture.frames(segmenter, choice())
+    with Image.open(MOVING) as kept:
+        assert kept.n_frames == len(moving) > 8
+        for number, frame in enumerate(moving):
+            kept.seek(number)
+            assert differing(frame.picture, kept, 60) < 2 * FEW, f"frame {number}: run `make pictures`"
+
+
+def test_the_moving_picture_is_small_and_repeats() -> None:
+    assert MOVING.stat().st_size < LARGEST
+    with Image.open(MOVING) as kept:
+        assert kept.info["loop"] == 0
+
+
+def test_every_picture_of_readme_exists() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert "docs/images/demo.webp" in shown
+    assert not [name for name in shown if not (ROOT / name).is_file()]
