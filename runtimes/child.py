@@ -1,4 +1,4 @@
-"""The child's side of `children`: ``python -m cgsam_edge.runtimes.child MODULE``.
+"""The child's side of `children`, which starts it with the name of a module.
 
 It greets its parent before anything heavy is imported, so that what imports cost can be measured, and then calls
 ``MODULE.serve(requests, say)``. An engine that crashes takes this process along, and not the parent's.
@@ -56,7 +56,3 @@ def main() -> None:
         say({"failed": str(error) if isinstance(error, CgsamError) else f"{type(error).__name__}: {error}"[:2000]})
     say({"done": True})
     os._exit(0)  # an engine that crashes while it is unloaded has done its work
-
-
-if __name__ == "__main__":
-    main()

@@ -31,6 +31,18 @@ STEP_LIMIT = 300.0
 GREETING_LIMIT = 20.0
 """Seconds within which a child must greet; Python itself starts in a few even on small boards."""
 
+PATIENCE = 4
+"""How many times `GREETING_LIMIT` the next child may take after one was too slow; a busy machine is not broken."""
+
+_START = """\
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+from cgsam_edge.runtimes.child import main
+main()
+"""
+"""What a child runs. Python looks first in the working folder, where a file called json.py may lie, unless it is taken
+out; `environment` has it in full where this process looks there too. Python 3.10 knows no PYTHONSAFEPATH."""
+
 NO_TRIAL = "CGSAM_TRIAL"
 """Set to "never", engines are used without being tried in a child first; children are started so."""
 
@@ -41,6 +53,9 @@ _PYTHON = re.compile(r"(python|pypy)w?[\d.]*t?(_d)?([-.](dbg|intel64))?(\.exe)?"
 
 _unable = ""
 """Why no child greeted; once seen, this process starts no other."""
+
+_slow = False
+"""Whether a child was given up because it had not greeted in time."""
 
 
 class NoChildError(BackendError):
@@ -53,11 +68,12 @@ class ChildError(BackendError):
     Attributes:
         end: how it ended, or the problem that it named itself.
         step: what it was doing when it crashed or hung; empty where it named the problem itself.
+        silent: whether it was given up because it said nothing.
     """
 
-    def __init__(self, end: str, step: str = "") -> None:
+    def __init__(self, end: str, step: str = "", *, silent: bool = False) -> None:
         super().__init__(f"its process {end} while {step}." if step else end)
-        self.end, self.step = end, step
+        self.end, self.step, self.silent = end, step, silent
 
 
 def unavailable() -> str:
@@ -90,7 +106,7 @@ def _is_python(path: Path) -> bool:
 def environment() -> dict[str, str]:
     """Return an environment in which a child finds the modules that this process finds, and no others."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", NO_TRIAL: "never"}
+    return {**os.environ, "PYTHONPATH": path, NO_TRIAL: "never"}
 
 
 class Child:
@@ -190,7 +206,7 @@ class Child:
         assert program is not None  # else it is unavailable
         try:
             return subprocess.Popen(  # noqa: S603 — this interpreter, and a module of ours
-                [program, "-m", "cgsam_edge.runtimes.child", module],
+                [program, "-c", _START, module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -203,11 +219,13 @@ class Child:
 
     def _greeting(self) -> float:
         try:
-            when, message = self._take(GREETING_LIMIT, "starting")
+            when, message = self._take(GREETING_LIMIT * (PATIENCE if _slow else 1), "starting")
         except ChildError as error:
+            slow = error.silent
             self._process.kill()
             self.close()
-            raise _no_child(f"{interpreter()} does not answer as Python: its process {error.end}") from error
+            why = f"{interpreter()} does not answer as Python: its process {error.end}"
+            raise (_too_slow(why) if slow else _no_child(why)) from error
         if message != greeting():
             self.close()
             raise _no_child(f"{interpreter()} is another Python: {message} in place of {greeting()}")
@@ -217,7 +235,7 @@ class Child:
         try:
             got = self._messages.get(timeout=limit)
         except queue.Empty:
-            raise ChildError(f"said nothing for {limit:.0f} s", step) from None
+            raise ChildError(f"said nothing for {limit:.0f} s", step, silent=True) from None
         if got is None:
             raise ChildError(self._end(), step)
         try:
@@ -246,6 +264,18 @@ class Child:
                 if text.startswith(MARK) and text.endswith("\n"):
                     self._messages.put((time.perf_counter(), text.removeprefix(MARK)))
         self._messages.put(None)
+
+
+def _too_slow(why: str) -> NoChildError:
+    """Leave one more try with more time, unless this was it."""
+    global _slow  # noqa: PLW0603 — as below
+    if _slow:
+        return _no_child(why)
+    _slow = True
+    more = GREETING_LIMIT * PATIENCE
+    return NoChildError(
+        f"{why}. The next engine that is opened is tried in a child again, which may take {more:.0f} s."
+    )
 
 
 def _no_child(why: str) -> NoChildError:

@@ -1,6 +1,7 @@
 """``python -m tests.hostile.kill [JOB …] --moments 50``: kill -9, full and read-only disks, over an existing output.
 
-Each job runs over an output that exists and is killed at moments spread over its run. Then the old output must be there
+Each job runs over an output that exists and is killed: every other time at a moment of its run, and else at one of the
+time in which it writes, both spread evenly. Then the old output must be there
 whole, or a whole new one; the job runs once more, and nothing may be left of the killed one. Needs Linux, and root for
 the disks (it mounts small tmpfs). Takes 4 to 8 minutes a job on two free cores, the export 25. Prints Markdown.
 """
@@ -17,11 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.hostile.jobs import Job, litter, prepare, restore, snapshot
 
 _REFUSED = 3
+_WATCH = 0.0005
+"""Seconds between looks at the output folder."""
 
 _KILLED = """\
 | command | a run | killed | old output | whole new | half-written | with leftovers | after next run | in TMPDIR |
@@ -36,8 +40,35 @@ def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-def _run(job: Job, output: Path, temporary: Path, seconds: float | None = None) -> int:
-    """Run a job, kill its process group after some seconds, and return its exit status."""
+@dataclass(frozen=True)
+class Run:
+    """How a run went.
+
+    Attributes:
+        code: exit status; negative where it was killed.
+        begins: seconds after which something hidden appeared in the output folder: it began to write.
+        seconds: all in all.
+    """
+
+    code: int
+    begins: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: some seconds after the start, or after the run began to write."""
+
+    seconds: float
+    writing: bool = False
+
+
+_NEVER = Moment(float("inf"))
+
+
+def _run(job: Job, output: Path, temporary: Path, moment: Moment = _NEVER) -> Run:
+    """Run a job, and kill its process group at a moment."""
+    start = time.perf_counter()
     process = subprocess.Popen(
         job.command(output),
         stdout=subprocess.DEVNULL,
@@ -45,15 +76,20 @@ def _run(job: Job, output: Path, temporary: Path, seconds: float | None = None) 
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(temporary)},
     )
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        return process.wait()
+    begins = float("inf")
+    while process.poll() is None:
+        now = time.perf_counter() - start
+        begins = now if now < begins and litter(output) else begins
+        if now >= moment.seconds + (begins if moment.writing else 0):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        time.sleep(_WATCH)
+    ended = time.perf_counter() - start
+    return Run(process.returncode, min(begins, ended), ended)
 
 
 def kill(job: Job, root: Path, moments: int) -> str:
-    """Kill a job at moments spread over its run, and return its row of the table.
+    """Kill a job at moments, half of them spread over its run and half over its writing; return its row of the table.
 
     Raises:
         AssertionError: an output was lost or half-written, or something was left lying about.
@@ -62,28 +98,29 @@ def kill(job: Job, root: Path, moments: int) -> str:
     temporary.mkdir(exist_ok=True)
     old = snapshot(job.before)
     restore(job, output)
-    start = time.perf_counter()
-    assert _run(job, output, temporary) == 0, f"{job.name}: does not run"
-    seconds = time.perf_counter() - start
+    whole = first = _run(job, output, temporary)
+    assert whole.code == 0, f"{job.name}: does not run"
     seen: Counter[str] = Counter()
-    for moment in range(moments):
+    for number in range(moments):
         restore(job, output)
-        if _run(job, output, temporary, seconds * (moment + 0.5) / moments) == 0:
-            seen["ended before"] += 1
+        share, writing = (number + 0.5) / moments, bool(number % 2)
+        length = whole.seconds - whole.begins if writing else whole.seconds
+        seen["killed"] += _run(job, output, temporary, Moment(share * length, writing)).code < 0
         job.whole(output, job.before)
         left = litter(output)
         seen["left something"] += bool(left)
         kept = {name: digest for name, digest in snapshot(output).items() if name not in left and name in old}
         seen["old"] += kept == old
-        code = _run(job, output, temporary)
-        assert code == (0 if "vocab" not in job.name or kept == old else _REFUSED), f"{job.name}: next run gave {code}"
+        again = _run(job, output, temporary)
+        whole = again if again.code == 0 else whole  # the machine may have become slower or faster
+        expected = 0 if "vocab" not in job.name or kept == old else _REFUSED
+        assert again.code == expected, f"{job.name}: next run gave {again.code}"
         job.whole(output, job.before)
-        assert not litter(output), f"{job.name}, moment {moment}: {litter(output)}"
-    old_ones, others = seen["old"], moments - seen["old"]
+        assert not litter(output), f"{job.name}, moment {number}: {litter(output)}"
     temporaries = len(list(temporary.iterdir()))
     return (
-        f"| `{job.name}` | {seconds:.1f} s | {moments} | {old_ones} | {others} | 0 | {seen['left something']} | 0 | "
-        f"{temporaries} |"
+        f"| `{job.name}` | {first.seconds:.1f} s | {seen['killed']} of {moments} | {seen['old']} | "
+        f"{moments - seen['old']} | 0 | {seen['left something']} | 0 | {temporaries} |"
     )
 
 
@@ -114,7 +151,7 @@ def bad_disk(job: Job, root: Path, *, full: bool) -> str:
             _fill(mounted / "ballast")
         else:
             subprocess.run(["/bin/mount", "-o", "remount,ro", str(mounted)], check=True)
-        code = _run(job, output, temporary)
+        code = _run(job, output, temporary).code
         assert code == _REFUSED, f"{job.name}: exit code {code}"
         assert snapshot(output) == old, f"{job.name}: changed or left {set(snapshot(output)) - set(old)}"
     return f"| `{job.name}` | {'full' if full else 'read-only'} | {code} | as before | none |"

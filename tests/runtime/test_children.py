@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX scripts and signa
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "_unable", "")
+    monkeypatch.setattr(children, "_slow", False)
 
 
 def program(path: Path, text: str) -> Path:
@@ -94,7 +95,6 @@ OTHER = child.MARK + json.dumps({"python": "cpython-27", "platform": "linux"})
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("exec sleep 60", "does not answer as Python: its process said nothing for 5 s"),
         ("echo no licence >&2; exit 3", r"its process ended with code 3 \(no licence\)"),
         (f"echo '{OTHER}'; sleep 60", "is another Python: .*cpython-27"),
         ("echo 'cgsam: []'; sleep 60", "is another Python"),
@@ -106,12 +106,56 @@ def test_what_is_called_python_must_greet(
 ) -> None:
     marker = tmp_path / "started"
     monkeypatch.setattr(sys, "executable", str(program(tmp_path / "python3", f"printf x >> {marker}\n{text}")))
-    monkeypatch.setattr(children, "GREETING_LIMIT", 5.0 if "exec sleep" in text else 60.0)
+    monkeypatch.setattr(children, "GREETING_LIMIT", 60.0)
     monkeypatch.setattr(children, "_GOODBYE", 0.1)
     for _ in range(2):
         with pytest.raises(NoChildError, match=words):
             Child(ECHO)
     assert started(marker) == 1, "it is not waited for twice"
+
+
+def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Path:
+    """Put a Python in place that is slow, and return the file to which each start of it adds a letter."""
+    marker = folder / "started"
+    monkeypatch.setattr(sys, "executable", str(program(folder / "python3", f"printf x >> {marker}\n{text}")))
+    monkeypatch.setattr(children, "GREETING_LIMIT", 1.0)
+    monkeypatch.setattr(children, "_GOODBYE", 0.1)
+    return marker
+
+
+def test_one_that_says_nothing_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = slow(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr(children, "PATIENCE", 2)
+    with pytest.raises(NoChildError, match=r"said nothing for 1 s\. The next .* tried .* again, which may take 2 s\.$"):
+        Child(ECHO)
+    for _ in range(2):
+        with pytest.raises(NoChildError, match=r"does not answer as Python: its process said nothing for 2 s\.$"):
+            Child(ECHO)
+    assert started(marker) == 2, "it is not waited for a third time"
+
+
+def test_a_slow_start_costs_one_child_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, busy = sys.executable, tmp_path / "busy"
+    busy.touch()
+    marker = slow(tmp_path, monkeypatch, f'[ -e {busy} ] && sleep 60\nexec {real} "$@"')
+    monkeypatch.setattr(children, "PATIENCE", 60)
+    with pytest.raises(NoChildError, match="said nothing for 1 s"):
+        Child(ECHO)
+    busy.unlink()
+    for _ in range(2):
+        with Child(ECHO) as talking:
+            assert talking.ask({"x": 1}) == {"echo": {"x": 1}}
+    assert started(marker) == 3
+
+
+def test_modules_in_the_working_folder_are_not_the_childs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "importlib", "runpy", "cgsam_edge"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is the user\\'s own file')\n")
+    monkeypatch.setattr(sys, "path", [entry or str(Path.cwd()) for entry in sys.path])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    with Child(ECHO) as talking:
+        assert talking.ask({"x": 1}) == {"echo": {"x": 1}}
 
 
 def test_a_program_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
