@@ -40,6 +40,7 @@ for command in (
     ["verify", bundle],
     ["doctor", bundle, "--threads", "1", "--refresh"],
     ["vocab", "list", bundle],
+    ["plan", bundle, "--json"],
     ["eval", bundle, *labelled, *engine, "--output", f"{out}/eval"],
     ["calibrate", calibrated, *many, *engine],
     ["compare", bundle, calibrated, *labelled, *few, *engine, "--output", f"{out}/compare"],

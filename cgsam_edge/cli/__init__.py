@@ -71,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         doctor,
         evaluate,
         info,
+        plan,
         segment,
         verify,
         vocab,
@@ -92,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_parser(commands)
     doctor.add_parser(commands)
     bench.add_parser(commands)
+    plan.add_parser(commands)
     completion.add_parser(commands)
     export = commands.add_parser("export", help="make a bundle from a checkpoint (needs the extra 'export')")
     _add_export(export)
