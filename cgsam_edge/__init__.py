@@ -6,7 +6,7 @@
         result = segmenter.segment("street.jpg", ["car", "road"])
         result["car"].mask  # bool, (height, width)
 
-Names are imported on first use, so that importing the package costs next to nothing.
+Names are imported on first use, so importing the package costs almost nothing.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 def decode(kind: type[T], value: Any, where: str) -> T:
-    """Return ``value`` as an instance of the dataclass ``kind``; keys it does not know are left aside.
+    """Return ``value`` as an instance of the dataclass ``kind``; unknown keys are ignored.
 
     Args:
         kind: a dataclass of int, float, str, bool, tuples, string-keyed dicts, optionals and dataclasses of these.
-        value: what ``json.loads`` gave.
-        where: the place of the value, for messages.
+        value: the result of ``json.loads``.
+        where: where the value stands, for messages.
 
     Raises:
         BundleError: a key is missing, or a value has the wrong type.
@@ -28,7 +28,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
 
 
 def encode(value: Any) -> Any:
-    """Return a dataclass as what ``json.dumps`` takes."""
+    """Return a dataclass in the form that ``json.dumps`` takes."""
     return dataclasses.asdict(value)
 
 

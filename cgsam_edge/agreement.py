@@ -1,4 +1,4 @@
-"""How two masks or two sets of logits agree: the one definition of each measure; ``docs/metrics.md`` explains them.
+"""How well two masks or two sets of logits agree: each measure is defined here once; ``docs/metrics.md`` explains them.
 
 Parity, the gate, comparisons, recorded examples, evaluation and the benchmarks all measure with these functions.
 """
@@ -77,7 +77,7 @@ def is_held(labelled: int) -> bool:
 
 
 def holds(truth: Mask | None, valid: Mask | None = None) -> bool:
-    """Return whether an image holds a concept whose label is ``truth`` (H, W), see `is_held`; not without a label."""
+    """Return whether an image holds a concept whose label is ``truth`` (H, W), see `is_held`; False without a label."""
     return is_held(labelled_pixels(truth, valid))
 
 
@@ -102,7 +102,7 @@ class Deviation:
 def deviation(expected: Float, got: Float) -> Deviation:
     """Measure how far a tensor is from the expected one of the same shape.
 
-    An expected tensor without any spread is compared as it is. NaN or infinity in ``got`` gives NaN or infinity.
+    An expected tensor without any spread is compared unscaled. NaN or infinity in ``got`` gives NaN or infinity.
 
     Raises:
         ValueError: the shapes differ.
@@ -126,6 +126,6 @@ def logit_error(expected: Float, got: Float) -> Deviation:
 
 
 def spread_evenly(items: Sequence[T], count: int) -> tuple[T, ...]:
-    """Return ``count`` items from all over a sequence, in its order; all of them where there are fewer."""
+    """Return ``count`` items spread over a sequence, in its order; all items if there are fewer."""
     total = len(items)
     return tuple(items) if count >= total else tuple(items[i * total // count] for i in range(count))

@@ -14,11 +14,11 @@ from cgsam_edge.image_files import explained, is_animation, opened, picture_of
 from cgsam_edge.video import Frame, check_every
 
 _USUAL_DURATION = 0.1
-"""Seconds for which browsers show a picture that asks for none."""
+"""Seconds for which browsers show a picture that states no duration."""
 
 
 class Animation:
-    """The pictures of an animated file, to iterate over as over a `Video`; each stands for its own time.
+    """The pictures of an animated file, to iterate over as over a `Video`; each has its own duration.
 
     Args:
         path: a GIF, an animated WebP, PNG or AVIF.
@@ -27,11 +27,11 @@ class Animation:
     Attributes:
         path: as given.
         every: as given.
-        fps: None: each picture says how long it is shown.
+        fps: always None: each picture states how long it is shown.
 
     Raises:
-        ImageError: there is no such file, or it is no animation.
-        InputError: ``every`` is no whole number of 1 or more.
+        ImageError: there is no such file, or it is not an animation.
+        InputError: ``every`` is not a whole number of 1 or more.
     """
 
     fps = None
@@ -42,7 +42,7 @@ class Animation:
         self.every = every
         with opened(self.path) as image:
             if not is_animation(image):
-                raise ImageError(f"{self.path}: not an animation: it holds one picture, or pages.")
+                raise ImageError(f"{self.path}: not an animation: it holds a single picture, or pages.")
             self._count: int = image.n_frames  # type: ignore[attr-defined]  # of the formats that have several
 
     def expected(self) -> int:
@@ -50,7 +50,7 @@ class Animation:
         return -(-self._count // self.every)
 
     def clock_rate(self) -> float | None:
-        """Return at how many frames a second all times can be kept: by the shortest duration."""
+        """Return the frame rate at which all times can be kept, which the shortest duration sets."""
         return round(1 / min(self._durations), 3)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -71,7 +71,7 @@ class Animation:
             for number in range(self._count):
                 with explained(self.path):
                     image.seek(number)
-                    image.load()  # some formats know the duration only then
+                    image.load()  # some formats know the duration only after that
                 milliseconds = image.info.get("duration") or 0
                 found.append(milliseconds / 1000 if milliseconds >= 1 else _USUAL_DURATION)
         return found

@@ -1,4 +1,4 @@
-"""Opening a bundle: nothing in it is trusted before it was checked."""
+"""Opening a bundle: nothing in it is trusted before it has been checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_MANIFEST_BYTES = 16 * 2**20
 
 
 def file_spec(path: Path) -> FileSpec:
-    """Return size and SHA-256 of a file."""
+    """Return the size and SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(2**22):
@@ -25,7 +25,7 @@ def file_spec(path: Path) -> FileSpec:
 
 
 class Bundle:
-    """An opened bundle: its manifest and vocabulary, and the way to its graphs.
+    """An opened bundle: its manifest and vocabulary, and access to its graphs.
 
     Args:
         path: the bundle's folder.
@@ -44,14 +44,15 @@ class Bundle:
         check_shapes(str(self.path / FILE_NAME), self.manifest, self.vocabulary)
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Check size and SHA-256 of some files, or of all.
+        """Check the size and SHA-256 of some files, or of all files.
 
         Raises:
-            BundleError: a file is not listed, leaves the folder, is missing, or is not what the manifest says.
+            BundleError: a file is not listed, lies outside the folder, is missing, or differs from the manifest's
+                entry.
         """
         for name in self.manifest.files if names is None else names:
             if name not in self.manifest.files:
-                raise BundleError(f"{self.path / FILE_NAME}: does not list {name!r}.")
+                raise BundleError(f"{self.path / FILE_NAME}: does not list the file {name!r}.")
             _verify_file(self.path, name, self.manifest.files[name])
 
     def graphs(self, target: str) -> dict[str, GraphSpec]:
@@ -66,7 +67,7 @@ class Bundle:
         graphs = self.manifest.targets[target]
         for name in GRAPH_NAMES:
             if name not in graphs:
-                raise BundleError(f"{self.path / FILE_NAME}: target {target!r} lacks the graph {name!r}.")
+                raise BundleError(f"{self.path / FILE_NAME}: the target {target!r} lacks the graph {name!r}.")
         return graphs
 
     def verified_graph(self, target: str, name: str) -> Path:
@@ -83,15 +84,15 @@ class Bundle:
         return _inside(self.path, path)
 
     def files_of(self, path: str) -> list[str]:
-        """Return the listed files that make a graph: a folder's content, or a file and what holds its weights."""
+        """Return the listed files of a graph: a folder's content, or a file and the one with its weights."""
         beside = (f"{path}/", f"{path}.data", f"{path.removesuffix('.xml')}.bin")
         return [file for file in self.manifest.files if file == path or file.startswith(beside)]
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, over all graphs and examples: what an engine's work on the bundle depends on.
+        """SHA-256, in hex, over all graphs and examples: an engine's results on the bundle depend on these alone.
 
-        The vocabulary and the manifest's notes are left out, so that a new concept costs no new measurement.
+        The vocabulary and the manifest's notes are left out, so that a new concept needs no new measurement.
         """
         lines = [
             f"{name} {spec.sha256}" for name, spec in sorted(self.manifest.files.items()) if name != VOCABULARY_FILE
@@ -110,10 +111,10 @@ def _read_manifest(folder: Path) -> Manifest:
         if not path.exists():
             raise BundleError(f"{folder}: not a bundle (it has no {FILE_NAME}).")
         if not path.is_file():
-            raise BundleError(f"{path}: no ordinary file.")
+            raise BundleError(f"{path}: not a regular file.")
         size = path.stat().st_size
         if size > _MAX_MANIFEST_BYTES:
-            raise BundleError(f"{path}: {size / 1e6:.0f} MB, larger than any manifest.")
+            raise BundleError(f"{path}: {size / 1e6:.0f} MB, too large for a manifest.")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read ({error}).") from error
@@ -121,22 +122,22 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Return the path of a listed file, refusing what leaves the folder by name or by link."""
+    """Return the path of a listed file, refusing one that lies outside the folder, by name or by link."""
     pure = PurePosixPath(name)
     where = folder / FILE_NAME
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise BundleError(f"{where}: the path {name!r} holds characters that no path may; refused.")
+        raise BundleError(f"{where}: the path {name!r} contains characters that are not allowed in a path; refused.")
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or not pure.parts:
-        raise BundleError(f"{where}: the path {name!r} leaves the bundle; refused.")
+        raise BundleError(f"{where}: the path {name!r} leads out of the bundle; refused.")
     path = folder / pure
     try:
         inside = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError) as error:  # a circle of links, or a name that is too long
+    except (OSError, RuntimeError) as error:  # circular links, or a name that is too long
         raise BundleError(f"{where}: the path {name!r} cannot be followed ({error}).") from error
     if not inside:
         raise BundleError(
-            f"{where}: the path {name!r} leaves the bundle; refused. It is a link: copy the bundle with what it links "
-            "to, as 'cp -rL' does."
+            f"{where}: the path {name!r} leads out of the bundle; refused. It is a link: copy the bundle with the "
+            "files behind its links, as 'cp -rL' does."
         )
     return path
 
@@ -145,7 +146,7 @@ def _verify_file(folder: Path, name: str, expected: FileSpec) -> None:
     path = _inside(folder, name)
     try:
         if not path.is_file():
-            what = "no ordinary file" if path.exists() else "missing from the bundle"
+            what = "not a regular file" if path.exists() else "missing from the bundle"
             raise BundleError(f"{path}: {what}. Copy or export it again.")
         size = path.stat().st_size
         if size != expected.size:
@@ -156,4 +157,6 @@ def _verify_file(folder: Path, name: str, expected: FileSpec) -> None:
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror or error}).") from error
     if altered:
-        raise BundleError(f"{path}: altered: its SHA-256 is not the one in the manifest. Copy or export it again.")
+        raise BundleError(
+            f"{path}: altered: its SHA-256 differs from the one in the manifest. Copy or export it again."
+        )

@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the caller's code, however deep in the package they arise."""
+"""Warnings that point at the caller's line, however deep in the package they arise."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _PACKAGE = "cgsam_edge"
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn as if the first frame outside this package had done so.
+    """Issue a warning that points at the first frame outside this package.
 
-    Where there is no such frame (the package is the program), the outermost frame counts.
+    If there is no such frame (the package is the program), the outermost frame is used.
     """
     frame = _outside(inspect.currentframe())
     if frame is None:  # an interpreter without frames

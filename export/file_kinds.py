@@ -148,7 +148,7 @@ def _no_file(path: Path) -> str:
     if path.is_symlink() and not path.exists():
         return f"a link to {path.readlink()}, which does not exist"
     if not path.is_dir():
-        return "no ordinary file" if path.exists() else "no such file"
+        return "not a regular file" if path.exists() else "no such file"
     return f"is a folder, not a file{_in_folder(path)}"
 
 

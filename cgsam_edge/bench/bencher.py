@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Bencher:
-    """Does what the parent's commands say, one after the other.
+    """Carries out the parent's commands, one after the other.
 
     Args:
         request: what to open.
@@ -63,10 +63,10 @@ class Bencher:
         return self._segmenter
 
     def open(self) -> None:
-        """Import the engine and open all graphs, as a user's program does.
+        """Import the engine and open all graphs, as a user's program would.
 
         Raises:
-            BackendError: the engine cannot.
+            BackendError: the engine cannot open them.
         """
         asked = self._request
         self._segmenter = Segmenter(
@@ -78,7 +78,7 @@ class Bencher:
         )
 
     def first(self) -> dict[str, Any]:
-        """Segment once, and say what that took and where it ran."""
+        """Segment once, and return the times and where it ran."""
         graphs = self._timed(self._work[ONE])[1]
         facts = self._backend.sessions["image"].facts()
         return {

@@ -10,7 +10,7 @@ from cgsam_edge.bench.measurement import ONE, Machine, Row, Sample
 from cgsam_edge.bench.summary import FEW, WIDE, drift
 
 _OTHERS = 0.1
-"""Cores that others keep busy before it is worth a word."""
+"""Cores that other programs keep busy before a warning is given."""
 
 _STOLEN = 0.02
 _COOLER_CLOCK = 0.95
@@ -24,12 +24,12 @@ class Conditions:
     """What the machine was like before anything ran.
 
     Attributes:
-        machine: it.
-        threads: as asked; None means the engine's choice.
-        environment: variables.
-        load: programs that wanted to compute, mean of the last minute; None where it is not told.
-        governors: of the cores' frequency.
-        battery: whether it runs on one.
+        machine: the machine.
+        threads: as requested; None means the engine's choice.
+        environment: the environment variables.
+        load: number of programs ready to run, averaged over the last minute; None if the system does not report it.
+        governors: names of the cores' frequency governors.
+        battery: whether the machine runs on battery.
     """
 
     machine: Machine
@@ -41,12 +41,12 @@ class Conditions:
 
 
 def before(found: Conditions) -> list[str]:
-    """Return what is wrong before anything ran."""
+    """Return warnings about the machine before anything ran."""
     return [*_of_threads(found), *_of_power(found)]
 
 
 def after(rows: tuple[Row, ...], samples: tuple[Sample, ...], machine: Machine) -> list[str]:
-    """Return what went wrong in the meantime."""
+    """Return warnings about what happened during the measurement."""
     return [*_of_load(samples), *_of_clock(samples), *_of_memory(samples, machine), *_of_runs(rows)]
 
 
@@ -56,29 +56,29 @@ def _of_threads(found: Conditions) -> Iterator[str]:
         yield f"{found.threads} threads on {machine.cores} cores: they wait for each other."
     if found.threads is None and machine.cores < machine.all_cores:
         yield (
-            f"this process is held to {machine.cores} of {machine.all_cores} cores, which an engine may not heed: say "
+            f"this process is held to {machine.cores} of {machine.all_cores} cores, which an engine may ignore: set "
             f"--threads {machine.cores}."
         )
     for name in _THREAD_VARIABLES:
         value = found.environment.get(name, "")
         if value and value != str(found.threads or machine.cores):
             yield (
-                f"{name}={value}, while the engines take {found.threads or 'all'} threads: some heed it and some do "
-                "not. Unset it, or say --threads."
+                f"{name}={value}, while the engines take {found.threads or 'all'} threads: some obey the variable and "
+                "some do not. Unset it, or set --threads."
             )
 
 
 def _of_power(found: Conditions) -> Iterator[str]:
     if found.load is not None and found.load > found.machine.all_cores / 2:
         yield (
-            f"load {found.load:.1f} on {found.machine.all_cores} cores before it began: other programs compute too. "
-            "Their work is in every number."
+            f"load {found.load:.1f} on {found.machine.all_cores} cores before the measurement began: other programs "
+            "are running, and every number includes their effect."
         )
     slow = [name for name in found.governors if name != "performance"]
     if slow:
         yield f"the frequency governor is {', '.join(slow)}, not performance: short runs are measured at a low clock."
     if found.battery:
-        yield "on battery: many machines compute slower then."
+        yield "on battery: many machines are slower then."
 
 
 def _of_load(samples: tuple[Sample, ...]) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _of_load(samples: tuple[Sample, ...]) -> Iterator[str]:
 def _of_clock(samples: tuple[Sample, ...]) -> Iterator[str]:
     clocks = [sample.clock for sample in samples if sample.clock is not None]
     if drift(clocks) < _COOLER_CLOCK:
-        yield f"the clock fell to {100 * drift(clocks):.0f} % of what it was at the beginning: it throttles."
+        yield f"the clock fell to {100 * drift(clocks):.0f} % of what it was at the beginning: the processor throttles."
     heat = [sample.temperature for sample in samples if sample.temperature is not None]
     if heat and heat[-1] - heat[0] > _WARMER:
         yield f"it grew {heat[-1] - heat[0]:.0f} °C warmer, to {heat[-1]:.0f} °C: --minutes shows whether it throttles."

@@ -20,11 +20,11 @@ class BenchRequest:
         backend: "module:class" of the engine.
         bundle: the bundle's folder.
         target: which of its folders of graphs the engine opens.
-        device: as the engine names it.
-        precision: of the arithmetic, as in `SessionOptions`.
+        device: the engine's name for it.
+        precision: precision of the arithmetic, as in `SessionOptions`.
         threads: likewise.
         picture: an ``.npy`` file of uint8 RGB (h, w, 3).
-        concepts: names; the first is that for one concept and for the click.
+        concepts: names; the first is used for one concept and for the click.
     """
 
     backend: str

@@ -1,4 +1,4 @@
-"""A measurement against an earlier one."""
+"""Compares a measurement with an earlier one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MEASURES = (ONE, ALL, CLICK, *GRAPH_NAMES, "start", "memory")
 
 @dataclass(frozen=True)
 class Comparison:
-    """New over old: below 1 is better.
+    """New values divided by old ones: below 1 is better.
 
     Attributes:
         ratios: by row and measure; a measure that one side lacks is left out.
-        warnings: why they may not be comparable.
+        warnings: why the two measurements may not be comparable.
     """
 
     ratios: dict[str, dict[str, float]]
@@ -27,7 +27,7 @@ class Comparison:
 
 
 def compare(old: Measurement, new: Measurement) -> Comparison:
-    """Compare row by row what both measured."""
+    """Compare, row by row, what both measured."""
     before = {row.configuration.key: row for row in old.rows if row.measured}
     after = {row.configuration.key: row for row in new.rows if row.measured}
     measures = [m for m in MEASURES if m != ALL or len(old.subject.concepts) == len(new.subject.concepts)]
@@ -51,7 +51,7 @@ def _values(row: Row) -> dict[str, float]:
 
 
 def _differences(old: Measurement, new: Measurement) -> Iterator[str]:
-    """Yield what was not the same, in words."""
+    """Yield each difference in the conditions as a sentence."""
     one, two = old.subject, new.subject
     pairs = {
         "machine": (_machine(old), _machine(new)),
@@ -78,10 +78,10 @@ def _machine(measurement: Measurement) -> str:
 def _row_differences(before: dict[str, Row], after: dict[str, Row]) -> Iterator[str]:
     for key in before:
         if key not in after:
-            yield f"{key} was measured then and not now."
+            yield f"{key} was measured then, and not now."
     for key, row in after.items():
         if key not in before:
-            yield f"{key} is measured now and was not then."
+            yield f"{key} is measured now, and was not then."
         elif (before[key].arithmetic, before[key].weights) != (row.arithmetic, row.weights):
             old = before[key]
             yield (

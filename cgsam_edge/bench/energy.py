@@ -1,4 +1,4 @@
-"""Energy of the whole machine, idle parts included, where the platform tells: a counter in joules that only grows."""
+"""Energy of the whole machine, idle parts included, if the platform reports it: a counter in joules that only grows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 NOT_TOLD = "not reported"
 
 _PERIOD = 0.1
-"""Seconds between two looks at a rail that tells power and not energy."""
+"""Seconds between two readings of a rail that reports power instead of energy."""
 
 _INA = ("ina219", "ina226", "ina238", "ina3221")
 _POWER = re.compile(r"Combined Power.*?: (\d+) mW")
@@ -26,13 +26,13 @@ class Meter:
     """A counter of joules.
 
     Attributes:
-        source: what is read, for people; `NOT_TOLD` where nothing is.
+        source: description of what is read; `NOT_TOLD` if nothing is.
     """
 
     source = NOT_TOLD
 
     def joules(self) -> float | None:
-        """Return the energy since some moment in the past; None where it is not told."""
+        """Return the energy since some moment in the past; None if it is not reported."""
         return None
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Meter:
 
 
 class Rapl(Meter):
-    """Intel's and AMD's counters of the processor's packages, in microjoules; they start again at their range."""
+    """Intel's and AMD's counters of the processor's packages, in microjoules; they wrap around at their maximum."""
 
     def __init__(self, packages: list[Path]) -> None:
         self._ranges = {path: float((path / "max_energy_range_uj").read_text()) for path in packages}
@@ -62,11 +62,11 @@ class Rapl(Meter):
 
 
 class Rails(Meter):
-    """Rails that tell power: it is read ten times a second, and added up.
+    """Rails that report power, which is read ten times a second and added up.
 
     Args:
         watts: returns the power now, or None where a reading failed.
-        source: for people.
+        source: description of what is read.
     """
 
     def __init__(self, watts: Callable[[], float | None], source: str) -> None:
@@ -124,7 +124,7 @@ def meter(root: Path = Path("/")) -> Meter:
     Args:
         root: of the file system; a test gives its own.
     """
-    with suppress(OSError, ValueError):  # the counters are there, and only root may read them
+    with suppress(OSError, ValueError):  # the counters exist, but only root may read them
         packages = [path for path in sorted(root.glob("sys/class/powercap/*-rapl:*")) if path.name.count(":") == 1]
         if packages:
             return Rapl(packages)
@@ -139,7 +139,7 @@ def meter(root: Path = Path("/")) -> Meter:
 
 
 def _rails(root: Path) -> list[tuple[str, Callable[[], float | None]]]:
-    """Return the rail of the whole board where there is one, else all rails, as name and reader of watts."""
+    """Return the rail of the whole board if there is one, otherwise all rails: name and function that reads watts."""
     folders = [*sorted(root.glob("sys/class/hwmon/hwmon*")), *sorted(root.glob("sys/bus/i2c/devices/*/hwmon/hwmon*"))]
     once = {folder.resolve(): folder for folder in folders}  # the same chip under both
     found: list[tuple[str, Callable[[], float | None]]] = []

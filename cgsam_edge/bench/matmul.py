@@ -17,7 +17,7 @@ SIDE = 1024
 """Rows and columns of the matrices: as many as tokens and channels of a SAM encoder."""
 
 LAYERS = 8
-"""Products one after the other, so that handing over the input and the output hardly counts."""
+"""Products one after the other, so that passing the input and the output hardly counts."""
 
 MACS = LAYERS * SIDE**3
 """Multiply-adds of one run."""
@@ -95,7 +95,7 @@ def _field(number: int, value: int | bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Return seven bits a byte, the lowest first; the eighth says that more follow."""
+    """Return seven bits a byte, the lowest first; the eighth bit marks that more follow."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

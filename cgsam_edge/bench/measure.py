@@ -24,7 +24,7 @@ from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes import children, registry, trial
 
 _NOTES = (
-    "one concept: from a picture in memory to a mask of its size; the rest is what of it no graph takes.",
+    "one concept: from a picture in memory to a mask of its size; 'rest' is the part of that time that no graph takes.",
     "one click: on an encoded image, after another click on the same concept.",
 )
 
@@ -35,10 +35,10 @@ def measure(bundle: Bundle, options: Options, progress: Progress = lambda _: Non
     Args:
         bundle: the bundle.
         options: how.
-        progress: is told what goes on, a line at a time.
+        progress: receives one line of progress at a time.
 
     Raises:
-        BackendError: a wished engine or device is not there, nothing runs, or this program cannot start a Python.
+        BackendError: a requested engine or device is missing, no engine runs the bundle, or no Python can be started.
         BundleError: a file of the bundle is missing or altered.
         ImageError: the picture cannot be used.
         InputError: there is no picture.
@@ -105,7 +105,7 @@ class _Run:
         )
 
     def _run(self, tallies: list[Tally], watch: Watch) -> list[Tally]:
-        """Run all that opens and computes in an arithmetic of its own."""
+        """Run every configuration that opens and has a distinct arithmetic."""
         with tempfile.TemporaryDirectory(prefix="cgsam-bench-") as name:
             folder = Path(name)
             np.save(folder / "picture.npy", np.asarray(self._image))
@@ -121,14 +121,14 @@ class _Run:
             if len(together) > 1:
                 self._warnings.append(
                     f"memory has no room for all configurations at once: they ran in {len(together)} groups, one after "
-                    "the other, and only those of a group shared what drifted."
+                    "the other, and drift affects only the members of a group alike."
                 )
             for group in together:
                 rounds.run(group)
         return tallies
 
     def _start(self, tallies: list[Tally], rounds: Rounds) -> list[Tally]:
-        """Start all as often as asked; leave out those that compute as the same engine does by default."""
+        """Start all as often as requested; leave out those whose arithmetic is the engine's default."""
         rounds.start_cold(tallies, cached=False)
         kept: dict[tuple[str, str, str], Tally] = {}
         for tally in tallies:

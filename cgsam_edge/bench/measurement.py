@@ -9,7 +9,7 @@ from cgsam_edge.bench.summary import Summary
 FORMAT = "cgsam-bench"
 
 ONE, ALL, CLICK, REST = "one", "all", "click", "rest"
-"""What is timed beside the graphs: one concept, all concepts, one click, and what of one concept no graph takes."""
+"""What is timed beside the graphs: one concept, all concepts, one click, and the time outside the graphs."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Machine:
 
     Attributes:
         system: operating system, its release, and the processor's architecture.
-        processor: as the system names it.
-        cores: that the process may use.
-        all_cores: of the machine.
-        memory: bytes in all; None where the system does not tell.
+        processor: its name as the system gives it.
+        cores: number of cores that the process may use.
+        all_cores: number of cores of the machine.
+        memory: total bytes; None if the system does not report it.
         host: its name.
     """
 
@@ -39,13 +39,13 @@ class Subject:
 
     Attributes:
         bundle: the folder's name.
-        digest: of its graphs and examples.
+        digest: hash of its graphs and examples.
         picture: (width, height) in pixels.
         picture_digest: SHA-256, in hex, of its RGB values.
-        concept: for one concept and for the click.
-        concepts: for all concepts, capped.
-        threads: as asked; None means the engine's own choice.
-        versions: of Python, this package, what it stands on, and the engines.
+        concept: the one used for the rows "one concept" and "one click".
+        concepts: those used for the row "all concepts", up to a limit.
+        threads: as requested; None means the engine's own choice.
+        versions: of Python, this package, its dependencies, and the engines.
         macs: multiply-adds of each graph, as the bundle's manifest has them; empty where it has none.
         weights: bytes of each graph's files, by target.
     """
@@ -69,8 +69,8 @@ class Configuration:
     Attributes:
         backend: the engine.
         target: the bundle's folder of graphs.
-        device: as the engine names it.
-        precision: as asked for: "default" or "reduced".
+        device: the engine's name for it.
+        precision: as requested: "default" or "reduced".
     """
 
     backend: str
@@ -80,13 +80,13 @@ class Configuration:
 
     @property
     def key(self) -> str:
-        """What tells it from the others of a run, and finds it in another."""
+        """Identifies the configuration within a run, and matches it across runs."""
         return f"{self.backend} {self.device} {self.precision}"
 
 
 @dataclass(frozen=True)
 class Cold:
-    """One start of a process of its own, up to the first mask. Seconds are between what the parent saw.
+    """One start of a separate process, up to the first mask. Times are measured by the parent.
 
     Attributes:
         cached: whether an earlier process had filled the cache of compiled graphs.
@@ -95,7 +95,7 @@ class Cold:
         open: seconds for the engine and all graphs.
         first: seconds from the picture to the first mask.
         graphs: milliseconds of each graph's first run.
-        peak_memory: bytes, the most that were resident; None where the system does not tell.
+        peak_memory: greatest resident size in bytes; None if the system does not report it.
     """
 
     cached: bool
@@ -114,11 +114,11 @@ class Cold:
 
 @dataclass(frozen=True)
 class Peak:
-    """What an engine reaches on products of matrices, on this machine, in multiply-adds a second.
+    """The rate of matrix products that an engine reaches on this machine, in multiply-adds a second.
 
     Attributes:
-        rate: in the configuration's arithmetic; None where the engine could not run the product.
-        int8: of 8-bit integers; None likewise.
+        rate: rate in the configuration's arithmetic; None where the engine could not run the product.
+        int8: rate with 8-bit integers; None likewise.
     """
 
     rate: float | None
@@ -130,20 +130,20 @@ class Row:
     """One configuration, measured.
 
     Attributes:
-        configuration: which.
-        arithmetic: as the engine tells: "float32", "bfloat16", ….
+        configuration: engine, device and precision.
+        arithmetic: as the engine reports it: "float32", "bfloat16", ….
         weights: precision of the stored weights.
-        threads: as the engine tells.
-        cold: starts of processes of their own.
+        threads: as the engine reports them.
+        cold: starts of separate processes.
         times: by graph, and for `ONE`, `ALL`, `CLICK` and `REST`.
         series: milliseconds of one concept, in the order of the runs.
-        seconds: since the beginning of the run, of each of these.
-        mask_iou: mean of the masks of all concepts with those of the reference; None without one.
-        worst_mask_iou: the worst of them.
-        pytorch_mask_iou: of the bundle's example with PyTorch's mask.
-        joules: energy of the whole machine for one image with one concept; None where it is not told.
+        seconds: since the beginning of the run, for each entry of ``series``.
+        mask_iou: mean IoU of all concepts' masks with the reference's; None without a reference.
+        worst_mask_iou: the lowest of them.
+        pytorch_mask_iou: IoU of the bundle's example mask with PyTorch's.
+        joules: energy of the whole machine for one image with one concept; None if it is not reported.
         peak: for the roofline.
-        problem: why it could not be measured, or only in part; empty where it was.
+        problem: why it was not measured, or only in part; otherwise empty.
     """
 
     configuration: Configuration
@@ -165,7 +165,7 @@ class Row:
     def name(self) -> str:
         """Engine, device and arithmetic."""
         told = self.arithmetic or self.configuration.precision
-        told = self.configuration.precision if " " in told else told  # where the engine only says that it does not say
+        told = self.configuration.precision if " " in told else told  # the engine does not report it
         return f"{self.configuration.backend} {self.configuration.device} {told}"
 
     @property
@@ -175,12 +175,12 @@ class Row:
 
     @property
     def images_per_second(self) -> float | None:
-        """With one concept, one after the other."""
+        """Images a second with one concept, one image after the other."""
         return 1000 / self.times[ONE].mean if self.measured else None
 
     @property
     def peak_memory(self) -> int | None:
-        """Bytes, the most of the processes that found the cache filled, else of the first."""
+        """Greatest number of bytes among the processes that found the cache filled, otherwise of the first one."""
         told = [(one.cached, one.peak_memory) for one in self.cold if one.peak_memory is not None]
         warm = [memory for cached, memory in told if cached]
         return max(warm or [memory for _, memory in told], default=None)
@@ -192,11 +192,11 @@ class Sample:
 
     Attributes:
         seconds: since the beginning of the run.
-        temperature: °C, of the hottest sensor; None where it is not told, as the others.
+        temperature: °C, of the hottest sensor; None if it is not reported, like the other values.
         clock: MHz, mean of the cores.
-        available: bytes of memory that could still be had.
+        available: bytes of memory that were still available.
         others: cores that other programs kept busy since the sample before.
-        stolen: share of the machine's time that its host gave to others since then.
+        stolen: share of the machine's time that its host gave to other machines since then.
     """
 
     seconds: float
@@ -213,15 +213,15 @@ class Measurement:
 
     Attributes:
         when: local date and time.
-        machine: where.
-        subject: what.
+        machine: where it was measured.
+        subject: what was measured.
         rows: by configuration, in the order measured.
-        samples: of the machine, over the run.
-        warnings: what spoils it.
-        notes: what was left out and why, and what numbers mean.
-        reference: whose masks the others are held to; empty without any.
+        samples: state of the machine over the run.
+        warnings: what makes the numbers doubtful.
+        notes: what was left out and why, and what the numbers mean.
+        reference: name of the row whose masks the others are compared with; empty if there is none.
         energy: where the energy comes from, or "not reported".
-        bandwidth: bytes a second that copying moves, read and written; None without ``--roofline``.
+        bandwidth: bytes a second, read and written, when copying memory; None without ``--roofline``.
     """
 
     when: str

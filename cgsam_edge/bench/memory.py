@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 def peak_memory() -> int | None:
-    """Return bytes, the most of this process that were ever resident; None where the system does not tell."""
-    with suppress(OSError):  # Linux; what getrusage says there includes the parent that it was forked from
+    """Return the greatest resident size of this process in bytes; None if the system does not report it."""
+    with suppress(OSError):  # Linux; getrusage there includes the parent that the process was forked from
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""A measurement as one HTML page: tables and plots, no script, nothing from elsewhere."""
+"""A measurement as one HTML page: tables and plots, no script, and nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _spots(seconds: Sequence[float], values: Sequence[float]) -> tuple[Spot, ...
 
 
 def _stacked(title: str, rows: Mapping[str, Mapping[str, float]], unit: str) -> Html:
-    """Draw a bar for each row, of parts by name."""
+    """Draw a bar for each row, made of named parts."""
     names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
     drawn = [
         Bar(

@@ -1,4 +1,4 @@
-"""How fast an engine multiplies matrices on this machine: the limit that graphs are held to."""
+"""How fast an engine multiplies matrices on this machine: the limit that graphs are compared with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Backend, SessionOptions
 
 _SECONDS = 0.5
-"""For how long a product is repeated; the best run counts, as everything else only adds to a time."""
+"""Seconds for which a product is repeated; the best run counts, because disturbances only add time."""
 
 
 def rate(backend: Backend, model: bytes, options: SessionOptions) -> float | None:

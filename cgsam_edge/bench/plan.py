@@ -37,13 +37,13 @@ class Options:
 
     Attributes:
         backend: only this engine; "auto" means all.
-        device: only this one, by name or kind; "auto" means all that are seen.
-        threads: CPU threads; None leaves it to the engines.
-        runs: of one concept and of the click, for each configuration.
-        starts: of processes, beside the one that finds no compiled graphs.
-        minutes: go on with more runs for so long.
-        concept: for one concept and the click; None means the bundle's first.
-        max_concepts: how many count as all.
+        device: only this device, by name or kind; "auto" means all that the engine sees.
+        threads: CPU threads; None leaves the number to the engines.
+        runs: number of runs of one concept and of the click, for each configuration.
+        starts: number of process starts, in addition to the one that finds no compiled graphs.
+        minutes: continue with more runs for this many minutes.
+        concept: concept for the rows "one concept" and "one click"; None means the bundle's first.
+        max_concepts: how many concepts the row "all concepts" includes.
         picture: a file; None means the bundle's example.
         roofline: whether to measure the machine's limits too.
     """
@@ -72,7 +72,7 @@ def configurations(bundle: Bundle, options: Options) -> tuple[list[Configuration
     """Return what can be measured side by side, and notes on what cannot.
 
     Raises:
-        BackendError: the wished engine or device is not there, or nothing is.
+        BackendError: the requested engine or device is missing, or there is none at all.
     """
     found: list[Configuration] = []
     notes: list[str] = []
@@ -88,7 +88,7 @@ def configurations(bundle: Bundle, options: Options) -> tuple[list[Configuration
 
 
 def _devices(backend: Backend, wanted: str) -> tuple[list[str], str]:
-    """Ask an engine in a child for the devices that are wanted; else say why there is none."""
+    """Ask an engine, in a child, for the requested devices; otherwise return why there is none."""
     found = trial.devices(backend)
     names = [device.name for device in allowed(found.devices, wanted)]
     return names, "" if names else found.problem or refusal(backend.name, found.devices, wanted)

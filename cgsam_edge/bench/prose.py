@@ -33,7 +33,7 @@ def markdown(measurement: Measurement, comparison: Comparison | None = None) -> 
 
 
 def heading(measurement: Measurement) -> list[str]:
-    """Return what was measured where, line by line."""
+    """Return what was measured and where, line by line."""
     subject, machine = measurement.subject, measurement.machine
     width, height = subject.picture
     memory = f", {machine.memory / 2**30:.1f} GiB" if machine.memory else ""
@@ -57,19 +57,19 @@ def warnings(measurement: Measurement, comparison: Comparison | None) -> list[st
 
 
 def notes(measurement: Measurement) -> Iterator[str]:
-    """Yield what numbers mean, and how the machine's sensors went."""
+    """Yield what the numbers mean, and how the machine's sensors developed."""
     yield from measurement.notes
     if measurement.reference:
         yield f"mask IoU: with the masks of {measurement.reference}; with PyTorch: on the bundle's example."
-    part = "" if measurement.energy == NOT_TOLD else "; of the whole machine while it ran, idle parts included"
+    part = "" if measurement.energy == NOT_TOLD else "; energy of the whole machine during the run, idle parts included"
     yield f"energy: {measurement.energy}{part}."
     yield from _sensors(measurement.samples)
     if measurement.bandwidth is not None and not measurement.subject.macs:
-        yield "the bundle's manifest has no multiply-adds of its graphs, so they cannot be held to the limits."
+        yield "the bundle's manifest lists no multiply-adds for its graphs, so they cannot be compared with the limits."
 
 
 def _sensors(samples: tuple[Sample, ...]) -> Iterator[str]:
-    """Yield how temperature and clock went."""
+    """Yield how temperature and clock developed."""
     for name, unit, values in (
         ("temperature", "°C", [s.temperature for s in samples if s.temperature is not None]),
         ("clock", "MHz", [s.clock for s in samples if s.clock is not None]),
@@ -77,7 +77,7 @@ def _sensors(samples: tuple[Sample, ...]) -> Iterator[str]:
         if values:
             yield f"{name}: from {values[0]:.0f} to {values[-1]:.0f} {unit}, at most {max(values):.0f}."
         else:
-            yield f"{name}: no sensor that can be read here."
+            yield f"{name}: no readable sensor on this machine."
 
 
 def problems(measurement: Measurement) -> list[str]:

@@ -1,4 +1,4 @@
-"""How far each graph is from what the machine could do: the rates of products of matrices, and of the memory."""
+"""How far each graph is from the machine's limits: the rates of matrix products and of memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes.protocol import cores
 
 _BYTES = 256 * 2**20
-"""More than any cache holds."""
+"""Bytes to copy: more than any cache holds."""
 
 _REPEATS = 5
 
@@ -27,12 +27,12 @@ class Distance:
         row: its name.
         graph: which.
         macs: multiply-adds.
-        rate: multiply-adds a second, in the shortest run: the peak is that of a shortest run too.
-        peak: of the engine, in the same arithmetic.
+        rate: multiply-adds a second, in the shortest run: the peak is also that of a shortest run.
+        peak: the engine's rate in the same arithmetic.
         limit: milliseconds that the graph would take at the peak, or to read its weights, whichever is longer.
         measured: milliseconds of the shortest run.
         bound: "products" or "memory": which of the two limits it is.
-        int8_limit: milliseconds at the engine's peak of 8-bit integers; None where it has none.
+        int8_limit: milliseconds at the engine's peak with 8-bit integers; None if it has none.
     """
 
     row: str
@@ -47,7 +47,7 @@ class Distance:
 
     @property
     def share(self) -> float:
-        """How much of the limit is reached, 0 to 1."""
+        """Share of the limit that is reached, 0 to 1."""
         return self.limit / self.measured
 
 
@@ -61,7 +61,7 @@ def bandwidth(threads: int | None) -> float:
     with ThreadPoolExecutor(count) as pool:
         for _ in range(_REPEATS):
             start = time.perf_counter()
-            list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))  # which lets go of Python's lock
+            list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))  # which releases Python's lock
             times.append(time.perf_counter() - start)
     return 2 * source.nbytes / min(times)
 

@@ -1,4 +1,4 @@
-"""Running all configurations in turns, so that whatever drifts hits all of them alike."""
+"""Running all configurations in turns, so that drift affects all of them alike."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from cgsam_edge.errors import BackendError
 Progress = Callable[[str], None]
 
 _TURN = 3
-"""Runs in a row before it is the next one's turn: few, so that drift is shared."""
+"""Consecutive runs in one turn: few, so that drift is shared."""
 
 _SHORT = 500.0
-"""Milliseconds; what is faster is run once more before each turn, as the caches hold another engine's data."""
+"""Milliseconds; a faster configuration is run once before each turn, because the caches hold another engine's data."""
 
 _SETTLE = 0.02
-"""Seconds between two turns, in which the threads of the engine before stop looking for work."""
+"""Seconds between two turns, in which the previous engine's threads stop waiting for work."""
 
 _ROOM = 0.8
-"""Share of the free memory that children which are open together may need."""
+"""Share of the free memory that children open at the same time may need."""
 
 
 class Rounds:
-    """Measures.
+    """Measures all configurations in turns.
 
     Args:
         options: how.
         requests: what a child opens, by the configuration's key.
         folder: for the engines' caches and for masks.
-        watch: over the machine.
-        meter: of energy.
-        progress: is told what goes on.
+        watch: records the state of the machine.
+        meter: reads energy.
+        progress: receives lines of progress.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Rounds:
         """Start, open, segment once and end, each in its turn.
 
         Args:
-            tallies: to start; those with a problem are left out.
-            cached: whether an earlier start left compiled graphs.
+            tallies: what to start; those with a problem are left out.
+            cached: whether an earlier start has left compiled graphs.
         """
         for tally in tallies:
             if tally.problem:
@@ -73,7 +73,7 @@ class Rounds:
             self._progress(f"{'another' if cached else 'the first'} start of {tally.configuration.key}: {told}")
 
     def run(self, tallies: Sequence[Tally]) -> None:
-        """Take turns until all runs are done and the minutes are over; one that fails keeps what it has."""
+        """Take turns until all runs are done and the minutes are over; one that fails keeps its results."""
         with ExitStack() as stack:
             open_: list[tuple[Tally, Worker]] = []
             for tally in tallies:
@@ -97,7 +97,7 @@ class Rounds:
 
     @property
     def _many(self) -> int:
-        """Upper bound of the runs in one command, for the patience with a child."""
+        """Upper bound of the runs in one command, from which the time limit of a child follows."""
         return 4 * (self._options.max_concepts + 1)
 
     def _rounds(self, open_: list[tuple[Tally, Worker]]) -> None:
@@ -106,7 +106,7 @@ class Rounds:
         self._watch.begin([worker for _, worker in open_])
         while number < count or time.perf_counter() - began < 60 * self._options.minutes:
             timed = min(_TURN, self._options.runs - number * _TURN) if number < count else _TURN
-            shift = number % max(len(open_), 1)  # so that nobody always follows the same one
+            shift = number % max(len(open_), 1)  # so that no configuration always follows the same one
             for tally, worker in open_[shift:] + open_[:shift]:
                 if not tally.problem:
                     self._turn(tally, worker, timed, peak=number in (0, count - 1))
@@ -139,7 +139,7 @@ class Rounds:
 
 @contextmanager
 def _noting(tally: Tally) -> Iterator[None]:
-    """Take a failure as the configuration's problem: the others go on."""
+    """Record a failure as the configuration's problem, and continue with the others."""
     try:
         yield
     except BackendError as error:
@@ -147,10 +147,10 @@ def _noting(tally: Tally) -> Iterator[None]:
 
 
 def groups(tallies: Sequence[Tally], available: int | None) -> Iterator[list[Tally]]:
-    """Yield those that can be open together in the memory that there is; all of them where it is not told.
+    """Yield groups that fit into memory together; a single group if the free memory is unknown.
 
     Args:
-        tallies: after their cold starts, which say what they need.
+        tallies: after their cold starts, from which their memory is known.
         available: bytes.
     """
     group: list[Tally] = []

@@ -1,4 +1,4 @@
-"""What the system tells of itself: load, memory, temperature, clock, power supply. Linux tells most, others little."""
+"""What the system reports about itself: load, memory, temperature, clock, power supply. Linux reports most of it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class CpuTime:
     """Seconds of processor time since the machine started, of all cores together.
 
     Attributes:
-        busy: for any program.
-        stolen: that a virtual machine's host gave to others.
+        busy: spent on any program.
+        stolen: time that a virtual machine's host gave to others.
         total: busy, stolen or idle.
     """
 
@@ -30,7 +30,7 @@ class CpuTime:
 
 
 class Sensors:
-    """Reads the system's files; what is not told is None.
+    """Reads the system's files; values that are not reported are None.
 
     Args:
         root: of the file system; a test gives its own.
@@ -49,7 +49,7 @@ class Sensors:
         return CpuTime(busy, ticks[7], sum(ticks))
 
     def memory(self) -> tuple[int, int] | None:
-        """Return bytes of memory in all, and of what can still be had."""
+        """Return the total bytes of memory, and those still available."""
         found = {}
         for line in self._read("proc/meminfo").splitlines():
             name, _, value = line.partition(":")
@@ -85,7 +85,7 @@ class Sensors:
         )
 
     def load(self) -> float | None:
-        """Return how many programs wanted to compute, the mean of the last minute."""
+        """Return the number of programs ready to run, averaged over the last minute."""
         text = self._read("proc/loadavg").split()
         if text:
             return float(text[0])
@@ -94,7 +94,7 @@ class Sensors:
         return None
 
     def machine(self) -> Machine:
-        """Return what the machine is."""
+        """Return a description of the machine."""
         memory = self.memory()
         system = f"{platform.system()} {platform.release()} {platform.machine()}"
         total = memory[0] if memory else _memory()
@@ -103,7 +103,7 @@ class Sensors:
     def _processor(self) -> str:
         lines = [line.partition(":") for line in self._read("proc/cpuinfo").splitlines()]
         named = {name.strip().lower(): value.strip() for name, _, value in lines}
-        board = self._read("proc/device-tree/model").strip("\0 \n")  # what an ARM board calls itself
+        board = self._read("proc/device-tree/model").strip("\0 \n")  # the name that an Arm board reports
         return named.get("model name") or board or platform.processor() or platform.machine()
 
     def _glob(self, pattern: str) -> list[Path]:
@@ -116,7 +116,7 @@ class Sensors:
     def _text(path: Path, *, strip: bool = True) -> str:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:  # not there, not ours to read, or a sensor that is asleep
+        except OSError:  # missing, not readable for this user, or a sensor that is asleep
             return ""
         return text.strip() if strip else text
 

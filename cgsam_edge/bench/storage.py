@@ -26,7 +26,7 @@ def load(path: Path) -> Measurement:
     """Read a measurement.
 
     Raises:
-        InputError: there is no such file, or it is none that ``cgsam bench --json`` wrote.
+        InputError: there is no such file, or ``cgsam bench --json`` did not write it.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a list of times comes to."""
+"""Summary statistics of a list of times."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 WIDE = 1.25
-"""A p90 of so many times the p50 says that something else than the engine was measured too."""
+"""A p90 this many times the p50 means that something other than the engine was measured too."""
 
 FEW = 10
-"""Fewer runs than this give no p90 to speak of."""
+"""Fewer runs than this give no meaningful p90."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Times of one thing.
+    """Summary of the times of one kind of run.
 
     Attributes:
         runs: how many.
@@ -24,7 +24,7 @@ class Summary:
         p50: the median.
         p90: percentile, interpolated linearly.
         p99: likewise; of fewer than 100 runs it lies between the two longest.
-        mean: of all.
+        mean: the mean of all.
     """
 
     runs: int
@@ -36,7 +36,7 @@ class Summary:
 
     @property
     def spread(self) -> float:
-        """How many times the p50 the p90 is; 1 where nothing took any time."""
+        """The p90 divided by the p50; 1 if all times are zero."""
         return self.p90 / self.p50 if self.p50 > 0 else 1.0
 
 
@@ -44,7 +44,7 @@ def summarise(milliseconds: Sequence[float]) -> Summary:
     """Return the summary of one or more times.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are no times.
     """
     if not milliseconds:
         raise ValueError("no times to summarise.")
@@ -54,7 +54,7 @@ def summarise(milliseconds: Sequence[float]) -> Summary:
 
 
 def drift(values: Sequence[float]) -> float:
-    """Return the mean of the last quarter over that of the first; 1 where there are under four values."""
+    """Return the mean of the last quarter divided by that of the first; 1 if there are fewer than four values."""
     quarter = len(values) // 4
     if quarter == 0:
         return 1.0

@@ -28,13 +28,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def text(self) -> str:
-        """Return it for a terminal: names to the left, numbers to the right."""
+        """Return the table for a terminal: names left-aligned, numbers right-aligned."""
         widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows, strict=True)]
         lines = ["  ".join(_aligned(cells, widths)).rstrip() for cells in (self.header, *self.rows)]
         return "\n".join([self.title, *lines])
 
     def markdown(self) -> str:
-        """Return it as Markdown."""
+        """Return the table as Markdown."""
         rule = "|---|" + "---:|" * (len(self.header) - 1)
         lines = [f"| {' | '.join(cells)} |" for cells in (self.header, *self.rows)]
         return "\n".join([f"**{self.title}**", "", lines[0], rule, *lines[1:]])
@@ -47,7 +47,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 
 def tables(measurement: Measurement, comparison: Comparison | None = None) -> Iterator[Table]:
-    """Yield all tables for which there are numbers."""
+    """Yield every table that has numbers."""
     measured = [row for row in measurement.rows if row.measured]
     if measured:
         yield _side_by_side(measurement, measured)
@@ -63,7 +63,7 @@ def tables(measurement: Measurement, comparison: Comparison | None = None) -> It
 
 
 def kinds(measurement: Measurement) -> dict[str, str]:
-    """Return the shown names of everything that is timed, in order."""
+    """Return the display names of everything that is timed, in order."""
     many = f"{len(measurement.subject.concepts)} concepts"
     graphs = {name: f"graph {name}" for name in GRAPH_NAMES}
     return {ONE: "one concept", ALL: many, CLICK: "one click", **graphs, REST: "the rest"}
@@ -127,7 +127,7 @@ def _first(cold: Cold | None, kind: str) -> str:
 
 
 def starts(row: Row) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the kinds of starts of a row, and the median seconds of each part."""
+    """Yield each kind of start of a row with the median seconds of its parts."""
     for cached, name in ((False, "nothing compiled"), (True, "again")):
         found = [one for one in row.cold if one.cached == cached]
         if found:
@@ -185,12 +185,12 @@ def _ratios(measurement: Measurement, comparison: Comparison) -> Table:
         (row, *(f"{found[name]:.2f}" if name in found else "–" for name in MEASURES))
         for row, found in comparison.ratios.items()
     ]
-    header = ("new over old", *(names[name] for name in MEASURES))
-    return Table("Against the earlier measurement: below 1 is less time or memory", header, tuple(cells))
+    header = ("new divided by old", *(names[name] for name in MEASURES))
+    return Table("Compared with the earlier measurement: below 1 is less time or memory", header, tuple(cells))
 
 
 def number(value: float | None, missing: str = "–") -> str:
-    """Return three digits or more."""
+    """Return a number with three digits or more."""
     if value is None:
         return missing
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"

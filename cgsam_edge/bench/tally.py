@@ -1,4 +1,4 @@
-"""What is known of one configuration while it is measured, and the row that it becomes."""
+"""What is known about one configuration while it is measured, and its final row."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Tally:
     """One configuration.
 
     Attributes:
-        configuration: which.
+        configuration: engine, device and precision.
         weights: precision of the stored weights.
         cold: starts so far.
-        facts: what the engine tells of itself.
+        facts: what the engine reports about itself.
         times: milliseconds so far, by graph and kind of run.
-        seconds: when each run of one concept was over, since the beginning.
-        joules: for one image and one concept, so far.
-        masks: bool (n, m, m) of all concepts.
-        pytorch: mask IoU of the bundle's example with PyTorch's.
-        peaks: of products of matrices, by "rate" and "int8".
-        problem: what stopped it.
+        seconds: when each run of one concept ended, since the beginning.
+        joules: energy of each image with one concept, so far.
+        masks: masks of all concepts, bool (n, m, m).
+        pytorch: IoU of the bundle's example mask with PyTorch's.
+        peaks: rates of matrix products, by "rate" and "int8".
+        problem: why it stopped; empty if it did not.
     """
 
     configuration: Configuration
@@ -50,16 +50,16 @@ class Tally:
 
     @property
     def arithmetic(self) -> str:
-        """As the engine tells; empty before the first start."""
+        """The arithmetic as the engine reports it; empty before the first start."""
         return str(self.facts.get("arithmetic", ""))
 
     @property
     def memory(self) -> int:
-        """The most bytes that a start needed; 0 where it is not told."""
+        """The greatest number of bytes that a start needed; 0 if it is not reported."""
         return max((one.peak_memory or 0 for one in self.cold), default=0)
 
     def add(self, kind: str, answer: dict[str, Any], now: float) -> None:
-        """Take the times of some runs, the last of which was over now; of one concept, also those of the graphs."""
+        """Record the times of runs, the last of which has just ended; for one concept, also those of the graphs."""
         self.times[kind] += answer["milliseconds"]
         if kind != ONE:
             return
@@ -68,14 +68,14 @@ class Tally:
         parts = zip(answer["milliseconds"], zip(*answer["graphs"].values(), strict=True), strict=True)
         self.times[REST] += [total - sum(graphs) for total, graphs in parts]
         backwards = np.asarray(answer["milliseconds"])[::-1]
-        later = (np.cumsum(backwards) - backwards)[::-1]  # what the runs after each one took
+        later = (np.cumsum(backwards) - backwards)[::-1]  # the time of the runs that followed each one
         self.seconds += (now - later / 1000).tolist()
 
     def row(self, reference: Masks | None) -> Row:
         """Return the row.
 
         Args:
-            reference: masks to compare with, bool (n, m, m); None without any.
+            reference: masks to compare with, bool (n, m, m), or None.
         """
         ious = [] if reference is None or self.masks is None else mask_ious(reference, self.masks)
         return Row(

@@ -1,4 +1,4 @@
-"""An engine whose graphs take note of how long each run takes."""
+"""An engine whose graphs record how long each run takes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class TimedSession:
     """An opened graph that notes its times.
 
     Args:
-        session: that it hands everything to.
+        session: the session that does the work.
 
     Attributes:
-        milliseconds: of the runs since someone last cleared it.
+        milliseconds: of each run since the list was last cleared.
     """
 
     def __init__(self, session: Session) -> None:
@@ -30,7 +30,7 @@ class TimedSession:
         self.milliseconds: list[float] = []
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """Compute, and note the time; see `Session.run`."""
+        """Compute, and record the time; see `Session.run`."""
         start = time.perf_counter()
         out = self._session.run(inputs)
         self.milliseconds.append(1000 * (time.perf_counter() - start))
@@ -46,14 +46,14 @@ class TimedSession:
 
 
 class TimedBackend:
-    """An engine that opens `TimedSession`s and is else the same; see `Backend`.
+    """An engine that opens `TimedSession`s and otherwise behaves like the original; see `Backend`.
 
     Args:
         backend: the engine.
         graphs: names of the graphs by path, for `sessions`.
 
     Attributes:
-        sessions: opened, by graph.
+        sessions: the opened ones, by graph.
     """
 
     def __init__(self, backend: Backend, graphs: dict[Path, str]) -> None:

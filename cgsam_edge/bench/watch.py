@@ -1,4 +1,4 @@
-"""Looking at the machine while it is measured."""
+"""Recording the state of the machine during a measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cgsam_edge.bench.sensors import Sensors
 
 
 class Worked(Protocol):
-    """What tells how long it computed."""
+    """An object that knows how long it computed."""
 
     cpu: float
 
@@ -20,7 +20,7 @@ class Watch:
     """Takes samples of the machine.
 
     Args:
-        sensors: of it.
+        sensors: of the machine.
 
     Attributes:
         samples: taken so far.
@@ -39,7 +39,7 @@ class Watch:
         return time.perf_counter() - self._zero
 
     def begin(self, workers: Sequence[Worked]) -> None:
-        """Name the children whose work is not that of others, and count from now."""
+        """Name the children, whose work does not count as other programs', and count from now on."""
         self._workers = workers
         self._last = self._sensors.cpu_time(), self._ours(), self.now
 
@@ -62,7 +62,7 @@ class Watch:
         return time.process_time() + sum(worker.cpu for worker in self._workers)
 
     def _load(self) -> tuple[float | None, float | None]:
-        """Return the cores that others kept busy since the last time, and the share that the host took."""
+        """Return the cores that other programs kept busy since the last call, and the share that the host took."""
         (before, ours_before, then), (after, ours, now) = self._last, (self._sensors.cpu_time(), self._ours(), self.now)
         self._last = after, ours, now
         if before is None or after is None or after.total <= before.total:

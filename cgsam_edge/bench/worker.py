@@ -19,16 +19,16 @@ class Worker(Child):
 
     Args:
         request: what it opens.
-        cache_folder: in place of the user's, for what the engine compiles.
-        cached: whether an earlier child had filled that folder.
+        cache_folder: replaces the user's cache folder for compiled graphs.
+        cached: whether an earlier child has filled that folder.
 
     Attributes:
-        cold: what its start took.
-        facts: "arithmetic" and "threads", as the engine states them.
+        cold: times of its start.
+        facts: "arithmetic" and "threads", as the engine reports them.
 
     Raises:
-        ChildError: the engine cannot open or run the bundle, crashed or hangs.
-        NoChildError: this program cannot start a Python of its own.
+        ChildError: the engine cannot open or run the bundle, crashed, or hung.
+        NoChildError: this program cannot start a separate Python process.
     """
 
     def __init__(self, request: BenchRequest, cache_folder: Path, *, cached: bool) -> None:

@@ -118,11 +118,11 @@ def _run(name: str, make: Callable[[], argparse.ArgumentParser], arguments: Sequ
     messages.prepare_streams()
     try:
         parser = make()
-    except CgsamError as error:  # a library that cannot be loaded here
+    except CgsamError as error:  # a library that cannot be loaded on this machine
         return _fail(name, str(error), error.exit_code)
     options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # so that a stopped export cleans up as an interrupted one does
+        signal.signal(signal.SIGTERM, _interrupt)  # a terminated export then cleans up like an interrupted one
     run: Callable[[argparse.Namespace], int] = options.run
     telemetry.silence()
     try:
@@ -131,7 +131,7 @@ def _run(name: str, make: Callable[[], argparse.ArgumentParser], arguments: Sequ
     except CgsamError as error:
         return _fail(name, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail(name, "interrupted; nothing half-written was left.", EXIT_INTERRUPTED)
+        return _fail(name, "interrupted; no half-written output was left.", EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -145,7 +145,7 @@ def _run(name: str, make: Callable[[], argparse.ArgumentParser], arguments: Sequ
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """Join coordinates that begin with a minus to their option, which argparse takes for an option themselves."""
+    """Join coordinates that begin with a minus to their option, because argparse would read them as options."""
     made: list[str] = []
     for one in arguments:
         if _COORDINATES.fullmatch(one) and made and made[-1].startswith("--"):

@@ -1,4 +1,4 @@
-"""``cgsam bench``: how fast a bundle is on this machine, on everything that can run it."""
+"""``cgsam bench``: how fast a bundle is on each engine and device of this machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "bench",
-        help="how fast a bundle is on this machine",
+        help="measure how fast a bundle is on this machine",
         description="Measure a bundle on all engines, devices and precisions of this machine, side by side: each in a "
-        "process of its own, in turns, so that whatever drifts hits all of them alike. Start it on a quiet machine.",
+        "separate process, in turns, so that drift affects all of them alike. Run it on an idle machine.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     _add_choice(parser)
@@ -34,15 +34,21 @@ def _add_choice(parser: Any) -> None:
     parser.add_argument("--device", default="auto", help="only this device, by name or kind (default: all)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
     parser.add_argument(
-        "--runs", type=int, metavar="N", help="how often one concept and a click are measured (default: 30)"
+        "--runs", type=int, metavar="N", help="number of runs with one concept, and with a click (default: 30)"
     )
     parser.add_argument(
-        "--minutes", type=float, default=0.0, help="keep measuring for this long, to show how clock and heat drift"
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="keep measuring for this long, to show drift of clock and temperature",
     )
     parser.add_argument("--image", type=Path, help="the picture to segment (default: the bundle's example)")
-    parser.add_argument("--concept", help="the concept of the rows for one concept and a click (default: the first)")
+    parser.add_argument("--concept", help="the concept for the rows 'one concept' and 'one click' (default: the first)")
     parser.add_argument(
-        "--max-concepts", type=int, metavar="N", help="how many concepts the row for all of them takes (default: 16)"
+        "--max-concepts",
+        type=int,
+        metavar="N",
+        help="largest number of concepts in the row 'all concepts' (default: 16)",
     )
     parser.add_argument("--quick", action="store_true", help="a short measurement: 6 runs, 2 starts, 3 concepts")
     parser.add_argument(
@@ -51,10 +57,10 @@ def _add_choice(parser: Any) -> None:
 
 
 def _add_output(parser: Any) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="show ratios to an earlier run that --json wrote")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers as JSON")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page with plots")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="show ratios to an earlier run, saved with --json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.bundle import Bundle
     from cgsam_edge.errors import BackendError
 
-    old = None if options.compare is None else load(options.compare)  # before the work, so that a typo costs nothing
+    old = None if options.compare is None else load(options.compare)  # first, so that a typo costs no time
     chosen = Options(
         backend=options.backend,
         device=options.device,
@@ -87,13 +93,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _amounts(options: argparse.Namespace) -> dict[str, int]:
-    """Return how much to measure: what was said, over what --quick says."""
+    """Return how much to measure: explicit options override --quick."""
     said = {name: getattr(options, name) for name in ("runs", "max_concepts")}
     return {**(_QUICK if options.quick else {}), **{name: value for name, value in said.items() if value is not None}}
 
 
 def _check_folders(options: argparse.Namespace) -> None:
-    """Raise `OutputError` before the work if a result could not be written after it."""
+    """Raise `OutputError` before the measurement if a result could not be written afterwards."""
     from cgsam_edge.errors import OutputError
 
     for path in (options.json, options.markdown, options.html):

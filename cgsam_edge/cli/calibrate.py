@@ -1,4 +1,4 @@
-"""``cgsam calibrate``: learn from labelled images when a concept counts as present."""
+"""``cgsam calibrate``: learn, from labelled images, when a concept counts as present."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "calibrate",
-        help="learn from labelled images when a concept counts as present",
+        help="learn from labelled images to tell which concepts are present",
         description="Every concept gets a mask, whether it is in the image or not. From labelled images, some of which "
         "lack the concept, this learns to tell, and writes that into the bundle: result['car'].presence becomes a "
         "probability and result['car'].present a decision. Use other images than those you evaluate on. Images that "
@@ -31,10 +31,10 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=MAX_RECALL_LOSS,
         metavar="SHARE",
-        help="largest share of recall that may be lost when similarity alone rules a concept out, before anything is "
-        "computed for it (default: %(default)s)",
+        help="largest share of recall to lose by ruling concepts out from similarity alone, before any graph runs "
+        "for them (default: %(default)s)",
     )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write to this bundle instead")
     add_engine(parser)
     parser.set_defaults(run=run)
 
@@ -67,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
     written = with_vocabulary(bundle, done.vocabulary, options.output, done.notes)
     print(table(done.presence))
     skipped, lost = 100 * done.screening.skipped, 100 * done.screening.recall_loss
-    print(f"ruled out by similarity alone: {skipped:.1f} % of what is absent, and {lost:.2f} % of what is there")
+    print(
+        f"ruled out by similarity alone: {skipped:.1f} % of the absent concepts, and {lost:.2f} % of the present ones"
+    )
     calibrated = sum(c.precision is not None for c in done.presence.concepts)
     print(f"wrote {written}: presence of {calibrated} concepts, learnt from {done.images} images")
     return print_remarks(done.remarks.notes, done.remarks.left_out)

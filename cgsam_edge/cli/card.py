@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _SHOWN = 3
-"""Pictures on a card."""
+"""Number of pictures on a card."""
 
 
 def add_parser(commands: Any) -> None:
@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
         "card",
         help="write a bundle's model card, for a model hub",
         description="Write README.md into a bundle, with the front matter that model hubs read: concepts, accuracy, "
-        "size, how it was made, and limits, all of it from the bundle's own manifest and report.",
+        "size, origin and limits, all taken from the bundle's manifest and report.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""``cgsam compare``: how two bundles differ on the same pictures, and which is faster here."""
+"""``cgsam compare``: how two bundles differ on the same pictures, and which one is faster on this machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "compare",
-        help="how two bundles differ on the same pictures, and which is faster here",
+        help="compare the masks and the speed of two bundles",
         description="Segment the same pictures from text with two bundles, and time every graph of both. Prints a "
         "table, and writes report.html, which needs no network, and report.json. The exit code is 0 however much they "
-        "differ, 3 where images had to be left out.",
+        "differ, and 3 if images had to be left out.",
     )
     parser.add_argument("a", type=Path, metavar="A", help="the bundle to compare with")
     parser.add_argument("b", type=Path, metavar="B", help="the other bundle")
@@ -29,12 +29,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--labels", type=Path, help="folder of index PNGs, or a COCO JSON file, of these images")
     parser.add_argument("--classes", type=Path, help="for index PNGs, as for cgsam eval")
     parser.add_argument("--labels-orientation", choices=ORIENTATIONS, help="as for cgsam eval")
-    parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that both know)")
+    parser.add_argument(
+        "--concepts", metavar="NAMES", help="concepts, separated by commas (default: all that both bundles know)"
+    )
     parser.add_argument(
         "--count",
         type=int,
         default=COMPARED_PICTURES,
-        help="how many images at most, spread evenly (default: %(default)s)",
+        help="largest number of images, spread evenly over the folder (default: %(default)s)",
     )
     add_engine(parser, " for both bundles")
     parser.set_defaults(run=run)
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _names(text: str | None) -> list[str] | None:
-    """Return the concepts asked for; None where all are."""
+    """Return the requested concepts, or None for all."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]

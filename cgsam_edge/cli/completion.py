@@ -1,4 +1,4 @@
-"""``cgsam completion``: what a shell needs to complete commands, options and files."""
+"""``cgsam completion``: a script with which a shell completes commands, options and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")
     parser.add_argument(
-        "--program", choices=("cgsam", "cgsam-export"), default="cgsam", help="what to complete (default: cgsam)"
+        "--program", choices=("cgsam", "cgsam-export"), default="cgsam", help="the program to complete (default: cgsam)"
     )
     parser.set_defaults(run=run)
 
@@ -46,6 +46,6 @@ def _complete_files(parser: argparse.ArgumentParser, files: Any) -> None:
     """Let each argument that is a path complete files."""
     for action in parser._actions:  # noqa: SLF001 — argparse has no public way to list what was declared
         if action.type is Path:
-            action.complete = files  # type: ignore[attr-defined]  # where shtab looks for it
+            action.complete = files  # type: ignore[attr-defined]  # shtab looks for it here
     for one in commands_of(parser).values():
         _complete_files(one, files)

@@ -1,4 +1,4 @@
-"""Where the results of ``cgsam segment`` go, and what they must not overwrite."""
+"""Where the results of ``cgsam segment`` go, and which files they must not overwrite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IMAGE_RESULTS, _VIDEO_RESULTS = (OVERLAY, ".json"), (".overlay.mp4", ".jsonl")
 
 
 def without_overlays(files: list[Path], note: Callable[[str], object]) -> list[Path]:
-    """Leave out overlays that an earlier run made of another of the files, as a shell's ``*.png`` names them too."""
+    """Leave out overlays that an earlier run made of another of these files: a shell's ``*.png`` includes them."""
     names = {file.with_name(file.stem) for file in files} | set(files)
     kept = []
     for file in files:
@@ -34,14 +34,14 @@ def destinations(files: list[Path], folder: Path) -> dict[Path, Path]:
     Raises:
         InputError: results would overwrite each other.
     """
-    stems = [file.stem.lower() for file in files]  # some disks do not tell cases apart
+    stems = [file.stem.lower() for file in files]  # some disks ignore case
     names = [file.name if stems.count(file.stem.lower()) > 1 else file.stem for file in files]
     seen: dict[str, Path] = {}
     for file, name in zip(files, names, strict=True):
         other = seen.setdefault(name.lower(), file)
         if other is not file:
             raise InputError(
-                f"{other} and {file}: their results would have the same name; segment their folders one by one."
+                f"{other} and {file}: their results would have the same name; segment their folders one at a time."
             )
     return {file: folder / name for file, name in zip(files, names, strict=True)}
 
@@ -59,11 +59,11 @@ def make_folder(folder: Path) -> None:
 
 
 def checked(inputs: list[Input], *, force: bool) -> list[Input]:
-    """Give an error to each input whose results cannot be written or would overwrite what they must not.
+    """Attach an error to each input whose results cannot be written or would overwrite other files.
 
     Args:
         inputs: all of them.
-        force: whether files that this product did not write may be overwritten; never one of the inputs.
+        force: whether files that another program wrote may be overwritten; inputs never are.
     """
     known = {identity: one.file for one in inputs if (identity := _identity(one.file)) is not None}
     limit = longest_name(inputs[0].stem.parent) if inputs else 0
@@ -76,8 +76,8 @@ def _problem(one: Input, known: dict[tuple[int, int], Path], limit: int, *, forc
         length = len(os.fsencode(result.name))
         if length > limit:
             return OutputError(
-                f"{one.file}: the name of its result, {suffix} included, has {length} bytes; the limit there is "
-                f"{limit}. Rename the file."
+                f"{one.file}: the name of its result, including {suffix}, has {length} bytes; the limit in that folder "
+                f"is {limit}. Rename the file."
             )
         identity = _identity(result)
         if identity is None:
@@ -97,7 +97,7 @@ def _problem(one: Input, known: dict[tuple[int, int], Path], limit: int, *, forc
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells one file from another, whatever its name, or None where there is none."""
+    """Return an identifier of a file that does not depend on its name, or None if there is no such file."""
     try:
         found = path.stat()
     except (OSError, ValueError):

@@ -24,9 +24,9 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "doctor",
-        help="every engine and device of this machine, and which of them runs a bundle",
-        description="List all engines and devices: installed or not, seen or not. With a bundle, also what each does "
-        "on the bundle's examples (time of each graph, agreement with PyTorch) and which one is chosen.",
+        help="list engines and devices, and which of them runs a bundle",
+        description="List all engines and devices, available or not. With a bundle, also run its examples on each "
+        "(time of each graph, agreement with PyTorch) and show which one is chosen.",
     )
     parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder")
     parser.add_argument("--refresh", action="store_true", help="measure again, even if a choice is remembered")
@@ -39,16 +39,16 @@ def add_parser(commands: Any) -> None:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the command found.
+    """The findings of the command.
 
     Attributes:
-        system: machine and versions.
+        system: description of the machine, and versions.
         cache: the cache folder, and whether it can be written.
-        telemetry: whether the engines' telemetry is off; else why not.
-        engines: all that there are.
-        ignored: why backends of other packages are left aside.
-        choice: what runs the bundle, or None without a bundle or where nothing does.
-        reason: why that one, or why none.
+        telemetry: whether the engines' telemetry is off, and if not, why.
+        engines: every known engine.
+        ignored: why backends of other packages are ignored.
+        choice: the candidate that runs the bundle; None without a bundle, or if none runs it.
+        reason: why this candidate, or why none.
         tried: what was measured.
     """
 
@@ -94,7 +94,7 @@ def _choose(options: argparse.Namespace) -> tuple[str | None, str, tuple[Tried, 
     except BackendError as error:
         return None, str(error), ()
     problem = ""
-    for candidate in selection.candidates:  # as a segmenter opens them
+    for candidate in selection.candidates:  # in the way that a segmenter opens them
         try:
             first_use.permit(bundle, registry.find(candidate.backend), candidate, wish.options)
         except BackendError as error:  # noqa: PERF203 — each is tried once

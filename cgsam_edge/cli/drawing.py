@@ -1,4 +1,4 @@
-"""From a result to what is written of it: the overlay, and the masks in words."""
+"""From a result to the files that are written: the overlay, and the masks as JSON."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Parcel:
-    """What goes from stage to stage: the content has one owner, so that it is freed when the next one has used it.
+    """Passes content from stage to stage with a single owner, so that it is freed as soon as it has been used.
 
     Args:
         item: the image or frame.
-        content: what the last stage made of it.
+        content: the last stage's output.
     """
 
     def __init__(self, item: Item, content: Any) -> None:
@@ -33,22 +33,22 @@ class Parcel:
         self._content = content
 
     def take(self) -> Any:
-        """Return the content, and let go of it."""
+        """Return the content, and release it."""
         content, self._content = self._content, None
         return content
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What is to be written of one image or frame.
+    """The output for one image or frame.
 
     Attributes:
         text: the JSON document.
         picture: the overlay: a PNG's bytes for an image, uint8 BGR (H, W, 3) with even sides for a frame.
-        summary: a concept's share of the pixels, or its absence, for each.
-        present: whether each concept is there.
+        summary: for each concept, its share of the pixels, or that it is absent.
+        present: whether each concept is present.
         seconds: when a frame is shown.
-        until: how long, where the file says so; else the same.
+        until: when the next frame follows, if the file states it; otherwise equal to ``seconds``.
     """
 
     text: str
@@ -60,7 +60,7 @@ class Drawn:
 
 
 def draw(parcel: Parcel) -> Drawn:
-    """Put masks into words, and draw the overlay; the image is freed before the overlay is packed."""
+    """Encode the masks as JSON, and draw the overlay; the image is freed before the overlay is compressed."""
     item, result = parcel.item, parcel.take()
     text, summary = json.dumps(_document(item, result), ensure_ascii=False), _summary(result)
     present = {one.name: one.present for one in result.values()}
@@ -82,14 +82,12 @@ def _document(item: Item, result: Result) -> dict[str, Any]:
 
 def _png(image: Image.Image) -> memoryview:
     file = io.BytesIO()
-    image.save(
-        file, format="PNG", compress_level=1, pnginfo=png_mark()
-    )  # thrice as fast as the default, a fifth bigger
+    image.save(file, format="PNG", compress_level=1, pnginfo=png_mark())  # a third of the time, a fifth larger
     return file.getbuffer()
 
 
 def _even(image: Image.Image) -> NDArray[np.uint8]:
-    """Return BGR with even sides, which codecs ask for; a column or row at the edge is repeated."""
+    """Return BGR with even sides, which codecs require; a column or row at the edge is repeated."""
     pixels = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
     return np.asarray(np.pad(pixels, ((0, image.height % 2), (0, image.width % 2), (0, 0)), mode="edge"))
 

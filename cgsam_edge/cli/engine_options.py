@@ -6,11 +6,11 @@ import argparse
 
 
 def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:
-    """Declare --backend, --device and --threads under a heading of their own.
+    """Declare --backend, --device and --threads under a separate heading.
 
     Args:
-        parser: of the command.
-        whom: what the choice is for, such as " for both bundles"; empty where there is only one bundle.
+        parser: the command's parser.
+        whom: which bundles the choice applies to, such as " for both bundles"; empty for a single bundle.
     """
     group = parser.add_argument_group("engine")
     group.add_argument(

@@ -15,16 +15,16 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "eval",
-        help="how good a bundle is on labelled images",
-        description="Measure a bundle against labels: IoU per concept, their mean, and how well it tells "
-        "present from absent (docs/metrics.md). Prints a table; --output also gets eval.json and a contact sheet. "
-        "Images that cannot be used are named and left out; the exit code is then 3.",
+        help="measure a bundle's accuracy on labelled images",
+        description="Measure a bundle against labels: IoU per concept, their mean, and how well it distinguishes "
+        "present from absent (docs/metrics.md). Prints a table; with --output, also writes eval.json and a contact "
+        "sheet. Images that cannot be used are named and left out; the exit code is then 3.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     add_labels(parser)
     text = "prompt with names alone, or with clicks too (default: %(default)s)"
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
-    text = "clicks inside each object in the mode clicks (default: %(default)s)"
+    text = "with --mode clicks: clicks inside each object (default: %(default)s)"
     parser.add_argument("--clicks", type=int, default=CLICKS, metavar="N", help=text)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     add_engine(parser)

@@ -1,4 +1,4 @@
-"""``cgsam-export`` and ``cgsam export``; defaults are those of the options in `cgsam_edge.export`."""
+"""``cgsam-export`` and ``cgsam export``; the defaults are those of the options in `cgsam_edge.export`."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_more(parser.add_argument_group("prompts and Core ML"))
     _add_clip(parser.add_argument_group("CLIP"))
     _add_quantisation(parser.add_argument_group("quantisation"))
-    _add_gate(parser.add_argument_group("the gate that holds masks to the PyTorch model's"))
-    _add_training(parser.add_argument_group("how the model was trained, which no checkpoint says"))
+    _add_gate(parser.add_argument_group("the gate, which compares masks with the PyTorch model's"))
+    _add_training(parser.add_argument_group("how the model was trained (checkpoints do not record it)"))
     parser.set_defaults(run=run)
 
 
 def _add(group: argparse._ActionsContainer, owner: type, name: str, text: str, *aliases: str, **more: Any) -> None:
     """Declare an option whose default is that of the field of the same name of ``owner``.
 
-    Numbers are parsed as the default's kind, a default of False makes a switch, and ``text`` is followed by the default
-    unless that is None; ``unset`` says in words what None means.
+    Numbers are parsed as the default's type, and a default of False makes a switch. ``text`` is followed by the default
+    unless that is None; ``unset`` explains what None means.
     """
     default = getattr(owner, more.get("dest", name[2:].replace("-", "_")))
     if default is False:
@@ -61,8 +61,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=shipped.CHECKPOINT,
         metavar="FILE",
-        help="what training saved (.pth or .safetensors), or a public SAM checkpoint with --clip (default: the "
-        "reference model that comes with the package, trained on rendered street scenes)",
+        help="the checkpoint that training saved (.pth or .safetensors), or a public SAM checkpoint with --clip "
+        "(default: the reference model that comes with the package, trained on rendered street scenes)",
     )
     concepts = "UTF-8, one concept a line, synonyms after '|', comments after '#'"
     parser.add_argument("--concepts", type=Path, required=True, metavar="FILE", help=concepts)
@@ -70,7 +70,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add("--target", text, dest="targets", type=_targets, metavar="NAMES", unset=",".join(ExportOptions.targets))
     text = (
         "fp32, fp16 or int8, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 stores the weights in "
-        "half precision, and on Core ML computes in it too; int8 quantizes the encoders' linear layers and stores the "
+        "half precision, in which Core ML also computes; int8 quantises the encoders' linear layers and stores the "
         "rest as fp16"
     )
     words = parser.add_mutually_exclusive_group()
@@ -78,14 +78,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     for name, word in (("--half", "fp16"), ("--int8", "int8")):
         more: dict[str, Any] = {"dest": "precision", "action": "store_const", "const": word}
         words.add_argument(name, default=argparse.SUPPRESS, help=f"the same as --precision {word}", **more)
-    text = "the bundle; replaced if it is one already"
+    text = "folder to write; an existing bundle is replaced"
     add("--output", text, type=Path, metavar="FOLDER", unset="<stem of the concepts file>.cgsam")
     text = (
-        "side in pixels that images are squashed to, smaller and faster than the checkpoint's own: a multiple of 64 "
-        "from 256; or auto, the smallest whose masks have --min-iou with those at its own size"
+        "side in pixels that images are squashed to: a multiple of 64 from 256 up to the checkpoint's own size; "
+        "smaller is faster. auto takes the smallest size at which masks reach --min-iou with those at the checkpoint's "
+        "own size"
     )
     add("--image-size", text, "--imgsz", type=_image_size, metavar="PIXELS", unset="its own")
-    text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can teach it new names later"
+    text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can add concepts later"
     add("--text-encoder", text)
 
 
@@ -94,9 +95,9 @@ def _add_more(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.targets import IOS_VERSIONS
 
     add = partial(_add, group, ExportOptions)
-    add("--prompt-slots", "clicks that fit the decoder", metavar="N")
-    add("--prompt-ensemble", "put concept names through CLIP's 85 templates; upstream does not")
-    text = "the oldest iOS that Core ML packages must run on; 16, 17, 18 are macOS 13, 14, 15"
+    add("--prompt-slots", "largest number of clicks in one prompt", metavar="N")
+    add("--prompt-ensemble", "average each concept name over CLIP's 85 templates, which upstream does not do")
+    text = "the oldest iOS version that Core ML packages must run on; 16, 17, 18 correspond to macOS 13, 14, 15"
     add("--ios", text, choices=IOS_VERSIONS)
 
 
@@ -105,19 +106,19 @@ def _add_clip(group: argparse._ArgumentGroup) -> None:
 
     add = partial(_add, group, ExportOptions)
     text = (
-        "public CLIP weights for a checkpoint that holds none: an open_clip state dict, or OpenAI's archive "
+        "public CLIP weights, for a checkpoint that contains no CLIP: an open_clip state dict, or OpenAI's archive "
         "(ViT-B-16.pt). The archive is TorchScript and is read with torch.jit.load: use only a file that you trust"
     )
     add("--clip", text, type=Path, metavar="FILE")
     text = (
-        "activation of its MLPs, if neither the name nor the shapes of the weights tell: OpenAI's and MetaCLIP's have "
-        "quickgelu, LAION's and DataComp's gelu"
+        "activation of CLIP's MLPs, if it cannot be determined from the name or shapes of the weights: quickgelu for "
+        "OpenAI and MetaCLIP, gelu for LAION and DataComp"
     )
-    add("--clip-activation", text, choices=("quickgelu", "gelu"), unset="found out, else refused")
-    text = "how many attention heads its towers have, if the weights do not tell"
-    add("--clip-heads", text, type=_heads, metavar="VISION,TEXT", unset="found out, else refused")
-    unset = "what it was trained at, half of SAM's for public weights; never more than --image-size"
-    add("--clip-image-size", "side in pixels that it runs at", type=int, metavar="PIXELS", unset=unset)
+    add("--clip-activation", text, choices=("quickgelu", "gelu"), unset="determined from the weights, or an error")
+    text = "number of attention heads of CLIP's two towers, if it cannot be determined from the weights"
+    add("--clip-heads", text, type=_heads, metavar="VISION,TEXT", unset="determined from the weights, or an error")
+    unset = "the size of its training; for public weights, half of SAM's; never more than --image-size"
+    add("--clip-image-size", "side in pixels of CLIP's input", type=int, metavar="PIXELS", unset=unset)
 
 
 def _add_quantisation(group: argparse._ArgumentGroup) -> None:
@@ -125,18 +126,18 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.targets import COREML_INT8
 
     add = partial(_add, group, QualityOptions)
-    text = "8 or more photos of what the device will see, for int8"
+    text = "for int8: 8 or more photos like those that the device will see"
     add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
-    add("--calibration-count", "how many of these photos to use", metavar="N")
-    text = "what int8 means on Core ML: weights alone, activations too, or tables of 64 or 16 values"
+    add("--calibration-count", "number of these photos to use", metavar="N")
+    text = "meaning of int8 on Core ML: 8-bit weights, 8-bit weights and activations, or palettes of 64 or 16 values"
     add("--coreml-int8", text, choices=tuple(COREML_INT8))
-    add("--smoothing", "how far outlier channels are smoothed, from 0 (not at all) to 1", metavar="X")
+    add("--smoothing", "strength of the smoothing of outlier channels, from 0 (none) to 1", metavar="X")
     text = (
-        "how long layers may be tried one by one where int8 does not pass the gate, so that the most sensitive ones "
-        "are kept in float; 0 for no fallback"
+        "if int8 does not pass the gate: minutes for trying layers one by one, to keep the most sensitive ones in "
+        "float; 0 for no fallback"
     )
     add("--fallback-minutes", text, "--repair-minutes", metavar="M")
-    text = "show what int8 does to the masks, a layer at a time, and write nothing"
+    text = "show how much int8 in each single layer changes the masks, and write nothing"
     group.add_argument("--report-only", action="store_true", help=text)
 
 
@@ -145,39 +146,47 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MIN_IOU, ORIENTATIONS
 
     add = partial(_add, group, QualityOptions)
-    unset = "some of the calibration folder, set aside; without one, rendered scenes"
-    text = "pictures to compare masks on, none of them for calibration"
+    unset = "some of the calibration photos, set aside; without those, rendered scenes"
+    text = "pictures to compare masks on; none may be a calibration photo"
     add("--gate-images", text, type=Path, metavar="FOLDER", unset=unset)
-    add("--gate-labels", "their index PNGs, or a COCO JSON", type=Path, metavar="PATH")
-    add("--gate-classes", "for index PNGs: one concept a line", type=Path, metavar="FILE")
-    text = "whether labels of photos that EXIF turns were drawn as viewers show them, or on the pixels as stored"
-    unset = "upright; labels that can only be of the pixels as stored are left out by name"
-    add("--labels-orientation", text, choices=ORIENTATIONS, unset=unset)
-    add("--gate-count", "how many pictures; 0 for no gate", metavar="N")
-    limits = f"{MIN_IOU['fp32']:g}; where something is int8, {MIN_IOU['int8']:g}"
+    add(
+        "--gate-labels",
+        "labels of these pictures: a folder of index PNGs, or a COCO JSON file",
+        type=Path,
+        metavar="PATH",
+    )
+    add("--gate-classes", "for index PNGs: a file with one concept a line", type=Path, metavar="FILE")
     text = (
-        f"smallest mean mask IoU with PyTorch that passes (default: {limits}). With --image-size auto, the smallest "
-        f"between PyTorch at the new size and at the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate then "
+        "whether labels of photos with an EXIF rotation were drawn on the photo as viewers show it, or on its "
+        "pixels as stored"
+    )
+    unset = "upright; labels that only fit the stored pixels are named and left out"
+    add("--labels-orientation", text, choices=ORIENTATIONS, unset=unset)
+    add("--gate-count", "number of pictures; 0 for no gate", metavar="N")
+    limits = f"{MIN_IOU['fp32']:g}; with int8, {MIN_IOU['int8']:g}"
+    text = (
+        f"smallest mean mask IoU with PyTorch that passes (default: {limits}). With --image-size auto, applies to "
+        f"PyTorch at the new size compared with the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate then "
         "keeps its defaults"
     )
     add("--min-iou", text, type=float, metavar="X")
-    add("--max-drop", "largest loss of class mIoU against labels that passes", metavar="X")
-    add("--allow-degraded", "write a bundle that does not pass, marked as such")
+    add("--max-drop", "largest drop of class mIoU against labels that passes", metavar="X")
+    add("--allow-degraded", "write a bundle even if it does not pass, marked as degraded")
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.config import PromptConfig
 
     add = partial(_add, group, PromptConfig)
-    text = "the prompts that the model was trained on; the runtime warns when it gets others"
-    unset = "what a safetensors checkpoint says of itself, else text"
+    text = "the kinds of prompts used in training; the runtime warns about other kinds"
+    unset = "the entry in a safetensors checkpoint's metadata, otherwise text"
     add("--trained-for", text, type=_trained_for, metavar=f"{{{','.join(_TRAINED_FOR)}}}", unset=unset)
     text = (
-        "axis of the feature norm: upstream's code takes the tokens (norm_dim=1), the paper the channels (norm_dim=-1)"
+        "axis of the feature norm: tokens as in upstream's code (norm_dim=1), or channels as in the paper (norm_dim=-1)"
     )
     add("--similarity-norm", text, choices=("tokens", "channels"))
-    add("--threshold", "threshold of the similarity map, for points and dense prompt", metavar="X")
-    add("--points", "points drawn in text-only mode", metavar="K")
+    add("--threshold", "threshold of the similarity map, for points and the dense prompt", metavar="X")
+    add("--points", "number of points drawn in text-only mode", metavar="K")
 
 
 def _image_size(text: str) -> int | str:
@@ -206,7 +215,7 @@ def _trained_for(text: str) -> tuple[str, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export, or show the table of layers."""
+    """Export a bundle, or show the table of layers."""
     missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")

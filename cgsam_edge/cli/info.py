@@ -1,4 +1,4 @@
-"""``cgsam info``: what a bundle holds."""
+"""``cgsam info``: shows the content of a bundle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "info",
-        help="what a bundle holds",
+        help="show the content of a bundle",
         description="Print concepts, graphs, sizes, precision and parity of a bundle, after checking every file.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def describe(bundle: Bundle) -> Iterator[str]:
-    """Yield lines about a bundle, of which nobody has checked the informative entries."""
+    """Yield lines about a bundle; its informative entries are unchecked, so anything may be in them."""
     manifest, prompting = bundle.manifest, bundle.manifest.prompting
     created = manifest.created
     yield f"{bundle.path}: {bundle.size / 1e6:.1f} MB, format {manifest.format_version}, all files verified"
@@ -74,7 +74,7 @@ def _graph(bundle: Bundle, name: str, graph: GraphSpec) -> Iterator[str]:
 
 
 def _parity(bundle: Bundle, target: str) -> Iterator[str]:
-    """Yield what the export measured."""
+    """Yield the agreement that the export measured."""
     try:
         found = TargetParity.from_manifest(bundle.manifest.parity.get(target, ()))
     except BundleError as error:

@@ -29,9 +29,9 @@ class Input:
 
     Attributes:
         file: an image or a video.
-        stem: where its results go, without suffix.
+        stem: path of its results, without suffix.
         video: the opened video or animation, or None for an image.
-        error: why it cannot be used, or its results not be written; else None.
+        error: why it cannot be used, or why its results cannot be written; otherwise None.
     """
 
     file: Path
@@ -45,9 +45,9 @@ class Item:
     """One image, or one frame of a video.
 
     Attributes:
-        source: the file that it is from.
+        source: the file that it comes from.
         frame: the frame, or None for an image.
-        error: why this image, or the rest of this video, cannot be had; else None.
+        error: why this image, or the rest of this video, cannot be read; otherwise None.
     """
 
     source: Input
@@ -66,12 +66,12 @@ class Item:
 
 
 def find_images(patterns: list[str], on_error: Callable[[InputError], object] | None = None) -> Iterator[Path]:
-    """Yield the files that paths, folders and globs name, each once; of folders the images, in order of names.
+    """Yield the files that paths, folders and globs name, each once; a folder stands for its images, in order of names.
 
     Args:
-        patterns: as the user gave them.
-        on_error: called where a pattern names nothing, or a folder holds no image or cannot be read, and the others go
-            on; without, the error is raised.
+        patterns: paths, folders and globs as the user typed them.
+        on_error: called if a pattern names nothing, or a folder contains no image or cannot be read; the other patterns
+            continue. If None, the error is raised.
 
     Raises:
         InputError: see ``on_error``.
@@ -103,7 +103,7 @@ def _named(pattern: str) -> list[Path]:
             )
         if not found:
             raise InputError(f"{pattern}: {_nothing(path)}.")
-    except (OSError, ValueError) as error:  # a path may hold a zero byte
+    except (OSError, ValueError) as error:  # a path may contain a zero byte
         if isinstance(error, InputError):
             raise
         raise InputError(f"{pattern}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
@@ -111,7 +111,7 @@ def _named(pattern: str) -> list[Path]:
 
 
 def _is_photo(path: Path) -> bool:
-    """Whether a file of a folder is meant: an image, not hidden, and no overlay that an earlier run left there."""
+    """Whether a file counts as one of a folder's images: not hidden, and not an overlay of an earlier run."""
     named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.name.endswith(OVERLAY)
     return named and not path.is_dir()
 
@@ -130,18 +130,18 @@ def is_video(file: Path) -> bool:
 
 
 def open_inputs(files: dict[Path, Path], every: int | None) -> list[Input]:
-    """Open the videos, and with ``every`` animations too; one that is none keeps its error for its turn.
+    """Open the videos, and with ``every`` animations too; one that cannot be opened keeps its error for its turn.
 
     Args:
-        files: images and videos, and where the results of each go, without suffix.
-        every: take each Nth frame of videos; None means all, and of animations the first picture.
+        files: images and videos, and the path of each one's results, without suffix.
+        every: take each Nth frame of videos; None means every frame of videos, and the first picture of animations.
 
     Raises:
-        InputError: ``every`` is given and there is no video.
+        InputError: ``every`` is given, and there is no video.
     """
     inputs = [_open(file, stem, every) for file, stem in files.items()]
     if every is not None and not any(one.video is not None or is_video(one.file) for one in inputs):
-        raise InputError("--every is for videos and animations, and none of these files is one; leave it out.")
+        raise InputError("--every is for videos and animations, and there is none among these files; leave it out.")
     return inputs
 
 
@@ -160,18 +160,18 @@ def _is_animated(file: Path) -> bool:
     try:
         with opened(str(file)) as image:
             return is_animation(image)
-    except ImageError:  # told in its turn
+    except ImageError:  # reported in its turn
         return False
 
 
 def count(inputs: list[Input]) -> int | None:
-    """Return how many images and frames to expect, or None where a video does not say."""
+    """Return how many images and frames to expect, or None if a video does not state its length."""
     counts = [1 if one.video is None else one.video.expected() for one in inputs]
     return None if None in counts else sum(n for n in counts if n is not None)
 
 
 def read(inputs: Iterable[Input]) -> Iterator[Item]:
-    """Yield all images and frames in order; frames are decoded here, images by whoever opens their file."""
+    """Yield all images and frames in order; frames are decoded here, images in the next stage."""
     for one in inputs:
         if one.video is None or one.error is not None:
             yield Item(one, error=one.error)

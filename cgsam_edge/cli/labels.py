@@ -1,4 +1,4 @@
-"""The arguments that name labelled images, and what is said about images that were left out."""
+"""The arguments that name labelled images, and the report of images that were left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cgsam_edge.quality.labels import Labels
 
 EXIT_LEFT_OUT = 3
-"""The rest was done; the same as for unusable input."""
+"""The other images were processed; the same code as for unusable input."""
 
 _SHOWN = 20
 
@@ -31,8 +31,8 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels-orientation",
         choices=ORIENTATIONS,
-        help="whether the labels of photos that EXIF turns were drawn on the photo as viewers show it, or on its "
-        "pixels as stored (default: upright; labels that can only be of the pixels as stored are refused)",
+        help="whether labels of photos with an EXIF rotation were drawn on the photo as viewers show it, or on "
+        "its pixels as stored (default: upright; labels that only fit the stored pixels are refused)",
     )
     parser.add_argument(
         "--skip-unknown", action="store_true", help="leave out classes that the bundle does not know, and name them"
@@ -47,7 +47,7 @@ def opened(options: argparse.Namespace) -> Labels:
 
 
 def print_remarks(notes: Sequence[str], left_out: Sequence[str]) -> int:
-    """Print what was left out, and notes, to stderr; return the exit code."""
+    """Print the images that were left out, and notes, to stderr; return the exit code."""
     for kind, lines in (("note", notes), ("left out", left_out)):
         for line in lines[:_SHOWN]:
             print(f"cgsam: {kind}: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Memory of photos that were written goes back to the system at once."""
+"""Returns the memory of finished photos to the system at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _BIG = 2**20
 
 
 def return_big_blocks() -> bool:
-    """Let glibc give freed blocks of a megabyte or more back to the system, and return whether it will.
+    """Make glibc return freed blocks of a megabyte or more to the system; return whether it will.
 
-    By itself it learns from the first photo that such blocks are common, and then keeps them for the next: eight
-    photos of 96 megapixels took 2.2 GB, and one took 1.4 GB. Only for a process of our own.
+    By default glibc learns from the first photo that such blocks are common, and keeps them for the next: eight photos
+        of 96 megapixels took 2.2 GB, where one took 1.4 GB. Only for the command line's own process.
     """
     if not sys.platform.startswith("linux"):
         return False

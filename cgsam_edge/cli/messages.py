@@ -1,4 +1,4 @@
-"""How the command line says things: on streams that lack some characters, and warnings as one line."""
+"""Output of the command line: streams that lack some characters, and warnings as one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HANDLER = "cgsam-plain"
 
 
 def prepare_streams() -> None:
-    """Let no character stop the program: what a stream's encoding lacks is written plainly, or escaped."""
+    """Let no character stop the program: characters that a stream's encoding lacks are replaced or escaped."""
     codecs.register_error(_HANDLER, _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -34,9 +34,9 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Print the warnings that this package raises for users as lines; those for programmers stay as they are."""
+    """Print this package's warnings for users as single lines; warnings for programmers keep their form."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # of sizes that are fine here, and of odd metadata
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about sizes that are accepted here, and about odd metadata
         usual = warnings.showwarning
 
         def show(

@@ -1,4 +1,4 @@
-"""What ``cgsam segment`` writes and says, in the order of the files."""
+"""The files and messages that ``cgsam segment`` writes, in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class RunLog:
-    """Progress, a line a file, and what failed. A context manager that ends the progress bar.
+    """Progress, one line per file, and failures. A context manager that ends the progress bar.
 
     Args:
         inputs: all files.
-        missing: how many names stood for no file.
+        missing: number of names without a file.
     """
 
     def __init__(self, inputs: list[Input], missing: int = 0) -> None:
@@ -55,11 +55,11 @@ class RunLog:
         self._bar.write(text)
 
     def failure(self, error: Exception, source: Input | None = None) -> None:
-        """Report a file that could not be used, or not to its end, or whose results could not be written.
+        """Report a file that could not be used, could not be read to its end, or whose results could not be written.
 
         Args:
-            error: what happened; one that this package did not raise on purpose is called an internal error.
-            source: the file, where the error does not name it.
+            error: the exception; one that is not a `CgsamError` is reported as an internal error.
+            source: the file, if the error does not name it.
         """
         self._failed += 1
         text = str(error)
@@ -72,17 +72,21 @@ class RunLog:
         say(f"cgsam: error: {text}")
 
     def conclude(self, engine: float) -> int:
-        """Say how fast it went, and return the exit code.
+        """Print the speed, and return the exit code.
 
         Args:
-            engine: seconds for which the engine was busy.
+            engine: seconds during which the engine was busy.
         """
         seconds = time.perf_counter() - self._start
         if self._done > 1:
             busy = f"the engine was busy {100 * engine / seconds:.0f} % of the time"
             print(f"{self._done} images in {seconds:.1f} s: {self._done / seconds:.2f} a second; {busy}")
         if self._failed:
-            kind = "files could not be used, or not to their end" if self._videos() else "images could not be used"
+            kind = (
+                "files could not be used, or could not be read to their end"
+                if self._videos()
+                else "images could not be used"
+            )
             print(f"{self._failed} of {self._total()} {kind}; see above.", file=sys.stderr)
         return ImageError.exit_code if self._failed else 0
 
@@ -94,11 +98,11 @@ class RunLog:
 
 
 def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
-    """Write the overlay and the JSON of an image, and report it; what fails is reported too.
+    """Write the overlay and the JSON of an image, and report it; failures are reported too.
 
     Raises:
         BackendError: the engine failed.
-        OutputError: nothing can be written any more.
+        OutputError: nothing more can be written.
     """
     for future in drawn:
         try:
@@ -106,25 +110,25 @@ def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> N
             _save(source.stem, one)
         except BackendError:
             raise
-        except Exception as error:  # of this image alone, whatever it is
+        except Exception as error:  # whatever it is, it concerns this image alone
             if isinstance(error, OutputError) and is_full(error):
                 raise
             log.failure(error, source)
         else:
             log.line(f"{source.file}: {one.summary} → {source.stem}{OVERLAY}")
             log.step()
-            del one  # or it would be kept while the next one is waited for
+            del one  # otherwise it would stay in memory while waiting for the next one
         del future
 
 
 def _save(stem: Path, drawn: Drawn) -> None:
-    text = drawn.text.encode("utf-8", "backslashreplace")  # a name that is not UTF-8 becomes JSON's own escape
+    text = drawn.text.encode("utf-8", "backslashreplace")  # a name that is not UTF-8 is escaped as JSON does
     write_beside(stem.with_name(f"{stem.name}{OVERLAY}"), lambda path: path.write_bytes(drawn.picture))
     write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_bytes(text))
 
 
 def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
-    """Write the overlay video and the JSON lines of a video, as far as it could be read.
+    """Write the overlay video and the JSON lines of a video, up to where it could be read.
 
     Raises:
         BackendError: the engine failed.
@@ -137,7 +141,7 @@ def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> N
                 one = future.result()
             except BackendError:
                 raise
-            except Exception as error:  # of this frame alone, or the reading ended with it
+            except Exception as error:  # it concerns this frame alone, or reading ended with it
                 problem = problem or error
                 continue
             output.add(one)
@@ -146,5 +150,5 @@ def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> N
         log.failure(problem, source)
     if output.frames:
         seen = ", ".join(f"{name} in {n}" if n else f"{name} absent" for name, n in output.seen.items())
-        late = f", up to {output.late:.1f} s late where frames follow each other fast" if output.late >= 0.1 else ""
+        late = f", up to {output.late:.1f} s late where frames follow each other quickly" if output.late >= 0.1 else ""
         log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}{late}")

@@ -28,7 +28,7 @@ def _sections(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return a parser's commands by name; a second name of one command is left out."""
+    """Return a parser's commands by name; aliases are left out."""
     found: dict[str, argparse.ArgumentParser] = {}
     for action in parser._actions:  # noqa: SLF001
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
@@ -61,6 +61,6 @@ def _entry(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 
 def _plain(text: str | None) -> str:
-    """Return text on one line, with what Markdown would read as marks kept as it is."""
+    """Return text on one line, with Markdown's special characters escaped."""
     joined = " ".join((text or "").split())
     return joined.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")

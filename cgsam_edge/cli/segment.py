@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "segment",
-        help="masks for images, folders and videos",
+        help="segment images, folders and videos",
         usage="%(prog)s IMAGE [IMAGE ...] [--bundle FOLDER] [--concepts NAMES] [options]",
         description="Segment images and videos by concept. Each image gets NAME.overlay.png, with a legend, and "
         "NAME.json, with masks as COCO RLE; each video gets NAME.overlay.mp4 and NAME.jsonl, with a line per frame.",
@@ -62,12 +62,16 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
     parser.add_argument(
-        "--output", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: the working folder)"
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="folder for the results (default: the working folder)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite results that another program wrote")
-    _add_prompts(parser.add_argument_group("clicks and boxes, in the image's pixels; they need exactly one concept"))
+    _add_prompts(parser.add_argument_group("clicks and boxes, in image pixels; they need exactly one concept"))
     _add_limits(parser.add_argument_group("less time"))
-    _add_files(parser.add_argument_group("files of several pictures or of more than 8 bits"))
+    _add_files(parser.add_argument_group("files with several pictures or more than 8 bits per channel"))
     add_engine(parser)
     parser.set_defaults(run=run)
 
@@ -81,16 +85,19 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--max-concepts", type=int, metavar="N", help="compute only the N likeliest concepts of an image"
+        "--max-concepts", type=int, metavar="N", help="compute only the N likeliest concepts of each image"
     )
     group.add_argument(
-        "--time-budget", type=float, metavar="SECONDS", help="start no further concept of an image after this time"
+        "--time-budget",
+        type=float,
+        metavar="SECONDS",
+        help="stop starting further concepts of an image after this time",
     )
     group.add_argument(
         "--skip-absent",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="do not compute concepts that similarity alone rules out, if the bundle was calibrated (default: yes)",
+        help="skip concepts that similarity alone rules out, if the bundle is calibrated (default: yes)",
     )
 
 
@@ -102,14 +109,14 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         help="take each Nth frame of videos (default: all), and treat animations (GIF, WebP, PNG) as videos",
     )
     group.add_argument(
-        "--page", type=_count, metavar="N", help="the picture to take from image files that hold several (default: 1)"
+        "--page", type=_count, metavar="N", help="which picture to take from files with several (default: 1)"
     )
     group.add_argument(
         "--bits",
         type=int,
         choices=range(FEWEST_BITS, MOST_BITS + 1),
         metavar="N",
-        help="bits per channel of images that have more than 8, such as 12; the full range becomes 0 to 255",
+        help="bits per channel of images with more than 8, such as 12; the full range is scaled to 0 to 255",
     )
 
 
@@ -132,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
     _check_prompt(options, names)
-    Limits(options.max_concepts, options.time_budget)  # refuses before the work
+    Limits(options.max_concepts, options.time_budget)  # refuses before any work
     for error in missing:
         say(f"cgsam: error: {error}")
     opened = open_inputs(destinations(files, options.output), options.every)

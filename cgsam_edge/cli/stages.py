@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from cgsam_edge.results import Result
 
 AHEAD = 6
-"""Images and frames under way at once, from being read to being written."""
+"""Images and frames in progress at once, from reading to writing."""
 
 _DRAWERS = 2
-"""Threads that draw: at many megapixels that takes longer than a small model's masks."""
+"""Threads that draw: for many megapixels, drawing takes longer than a small model's masks."""
 
 _BYTES_A_PIXEL = 12
-"""Of the image, its overlay with a legend, and the two maps that the overlay is painted from."""
+"""Bytes a pixel: the image, its overlay with a legend, and the two maps that the overlay is painted from."""
 
 
 def segment_all(
     inputs: list[Input], prepare: Callable[[Item], Prepared], segment: Callable[[Prepared], Result], missing: int = 0
 ) -> int:
-    """Segment all files and write their results; return the exit code, which tells of files that could not be used.
+    """Segment all files and write their results; return the exit code, 3 if some files could not be used.
 
     Args:
         inputs: the files.
         prepare: reads an image.
         segment: runs the engine.
-        missing: how many names stood for no file, and were reported.
+        missing: number of names without a file, already reported.
 
     Raises:
         CgsamError: outputs cannot be written, or the engine failed.
@@ -51,7 +51,7 @@ def segment_all(
 def make_stages(
     prepare: Callable[[Item], Prepared], segment: Callable[[Prepared], Result]
 ) -> tuple[Stage, Stage, Stage]:
-    """Return the stages between reading and writing: `Item` to `Drawn`, the engine's in the middle."""
+    """Return the stages between reading and writing, from `Item` to `Drawn`, with the engine's in the middle."""
     return (
         Stage(lambda item: Parcel(item, prepare(item))),
         Stage(lambda parcel: Parcel(parcel.item, segment(parcel.take()))),
@@ -60,12 +60,12 @@ def make_stages(
 
 
 def weight(item: Item) -> int:
-    """Return how many bytes an image or frame takes until its results are written."""
+    """Return how many bytes an image or frame occupies until its results are written."""
     return 0 if item.error is not None else _BYTES_A_PIXEL * pixel_count(item.image())
 
 
 def write_all(processed: Processed[Item], log: RunLog) -> None:
-    """Write and report what the stages return, in the order of the files.
+    """Write and report the stages' results, in the order of the files.
 
     Raises:
         CgsamError: outputs cannot be written, or the engine failed.

@@ -1,4 +1,4 @@
-"""``cgsam verify``: whether the engines of this machine compute what PyTorch computed."""
+"""``cgsam verify``: checks that the engines of this machine compute what PyTorch computed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "verify",
-        help="whether the engines of this machine compute what PyTorch computed",
+        help="check that the engines of this machine agree with PyTorch",
         description="Check every file of a bundle, and replay its examples on every engine and device of this machine "
         "that can open one of its targets. The exit code is 0 if all of them agree with PyTorch, else 3.",
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
-    parser.add_argument("--device", default="auto", help="only this device (default: all that are seen)")
+    parser.add_argument("--device", default="auto", help="only this device (default: all available ones)")
     parser.add_argument("--precision", default="default", help="default, float32 or reduced (default: default)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
@@ -69,7 +69,7 @@ def _pairs(bundle: Bundle, backends: list[Backend]) -> Iterator[tuple[Backend, s
 
 
 def lines(attempt: Attempt, version: str) -> Iterator[str]:
-    """Yield what the terminal shows of an attempt."""
+    """Yield an attempt's lines for the terminal."""
     one = attempt.candidate
     verdict = "agrees with PyTorch" if attempt.usable else attempt.problem
     computed = f", {attempt.precision}" if attempt.precision else ""

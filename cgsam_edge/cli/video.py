@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from cgsam_edge.cli.inputs import Input
 
 _USUAL_FPS = 25.0
-"""For a video that does not say how many frames a second it has."""
+"""Frames a second of a video that does not state its rate."""
 
 _LONGEST_PAUSE = 600.0
-"""Seconds between two frames. More, or less than none, is a clock that jumps."""
+"""Longest plausible time between two frames, in seconds. A longer or negative one means that the clock jumps."""
 
 _CODEC = "mp4v"
 """MPEG-4 part 2: the one codec for .mp4 that OpenCV's wheels can write on every system."""
 
 
 class VideoOutput:
-    """``NAME.overlay.mp4`` and ``NAME.jsonl``, which appear when the block ends well, and only if there was a frame.
+    """``NAME.overlay.mp4`` and ``NAME.jsonl``, which appear when the block succeeds and there was a frame.
 
     Args:
         source: the video.
 
     Attributes:
         overlay: the path of the overlay video.
-        frames: how many were added.
-        seen: in how many of them each concept is present.
-        late: the longest time in seconds by which a frame is shown too late, where the overlay's rate is too low.
+        frames: number of frames added.
+        seen: number of frames in which each concept is present.
+        late: the longest time in seconds by which a frame is shown too late, if the overlay's rate is too low.
     """
 
     def __init__(self, source: Input) -> None:
@@ -75,17 +75,17 @@ class VideoOutput:
             self._check()
 
     def add(self, drawn: Drawn) -> None:
-        """Write a frame; the one before is repeated until this one's time.
+        """Write a frame; the previous frame is repeated until this one's time.
 
-        A picture of another size than the first's is cut or filled up with black.
+        A picture whose size differs from the first one's is cropped or padded with black.
 
         Raises:
-            OutputError, OSError: it cannot be written; the block's end makes an `OutputError` of either.
+            OutputError, OSError: it cannot be written; the block's end turns either into an `OutputError`.
         """
         if self._writer is None:
             self._start = self._seconds = drawn.seconds
             self._open((drawn.picture.shape[1], drawn.picture.shape[0]))
-        if not 0 <= drawn.seconds - self._seconds <= _LONGEST_PAUSE:  # the video's clock was set anew
+        if not 0 <= drawn.seconds - self._seconds <= _LONGEST_PAUSE:  # the video's clock was reset
             self._start += drawn.seconds - self._seconds - 1 / self._fps
         self._repeat_until(drawn.seconds)
         if self._timed:
@@ -95,12 +95,12 @@ class VideoOutput:
         self._write()
         self._seconds, self._until = drawn.seconds, drawn.until
         self._text.write(f"{drawn.text}\n")
-        self._text.flush()  # so that a full disk is met now
+        self._text.flush()  # so that a full disk is noticed now
         self.frames += 1
         self.seen.update(drawn.present)
 
     def _repeat_until(self, seconds: float) -> None:
-        """Show the last frame until a time; a video without usable times goes on frame by frame."""
+        """Repeat the last frame until a time; a video without usable times continues frame by frame."""
         if self._timed and self._last is not None:
             for _ in range(round((seconds - self._start) * self._fps) - self._written):
                 self._write()
@@ -123,12 +123,12 @@ class VideoOutput:
         self._stack.callback(self._writer.release)
         if not self._writer.isOpened():
             raise OutputError(
-                f"{self.overlay}: OpenCV cannot write it: the folder is closed to it, or this build lacks the codec "
-                f"{_CODEC!r}, which opencv-python's wheels have."
+                f"{self.overlay}: OpenCV cannot write it: the folder is not writable, or this build lacks the codec "
+                f"{_CODEC!r}, which opencv-python's wheels include."
             )
 
     def _check(self) -> None:
-        """Read back how many frames there are: OpenCV is silent about a full disk."""
+        """Count the written frames: OpenCV does not report a full disk."""
         if self._writer is None:
             return
         self._repeat_until(self._until)
@@ -138,7 +138,7 @@ class VideoOutput:
         if found < self._written:
             raise OutputError(
                 f"{self.overlay}: only {found} of {self._written} frames could be written; the disk is full, or a "
-                "limit on file sizes was met."
+                "limit on file sizes was reached."
             )
         mark_mp4(self._partial)
 

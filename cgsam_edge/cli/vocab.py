@@ -21,7 +21,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "vocab",
         help="list, add and remove a bundle's concepts",
-        description="Change which concepts a bundle knows. Adding needs a bundle exported with --text-encoder.",
+        description="Change which concepts a bundle contains. Adding needs a bundle that was exported with "
+        "--text-encoder.",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="names, synonyms, and whether presence is calibrated")
@@ -38,14 +39,14 @@ def add_parser(commands: Any) -> None:
     adding.add_argument(
         "--embedding", type=Path, metavar="FILE", help=".npy with CLIP's text embedding of one concept, not normalised"
     )
-    adding.add_argument("--backend", default="auto", help="an engine to force (default: auto)")
+    adding.add_argument("--backend", default="auto", help="force this engine (default: auto)")
     removing.add_argument("concepts", nargs="+", metavar="CONCEPT", help="a name or synonym")
     for action in (adding, removing):
-        action.add_argument("--output", type=Path, metavar="FOLDER", help="another bundle to write instead")
+        action.add_argument("--output", type=Path, metavar="FOLDER", help="write to this bundle instead")
 
 
 def run_list(options: argparse.Namespace) -> int:
-    """Print one line a concept."""
+    """Print one line per concept."""
     vocabulary = Bundle(options.bundle).vocabulary
     for concept in vocabulary.concepts:
         known = "presence calibrated" if vocabulary.calibrated(concept.name) else "always present"

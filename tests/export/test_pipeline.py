@@ -112,7 +112,7 @@ def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, old: Path, n
             break
     rest = process.stderr.read()
     assert process.wait() == 130
-    assert "interrupted; nothing half-written was left" in rest
+    assert "interrupted; no half-written output was left" in rest
     assert "Traceback" not in rest
     assert snapshot(old) == before
     assert [p.name for p in old.parent.iterdir()] == ["made.cgsam"]

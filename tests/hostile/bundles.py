@@ -56,7 +56,7 @@ def a_file(folder: Path, kit: Kit) -> Path:
     return put(folder / "b.cgsam", b"x")
 
 
-@case("bundle", REFUSED, "manifest.json: no ordinary file")
+@case("bundle", REFUSED, "manifest.json: not a regular file")
 def manifest_pipe(folder: Path, kit: Kit) -> Path:
     """A named pipe as its manifest, which would be waited for"""
     bundle = kit.bundle(folder)
@@ -65,7 +65,7 @@ def manifest_pipe(folder: Path, kit: Kit) -> Path:
     return bundle
 
 
-@case("bundle", REFUSED, "1000 MB, larger than any manifest")
+@case("bundle", REFUSED, "1000 MB, too large for a manifest")
 def manifest_of_a_gigabyte(folder: Path, kit: Kit) -> Path:
     """A manifest of 1 GB"""
     bundle = kit.bundle(folder)
@@ -152,31 +152,31 @@ def other_model(folder: Path, kit: Kit) -> Path:
     return edit(kit.bundle(folder), lambda m: m["geometry"].update(embed_dim=512))
 
 
-@case("bundle", REFUSED, "the path '/etc/passwd' leaves the bundle; refused")
+@case("bundle", REFUSED, "the path '/etc/passwd' leads out of the bundle; refused")
 def absolute_path(folder: Path, kit: Kit) -> Path:
     """An absolute path"""
     return _as_file(kit.bundle(folder), "/etc/passwd")
 
 
-@case("bundle", REFUSED, "the path '../../secret' leaves the bundle; refused")
+@case("bundle", REFUSED, "the path '../../secret' leads out of the bundle; refused")
 def path_upwards(folder: Path, kit: Kit) -> Path:
     """A path that leaves the folder"""
     return _as_file(kit.bundle(folder), "../../secret")
 
 
-@case("bundle", REFUSED, "the path 'onnxruntime\\\\concept.onnx' leaves the bundle; refused")
+@case("bundle", REFUSED, "the path 'onnxruntime\\\\concept.onnx' leads out of the bundle; refused")
 def backslashes(folder: Path, kit: Kit) -> Path:
     """Another system's separators"""
     return _as_file(kit.bundle(folder), "onnxruntime\\concept.onnx")
 
 
-@case("bundle", REFUSED, "the path 'C:evil' leaves the bundle; refused")
+@case("bundle", REFUSED, "the path 'C:evil' leads out of the bundle; refused")
 def drive(folder: Path, kit: Kit) -> Path:
     """A path on another drive"""
     return _as_file(kit.bundle(folder), "C:evil")
 
 
-@case("bundle", REFUSED, "holds characters that no path may; refused")
+@case("bundle", REFUSED, "contains characters that are not allowed in a path; refused")
 def nul_in_a_path(folder: Path, kit: Kit) -> Path:
     """A NUL character in a path"""
     return _as_file(kit.bundle(folder), "a\0b")
@@ -194,7 +194,9 @@ def colours_in_a_key(folder: Path, kit: Kit) -> Path:
     return edit(kit.bundle(folder), lambda m: m["files"].update({"\x1b[31mHACKED": 3}))
 
 
-@case("bundle", REFUSED, "leaves the bundle; refused. It is a link: copy the bundle with what it links to")
+@case(
+    "bundle", REFUSED, "leads out of the bundle; refused. It is a link: copy the bundle with the files behind its links"
+)
 def link_outside(folder: Path, kit: Kit) -> Path:
     """A link to a file outside, as a model hub's cache has"""
     bundle = kit.bundle(folder)
@@ -220,7 +222,7 @@ def missing_graph(folder: Path, kit: Kit) -> Path:
     return bundle
 
 
-@case("bundle", REFUSED, "concept.onnx: no ordinary file")
+@case("bundle", REFUSED, "concept.onnx: not a regular file")
 def folder_as_file(folder: Path, kit: Kit) -> Path:
     """A folder where a file is listed"""
     bundle = kit.bundle(folder)
@@ -237,7 +239,7 @@ def truncated_graph(folder: Path, kit: Kit) -> Path:
     return bundle
 
 
-@case("bundle", REFUSED, "concept.onnx: altered: its SHA-256 is not the one in the manifest")
+@case("bundle", REFUSED, "concept.onnx: altered: its SHA-256 differs from the one in the manifest")
 def wrong_hash(folder: Path, kit: Kit) -> Path:
     """One bit changed"""
     bundle = kit.bundle(folder)

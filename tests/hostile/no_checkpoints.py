@@ -195,7 +195,7 @@ def dangling(folder: Path, kit: Kit) -> Path:
     return folder / "c.pth"
 
 
-@case("checkpoint", REFUSED, "no ordinary file")
+@case("checkpoint", REFUSED, "not a regular file")
 def pipe(folder: Path, kit: Kit) -> Path:
     """A named pipe, which would be waited for"""
     os.mkfifo(folder / "c.pth")

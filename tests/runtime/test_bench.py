@@ -485,4 +485,4 @@ def test_a_bundle_without_examples_wants_a_picture(tiny_bundle: Path, picture_fi
     options = Options(backend="onnxruntime", runs=1, starts=0, threads=1, picture=picture_file, roofline=True)
     made = measure(bundle, options)
     assert made.rows[0].pytorch_mask_iou is None
-    assert "no multiply-adds of its graphs" in prose.text(made)
+    assert "lists no multiply-adds for its graphs" in prose.text(made)

@@ -115,13 +115,13 @@ def _outside(bundle: Path) -> str:
         manifest["files"]["../evil.onnx"] = {"size": spec.size, "sha256": spec.sha256}
 
     edit(bundle, change)
-    return "leaves the bundle; refused"
+    return "leads out of the bundle; refused"
 
 
 def _linked(bundle: Path) -> str:
     shutil.move(bundle / GRAPH, bundle.parent / "evil.onnx")
     (bundle / GRAPH).symlink_to(bundle.parent / "evil.onnx")
-    return "leaves the bundle; refused"
+    return "leads out of the bundle; refused"
 
 
 def _unlisted(bundle: Path) -> str:

@@ -228,6 +228,6 @@ def test_an_interrupt_leaves_nothing(run: Run, tiny_bundle: Path, number: signal
     process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert "interrupted; nothing half-written was left" in errors
+    assert "interrupted; no half-written output was left" in errors
     assert "Traceback" not in errors
     assert made() == set()
