@@ -61,17 +61,22 @@ def priority(index: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return out
 
 
-def text_points(full_map: NDArray[np.float32], prompting: Prompting) -> NDArray[np.float32]:
+def text_points(full_map: NDArray[np.float32], prompting: Prompting, draw: int = 0) -> NDArray[np.float32]:
     """Draw the points of text-only mode: (K, 2) as (x, y) in the map's pixels.
 
     Among the pixels above the threshold the K of highest priority win, so that a candidate more or less does not move
     the others. Where there are fewer than K candidates, the highest of the map are taken as well.
+
+    Args:
+        full_map: (s, s).
+        prompting: of the model.
+        draw: 0 for the points that a runtime takes; others are as random and independent of them.
     """
     flat = full_map.ravel()
     candidates = np.flatnonzero(flat > prompting.threshold)
     if len(candidates) < prompting.points:
         candidates = np.argsort(-flat, kind="stable")[: prompting.points]
-    order = np.argsort(priority(candidates.astype(np.uint64)))[::-1][: prompting.points]
+    order = np.argsort(priority(candidates.astype(np.uint64) + np.uint64(draw << 32)))[::-1][: prompting.points]
     chosen = candidates[order]
     return np.stack([chosen % full_map.shape[1], chosen // full_map.shape[1]], axis=1).astype(np.float32)
 
@@ -221,7 +226,7 @@ def decoder_prompt(
     return DecoderPrompt(points, labels, dense_prompt(full_map, geometry, prompting), clicks)
 
 
-def drawn_clicks(full_map: NDArray[np.float32], size: tuple[int, int], prompting: Prompting) -> Clicks:
+def drawn_clicks(full_map: NDArray[np.float32], size: tuple[int, int], prompting: Prompting, draw: int = 0) -> Clicks:
     """Draw the points of text-only mode from a map (s, s), and bring them to the pixels of an image of ``size``."""
-    points = (text_points(full_map, prompting) * (np.asarray(size) / len(full_map))).astype(np.float32)
+    points = (text_points(full_map, prompting, draw) * (np.asarray(size) / len(full_map))).astype(np.float32)
     return Clicks(points, np.ones(len(points), np.float32))

@@ -8,7 +8,7 @@ from pathlib import Path
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets import COREML_INT8, DEFAULT_COREML_INT8
-from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MAX_DROP, MIN_IOU
+from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MAX_DISAGREEMENT, MAX_DROP
 from cgsam_edge.quality.judge import GateLimits
 
 
@@ -25,8 +25,10 @@ class QualityOptions:
         labels_orientation: what the labels of photos that EXIF turns were drawn on, "upright" or "stored"; None takes
             them as upright, and leaves out by name those that can only be stored.
         gate_count: pictures of the gate; 0 leaves the gate out, which the manifest says.
-        min_iou: least mean mask IoU that passes; None takes the default of what is judged, see `thresholds`.
+        min_iou: least mean mask IoU that passes; None judges by labels, or else by what other draws of points do.
         max_drop: most loss of labelled class mIoU that passes.
+        max_disagreement: without labels, the most that masks may differ from PyTorch's, in units of what other draws of
+            points do to them.
         allow_degraded: write a bundle that does not pass, marked as degraded.
         fallback_minutes: how long layers may be tried one by one when a target in INT8 does not pass, so that the most
             sensitive ones are kept in float; 0 for no fallback.
@@ -46,6 +48,7 @@ class QualityOptions:
     gate_count: int = 8
     min_iou: float | None = None
     max_drop: float = MAX_DROP
+    max_disagreement: float = MAX_DISAGREEMENT
     allow_degraded: bool = False
     fallback_minutes: float = 10.0
     coreml_int8: str = DEFAULT_COREML_INT8
@@ -61,6 +64,8 @@ class QualityOptions:
             raise InputError(f"calibration needs at least {photos.LEAST} pictures, got {self.calibration_count}.")
         if self.min_iou is not None and not 0 <= self.min_iou <= 1:
             raise InputError(f"a mask IoU is from 0 to 1, got {self.min_iou}.")
+        if not self.max_disagreement >= 0:
+            raise InputError(f"a disagreement is 0 or more, got {self.max_disagreement}.")
         if not 0 <= self.smoothing <= 1:
             raise InputError(f"smoothing is from 0 to 1, got {self.smoothing}.")
         if not self.fallback_minutes >= 0:
@@ -86,16 +91,13 @@ class Thresholds:
 def thresholds(options: ExportOptions, quality: QualityOptions) -> Thresholds:
     """Return what masks are held to.
 
-    With the image size "auto", ``min_iou`` is of that size, and targets keep the default of their lowest precision.
+    With the image size "auto", ``min_iou`` is of that size, and targets are judged as if none was named.
     """
     size, of_targets = None, quality.min_iou
     if options.auto_size:
         size, of_targets = AUTO_SIZE_MIN_IOU if quality.min_iou is None else quality.min_iou, None
-    limits = {}
-    for target in options.targets:
-        least = MIN_IOU[options.lowest_of(target)] if of_targets is None else of_targets
-        limits[target] = GateLimits(least, quality.max_drop)
-    return Thresholds(size, limits)
+    limits = GateLimits(of_targets, quality.max_drop, quality.max_disagreement)
+    return Thresholds(size, dict.fromkeys(options.targets, limits))
 
 
 def check_together(options: ExportOptions, quality: QualityOptions | None) -> None:

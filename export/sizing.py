@@ -75,7 +75,7 @@ class Sizing:
         candidates = self._candidates(model)
         with progress.step(f"masks at the model's own {size} pixels"):
             segmenter, macs, seconds = self._open(model, "own")
-            gate = Gate(segmenter, self._pictures)
+            gate = Gate(segmenter, self._pictures, draws=0)
         search = SizeSearch(size, model.config.clip.image_size, macs, seconds, _own_miou(gate), (), size, self._min_iou)
         chosen = model
         for candidate in candidates:

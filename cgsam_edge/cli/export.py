@@ -143,7 +143,7 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
 
 def _add_gate(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.quality_options import QualityOptions
-    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MIN_IOU, ORIENTATIONS
+    from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, ORIENTATIONS
 
     add = partial(_add, group, QualityOptions)
     unset = "some of the calibration photos, set aside; without those, rendered scenes"
@@ -163,10 +163,15 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     unset = "upright; labels that only fit the stored pixels are named and left out"
     add("--labels-orientation", text, choices=ORIENTATIONS, unset=unset)
     add("--gate-count", "number of pictures; 0 for no gate", metavar="N")
-    limits = f"{MIN_IOU['fp32']:g}; with int8, {MIN_IOU['int8']:g}"
     text = (
-        f"smallest mean mask IoU with PyTorch that passes (default: {limits}). With --image-size auto, applies to "
-        f"PyTorch at the new size compared with the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate then "
+        "largest difference from PyTorch's masks that passes without labels, 1 - mean mask IoU, in units of what two "
+        "other random draws of the points do to PyTorch's own masks"
+    )
+    add("--max-disagreement", text, metavar="X")
+    text = (
+        "smallest mean mask IoU with PyTorch that passes, in place of --max-disagreement and of the limits for "
+        "presence and scores (default: none). With --image-size auto, applies "
+        f"to PyTorch at the new size compared with the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate then "
         "keeps its defaults"
     )
     add("--min-iou", text, type=float, metavar="X")

@@ -21,7 +21,7 @@ _FILE_SIZE = (720.0, 360.0)
 """Width and height of a plot in a file of its own, in units."""
 
 
-def dots(title: str, values: Sequence[float], limit: float, mean: float) -> Html:
+def dots(title: str, values: Sequence[float], limit: float | None, mean: float) -> Html:
     """Draw shares of 1 as dots in order, the least first, with lines at their mean and at the least mean that passes.
 
     Of more than 500 values the least ones, the greatest one and an even selection of the others are drawn.
@@ -29,14 +29,15 @@ def dots(title: str, values: Sequence[float], limit: float, mean: float) -> Html
     ordered = _thinned(sorted(v for v in values if math.isfinite(v)))
     last = max(1, len(ordered) - 1)
     margin = _DOT * last / (_WIDTH - 2 * _DOT)
-    axes = _shares([*ordered, limit], (-margin, last + margin))
+    axes = _shares([*ordered, *([] if limit is None else [limit])], (-margin, last + margin))
     places = [(axes.x(i), value) for i, value in enumerate(ordered)]
     parts = list(axes.rules())
-    for shade, chosen in (("bad", [p for p in places if p[1] < limit]), ("a", [p for p in places if p[1] >= limit])):
+    low = [] if limit is None else [p for p in places if p[1] < limit]
+    for shade, chosen in (("bad", low), ("a", [p for p in places if p not in low])):
         path = "".join(f"M{x:.1f} {axes.y(value):.1f}h0" for x, value in chosen)
         if path:
             parts.append(tag("path", d=path, class_=f"dots stroke-{shade}"))
-    lines = [("limit", f"limit for the mean {limit:g}", limit)]
+    lines = [] if limit is None else [("limit", f"limit for the mean {limit:.4g}", limit)]
     if math.isfinite(mean):
         lines.append(("mean", f"mean {number(mean)}", mean))
     upper = max(value for _, _, value in lines)

@@ -222,7 +222,8 @@ def _gate_row(target: str, found: dict[str, Any]) -> str:
     labelled = found.get("class_miou")
     miou = f"{labelled[0]:.4f} → {labelled[1]:.4f}" if labelled else "not measured"
     mean = f"{found['mean_iou']:.4f} over {found['masks']} masks"
-    return f"| `{target}` | {mean} | {found['limit']:.2f} | {_cell(concept)} {iou:.4f} | {found['flips']} | {miou} |"
+    limit = "by labels" if found["limit"] is None else f"{found['limit']:.2f}"
+    return f"| `{target}` | {mean} | {limit} | {_cell(concept)} {iou:.4f} | {found['flips']} | {miou} |"
 
 
 def _size(known: Facts) -> Iterator[str]:

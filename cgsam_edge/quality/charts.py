@@ -27,9 +27,10 @@ def agreement(target: TargetQuality) -> Html:
 
 
 def _distribution(target: TargetQuality) -> Html:
-    values, limit = [pair.iou for pair in target.counted], target.limits.min_iou
-    below = sum(value < limit for value in values)
-    text = f"{len(values)} masks, the least alike first; {below} of them below {limit:g}."
+    values, limit = [pair.iou for pair in target.counted], target.least_iou
+    text = f"{len(values)} masks, the least alike first."
+    if limit is not None:
+        text = f"{text[:-1]}; {sum(value < limit for value in values)} of them below {limit:.4g}."
     drawn = dots(f"mask IoU of {target.target}", values, limit, target.mean_iou)
     return plot(f"{target.target}: IoU of each mask", text, drawn)
 
@@ -37,10 +38,16 @@ def _distribution(target: TargetQuality) -> Html:
 def _concepts(target: TargetQuality) -> Html:
     """Draw bars of what is lost, so that small differences can be seen."""
     ordered = sorted(target.by_concept.items(), key=lambda item: item[1])
-    limit = 1 - target.limits.min_iou
-    rows = [Bar.of(name, 1 - iou, number(iou), "bad" if 1 - iou > limit else "a") for name, iou in ordered[:_MOST]]
+    least = target.least_iou
+    limit = None if least is None else 1 - least
+    colours = ["bad" if limit is not None and 1 - iou > limit else "a" for _, iou in ordered]
+    rows = [
+        Bar.of(name, 1 - iou, number(iou), shade) for (name, iou), shade in zip(ordered[:_MOST], colours, strict=False)
+    ]
     text = f"The bar is what is lost, 1 − IoU; the worst first.{_more(len(ordered))}"
-    drawn = bars(f"mean mask IoU by concept of {target.target}", rows, limit, f"limit {target.limits.min_iou:g}")
+    drawn = bars(
+        f"mean mask IoU by concept of {target.target}", rows, limit, "" if least is None else f"limit {least:.4g}"
+    )
     return plot(f"{target.target}: mean IoU by concept", text, drawn)
 
 

@@ -40,8 +40,14 @@ def _target(quality: Quality, target: TargetQuality) -> dict[str, Any]:
     }
 
 
-def _limits(limits: GateLimits) -> dict[str, float]:
-    return {"mean_iou": limits.min_iou, "labelled_drop": limits.max_drop}
+def _limits(limits: GateLimits) -> dict[str, float | None]:
+    return {
+        "mean_iou": limits.min_iou,
+        "labelled_drop": limits.max_drop,
+        "disagreement": limits.max_disagreement,
+        "flips": limits.max_flips,
+        "score_change": limits.max_score_change,
+    }
 
 
 def _found(target: TargetQuality) -> dict[str, Any]:
@@ -51,6 +57,10 @@ def _found(target: TargetQuality) -> dict[str, Any]:
         "passed": target.passed,
         "problems": target.problems,
         "mean_iou": target.mean_iou,
+        "least_iou": target.least_iou,
+        "drawn_iou": target.drawn_iou,
+        "disagreement": target.disagreement,
+        "score_change": target.score_change,
         "counted": len(target.counted),
         "flips": target.flips,
         "labelled": None if labelled is None else {"before": labelled[0], "after": labelled[1]},

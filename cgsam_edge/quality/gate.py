@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from cgsam_edge.agreement import Overlap, label_overlap
+from cgsam_edge.agreement import Overlap, label_overlap, mask_iou
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import load_image
+from cgsam_edge.prompts import drawn_clicks, similarity_map
+from cgsam_edge.quality.defaults import DRAWS
 from cgsam_edge.quality.labels import LabelledImage, by_concept, unknown_classes
 from cgsam_edge.quality.pairs import MaskPair, Pair, pair_of_masks
 from cgsam_edge.quality.photos import Photos, small
@@ -22,6 +24,7 @@ from cgsam_edge.segmenter import Segmenter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cgsam_edge.manifest import Manifest
     from cgsam_edge.results import ConceptResult
     from cgsam_edge.vocabulary import Vocabulary
 
@@ -42,6 +45,8 @@ class Expected:
         shape: (H, W) of the mask.
         present: whether the concept counts as present.
         logits: float32 (m, m), the decoder's.
+        score: the predicted IoU.
+        drawn: mean IoU of the mask with those at other draws of its points; None where it was not measured.
     """
 
     picture: LabelledImage
@@ -50,6 +55,15 @@ class Expected:
     shape: tuple[int, int]
     present: bool
     logits: NDArray[np.float32]
+    score: float
+    drawn: float | None = None
+
+    @classmethod
+    def of(cls, picture: LabelledImage, result: ConceptResult, drawn: float | None) -> Expected:
+        """Keep what is needed of a result."""
+        shape = (result.mask.shape[0], result.mask.shape[1])
+        bits = np.packbits(result.mask)
+        return cls(picture, result.name, bits, shape, result.present, result.logits, result.score, drawn)
 
     @property
     def mask(self) -> Mask:
@@ -75,6 +89,7 @@ class Gate:
         pictures: labelled or not, classes by any name of a concept; none of them took part in calibration.
         progress: called with a line after each picture.
         concepts: how many are compared on a picture, at most: those most similar to it.
+        draws: how many other draws of the points of text the reference is asked for, where it calls a concept present.
 
     Attributes:
         expected: by picture and concept.
@@ -86,6 +101,7 @@ class Gate:
         pictures: Sequence[LabelledImage],
         progress: Callable[[str], None] = lambda _: None,
         concepts: int = CONCEPTS_PER_PICTURE,
+        draws: int = DRAWS,
     ) -> None:
         if not pictures:
             raise InputError("the gate has no picture to compare masks on.")
@@ -95,10 +111,11 @@ class Gate:
         self.pictures = tuple(by_concept(picture, reference.bundle.vocabulary) for picture in pictures)
         self.expected: list[Expected] = []
         for number, picture in enumerate(self.pictures, start=1):
-            for result in _segmented(reference, picture, concepts):
-                packed = np.packbits(result.mask)
-                shape = (result.mask.shape[0], result.mask.shape[1])
-                self.expected.append(Expected(picture, result.name, packed, shape, result.present, result.logits))
+            encoded = reference.encode(_image(picture))
+            for name in _likely(encoded, reference.concepts, concepts):
+                result = predict(encoded, name)
+                drawn = _drawn(encoded, result, reference.bundle.manifest, draws if result.present else 0)
+                self.expected.append(Expected.of(picture, result, drawn))
             progress(f"PyTorch's masks of picture {number} of {len(pictures)}")
 
     def measure(
@@ -129,8 +146,8 @@ class Gate:
 
 
 def _pair(one: Expected, got: ConceptResult, vocabulary: Vocabulary) -> MaskPair:
-    calibrated = vocabulary.calibrated(one.concept)
-    return pair_of_masks(Pair(one.picture.path, one.concept), (one, got), one.label, calibrated=calibrated)
+    calibrated, pair = vocabulary.calibrated(one.concept), Pair(one.picture.path, one.concept)
+    return pair_of_masks(pair, (one, got), one.label, calibrated=calibrated, drawn=one.drawn)
 
 
 def unlabelled(photos: Photos) -> tuple[LabelledImage, ...]:
@@ -143,10 +160,16 @@ def _image(picture: LabelledImage) -> Image.Image:
     return image if picture.masks else small(image)  # labels have the picture's own size
 
 
-def _segmented(segmenter: Segmenter, picture: LabelledImage, count: int) -> Iterator[ConceptResult]:
-    encoded = segmenter.encode(_image(picture))
-    for name in _likely(encoded, segmenter.concepts, count):
-        yield predict(encoded, name)
+def _drawn(encoded: Encoded, result: ConceptResult, manifest: Manifest, draws: int) -> float | None:
+    """Return the mean IoU of a mask with those of the same model at other draws of its points."""
+    if not draws:
+        return None
+    full_map = similarity_map(result.similarity, manifest.geometry.image_size)
+    ious = []
+    for draw in range(1, draws + 1):
+        clicks = drawn_clicks(full_map, encoded.image.size, manifest.prompting, draw)
+        ious.append(mask_iou(result.mask, predict(encoded, result.name, clicks.points).mask))
+    return float(np.mean(ious))
 
 
 def _likely(encoded: Encoded, names: tuple[str, ...], count: int) -> tuple[str, ...]:

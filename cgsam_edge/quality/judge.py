@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cgsam_edge.quality.defaults import MAX_DROP
+from cgsam_edge.quality.defaults import LEAST_UNIT, MAX_DISAGREEMENT, MAX_DROP, MAX_FLIPS, MAX_SCORE_CHANGE
 from cgsam_edge.quality.pairs import MaskPair, class_miou
 
 
@@ -16,17 +16,48 @@ class GateLimits:
     """What passes.
 
     Attributes:
-        min_iou: least mean mask IoU.
+        min_iou: least mean mask IoU, where somebody named one; None judges by labels, or else by other draws of points.
         max_drop: most loss of class mIoU.
+        max_disagreement: most 1 - mean mask IoU, in units of that of other draws of points.
+        max_flips: share of presence decisions that may change.
+        max_score_change: most mean change of the predicted IoU, where there are labels.
     """
 
-    min_iou: float
+    min_iou: float | None = None
     max_drop: float = MAX_DROP
+    max_disagreement: float = MAX_DISAGREEMENT
+    max_flips: float = MAX_FLIPS
+    max_score_change: float = MAX_SCORE_CHANGE
 
 
 def counted(pairs: Sequence[MaskPair]) -> tuple[MaskPair, ...]:
     """Return the pairs that count: those that the reference calls present; all, where it calls none present."""
     return tuple(p for p in pairs if p.expected_present) or tuple(pairs)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure beside its limit.
+
+    Attributes:
+        value: as measured.
+        limit: the most that passes.
+        problem: what to say where it does not pass.
+    """
+
+    value: float
+    limit: float
+    problem: str
+
+    @property
+    def beyond(self) -> float:
+        """By how much it misses its limit; 0 where it passes."""
+        return 0.0 if self.value <= self.limit else self.value - self.limit
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passes; NaN does not."""
+        return self.value <= self.limit
 
 
 @dataclass(frozen=True)
@@ -52,6 +83,30 @@ class TargetQuality:
     def mean_iou(self) -> float:
         """Mean mask IoU over the pairs that count; NaN, which passes no limit, without any pair."""
         return statistics.fmean(p.iou for p in self.counted) if self.pairs else math.nan
+
+    @property
+    def drawn_iou(self) -> float | None:
+        """Mean mask IoU of PyTorch with itself at other draws of its points; None where that was not measured."""
+        known = [p.drawn for p in self.counted if p.drawn is not None]
+        return statistics.fmean(known) if known else None
+
+    @property
+    def unit(self) -> float:
+        """What 1 - mean mask IoU is measured in: that of other draws, and never less than `LEAST_UNIT`."""
+        drawn = self.drawn_iou
+        return LEAST_UNIT if drawn is None else max(LEAST_UNIT, 1 - drawn)
+
+    @property
+    def disagreement(self) -> float:
+        """1 - mean mask IoU, in units of what other draws of the points do; NaN without any pair."""
+        return (1 - self.mean_iou) / self.unit
+
+    @property
+    def least_iou(self) -> float | None:
+        """The mean mask IoU that passes: the one that was named, or what other draws allow; None judges by labels."""
+        if self.limits.min_iou is not None:
+            return self.limits.min_iou
+        return None if self.labelled else 1 - self.limits.max_disagreement * self.unit
 
     @property
     def by_concept(self) -> dict[str, float]:
@@ -80,6 +135,16 @@ class TargetQuality:
         return len(self.flipped)
 
     @property
+    def decisions(self) -> int:
+        """How many presence decisions there are: pairs of calibrated concepts."""
+        return sum(p.calibrated for p in self.pairs)
+
+    @property
+    def score_change(self) -> float:
+        """Mean change of the predicted IoU over the pairs that count, its sign left out; NaN without any pair."""
+        return statistics.fmean(abs(p.score_change) for p in self.counted) if self.pairs else math.nan
+
+    @property
     def labelled(self) -> tuple[float, float] | None:
         """Class mIoU against labels, PyTorch's and the target's; None without labels."""
         before = class_miou((p.concept, p.labelled_before) for p in self.pairs)
@@ -87,26 +152,47 @@ class TargetQuality:
         return None if before is None or after is None else (before, after)
 
     @property
+    def measures(self) -> tuple[Measured, ...]:
+        """All that decides: masks, by a named IoU, labels or other draws; and presence where it is calibrated."""
+        return (*self._masks(), *self._by_labels(), *self._presence())
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What does not pass, a phrase each; empty where all does."""
-        found = []
-        if not self.mean_iou >= self.limits.min_iou:
-            found.append(f"mean mask IoU {self.mean_iou:.4f}, at least {self.limits.min_iou:g} is needed")
-        if self.labelled is not None and not self.labelled[0] - self.labelled[1] <= self.limits.max_drop:
-            before, after = self.labelled
-            found.append(f"class mIoU {before:.4f} → {after:.4f}, a drop of {self.limits.max_drop:g} is allowed")
-        return tuple(found)
+        return tuple(one.problem for one in self.measures if not one.passed)
 
     @property
     def shortfall(self) -> float:
-        """By how much it misses its limits, the two added up; 0 where it passes, infinite without any pair."""
-        if not self.pairs:
-            return math.inf
-        before, after = self.labelled or (0.0, 0.0)
-        below, beyond = self.limits.min_iou - self.mean_iou, before - after - self.limits.max_drop
-        return max(0.0, below) + max(0.0, beyond)
+        """By how much it misses its limits, all added up; 0 where it passes, infinite without any pair."""
+        return sum(one.beyond for one in self.measures) if self.pairs else math.inf
 
     @property
     def passed(self) -> bool:
         """Whether everything passes."""
         return not self.problems
+
+    def _masks(self) -> Iterator[Measured]:
+        least, mean = self.least_iou, self.mean_iou
+        if least is None:
+            return
+        text = f"mean mask IoU {mean:.4f}, at least {least:.4g} is needed"
+        if self.limits.min_iou is None:
+            drawn = "" if self.drawn_iou is None else f"; other points give {self.drawn_iou:.4f}"
+            text += f" ({self.disagreement:.2f} of the unit, at most {self.limits.max_disagreement:g}{drawn})"
+        yield Measured(1 - mean, 1 - least, text)
+
+    def _by_labels(self) -> Iterator[Measured]:
+        if self.labelled is None:
+            return
+        (before, after), most = self.labelled, self.limits.max_drop
+        yield Measured(before - after, most, f"class mIoU {before:.4f} → {after:.4f}, a drop of {most:g} is allowed")
+        if self.limits.min_iou is None:
+            change, limit = self.score_change, self.limits.max_score_change
+            yield Measured(change, limit, f"scores changed by {change:.4f} in the mean, at most {limit:g} is allowed")
+
+    def _presence(self) -> Iterator[Measured]:
+        if not self.decisions or self.limits.min_iou is not None:
+            return
+        most = max(1, int(self.limits.max_flips * self.decisions))
+        text = f"{self.flips} of {self.decisions} presence decisions flipped, at most {most} may"
+        yield Measured(self.flips / self.decisions, most / self.decisions, text)

@@ -75,6 +75,9 @@ class MaskPair(Pair):
         labelled_before, labelled_after: each mask's overlap with the label; None without labels or where the image does
             not hold the concept.
         error: root mean square error of the mask logits, in standard deviations of the expected ones.
+        score_change: the predicted IoU less the expected model's.
+        drawn: mean IoU of the expected mask with those that the expected model gives for other points; None where it
+            was not asked.
     """
 
     iou: float
@@ -84,6 +87,8 @@ class MaskPair(Pair):
     labelled_before: Overlap | None = None
     labelled_after: Overlap | None = None
     error: float = 0.0
+    score_change: float = 0.0
+    drawn: float | None = None
 
     @property
     def flipped(self) -> bool:
@@ -103,6 +108,10 @@ class Predicted(Protocol):
         """Float32 (m, m), the decoder's."""
 
     @property
+    def score(self) -> float:
+        """The predicted IoU."""
+
+    @property
     def present(self) -> bool:
         """Whether the concept counts as present."""
 
@@ -117,7 +126,12 @@ def pair_with_label(
 
 
 def pair_of_masks(
-    pair: Pair, models: tuple[Predicted, Predicted], label: tuple[Mask | None, Mask | None], *, calibrated: bool
+    pair: Pair,
+    models: tuple[Predicted, Predicted],
+    label: tuple[Mask | None, Mask | None],
+    *,
+    calibrated: bool,
+    drawn: float | None = None,
 ) -> MaskPair:
     """Compare what two models computed.
 
@@ -126,13 +140,15 @@ def pair_of_masks(
         models: the expected result, and the other one.
         label: the label (H, W) and its valid pixels (H, W), or None.
         calibrated: whether presence is calibrated in both.
+        drawn: see `MaskPair`.
     """
     expected, got = models
     before, after = expected.mask, got.mask
     present = (expected.present, got.present) if calibrated else (True, True)
     labelled = label_overlap(before, *label), label_overlap(after, *label)
-    error = logit_error(expected.logits, got.logits).rms
-    return MaskPair(pair.image, pair.concept, mask_iou(before, after), *present, calibrated, *labelled, error)
+    error, change = logit_error(expected.logits, got.logits).rms, got.score - expected.score
+    iou = mask_iou(before, after)
+    return MaskPair(pair.image, pair.concept, iou, *present, calibrated, *labelled, error, change, drawn)
 
 
 def concept_ious(overlaps: Iterable[tuple[str, Overlap | None]]) -> dict[str, float]:

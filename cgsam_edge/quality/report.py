@@ -106,12 +106,17 @@ def _target_card(quality: Quality, target: TargetQuality) -> Html:
         problems.append(tag("p", "The bundle was written all the same, as was asked for.", class_="quiet"))
     body = [
         tag("p", number(target.mean_iou), class_="big"),
-        tag("p", f"mean mask IoU of {len(target.counted)} masks; at least {target.limits.min_iou:g}", class_="quiet"),
+        tag("p", f"mean mask IoU of {len(target.counted)} masks; {_needed(target)}", class_="quiet"),
         *problems,
         tag("dl", *_facts(target)),
         *_flips(target),
     ]
     return _verdict_card(target.target, found, body)
+
+
+def _needed(target: TargetQuality) -> str:
+    least = target.least_iou
+    return "judged by labels" if least is None else f"at least {least:.4g}"
 
 
 def _verdict_card(name: str, found: Verdict, body: Sequence[Html]) -> Html:
@@ -121,15 +126,22 @@ def _verdict_card(name: str, found: Verdict, body: Sequence[Html]) -> Html:
 
 def _facts(target: TargetQuality) -> list[Html]:
     concept, iou = target.worst_concept
-    calibrated = sum(pair.calibrated for pair in target.pairs)
-    labelled = target.labelled
+    calibrated, labelled, limits = target.decisions, target.labelled, target.limits
+    drawn = "not measured"
+    if target.drawn_iou is not None:
+        most = f", at most {limits.max_disagreement:g}" if limits.min_iou is None and not labelled else ""
+        drawn = f"{number(target.drawn_iou)}; the target differs {target.disagreement:.2f} times as much{most}"
     rows = (
         ("worst concept", f"{concept} {number(iou)}"),
         ("worst mask", f"{target.worst.concept} {number(target.worst.iou)}"),
+        ("mask IoU at other points", drawn),
         ("presence flipped", f"{target.flips} of {calibrated}" if calibrated else "not calibrated"),
+        ("change of scores", number(target.score_change)),
         (
             "class mIoU by labels",
-            "no labels" if labelled is None else f"{number(labelled[0])} → {number(labelled[1])}",
+            "no labels"
+            if labelled is None
+            else f"{number(labelled[0])} → {number(labelled[1])}, a drop of {limits.max_drop:g} passes",
         ),
     )
     return [part for name, value in rows for part in (tag("dt", name), tag("dd", value))]

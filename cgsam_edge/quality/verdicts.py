@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,23 +81,27 @@ def line(found: TargetQuality) -> str:
     concept, iou = found.worst_concept
     labelled = found.labelled
     more = f", class mIoU {labelled[0]:.4f} → {labelled[1]:.4f}" if labelled else ""
+    drawn = "" if found.drawn_iou is None else f" (other points {found.drawn_iou:.4f})"
     return (
-        f"{found.target}: mean mask IoU with PyTorch {found.mean_iou:.4f} over {len(found.counted)} masks, worst "
-        f"concept {concept!r} {iou:.4f}, {found.flips} presence decisions flipped{more}: "
+        f"{found.target}: mean mask IoU with PyTorch {found.mean_iou:.4f}{drawn} over {len(found.counted)} masks, "
+        f"worst concept {concept!r} {iou:.4f}, {found.flips} presence decisions flipped{more}: "
         + ("passed" if found.passed else "not passed")
     )
 
 
+def gate_summary(found: TargetQuality) -> dict[str, Any]:
+    """Return what the manifest holds of one judgement; ``limit`` is null where labels decided."""
+    return {
+        "passed": found.passed, "mean_iou": found.mean_iou, "limit": found.least_iou, "drawn_iou": found.drawn_iou,
+        "disagreement": found.disagreement, "worst_concept": list(found.worst_concept), "flips": found.flips,
+        "score_change": found.score_change, "masks": len(found.counted),
+        "class_miou": list(found.labelled) if found.labelled else None, "limits": asdict(found.limits),
+    }  # fmt: skip
+
+
 def summary(quality: Quality) -> dict[str, Any]:
     """Return what the manifest holds of a bundle's quality; ``report.json`` has all. Its keys are those of format 1."""
-    gate = {
-        one.target: {
-            "passed": one.passed, "mean_iou": one.mean_iou, "limit": one.limits.min_iou,
-            "worst_concept": list(one.worst_concept), "flips": one.flips, "masks": len(one.counted),
-            "class_miou": list(one.labelled) if one.labelled else None,
-        }
-        for one in quality.targets
-    }  # fmt: skip
+    gate = {one.target: gate_summary(one) for one in quality.targets}
     kept = [
         {"target": one.target, "graph": one.graph, "layer": one.layer, "reason": one.reason}
         for one in quality.kept_in_float

@@ -152,7 +152,8 @@ def test_json_has_every_number(written: Written) -> None:
         assert document[name] == getattr(QUALITY, name)
     assert document["not_run"] == ["coreml"]
     passed, failed = document["targets"]
-    assert passed["limits"] == failed["limits"] == {"mean_iou": 0.95, "labelled_drop": 0.2}
+    limits = {"mean_iou": 0.95, "labelled_drop": 0.2, "disagreement": 0.5, "flips": 0.015, "score_change": 0.01}
+    assert passed["limits"] == failed["limits"] == limits
     # 15 IoUs from 0.97 up: 0.001 more for each picture, 0.01 more for each concept
     assert passed["mean_iou"] == pytest.approx(0.982)
     assert failed["mean_iou"] == pytest.approx(0.912)
@@ -166,7 +167,8 @@ def test_json_has_every_number(written: Written) -> None:
     assert (failed["passed"], failed["problems"]) == (False, ["mean mask IoU 0.9120, at least 0.95 is needed"])
     assert failed["pairs"][7] == {
         "image": "2.png", "concept": NASTY, "iou": pytest.approx(0.912), "expected_present": True, "present": True,
-        "calibrated": True, "labelled_before": [9, 10], "labelled_after": [8, 10], "error": 0.0,
+        "calibrated": True, "labelled_before": [9, 10], "labelled_after": [8, 10], "error": 0.0, "score_change": 0.0,
+        "drawn": None,
     }  # fmt: skip
 
 
