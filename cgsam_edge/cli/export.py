@@ -171,8 +171,8 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     text = (
         "smallest mean mask IoU with PyTorch that passes, in place of --max-disagreement and of the limits for "
         "presence and scores (default: none). With --image-size auto, applies "
-        f"to PyTorch at the new size compared with the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate then "
-        "keeps its defaults"
+        f"to PyTorch at the new size compared with the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate "
+        "then keeps its defaults"
     )
     add("--min-iou", text, type=float, metavar="X")
     add("--max-drop", "largest drop of class mIoU against labels that passes", metavar="X")
