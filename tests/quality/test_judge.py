@@ -25,8 +25,8 @@ from cgsam_edge.quality.verdicts import gate_summary
 PROMPTING = Prompting(0.8, 5, 255.0, 16, ("text",), "tokens")
 
 
-def pairs(ious: Sequence[float], drawn: float | None = None, **more: float) -> tuple[MaskPair, ...]:
-    return tuple(MaskPair(Path(f"{i}.png"), "car", iou, drawn=drawn, **more) for i, iou in enumerate(ious))
+def pairs(ious: Sequence[float], drawn: float | None = None) -> tuple[MaskPair, ...]:
+    return tuple(MaskPair(Path(f"{i}.png"), "car", iou, drawn=drawn) for i, iou in enumerate(ious))
 
 
 def judged(found: Sequence[MaskPair], **limits: float) -> TargetQuality:
