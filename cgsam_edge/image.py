@@ -94,9 +94,12 @@ def pixel_count(source: ImageSource) -> int:
 def to_pixels(image: Image.Image, size: int) -> NDArray[np.float32]:
     """Squash an RGB image to the model's square: float32 (1, 3, size, size), 0 to 255.
 
-    The resize is Pillow's antialiased bilinear filter, which training used; another library's moves the logits.
+    The resize is Pillow's antialiased bilinear filter, which training used; another library's moves the logits. Rows
+    come first, in a call of their own: from version 13 on, Pillow takes columns first in some tall images, which moves
+    values by one, and masks must not depend on its version.
     """
-    squashed = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
+    rows = image.resize((size, image.height), Image.Resampling.BILINEAR)
+    squashed = np.asarray(rows.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
     return np.ascontiguousarray(squashed.transpose(2, 0, 1))[None]
 
 

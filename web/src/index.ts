@@ -13,6 +13,7 @@ export {
   PromptError,
   UnknownConceptError,
 } from "./errors.js";
+export type { BundleFiles } from "./files.js";
 export type { ImageSource } from "./image.js";
 export type { Manifest } from "./manifest.js";
 export { type Picture, resizeLikePillow } from "./pillow.js";

@@ -2,7 +2,8 @@
  * Pillow's antialiased bilinear filter on 8-bit values, which training used; another filter moves the logits.
  *
  * Each new pixel is a weighted mean of the old ones under a triangle as wide as the picture shrinks. The weights are
- * rounded to whole numbers of 22 bits after the point. Rows are done first and rounded to 8 bits, then columns.
+ * rounded to whole numbers of 22 bits after the point. Rows are done first and rounded to 8 bits, then columns; Pillow
+ * itself takes columns first in some tall pictures from version 13 on, the Python package never does.
  */
 
 /** A picture: 8 bits a channel, rows first; red, green and blue, with or without alpha, which is not looked at. */
@@ -107,7 +108,7 @@ function withoutAlpha({ width, height, data }: Picture, channels: number): Uint8
   return out;
 }
 
-/** Returns a picture at another size, (height, width, 3), as Pillow's `resize` with `BILINEAR` gives it. */
+/** Returns a picture at another size, (height, width, 3), as two of Pillow's `resize` with `BILINEAR` give it. */
 export function resizeLikePillow(picture: Picture, width: number, height: number): Uint8Array {
   const channels = picture.data.length / (picture.width * picture.height);
   const rows =

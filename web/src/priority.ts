@@ -7,6 +7,7 @@
 /** An unsigned number of 64 bits as its upper and lower half, each from 0 to 2³² − 1. */
 type Halves = readonly [high: number, low: number];
 
+const LARGEST = 2 ** 32 - 1;
 const STEP: Halves = [0x9e3779b9, 0x7f4a7c15];
 const FIRST: Halves = [0xbf58476d, 0x1ce4e5b9];
 const SECOND: Halves = [0x94d049bb, 0x133111eb];
@@ -27,9 +28,10 @@ function mixed([high, low]: Halves, bits: number): Halves {
   return [(high ^ (high >>> bits)) >>> 0, (low ^ ((low >>> bits) | (high << (32 - bits)))) >>> 0];
 }
 
-/** Returns SplitMix64's output for an index below 2³² − 1. */
+/** Returns SplitMix64's output for an index below 2³². */
 export function priority(index: number): Halves {
-  const seeded = times([0, (index + 1) >>> 0], STEP);
+  const next: Halves = [index === LARGEST ? 1 : 0, (index + 1) >>> 0];
+  const seeded = times(next, STEP);
   return mixed(times(mixed(times(mixed(seeded, 30), FIRST), 27), SECOND), 31);
 }
 

@@ -140,7 +140,12 @@ function checkBox(box: Box | null, size: Size): Box | null {
  * Returns the decoder's points (slots, 2) and labels (slots). As in segment_anything, clicks without a box get one
  * "not a point" token and a box has none; what is left is unused.
  */
-function fillSlots(clicks: Clicks, size: Size, geometry: Geometry, prompting: Prompting): [Float32Array, Float32Array] {
+export function fillSlots(
+  clicks: Clicks,
+  size: Size,
+  geometry: Geometry,
+  prompting: Prompting,
+): [Float32Array, Float32Array] {
   const slots = prompting.clickSlots + EXTRA_SLOTS;
   const points = new Float32Array(slots * 2);
   const labels = new Float32Array(slots).fill(UNUSED);

@@ -23,8 +23,9 @@ export interface Screened {
  *
  * @param clipFeatures the class token's and the patches', (1 + P, D).
  */
-export function screen(clipFeatures: Float32Array, vocabulary: Vocabulary): Screened[] {
-  return vocabulary.names.map((_, i) => {
+export function screen(clipFeatures: Float32Array, vocabulary: Pick<Vocabulary, "features" | "screening">): Screened[] {
+  const count = vocabulary.screening.data.length / vocabulary.screening.columns;
+  return Array.from({ length: count }, (_, i) => {
     const text = row(vocabulary.features, i);
     const similarity = similarities(clipFeatures, text);
     const [peak, whole] = [Math.max(...similarity), Math.fround(caption(clipFeatures.subarray(0, text.length), text))];

@@ -4,7 +4,7 @@ import { Bundle } from "./bundle.js";
 import { ConceptDecoder, checkLimits, type Limits } from "./decoder.js";
 import { type Concepts, Encoded } from "./encoded.js";
 import { type Device, Engine, type EngineOptions } from "./engine.js";
-import { type FilesOptions, openFiles } from "./files.js";
+import { type BundleFiles, type FilesOptions, openFiles } from "./files.js";
 import { type ImageSource, loadImage } from "./image.js";
 import { OpenedModel } from "./model.js";
 import { toPixels } from "./pillow.js";
@@ -24,12 +24,12 @@ export class Segmenter {
   /**
    * Opens a bundle.
    *
-   * @param source the address of a bundle's folder, or of a `.zip` of one; or such a file itself.
+   * @param source the address of a bundle's folder, or of a `.zip` of one; or such a file itself; or files of your own.
    * @throws BundleError the bundle is missing, incomplete, altered, or too new.
    * @throws BackendError the engine cannot be loaded, or cannot open a graph.
    */
-  static async open(source: string | URL | Blob, options: OpenOptions = {}): Promise<Segmenter> {
-    const bundle = await Bundle.open(await openFiles(source, options));
+  static async open(source: string | URL | Blob | BundleFiles, options: OpenOptions = {}): Promise<Segmenter> {
+    const bundle = await Bundle.open(isFiles(source) ? source : await openFiles(source, options));
     if (bundle.manifest.degraded) {
       console.warn(
         `cgsam-web: ${bundle.files.where}: exported although its masks are too far from the PyTorch model's.`,
@@ -88,4 +88,8 @@ export class Segmenter {
   close(): Promise<void> {
     return this.#model.close();
   }
+}
+
+function isFiles(source: string | URL | Blob | BundleFiles): source is BundleFiles {
+  return typeof source === "object" && "read" in source;
 }
