@@ -21,7 +21,6 @@ from cgsam_edge.bench.sensors import Sensors
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, CgsamError, InputError
 from cgsam_edge.files import write_beside
-from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.quality.scenes.render import render
 
 CONCEPTS = models.ROOT / "examples" / "concepts.txt"
@@ -196,7 +195,7 @@ class Campaign:
     def _macs(self) -> dict[str, int]:
         """Return each contender's multiply-adds, as the export counted them."""
         cost = self.bundle.manifest.cost
-        fused = sum(cost[graph]["macs"] for graph in GRAPH_NAMES)
+        fused = sum(cost[graph]["macs"] for graph in self.bundle.manifest.graph_names)
         return {one.key: fused if one.ours else cost["reference"]["macs"] for one in CONTENDERS}
 
     def _int8(self) -> dict[str, int]:

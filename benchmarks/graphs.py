@@ -69,7 +69,8 @@ def table(graph: str, found: Sequence[GraphQuality], ways: Sequence[Racer]) -> T
     """Return a row for each way to compute the graph."""
     firsts: dict[str, float] = {}
     rows = []
-    for one, way in zip([one for one in found if one.graph == graph], ways, strict=True):
+    having = [way for way in ways if graph in way.bundle.manifest.graph_names]
+    for one, way in zip([one for one in found if one.graph == graph], having, strict=True):
         assert one.latency is not None
         first = firsts.setdefault(way.backend.name, one.latency.warm)
         error = "–" if one.error is None else f"{one.error:.1e}"
@@ -90,7 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = Sensors().machine()
     threads = f"{options.threads} threads" if options.threads else "threads as the engines choose"
     print(f"{machine.processor}, {machine.cores} cores; {threads}; medians of {options.runs} runs, in turns\n")
-    print("\n\n".join(table(graph, found, ways).markdown() for graph in GRAPH_NAMES))
+    print(
+        "\n\n".join(
+            table(graph, found, ways).markdown() for graph in GRAPH_NAMES if any(one.graph == graph for one in found)
+        )
+    )
     return 0
 
 

@@ -17,6 +17,7 @@ from cgsam_edge.calibration.smoothing import smooth
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.image import load_image, to_pixels
+from cgsam_edge.manifest import IMAGE_GRAPHS
 from cgsam_edge.quality.gate import Gate, unlabelled
 from cgsam_edge.quality.photos import Photos
 from cgsam_edge.segmenter import Segmenter
@@ -91,22 +92,26 @@ class Feeds:
 
     def of(self, graph: Graph) -> Callable[[], Iterator[Feed]]:
         """Return what gives a graph's inputs, from the first picture each time it is called."""
-        return lambda: (self._images if graph.name == "image" else self._concepts)(graph)
+        return lambda: (self._images if graph.name in IMAGE_GRAPHS else self._concepts)(graph)
 
-    def _images(self, _: Graph) -> Iterator[Feed]:
+    def _images(self, graph: Graph) -> Iterator[Feed]:
         size = self.segmenter.bundle.manifest.geometry.image_size
-        for path in self.photos.paths:
-            yield {"pixels": to_pixels(load_image(path), size)}
+        for number, path in enumerate(self.photos.paths):
+            made = {"pixels": to_pixels(load_image(path), size), **self._features(number)}
+            yield {name: made[name] for name in graph.inputs}
 
     def _concepts(self, graph: Graph) -> Iterator[Feed]:
         vocabulary, grid = self.segmenter.bundle.vocabulary, self.segmenter.bundle.manifest.geometry.patch_grid
         for number in range(len(self.photos.paths)):
-            with np.load(self.folder / f"{number}.npz") as stored:
-                features = dict(stored)
+            features = self._features(number)
             for index in self.concepts(number):
                 scores = features["clip_features"][1:] @ vocabulary.features[index]
                 row = {"similarity": scores.reshape(1, 1, grid, grid), "text_row": vocabulary.rows[index : index + 1]}
                 yield {name: {**features, **row}[name] for name in graph.inputs}
+
+    def _features(self, number: int) -> Feed:
+        with np.load(self.folder / f"{number}.npz") as stored:
+            return dict(stored)
 
 
 def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress = lambda _: None) -> Calibrated:

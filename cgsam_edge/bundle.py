@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from cgsam_edge.contract import check_shapes
 from cgsam_edge.errors import BundleError
-from cgsam_edge.manifest import FILE_NAME, GRAPH_NAMES, VOCABULARY_FILE, FileSpec, GraphSpec, Manifest
+from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE, FileSpec, GraphSpec, Manifest
 from cgsam_edge.vocabulary import Vocabulary
 
 _MAX_MANIFEST_BYTES = 16 * 2**20
@@ -65,7 +65,7 @@ class Bundle:
             held = ", ".join(sorted(self.manifest.targets)) or "none"
             raise BundleError(f"{self.path}: holds no graphs for {target!r}; it holds: {held}.")
         graphs = self.manifest.targets[target]
-        for name in GRAPH_NAMES:
+        for name in self.manifest.graph_names:
             if name not in graphs:
                 raise BundleError(f"{self.path / FILE_NAME}: the target {target!r} lacks the graph {name!r}.")
         return graphs

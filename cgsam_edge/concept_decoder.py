@@ -31,7 +31,7 @@ class ConceptDecoder:
     Args:
         model: the opened bundle.
         image: the RGB image.
-        features: what the image graph returned for it.
+        features: what the graphs returned that run once an image.
         cache_bytes: bytes of image embeddings that are kept.
     """
 

@@ -42,7 +42,7 @@ class Encoded:
 
     @property
     def features(self) -> Mapping[str, Float]:
-        """The outputs of the image graph by name, float32 as the bundle's manifest says; not to be changed."""
+        """What the graphs gave that run once an image, by name, float32 as the manifest says; not to be changed."""
         return MappingProxyType(dict(self._decoder.features))
 
     def segment(

@@ -11,7 +11,7 @@ from cgsam_edge._schema import decode, encode
 from cgsam_edge.errors import BundleError
 
 FORMAT = "cgsam-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "manifest.json"
 CARD_FILE, CARD_PICTURES = "README.md", "card"
 """A model card and the folder of its pictures; a bundle may hold them, and its manifest does not list them."""
@@ -21,7 +21,12 @@ _LARGEST_SIDE = 2**14
 _MOST_VALUES = 2**31
 """Of a tensor: above that a manifest is damaged, or meant to take all memory."""
 
-GRAPH_NAMES = ("image", "concept", "decoder")
+GRAPH_NAMES = ("clip", "image", "concept", "decoder")
+"""In the order in which they run. In format 1, "clip" is part of "image"."""
+
+IMAGE_GRAPHS = ("clip", "image")
+"""Those that run once an image; the features of an image are the outputs of both."""
+
 TEXT_GRAPHS = ("text", "text_row")
 """Only in bundles that can learn new names; the second only where the model has blocks that take text."""
 TOKENIZER_FILE = "text/tokenizer.json"
@@ -149,6 +154,11 @@ class Manifest:
     quality: dict[str, Any] = field(default_factory=dict)
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
+
+    @property
+    def graph_names(self) -> tuple[str, ...]:
+        """The graphs that each target must have, in the order in which they run."""
+        return GRAPH_NAMES if self.format_version > 1 else GRAPH_NAMES[1:]
 
     def macs(self, graph: str) -> int | None:
         """Return a graph's multiply-adds; None where `cost`, which is informative, does not hold them."""

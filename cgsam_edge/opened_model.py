@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import BackendError, InputError
-from cgsam_edge.manifest import Geometry, Prompting
+from cgsam_edge.manifest import IMAGE_GRAPHS, Geometry, Prompting
 from cgsam_edge.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -96,6 +96,22 @@ class OpenedModel:
         """
         self.check_open()
         return self.sessions[graph].run({name: values[name] for name in self._inputs[graph]})
+
+    def features(self, pixels: Float) -> dict[str, Float]:
+        """Compute what all concepts of an image share: the outputs of "clip", where the bundle has it, and "image".
+
+        Args:
+            pixels: (1, 3, S, S), as the contract says.
+
+        Raises:
+            BackendError: the model is closed, or the engine failed.
+        """
+        made = {"pixels": pixels}
+        for graph in IMAGE_GRAPHS:
+            if graph in self.sessions:
+                made |= self.run(graph, made)
+        del made["pixels"]
+        return made
 
     def check_open(self) -> None:
         """Raise `BackendError` if the model is closed."""

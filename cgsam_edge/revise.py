@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,11 +45,7 @@ def with_vocabulary(
     """
     destination = output or bundle.path
     with staged(destination) as folder:
-        for name in bundle.manifest.files:
-            if name != VOCABULARY_FILE:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                _link(bundle.path / name, folder / name)
-        _carry_card(bundle.path, folder)
+        carry_files(bundle, folder, {VOCABULARY_FILE})
         vocabulary.save(folder / VOCABULARY_FILE)
         manifest = replace(
             bundle.manifest,
@@ -59,6 +55,21 @@ def with_vocabulary(
         )
         (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return destination
+
+
+def carry_files(bundle: Bundle, folder: Path, left_out: Collection[str]) -> None:
+    """Put all files of a bundle but some into a new one, and its card; they are linked where the disk can.
+
+    Args:
+        bundle: the old bundle.
+        folder: the new one, being written.
+        left_out: names of files as the manifest lists them.
+    """
+    for name in bundle.manifest.files:
+        if name not in left_out:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _link(bundle.path / name, folder / name)
+    _carry_card(bundle.path, folder)
 
 
 def _carry_card(source: Path, target: Path) -> None:

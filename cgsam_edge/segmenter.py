@@ -245,7 +245,7 @@ class Segmenter:
         return image if isinstance(image, Prepared) else self.prepare(image)
 
     def _features(self, prepared: Prepared) -> dict[str, Float]:
-        return self._model.run("image", {"pixels": prepared.pixels})
+        return self._model.features(prepared.pixels)
 
 
 def _bundle_path(bundle: object) -> Path:

@@ -24,7 +24,8 @@ class ExportOptions:
         output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
         targets: names in `TARGETS`.
         precision: "fp32", "fp16" or "int8" for all graphs, or words for some, such as "image=int8,decoder=fp16"; None
-            takes each target's default. "int8" is of the encoder graphs; the others are then "fp16".
+            takes each target's default. "int8" is of the encoder graphs; the others are then "fp16". What is said of
+            "image" alone holds for "clip" too.
         clip: public CLIP weights for a checkpoint without CLIP.
         clip_activation: of CLIP's MLPs; None finds it out, see `clip_form`.
         clip_heads: heads of CLIP's vision tower, or of vision and text; None finds it out.
@@ -118,7 +119,10 @@ class ExportOptions:
 
     def precision_of(self, target: str, graph: str) -> str:
         """Return the precision at which a graph is written for a target."""
-        word = self.precisions.get(graph, self.precisions.get("", TARGETS[target].default_precision))
+        words = {"": TARGETS[target].default_precision, **self.precisions}
+        if "image" in words:
+            words.setdefault("clip", words["image"])  # as before CLIP was a graph apart
+        word = words.get(graph, words[""])
         return "fp16" if word == "int8" and graph not in QUANTISED_GRAPHS else word
 
     def base_of(self, target: str, graph: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
-from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes import first_use, plugins, registry
 from cgsam_edge.runtimes.devices import allowed, refusal
 from cgsam_edge.runtimes.placement import Attempt, Candidate, GraphPlacement, Placement, Tried
@@ -129,7 +128,7 @@ def open_on(bundle: Bundle, backend: Backend, device: str, options: SessionOptio
 def _open(bundle: Bundle, backend: Backend, candidate: Candidate, options: SessionOptions) -> dict[str, Session]:
     sessions: dict[str, Session] = {}
     try:
-        for graph in GRAPH_NAMES:
+        for graph in bundle.manifest.graph_names:
             sessions[graph] = backend.open(bundle.verified_graph(candidate.target, graph), options)
     except BaseException:
         _close(sessions)

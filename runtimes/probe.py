@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import CgsamError
-from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
+from cgsam_edge.manifest import TEXT_GRAPHS
 from cgsam_edge.runtimes.child import Requests, Say
 from cgsam_edge.runtimes.devices import allowed
 from cgsam_edge.runtimes.judgement import load_examples, replay_on
@@ -81,7 +81,7 @@ def attempt(
     candidate = Candidate(backend.name, request.target, device)
     options = SessionOptions(**{**request.options, "device": device, "cache": scratch_of(request.scratch, device)})
     held = bundle.graphs(request.target)
-    names = [*GRAPH_NAMES, *(name for name in TEXT_GRAPHS if request.text and name in held)]
+    names = [*bundle.manifest.graph_names, *(name for name in TEXT_GRAPHS if request.text and name in held)]
     sessions: dict[str, Session] = {}
     try:
         if options.cache is not None:

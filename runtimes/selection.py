@@ -12,7 +12,6 @@ from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, BundleError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE
-from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes import cache, children, registry, trial
 from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
 from cgsam_edge.runtimes.judgement import REPEATS
@@ -209,7 +208,7 @@ def _absent(held: Iterable[str]) -> list[Tried]:
 def damage(bundle: Bundle, target: str) -> BundleError | None:
     """Return what is wrong with the files of a target, or None."""
     try:
-        for graph in GRAPH_NAMES:
+        for graph in bundle.manifest.graph_names:
             bundle.verified_graph(target, graph)
     except BundleError as error:
         return error

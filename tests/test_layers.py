@@ -46,8 +46,10 @@ ENGINES = {
     "cgsam_edge.runtimes.nodes": "onnxruntime",
     "cgsam_edge.runtimes.openvino": "openvino",
     "cgsam_edge.runtimes.coreml": "coremltools",
+    "cgsam_edge.split_onnx": "onnx",
+    "cgsam_edge.split_openvino": "openvino",
 }
-"""The modules that may import an engine, on use."""
+"""The modules that may import an engine, or the library of a format, on use."""
 
 OF_ONE_TARGET = {"openvino", "coremltools", "nncf"}
 """Libraries that an export for another target does not need: imported on use alone."""

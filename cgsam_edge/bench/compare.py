@@ -37,6 +37,8 @@ def compare(old: Measurement, new: Measurement) -> Comparison:
 
 def _ratios(old: Row, new: Row, measures: Sequence[str]) -> dict[str, float]:
     before, after = _values(old), _values(new)
+    if ("clip" in before) != ("clip" in after):  # in format 1 it is part of "image"
+        before.pop("image", None)
     return {name: after[name] / before[name] for name in measures if before.get(name) and name in after}
 
 

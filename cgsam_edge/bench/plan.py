@@ -20,7 +20,6 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE, Examples
 from cgsam_edge.image import load_image
-from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes import registry, trial
 from cgsam_edge.runtimes.devices import AUTO, allowed, refusal
 from cgsam_edge.runtimes.protocol import checked_threads
@@ -149,7 +148,7 @@ def _versions() -> dict[str, str]:
 
 def _macs(bundle: Bundle) -> dict[str, int]:
     """Return the multiply-adds of those graphs of which the manifest holds them."""
-    found = {graph: bundle.manifest.macs(graph) for graph in GRAPH_NAMES}
+    found = {graph: bundle.manifest.macs(graph) for graph in bundle.manifest.graph_names}
     return {graph: macs for graph, macs in found.items() if macs is not None}
 
 

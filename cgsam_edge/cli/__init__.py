@@ -71,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         doctor,
         evaluate,
         info,
+        migrate,
         plan,
         segment,
         verify,
@@ -89,6 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
     calibrate.add_parser(commands)
     compare.add_parser(commands)
     vocab.add_parser(commands)
+    migrate.add_parser(commands)
     card.add_parser(commands)
     verify.add_parser(commands)
     doctor.add_parser(commands)

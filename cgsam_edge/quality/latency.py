@@ -63,17 +63,22 @@ def race(racers: Sequence[Racer], runs: int = RUNS) -> list[GraphQuality]:
     """
     examples = [_examples(racer.bundle) for racer in racers]
     found = [_heat(graph, racers, examples, runs) for graph in GRAPH_NAMES]
-    return [of_graph[i] for i in range(len(racers)) for of_graph in found]
+    return [of_graph[i] for i in range(len(racers)) for of_graph in found if i in of_graph]
 
 
 def _heat(
     graph: str, racers: Sequence[Racer], examples: Sequence[Examples | None], runs: int
-) -> tuple[GraphQuality, ...]:
+) -> dict[int, GraphQuality]:
+    """Return what was measured by the place of the racer; a bundle of format 1 has no graph "clip"."""
     with ExitStack() as stack:
-        starts = [_start(graph, racer, known, stack) for racer, known in zip(racers, examples, strict=True)]
-        warm = [[_timed(start.run)[1] for start in starts] for _ in range(runs)]
+        starts = {
+            i: _start(graph, racer, known, stack)
+            for i, (racer, known) in enumerate(zip(racers, examples, strict=True))
+            if graph in racer.bundle.manifest.graph_names
+        }
+        warm = [[_timed(start.run)[1] for start in starts.values()] for _ in range(runs)]
     medians = np.median(warm, axis=0).tolist()
-    return tuple(_quality(graph, r, s, w) for r, s, w in zip(racers, starts, medians, strict=True))
+    return {i: _quality(graph, racers[i], start, w) for (i, start), w in zip(starts.items(), medians, strict=True)}
 
 
 @dataclass(frozen=True)

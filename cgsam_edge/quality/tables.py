@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("graph", "precision", "size", "multiply-adds", "error", "cold", "warm")
 _SHOWN_LAYERS = 12
+_MUST_HAVE = {"image", "concept", "decoder"}
+"""What a mask needs in every format; in format 1, "image" holds what "clip" does in later ones."""
 
 
 def graph_table(graphs: Sequence[GraphQuality]) -> Html:
@@ -30,7 +32,7 @@ def _target(name: str, graphs: list[GraphQuality]) -> Html:
     head = tag("tr", tag("th", name, colspan=len(_COLUMNS), scope="rowgroup"), class_="target")
     used = [graph for graph in graphs if graph.graph in GRAPH_NAMES]
     rows = [_row(graph) for graph in graphs]
-    return tag("tbody", head, *rows, *([_sum(used)] if len(used) == len(GRAPH_NAMES) else []))
+    return tag("tbody", head, *rows, *([_sum(used)] if {graph.graph for graph in used} >= _MUST_HAVE else []))
 
 
 def _row(graph: GraphQuality) -> Html:

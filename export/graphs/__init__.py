@@ -1,6 +1,6 @@
 """The graphs of a bundle as PyTorch modules: what every target is converted from."""
 
 from cgsam_edge.export.graphs.decoder import DecoderGraph
-from cgsam_edge.export.graphs.model import ConceptGraph, ImageGraph, normalise_pixels, semantic_adapters
+from cgsam_edge.export.graphs.model import ClipGraph, ConceptGraph, ImageGraph, normalise_pixels, semantic_adapters
 
-__all__ = ["ConceptGraph", "DecoderGraph", "ImageGraph", "normalise_pixels", "semantic_adapters"]
+__all__ = ["ClipGraph", "ConceptGraph", "DecoderGraph", "ImageGraph", "normalise_pixels", "semantic_adapters"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, ModelConfig
 from cgsam_edge.export.graphs.decoder import DecoderGraph
-from cgsam_edge.export.graphs.model import ConceptGraph, ImageGraph
+from cgsam_edge.export.graphs.model import ClipGraph, ConceptGraph, ImageGraph
 from cgsam_edge.export.graphs.text import START, TextGraph, TextRowGraph
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.prompts import EXTRA_SLOTS
@@ -22,7 +22,7 @@ class Graph:
     """One graph before conversion.
 
     Attributes:
-        name: "image", "concept", "decoder", "text" or "text_row".
+        name: "clip", "image", "concept", "decoder", "text" or "text_row".
         module: maps named tensors to a dict of named tensors.
         inputs: shape of each input by name, float32, in the order of the module's arguments.
         outputs: names in the order of the module's dict.
@@ -59,25 +59,24 @@ class Graph:
 
 @dataclass(frozen=True)
 class Graphs:
-    """The three graphs of a bundle, and those that make it learn new names, if asked for."""
+    """The four graphs of a bundle, and those that make it learn new names, if asked for."""
 
+    clip: Graph
     image: Graph
     concept: Graph
     decoder: Graph
     text: tuple[Graph, ...] = ()
 
     def __iter__(self) -> Iterator[Graph]:
-        return iter((self.image, self.concept, self.decoder, *self.text))
+        return iter((self.clip, self.image, self.concept, self.decoder, *self.text))
+
+
+def _clip_outputs(config: ModelConfig) -> tuple[str, ...]:
+    return ("clip_features", *(["vision"] if any(block.vision for block in config.sam.blocks) else []))
 
 
 def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
-    blocks = config.sam.blocks
-    names = ["tokens", "clip_features"]
-    if any(block.vision for block in blocks):
-        names.append("vision")
-    if config.sam.semantic_blocks:
-        names.append("adapter_hidden")
-    return tuple(names)
+    return ("tokens", *(["adapter_hidden"] if config.sam.semantic_blocks else []))
 
 
 def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
@@ -103,8 +102,9 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
     sam, clip = model.config.sam, model.config.clip
     grid, r = sam.grid, sam.mlp_adapter_width
     slots = prompt_slots + EXTRA_SLOTS
+    clip_graph = ClipGraph(model).eval()
     image = ImageGraph(model).eval()
-    concept = ConceptGraph(model, image).eval()
+    concept = ConceptGraph(model, clip_graph, image).eval()
     shapes = {
         "tokens": (1, grid, grid, sam.width),
         "adapter_hidden": (1, grid, grid, r),
@@ -119,8 +119,9 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
         "dense_prompt": (1, 1, sam.mask_size, sam.mask_size),
     }
     pixels = {"pixels": (1, 3, sam.image_size, sam.image_size)}
-    limits = _limits(model, image)
+    limits = _limits(model, clip_graph)
     return Graphs(
+        Graph("clip", clip_graph, pixels, _clip_outputs(model.config), limits),
         Graph("image", image, pixels, _image_outputs(model.config), limits),
         Graph("concept", concept, {name: shapes[name] for name in concept.input_names}, ("image_embedding",), limits),
         Graph("decoder", DecoderGraph(model).eval(), decoder_inputs, ("mask_logits", "iou"), limits),
@@ -128,10 +129,10 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
     )
 
 
-def _limits(model: ReferenceModel, image: ImageGraph) -> dict[str, tuple[float, float]]:
+def _limits(model: ReferenceModel, clip: ClipGraph) -> dict[str, tuple[float, float]]:
     """Return what each input can be: by the bundle's contract, by the weights, or else a generous guess."""
     size, dense = float(model.config.sam.image_size), float(model.config.prompt.dense_value)
-    if image.pos_embed.is_meta:  # only counted, never run
+    if clip.clip.positions.is_meta:  # only counted, never run
         return {}
     last_norm: Any = model.sam.image_encoder.neck[-1]
     channels = model.config.sam.prompt_width
@@ -143,8 +144,8 @@ def _limits(model: ReferenceModel, image: ImageGraph) -> dict[str, tuple[float, 
         "similarity": float(model.config.clip.embed_dim) ** 0.5,  # features of at most 1, a text of unit length
         "image_embedding": embedding,  # as a layer norm can make it
     }
-    if image.vision_products is not None:
-        symmetric["vision"] = image.vision_products.abs().sum(dim=1).max().item()
+    if clip.vision_products is not None:
+        symmetric["vision"] = clip.vision_products.abs().sum(dim=1).max().item()
     ranges = {"pixels": (0.0, 255.0), "points": (0.0, size), "labels": (-2.0, 3.0)}
     ranges["dense_prompt"] = (min(0.0, dense), max(0.0, dense))
     return ranges | {name: (-limit, limit) for name, limit in symmetric.items()}

@@ -1,4 +1,4 @@
-"""The graphs ``image`` and ``concept``: the fused encoder, cut where the concept enters."""
+"""The graphs ``clip``, ``image`` and ``concept``: CLIP, and SAM's fused encoder, cut where the concept enters."""
 
 from __future__ import annotations
 
@@ -32,8 +32,33 @@ def semantic_adapters(model: ReferenceModel) -> Iterator[SemanticAdapter]:
             yield block.MLP_Adapter
 
 
+class ClipGraph(nn.Module):
+    """CLIP's features of an image, and what they add to the adapters' conditions.
+
+    Args:
+        model: the reference model; its tensors are shared where fusion leaves them as they are.
+    """
+
+    def __init__(self, model: ReferenceModel) -> None:
+        super().__init__()
+        config = model.config
+        self.clip_size, self.grid = config.clip.image_size, config.clip.grid
+        self.clip = ClipFeatures(model.clip.visual, config.clip, config.prompt.similarity_norm)
+        products = _vision_products(model)
+        self.vision_products = None if products is None else nn.Parameter(products, requires_grad=False)
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Map RGB pixels (1, 3, S, S), 0 to 255, to ``clip_features`` and, with semantic vision, ``vision``."""
+        features = self.clip(clip_pixels(normalise_pixels(pixels), self.clip_size))
+        out = {"clip_features": features[0]}
+        if self.vision_products is not None:
+            products = features[:, 1:] @ self.vision_products.T  # engines like the constant on the right
+            out["vision"] = products.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        return out
+
+
 class ImageGraph(nn.Module):
-    """What is computed once per image.
+    """What SAM computes once per image.
 
     Without semantic blocks, ``tokens`` are those after the last block, and it is the only output for SAM.
 
@@ -45,23 +70,14 @@ class ImageGraph(nn.Module):
         super().__init__()
         config = model.config
         encoder = model.sam.image_encoder
-        self.clip_size, self.grid = config.clip.image_size, config.clip.grid
-        self.clip = ClipFeatures(model.clip.visual, config.clip, config.prompt.similarity_norm)
         self.patch_embed, self.pos_embed = encoder.patch_embed, encoder.pos_embed
         cut = config.sam.semantic_blocks[0] + 1 if config.sam.semantic_blocks else len(encoder.blocks)
         self.blocks = nn.ModuleList(fuse_block(block, config.sam) for block in encoder.blocks[:cut])
-        products = _vision_products(model)
-        self.vision_products = None if products is None else nn.Parameter(products, requires_grad=False)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Map RGB pixels (1, 3, S, S), 0 to 255, to the named outputs of the graph."""
-        x = normalise_pixels(pixels)
-        features = self.clip(clip_pixels(x, self.clip_size))
-        out = {"clip_features": features[0]}
-        if self.vision_products is not None:
-            products = features[:, 1:] @ self.vision_products.T  # engines like the constant on the right
-            out["vision"] = products.transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        embedded = self.patch_embed(x) + self.pos_embed
+        out = {}
+        embedded = self.patch_embed(normalise_pixels(pixels)) + self.pos_embed
         shape = embedded.shape[1:3]
         tokens = embedded.flatten(1, 2)
         for block in self.blocks:
@@ -85,12 +101,13 @@ class ConceptGraph(nn.Module):
 
     Args:
         model: the reference model.
-        image: the image graph, whose last block is finished here.
+        clip: its clip graph, whose products give the sums that the similarity is multiplied by.
+        image: its image graph, whose last block ends here.
     """
 
     sums: Tensor | None
 
-    def __init__(self, model: ReferenceModel, image: ImageGraph) -> None:
+    def __init__(self, model: ReferenceModel, clip: ClipGraph, image: ImageGraph) -> None:
         super().__init__()
         config = model.config.sam
         encoder = model.sam.image_encoder
@@ -102,7 +119,7 @@ class ConceptGraph(nn.Module):
         self.blocks = nn.ModuleList(fuse_block(encoder.blocks[i], config) for i in rest)
         self.kinds = [(config.blocks[i].text, config.blocks[i].vision) for i in semantic]
         self.neck = encoder.neck
-        vision = image.vision_products
+        vision = clip.vision_products
         self.register_buffer(
             "sums", None if vision is None else vision.double().sum(dim=1).float()[None, :, None, None]
         )

@@ -26,7 +26,7 @@ class Finding:
     """Something to know about a package.
 
     Attributes:
-        graph: "image", "concept" or "decoder".
+        graph: "clip", "image", "concept" or "decoder".
         rule: "dynamic shape", "data dependent", "dtype", "epsilon", "headroom" or "rank".
         message: what was found, where, and why it matters.
     """

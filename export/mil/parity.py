@@ -131,6 +131,7 @@ def example_values(graphs: Graphs, bundle: Bundle) -> dict[str, Tensor]:
     geometry, prompting = bundle.manifest.geometry, bundle.manifest.prompting
     picture = parity.sample_picture(geometry.image_size)
     values = {"pixels": torch.from_numpy(to_pixels(picture, geometry.image_size))}
+    values |= graphs.clip.run(values)
     values |= graphs.image.run(values)
     similarity = values["clip_features"][1:].numpy() @ bundle.vocabulary.features[0]
     similarity = similarity.reshape(geometry.patch_grid, geometry.patch_grid)

@@ -12,7 +12,7 @@ Converter = Callable[..., GraphSpec]
 """Takes a `Graph`, the folder of the bundle being written, a precision, and the target's settings by name; writes the
 graph into the target's folder and says what it wrote."""
 
-QUANTISED_GRAPHS = ("image", "concept")
+QUANTISED_GRAPHS = ("clip", "image", "concept")
 """The decoder is small: quantising it costs accuracy and gains no time."""
 
 COREML = "coreml"

@@ -23,7 +23,7 @@ DESCRIPTIONS = {
     "pixels": "RGB, 0 to 255, squashed to the model's square with an antialiased bilinear filter",
     "tokens": "SAM's tokens before the concept enters; from the graph image to the graph concept",
     "clip_features": "CLIP's features, the class token first; times a text feature they give the similarity",
-    "vision": "vision's part of the adapters' conditions; from the graph image to the graph concept",
+    "vision": "vision's part of the adapters' conditions; from the graph clip to the graph concept",
     "adapter_hidden": "the first adapter's hidden part; from the graph image to the graph concept",
     "similarity": "similarity of each CLIP patch with the concept, as it is",
     "text_row": "the concept's row of vocabulary.npz",
@@ -41,7 +41,8 @@ DESCRIPTIONS = {
 """A line for each tensor, which Xcode shows."""
 
 _PURPOSE = {
-    "image": "CLIP-Guided SAM, once per image: SAM's prefix and CLIP's features.",
+    "clip": "CLIP-Guided SAM, once per image: CLIP's features.",
+    "image": "CLIP-Guided SAM, once per image: SAM's prefix.",
     "concept": "CLIP-Guided SAM, once per image and concept: the image embedding.",
     "decoder": "CLIP-Guided SAM, once per prompt: mask logits and predicted IoU.",
     "text": "CLIP's text encoder, for new concepts.",

@@ -27,7 +27,7 @@ from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.quality_options import QualityOptions
-from cgsam_edge.manifest import GraphSpec
+from cgsam_edge.manifest import GRAPH_NAMES, GraphSpec
 from cgsam_edge.quality.photos import from_folder
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 
@@ -81,7 +81,7 @@ def iou(bundle: Bundle, target: str = "onnxruntime") -> float:
 def test_encoder_graphs_are_int8_and_the_rest_is_not(small: Bundle) -> None:
     for target in ("onnxruntime", "openvino"):
         precisions = {name: spec.precision for name, spec in small.manifest.targets[target].items()}
-        assert precisions == {"image": "int8", "concept": "int8", "decoder": "fp16"}
+        assert precisions == {"clip": "int8", "image": "int8", "concept": "int8", "decoder": "fp16"}
     model = onnx.load(str(small.path / "onnxruntime" / "image.onnx"))
     made = {output: node for node in model.graph.node for output in node.output}
     kinds = {
@@ -96,7 +96,7 @@ def test_encoder_graphs_are_int8_and_the_rest_is_not(small: Bundle) -> None:
 
 
 def test_weights_have_a_scale_a_channel_and_seven_bits(small: Bundle) -> None:
-    model = onnx.load(str(small.path / "onnxruntime" / "image.onnx"))
+    model = onnx.load(str(small.path / "onnxruntime" / "clip.onnx"))
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     weights = {name: value for name, value in held.items() if value.dtype == np.int8 and value.ndim == 2}
     assert len(weights) > 20
@@ -106,7 +106,7 @@ def test_weights_have_a_scale_a_channel_and_seven_bits(small: Bundle) -> None:
 
 
 def test_no_large_constant_of_openvino_is_stored_as_float32(small: Bundle) -> None:
-    for graph in ("image", "concept"):
+    for graph in ("clip", "image", "concept"):
         held = openvino.Core().read_model(str(small.path / small.graphs("openvino")[graph].path)).get_ordered_ops()
         kinds = {
             op.get_element_type().get_type_name()
@@ -256,7 +256,7 @@ def test_the_best_attempt_is_written_where_later_ones_are_worse(
     held = bundle.manifest.quality
     layers = {(entry["graph"], entry["layer"]) for entry in held["kept"]}
     names = ("attention.qkv", "attention.proj", "mlp.c_fc", "mlp.c_proj")
-    assert layers == {("image", f"clip.blocks.0.{name}") for name in names}
+    assert layers == {("clip", f"clip.blocks.0.{name}") for name in names}
     assert {entry["reason"] for entry in held["kept"]} == {"not tried: the time was over"}
     assert "the time sufficed for all layers or blocks but 12" in held["notes"]
     assert held["degraded"] is True
@@ -329,7 +329,9 @@ def test_precisions_that_there_are_not(options: ExportOptions, precision: str, m
 
 def test_a_word_for_each_graph(options: ExportOptions) -> None:
     mixed = replace(options, precision="image=int8,fp32", targets=("onnxruntime",))
-    assert [mixed.precision_of("onnxruntime", g) for g in ("image", "concept", "decoder")] == ["int8", "fp32", "fp32"]
+    assert [mixed.precision_of("onnxruntime", g) for g in GRAPH_NAMES] == ["int8", "int8", "fp32", "fp32"]
+    apart = replace(options, precision="clip=fp16,image=int8,fp32", targets=("onnxruntime",))
+    assert [apart.precision_of("onnxruntime", g) for g in GRAPH_NAMES] == ["fp16", "int8", "fp32", "fp32"]
 
 
 def test_int8_without_calibration_is_refused(options: ExportOptions) -> None:

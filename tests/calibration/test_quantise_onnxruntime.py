@@ -24,12 +24,12 @@ def observed(graphs: Graphs) -> dict[tuple[str, str], Range]:
     """The ranges of all layers on example inputs."""
     observer = Observer(graphs)
     with observer.watching():
-        for graph in (graphs.image, graphs.concept):
+        for graph in (graphs.clip, graphs.image, graphs.concept):
             graph.run(graph.example())
     return observer.ranges("minmax")
 
 
-@pytest.fixture(params=["image", "concept"])
+@pytest.fixture(params=["clip", "image", "concept"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Graph, Path, list[str]]:
     """A graph, its file in INT8, and the names of the products that were linear layers."""
     graphs = build_graphs(tiny.model(tiny.config()))

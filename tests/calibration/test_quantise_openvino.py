@@ -24,7 +24,7 @@ Written = tuple[Graph, Path, dict[str, Range]]
 def convert(graphs: Graphs, name: str, folder: Path, kept: frozenset[str]) -> Written:
     observer = Observer(graphs)
     with observer.watching():
-        for graph in (graphs.image, graphs.concept):
+        for graph in (graphs.clip, graphs.image, graphs.concept):
             graph.run(graph.example())
     graph = getattr(graphs, name)
     seen = of_graph(observer.ranges("minmax"), name)
@@ -49,10 +49,10 @@ def quantisers(path: Path) -> dict[str, Any]:
     return held
 
 
-@pytest.mark.parametrize("name", ["image", "concept"])
+@pytest.mark.parametrize("name", ["clip", "image", "concept"])
 def test_quantisers_have_the_ranges_given(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     graphs = build_graphs(tiny.model(tiny.config()))
-    kept = frozenset({"blocks.0.lin1"})
+    kept = frozenset({next(n for n in quantisable(getattr(graphs, name)) if n.endswith(("lin1", "c_fc")))})
     graph, path, ranges = convert(graphs, name, tmp_path, kept)
     assert tuple(capfd.readouterr()) == ("", ""), "NNCF's own progress would break into that of the export"
     found = quantisers(path)
@@ -65,7 +65,7 @@ def test_quantisers_have_the_ranges_given(name: str, tmp_path: Path, capfd: pyte
         assert low / step == pytest.approx(round(low / step), abs=1e-3)  # zero is one of the values
 
 
-@pytest.mark.parametrize("name", ["image", "concept"])
+@pytest.mark.parametrize("name", ["clip", "image", "concept"])
 def test_the_engine_computes_all_layers_in_int8(name: str, tmp_path: Path) -> None:
     """One whose input it cannot quantise stays a product in float, of widened weights."""
     graph, path, _ = convert(build_graphs(tiny.model(tiny.config())), name, tmp_path, frozenset())

@@ -47,7 +47,7 @@ def gate(reference: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Gate
 
 
 LAYERS: tuple[Layer, ...] = (
-    ("image", "clip.blocks.1.mlp.c_fc"),
+    ("clip", "clip.blocks.1.mlp.c_fc"),
     ("image", "blocks.0.lin1"),
     ("image", "blocks.0.lin2"),
     ("concept", "first_up"),
@@ -61,7 +61,7 @@ def ranges(graphs: Graphs) -> dict[Layer, Range]:
     """Of a few layers; that of one is much too wide."""
     observer = Observer(graphs)
     with observer.watching():
-        for graph in (graphs.image, graphs.concept):
+        for graph in (graphs.clip, graphs.image, graphs.concept):
             graph.run(graph.example())
     found = observer.ranges("minmax")
     wide = found["concept", "blocks.0.lin1"]

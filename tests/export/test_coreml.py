@@ -58,7 +58,7 @@ def test_every_ios_and_precision(graphs: Graphs, ios: int, precision: str, tmp_p
 
 @pytest.mark.parametrize("ios", [16, 18])
 def test_all_graphs_for_the_other_versions(graphs: Graphs, ios: int, tmp_path: Path) -> None:
-    for graph in (graphs.image, graphs.concept):
+    for graph in (graphs.clip, graphs.image, graphs.concept):
         path = tmp_path / target.convert(graph, tmp_path, "fp32", ios).path
         inputs = realistic(graph)
         expected = graph.run(inputs)

@@ -215,7 +215,7 @@ def fused_blocks_agree(made: ReferenceModel) -> None:
             )
             assert relative_error(got, expected.flatten(1, 2)) < BLOCK_LIMIT
             x = expected
-        out = graphs.image.run({"pixels": raw})
+        out = {**graphs.clip.run({"pixels": raw}), **graphs.image.run({"pixels": raw})}
         rows = [fusion.text_row(a, text) for a in semantic_adapters(made) if a.text_projection is not None]
         inputs = {**out, "similarity": scores[:, 1:].reshape(1, 1, grid, grid)}
         if rows:

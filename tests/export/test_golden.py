@@ -105,7 +105,8 @@ def check_mask(golden: Any, concept: str, logits: NDArray[np.float32], iou: floa
 def check_fused(model: ReferenceModel, case: Case) -> None:
     golden = case.load()
     graphs = build_graphs(model)
-    made = graphs.image.run({"pixels": case.pixels()})
+    pixels = {"pixels": case.pixels()}
+    made = {**graphs.clip.run(pixels), **graphs.image.run(pixels)}
     for concept in case.concepts:
         t = torch.from_numpy(golden[f"{concept}/text_feature"])
         scores = similarity(made["clip_features"][None], t)

@@ -29,7 +29,7 @@ def test_what_an_export_plans() -> None:
     """Float without a gate, and INT8 for one of two targets with one."""
     options = ExportOptions(Path("a.pth"), Path("b.txt"), Path("c.cgsam"), text_encoder=True)
     plain = ["read a.pth", "text features", "fuse the adapters", "count"]
-    graphs = [f"convert {name} for onnxruntime" for name in ("image", "concept", "decoder", "text", "text_row")]
+    graphs = [f"convert {name} for onnxruntime" for name in ("clip", "image", "concept", "decoder", "text", "text_row")]
     rest = ["record examples in PyTorch", "parity of onnxruntime with PyTorch", "write c.cgsam"]
     assert list(planned(options, QualityOptions(gate_count=0))) == [*plain, *graphs, *rest]
     options = ExportOptions(
@@ -37,7 +37,7 @@ def test_what_an_export_plans() -> None:
     )
     names = planned(options, QualityOptions())
     assert names[4:6] == ("PyTorch's masks", "calibrate")
-    assert names[13:] == (
+    assert names[15:] == (
         *("parity of onnxruntime with PyTorch", "MIL parity of coreml with PyTorch"),
         *("quantise for onnxruntime", "masks of onnxruntime", "quantise for coreml", "masks of coreml"),
         *("report", "write c.cgsam"),

@@ -28,7 +28,7 @@ def graphs(model: ReferenceModel) -> Graphs:
 
 def run(graphs: Graphs) -> dict[str, torch.Tensor]:
     out: dict[str, torch.Tensor] = {}
-    for graph in (graphs.image, graphs.concept):
+    for graph in (graphs.clip, graphs.image, graphs.concept):
         out |= graph.run(graph.example())
     return out
 
@@ -42,7 +42,7 @@ def observed(graphs: Graphs) -> Observer:
 
 def test_every_layer_is_seen_and_no_hook_stays(graphs: Graphs) -> None:
     observer = observed(graphs)
-    layers = {(g.name, name) for g in (graphs.image, graphs.concept) for name in quantisable(g)}
+    layers = {(g.name, name) for g in (graphs.clip, graphs.image, graphs.concept) for name in quantisable(g)}
     assert set(observer.seen) == layers
     assert not any(m._forward_pre_hooks for g in graphs for m in g.module.modules())
 

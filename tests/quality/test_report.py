@@ -62,7 +62,7 @@ def graphs(name: str, latency: Latency | None) -> tuple[GraphQuality, ...]:
     error = None if latency is None else 0.00123
     return tuple(
         GraphQuality(name, graph, "int8", 12_900_000, 5_880_000_000, error, latency)
-        for graph in ("image", "concept", "decoder")
+        for graph in ("clip", "image", "concept", "decoder")
     )
 
 

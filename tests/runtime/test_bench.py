@@ -396,7 +396,7 @@ def test_a_whole_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         _check_row(one)
     assert made.subject.concepts == ("car", "sky", "building")
     assert made.bandwidth
-    assert len(list(distances(made))) == 3 * len(made.rows)
+    assert len(list(distances(made))) == 4 * len(made.rows)
     assert f"| {made.rows[0].name} |" in files["markdown"].read_text()
     assert made.rows[0].name in files["html"].read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.json", "a.markdown"]

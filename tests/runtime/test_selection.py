@@ -55,7 +55,7 @@ def test_the_faster_one_by_its_own_measurement(bundle: Path, fresh: Path) -> Non
     assert verdicts(found)[found.backend] == "chosen: the fastest"
     assert verdicts(found)[other] == f"slower: {times[other]:.1f} ms against {times[found.backend]:.1f} ms"
     for one in tried.values():
-        assert set(one.attempt.milliseconds) == set(one.attempt.errors) == {"image", "concept", "decoder"}
+        assert set(one.attempt.milliseconds) == set(one.attempt.errors) == {"clip", "image", "concept", "decoder"}
         assert max(one.attempt.errors.values()) < 1e-5
         assert one.attempt.mask_iou == 1
 

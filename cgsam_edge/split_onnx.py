@@ -1,0 +1,105 @@
+"""Cutting an ONNX file in two by its outputs; needs the package ``onnx``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cgsam_edge.errors import BackendError, BundleError
+from cgsam_edge.runtimes import telemetry
+
+SUFFIX = ".onnx"
+_PROTOBUF_BYTES = 2_000_000_000
+"""Protobuf ends at 2 GiB: the weights of a larger graph go into a file beside it."""
+
+
+def split(source: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> dict[str, int | None]:
+    """Write a file for each part of a graph, with the nodes and constants that its outputs need.
+
+    Args:
+        source: the ``.onnx`` file; its weights may lie beside it.
+        folder: where the parts go, each as ``NAME.onnx``.
+        parts: names of outputs by the name of the part.
+
+    Returns:
+        The multiply-adds of each part; None where its shapes cannot be inferred.
+
+    Raises:
+        BackendError: the package is not installed.
+        BundleError: the file cannot be read.
+    """
+    onnx = _import()
+    try:
+        model = onnx.load(str(source))
+    except Exception as error:  # protobuf's and onnx's exceptions share no base class
+        raise BundleError(f"{source}: onnx cannot read it: {error}") from error
+    counted = {}
+    for name, outputs in parts.items():
+        part = _part(model, name, outputs)
+        counted[name] = _macs(part)
+        _save(part, folder / f"{name}{SUFFIX}")
+    return counted
+
+
+def _import() -> Any:
+    try:
+        return telemetry.load("onnx")
+    except ImportError as error:
+        raise BackendError(
+            f"graphs for onnxruntime are split with the package onnx: pip install onnx ({error})."
+        ) from error
+
+
+def _part(model: Any, name: str, outputs: Sequence[str]) -> Any:
+    """Return a model of what some outputs need."""
+    graph, needed, nodes = model.graph, set(outputs), []
+    for node in reversed(graph.node):  # which ONNX keeps in an order in which they can run
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    made = type(model)()
+    made.CopyFrom(model)
+    made.graph.Clear()
+    made.graph.name = graph.name or name
+    made.graph.node.extend(reversed(nodes))
+    made.graph.output.extend(one for one in graph.output if one.name in outputs)
+    for kind in ("input", "initializer", "value_info"):
+        getattr(made.graph, kind).extend(one for one in getattr(graph, kind) if one.name in needed)
+    return made
+
+
+def _save(model: Any, path: Path) -> None:
+    onnx = _import()
+    if model.ByteSize() > _PROTOBUF_BYTES:
+        beside = f"{path.name}.data"
+        onnx.save_model(model, str(path), save_as_external_data=True, location=beside, size_threshold=1024)
+    else:
+        path.write_bytes(model.SerializeToString())
+
+
+def _macs(model: Any) -> int | None:
+    """Count the multiply-adds of products and convolutions."""
+    if model.ByteSize() > _PROTOBUF_BYTES:
+        return None
+    graph = telemetry.load("onnx.shape_inference").infer_shapes(model).graph
+    shapes = {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output, *graph.value_info)
+    } | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    total = 0
+    for node in graph.node:
+        if node.op_type in ("MatMul", "Gemm", "Conv"):
+            if not (node.output[0] in shapes and {*node.input[:2]} <= shapes.keys()):
+                return None
+            total += math.prod(shapes[node.output[0]]) * _depth(node, *(shapes[name] for name in node.input[:2]))
+    return total
+
+
+def _depth(node: Any, first: Sequence[int], second: Sequence[int]) -> int:
+    """Return how many multiply-adds make one value of a node's output."""
+    if node.op_type == "Conv":
+        return math.prod(second[1:])
+    turned = any(a.name == "transA" and a.i for a in node.attribute)
+    return first[-2] if turned else first[-1]
