@@ -122,6 +122,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=8, help="threads that call the segmenter (default: 8)")
     parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--save-memory", action="store_true", help="as the option of `Segmenter`")
     parser.add_argument("--bundle", type=Path, help="default: the reference bundle")
     args = parser.parse_args()
     process = psutil.Process()
@@ -130,7 +131,8 @@ def main() -> int:
         write_scenes(Path(folder), SERIES, range(SCENES), 512, 512)
         scenes = sorted((Path(folder) / "images").iterdir())
         began = time.perf_counter()
-        with Segmenter(args.bundle, backend=args.backend, device="cpu") as segmenter:
+        options = {"backend": args.backend, "device": "cpu", "save_memory": args.save_memory}
+        with Segmenter(args.bundle, **options) as segmenter:
             segmenter.segment(scenes[0], CONCEPT)
             before = process.num_threads(), process.num_fds()
             watch = soak(segmenter, scenes, args.images, args.threads)

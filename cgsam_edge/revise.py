@@ -15,7 +15,7 @@ from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import ConceptsError
 from cgsam_edge.manifest import CARD_FILE, CARD_PICTURES, FILE_NAME, VOCABULARY_FILE, ConceptSpec
 from cgsam_edge.names import fold, parse_line
-from cgsam_edge.staging import staged
+from cgsam_edge.staging import staged, tidy
 from cgsam_edge.text_encoder import TextEncoder
 from cgsam_edge.vocabulary import Vocabulary
 
@@ -115,6 +115,7 @@ def add_concepts(
         ConceptsError: a name is empty, too long, or in the bundle already; or an embedding that does not fit.
         OutputError: the bundle cannot be written.
     """
+    tidy(Path(output or bundle))  # also where the names are refused
     opened = Bundle(bundle)
     old = opened.vocabulary
     specs = [_parse(text, progress) for text in concepts]
@@ -152,6 +153,7 @@ def remove_concepts(bundle: str | Path, names: Sequence[str], *, output: str | P
         ConceptsError: nothing would be left.
         OutputError: the bundle cannot be written.
     """
+    tidy(Path(output or bundle))
     opened = Bundle(bundle)
     old = opened.vocabulary
     gone = {old.index(name) for name in names}

@@ -18,6 +18,7 @@ from cgsam_edge.errors import BackendError, ImageError, InputError
 from cgsam_edge.image import ImageSource, Prepared, load_image, to_pixels
 from cgsam_edge.limits import Limits
 from cgsam_edge.lru import check_bytes
+from cgsam_edge.memory import return_big_blocks
 from cgsam_edge.opened_model import Concepts, OpenedModel
 from cgsam_edge.pipeline import AHEAD
 from cgsam_edge.results import Result
@@ -57,7 +58,8 @@ class Segmenter:
             threads, for callers in several threads; "low-power": half of the cores, and no busy waiting.
         precision: of the arithmetic. "default": float32 on CPUs, on other devices what they are built for; "float32":
             nothing less; "reduced": the fastest arithmetic of the device, which moves the masks.
-        save_memory: give memory back to the system between runs, which costs time.
+        save_memory: give memory back to the system between runs, which costs time. On Linux with glibc, every freed
+            block of a megabyte or more of the process goes back too, from then on.
         refresh: measure again, even if a choice is remembered.
         cache_bytes: for each encoded image, bytes of image embeddings that are kept, so that a further click on a
             concept costs only the decoder; one has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
@@ -87,6 +89,8 @@ class Segmenter:
     ) -> None:
         self._cache_bytes = check_bytes(cache_bytes)
         options = SessionOptions(threads, AUTO, performance, precision, save_memory)
+        if save_memory:
+            return_big_blocks()
         self.bundle = Bundle(_bundle_path(bundle))
         if self.bundle.manifest.quality.get("degraded"):
             warn_caller(

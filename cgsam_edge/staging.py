@@ -46,12 +46,13 @@ def real_place(path: Path) -> Path:
 
 
 def check_destination(path: Path) -> None:
-    """Refuse a destination that could not be written later, or that is something else than a bundle.
+    """Refuse a destination that could not be written later, or that is something else than a bundle; see also `tidy`.
 
     Raises:
         OutputError: it exists and is no bundle, or its parent is no folder that can be written.
     """
     place = real_place(path)
+    tidy(path)
     shown = f"{path}, a link to {place}" if path.is_symlink() else f"{path}"
     if place.exists() and not (place / FILE_NAME).is_file():
         kind = "folder" if place.is_dir() else "file"
@@ -62,6 +63,14 @@ def check_destination(path: Path) -> None:
         raise OutputError(f"{parent}{through}: no such folder, so nothing can be written there. Make it first.")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"{parent}: no permission to write there.")
+
+
+def tidy(destination: Path) -> None:
+    """Remove what killed processes left beside a destination, and put back an old folder that had stepped aside."""
+    with suppress(OutputError):
+        target = real_place(destination)
+        with _tidying(target.parent):
+            _clear_leftovers(target)
 
 
 @contextmanager
@@ -114,8 +123,7 @@ def replace_folder(work: Path, target: Path) -> None:
 def _beside(target: Path, kind: str) -> Iterator[Path]:
     """Give a fresh locked folder beside ``target``; remove it, and first those of processes that died."""
     with _tidying(target.parent):
-        for left in _leftovers(target):
-            _clear(left, target)
+        _clear_leftovers(target)
         folder = Path(tempfile.mkdtemp(prefix=f"{_stem(target)}.{kind}-", dir=target.parent))
         lock = _lock(folder)
     try:
@@ -142,13 +150,14 @@ def _leftovers(target: Path) -> list[Path]:
     return []
 
 
-def _clear(left: Path, target: Path) -> None:
-    """Remove what a process left that died; put back the old folder if it died between the steps of a replacement."""
-    if ".old-" in left.name and not target.exists():
-        with suppress(OSError):
-            (left / target.name).rename(target)
-    if ".partial-" in left.name or target.exists():
-        shutil.rmtree(left, ignore_errors=True)
+def _clear_leftovers(target: Path) -> None:
+    """Remove what processes left that died; put back an old folder if one died between the steps of a replacement."""
+    for left in _leftovers(target):
+        if ".old-" in left.name and not target.exists():
+            with suppress(OSError):
+                (left / target.name).rename(target)
+        if ".partial-" in left.name or target.exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _in_use(folder: Path) -> bool:

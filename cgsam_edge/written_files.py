@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
@@ -15,6 +17,12 @@ _PRODUCT = b"cgsam-edge"
 _JSON_HEAD = b'{"format": "' + FORMAT.encode() + b'"'
 _PNG_HEAD = 4096
 _MP4_MARK = _PRODUCT + b" overlay"
+
+_HEADS_OF_BEFORE = (b'{"image": "', b'{"video": "')
+_BODY = ("width", "height", "annotations")
+_KEYS_OF_BEFORE = (("image", *_BODY), ("video", "frame", "time", *_BODY))
+_KEYS = {"category", "segmentation", "area", "bbox", "score", "presence", "points", "labels"}
+"""Of each mask; no other tool has them together."""
 
 
 def png_mark() -> PngInfo:
@@ -31,13 +39,15 @@ def mark_mp4(path: Path) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether an existing file holds the mark that belongs to its suffix.
+    """Whether an existing file holds the mark that belongs to its suffix, or is what was written before marks were.
 
     Raises:
         OSError: it cannot be read.
     """
-    if not path.is_file():
-        return False
+    return path.is_file() and (_is_marked(path) or _is_of_before(path))
+
+
+def _is_marked(path: Path) -> bool:
     size = path.stat().st_size
     with path.open("rb") as file:
         if path.suffix == ".mp4":
@@ -47,3 +57,39 @@ def is_ours(path: Path) -> bool:
     if path.suffix == ".png":
         return b"tEXtSoftware\0" + _PRODUCT in head
     return head.startswith(_JSON_HEAD)
+
+
+def _is_of_before(path: Path) -> bool:
+    """Whether a file without a mark is an earlier version's: masks by their keys, a picture by the masks beside it."""
+    stem, overlay, suffix = path.name.rpartition(".overlay.")
+    if not overlay:
+        return _masks_of_before(path) is not None
+    document = _masks_of_before(path.with_name(stem + (".jsonl" if suffix == "mp4" else ".json")))
+    if document is None:
+        return False
+    with path.open("rb") as file:
+        head = file.read(24)
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:], "big")
+    larger = width > document["width"] and height >= document["height"]  # by its legend
+    return head[4:8] == b"ftyp" if suffix == "mp4" else head.startswith(b"\x89PNG") and larger
+
+
+def _masks_of_before(path: Path) -> dict[str, Any] | None:
+    """Return the document, or its first line, if it has exactly the keys that earlier versions wrote."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(11).startswith(_HEADS_OF_BEFORE):
+                return None
+            file.seek(0)
+            document = json.loads(file.readline())
+    except (OSError, ValueError):
+        return None
+    keys = tuple(key for key in document if key != "left_out")
+    sizes = (document.get("width"), document.get("height"))
+    if keys not in _KEYS_OF_BEFORE or not all(isinstance(size, int) for size in sizes):
+        return None
+    found = document["annotations"]
+    ours = (
+        isinstance(found, list) and bool(found) and all(isinstance(one, dict) and one.keys() >= _KEYS for one in found)
+    )
+    return document if ours else None

@@ -29,18 +29,28 @@ print("segmented")
 
 COMMANDS = """
 import sys
+from pathlib import Path
 from cgsam_edge.cli import export_main, main
+from cgsam_edge.quality.scenes.__main__ import write_scenes
 bundle, image, output, checkpoint, concepts = sys.argv[1:]
 def check(run, *arguments):
-    assert run(list(arguments)) == 0, arguments
+    assert run([str(one) for one in arguments]) == 0, arguments
 check(main, "doctor", bundle)
 check(main, "segment", image, "--bundle", bundle, "--output", output)
 if checkpoint:
-    made, targets = output + "/made.cgsam", ["--target", "onnxruntime,openvino,coreml"]
-    check(export_main, "--checkpoint", checkpoint, "--concepts", concepts, "--output", made, *targets,
-          "--precision", "int8", "--calibration-count", "8", "--gate-count", "8", "--allow-degraded")
+    made, photos = output + "/made.cgsam", Path(output) / "photos"
+    write_scenes(photos, 3, range(12), 128, 128)
+    labelled = ["--images", photos / "images", "--labels", photos / "labels", "--classes", photos / "classes.txt"]
+    check(main, "demo", "--output", output + "/demo")
+    check(main, "eval", bundle, *labelled, "--output", output + "/eval")
+    check(export_main, "--checkpoint", checkpoint, "--concepts", concepts, "--output", made, "--text-encoder",
+          "--target", "onnxruntime,openvino,coreml", "--precision", "int8", "--calibration", photos / "images",
+          "--calibration-count", "8", "--gate-count", "8", "--allow-degraded")
     check(main, "verify", made)
     check(main, "bench", made, "--quick", "--minutes", "1.1", "--threads", "1")
+    check(main, "vocab", "add", made, "van")
+    check(main, "calibrate", made, *labelled, "--skip-unknown")
+    check(main, "compare", bundle, made, "--images", photos / "images", "--output", output + "/compare")
     check(main, "segment", image, "--bundle", made, "--output", output + "/again")
 print("done")
 """

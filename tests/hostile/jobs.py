@@ -101,12 +101,12 @@ def prepare(root: Path) -> list[Job]:
 
 
 def _photos(root: Path) -> Path:
-    """Make eight photos with labels, half of them without the second concept."""
+    """Make twelve photos with labels, half of them without the second concept."""
     folder = root / "photos"
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)
     (folder / "classes.txt").write_text("car\nroad\n")
-    for i in range(8):
+    for i in range(12):
         sample_picture(64 + i).save(folder / "images" / f"{i}.png")
         label = Image.new("L", (64 + i, 64 + i), 0)
         if i % 2:

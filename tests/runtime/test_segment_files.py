@@ -17,6 +17,7 @@ from PIL import Image
 
 from cgsam_edge import Video
 from cgsam_edge.cli import main
+from cgsam_edge.written_files import is_ours
 from tests.conftest import executable
 from tests.runtime import clips
 from tests.runtime.test_image_files import exif_with, pages
@@ -94,6 +95,37 @@ def test_what_this_product_wrote_is_replaced(run: Run) -> None:
         assert run("street.png", "clip.mp4") == 3
         assert Path("out", name).read_text() == text
         assert run("clip.mp4", "--force") == 0
+
+
+def unmarked(path: Path) -> None:
+    """Make what was written as earlier versions wrote it, without marks."""
+    if path.suffix == ".png":
+        Image.open(path).save(path)
+    elif path.suffix == ".mp4":
+        path.write_bytes(path.read_bytes().removesuffix(b"cgsam-edge overlay")[:-8])
+    else:
+        path.write_text(path.read_text().replace('"format": "cgsam-edge masks", "format_version": 1, ', ""))
+
+
+def test_what_earlier_versions_wrote_is_replaced(run: Run) -> None:
+    photo("street.png")
+    clips.make(Path("clip.mp4"), 2)
+    for written in range(2):
+        assert run("street.png", "clip.mp4") == 0
+        for path in () if written else Path("out").iterdir():
+            unmarked(path)
+    for path in Path("out").glob("*.overlay.*"):  # beside masks that have their mark, a picture without is somebody's
+        unmarked(path)
+        assert not is_ours(path)
+    masks, picture = Path("out/street.json"), Path("out/street.overlay.png")
+    unmarked(masks)
+    assert is_ours(masks)
+    assert is_ours(picture)
+    Image.new("RGB", (4, 4)).save(picture)
+    assert not is_ours(picture)
+    for text in ('{"image": "street.png", "width": 9, "height": 9, "annotations": []}', '{"image": ', '{"image": "a"}'):
+        masks.write_text(text)
+        assert not is_ours(masks)
 
 
 def test_an_input_is_never_overwritten(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cgsam_edge import staging
-from cgsam_edge.errors import OutputError
+from cgsam_edge import shipped, staging
+from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import CgsamError, OutputError
+from cgsam_edge.revise import add_concepts, remove_concepts
 from cgsam_edge.staging import check_destination, staged
 
 LOCKS = pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
@@ -146,6 +150,20 @@ def test_killed(tmp_path: Path, moment: str) -> None:
         assert word(tmp_path / "a") == "old"
         (folder / "manifest.json").write_text("next")
     assert (word(tmp_path / "a"), names(tmp_path)) == ("next", ["a"])
+
+
+@LOCKS
+@pytest.mark.parametrize("moment", ["while writing", "between"])
+@pytest.mark.parametrize("change", [add_concepts, remove_concepts])
+def test_a_command_that_refuses_tidies_too(tmp_path: Path, change: Callable[..., Path], moment: str) -> None:
+    shutil.copytree(shipped.BUNDLE, tmp_path / "a", copy_function=os.link)
+    before = names(tmp_path / "a")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a"), moment], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) + (moment == "between") >= 2
+    with pytest.raises(CgsamError, match=r"already there|all that it holds"):
+        change(tmp_path / "a", Bundle(shipped.BUNDLE).vocabulary.names)
+    assert (names(tmp_path), names(tmp_path / "a")) == (["a"], before)
 
 
 @LOCKS

@@ -1,4 +1,4 @@
-"""Returns the memory of finished photos to the system at once."""
+"""Returns the memory of big arrays to the system at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ def return_big_blocks() -> bool:
     """Make glibc return freed blocks of a megabyte or more to the system; return whether it will.
 
     By default glibc learns from the first photo that such blocks are common, and keeps them for the next: eight photos
-        of 96 megapixels took 2.2 GB, where one took 1.4 GB. Only for the command line's own process.
+    of 96 megapixels took 2.2 GB, where one took 1.4 GB. It keeps them for each of up to eight threads a core, so the
+    memory of a service with many threads grows for a long time. The setting holds for the whole process: commands make
+    it, and `Segmenter` does for apps that ask for ``save_memory``.
     """
     if not sys.platform.startswith("linux"):
         return False
