@@ -41,6 +41,7 @@ for command in (
     ["doctor", bundle, "--threads", "1", "--refresh"],
     ["vocab", "list", bundle],
     ["plan", bundle, "--json"],
+    ["pack", bundle, "--output", f"{out}/packed.zip"],
     ["eval", bundle, *labelled, *engine, "--output", f"{out}/eval"],
     ["calibrate", calibrated, *many, *engine],
     ["compare", bundle, calibrated, *labelled, *few, *engine, "--output", f"{out}/compare"],

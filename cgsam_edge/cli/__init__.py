@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
         evaluate,
         info,
         migrate,
+        pack,
         plan,
         segment,
         verify,
@@ -92,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     vocab.add_parser(commands)
     migrate.add_parser(commands)
     card.add_parser(commands)
+    pack.add_parser(commands)
     verify.add_parser(commands)
     doctor.add_parser(commands)
     bench.add_parser(commands)
