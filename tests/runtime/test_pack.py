@@ -33,7 +33,7 @@ def test_the_unpacked_file_is_a_bundle_with_the_same_masks(tmp_path: Path) -> No
     for path in (BUNDLE, tmp_path / "scenes.cgsam"):
         with Segmenter(path, backend="onnxruntime", device="cpu") as segmenter:
             logits.append(segmenter.segment(PICTURE, "road")["road"].logits)
-    np.testing.assert_array_equal(*logits)
+    np.testing.assert_array_equal(logits[0], logits[1])
 
 
 def test_the_same_bundle_gives_the_same_bytes_and_replaces_them(tmp_path: Path) -> None:
