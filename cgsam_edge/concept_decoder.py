@@ -1,4 +1,4 @@
-"""From an encoded image to the results of its concepts: what `Segmenter.segment` and `Encoded` both do."""
+"""From an encoded image to the results of its concepts: the work that `Segmenter.segment` and `Encoded` share."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ConceptDecoder:
     Args:
         model: the opened bundle.
         image: the RGB image.
-        features: what the graphs returned that run once an image.
-        cache_bytes: bytes of image embeddings that are kept.
+        features: outputs of the graphs that run once per image.
+        cache_bytes: limit of the image embeddings kept in memory, in bytes.
     """
 
     def __init__(self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], cache_bytes: int) -> None:
@@ -43,12 +43,12 @@ class ConceptDecoder:
 
     @cached_property
     def screened(self) -> Screened:
-        """What similarity alone says about all concepts of the vocabulary."""
+        """The screening of all concepts of the vocabulary by similarity alone."""
         vocabulary = self._model.vocabulary
         return Screened.of(self.features["clip_features"], vocabulary.features, vocabulary.screening)
 
     def segment(self, indices: list[int], limits: Limits) -> Result:
-        """Compute concepts, given as indices into the vocabulary, from text alone, as far as the limits allow."""
+        """Compute concepts, given as indices into the vocabulary, from text alone, as many as the limits allow."""
         names, aliases = self._model.vocabulary.names, self._model.vocabulary.aliases
         left_out: dict[int, str] = {}
         found = {result.name: result for result in self.results(indices, limits, left_out)}
@@ -60,7 +60,7 @@ class ConceptDecoder:
         )
 
     def results(self, indices: list[int], limits: Limits, left_out: dict[int, str]) -> Iterator[ConceptResult]:
-        """Yield results, the likeliest first, and note in ``left_out`` what was left out and why."""
+        """Yield results, the likeliest first, and record in ``left_out`` which concepts were left out and why."""
         screened = self.screened
         order = screened.likeliest_first(indices)
         skipped = [i for i in order if limits.skip_absent and screened.ruled_out[i]]
@@ -98,14 +98,14 @@ class ConceptDecoder:
         return self._result(index, logits, score, similarity, prompt.clicks)
 
     def _similarity(self, index: int) -> Float:
-        """Return s on the patches, (g, g)."""
+        """Return the similarity s on CLIP's patches, (g, g)."""
         grid = self._model.geometry.patch_grid
         return np.ascontiguousarray(self.screened.scores[:, index]).reshape(grid, grid)
 
     def _embedding(self, index: int, similarity: Float) -> Float:
-        """Return the image embedding of a concept, kept for the next prompt."""
+        """Return the image embedding of a concept, which is kept for the next prompt."""
         inputs = self._model.inputs("concept")
-        key = index if inputs & {"similarity", "text_row"} else -1  # a model without semantics has one for all
+        key = index if inputs & {"similarity", "text_row"} else -1  # without semantic blocks, all share one
         kept = self._embeddings.get(key)
         if kept is not None:
             return kept
@@ -116,7 +116,7 @@ class ConceptDecoder:
         return embedding
 
     def _result(self, index: int, logits: Float, score: float, similarity: Float, clicks: Clicks) -> ConceptResult:
-        """Put a result together, and judge from what was computed whether the concept is there at all."""
+        """Build a result, and judge from the computed values whether the concept is present."""
         vocabulary = self._model.vocabulary
         class_token, text = self.features["clip_features"][0], vocabulary.features[index]
         found = evidence(logits, score, similarity, class_token, text)
@@ -136,7 +136,7 @@ class ConceptDecoder:
         )
 
     def _absent(self, index: int) -> ConceptResult:
-        """Put together the result of a concept that similarity alone rules out."""
+        """Build the result of a concept that similarity alone rules out."""
         geometry = self._model.geometry
         none = np.zeros((0, 2), np.float32)
         return ConceptResult(

@@ -1,4 +1,4 @@
-"""The shapes that a bundle's sizes ask of its graphs, so that a wrong one is found before an engine sees it."""
+"""The tensor shapes that follow from a bundle's sizes, so that a wrong one is found before an engine sees it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def check_shapes(where: str, manifest: Manifest, vocabulary: Vocabulary) -> None
     """Refuse a manifest whose sizes, graphs and vocabulary contradict each other.
 
     Args:
-        where: the manifest's file, for messages.
+        where: path of the manifest, for messages.
         manifest: as read.
         vocabulary: as read.
 
     Raises:
-        BundleError: a tensor of a graph has another shape than the sizes say.
+        BundleError: the shape of a graph's tensor contradicts the sizes.
     """
     if vocabulary.features.shape[1] != manifest.geometry.embed_dim:
         raise BundleError(
@@ -32,7 +32,7 @@ def check_shapes(where: str, manifest: Manifest, vocabulary: Vocabulary) -> None
                 if shape is not None and tensor.shape != shape:
                     raise BundleError(
                         f"{where}: {tensor.name!r} of the graph {name!r} for {target} has shape {tensor.shape}; the "
-                        f"bundle's sizes ask for {shape}."
+                        f"bundle's sizes require {shape}."
                     )
 
 

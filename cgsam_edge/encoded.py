@@ -1,4 +1,4 @@
-"""`Encoded`: an image that was encoded once, and everything that can be asked of it."""
+"""`Encoded`: an image that was encoded once, for any number of concepts and prompts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Encoded:
-    """An encoded image: ask it for any number of concepts and prompts. Made by `Segmenter.encode`.
+    """An encoded image: computes masks for any number of concepts and prompts. Made by `Segmenter.encode`.
 
     Attributes:
         image: the RGB image.
@@ -37,12 +37,12 @@ class Encoded:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The concepts that can be asked for."""
+        """The concepts of the bundle."""
         return self._model.vocabulary
 
     @property
     def features(self) -> Mapping[str, Float]:
-        """What the graphs gave that run once an image, by name, float32 as the manifest says; not to be changed."""
+        """Outputs of the graphs that run once per image, by name, float32 as the manifest lists them; read-only."""
         return MappingProxyType(dict(self._decoder.features))
 
     def segment(
@@ -53,7 +53,7 @@ class Encoded:
         time_budget: float | None = None,
         skip_absent: bool = True,
     ) -> Result:
-        """Segment from text alone; see `Segmenter.segment`. The time counts from this call."""
+        """Segment from text alone; see `Segmenter.segment`. The time budget starts with this call."""
         limits = Limits(max_concepts, time_budget, skip_absent)
         indices = self._model.indices(concepts)
         self._model.warn_of_prompts("text")
@@ -69,9 +69,9 @@ class Encoded:
     ) -> Iterator[ConceptResult]:
         """Segment from text alone, and yield each concept as soon as it is ready, the likeliest first.
 
-        What is likely is judged by CLIP's similarity alone, for all concepts at once; those that it rules out come
-        last. What the limits leave out does not come at all. The arguments and errors are those of
-        `Segmenter.segment`; the time counts from this call, the caller's own work between the results included.
+        CLIP's similarity alone decides what is likely, for all concepts at once; concepts that it rules out come last.
+        Concepts beyond the limits are not yielded. The arguments and errors are those of `Segmenter.segment`; the time
+        budget starts with this call and includes the caller's own work between the results.
         """
         limits = Limits(max_concepts, time_budget, skip_absent)
         indices = self._model.indices(concepts)
@@ -106,7 +106,7 @@ class Encoded:
         return self._decoder.decode(index, clicks)
 
     def ruled_out(self, concepts: Concepts = None) -> tuple[str, ...]:
-        """Return the names of those concepts that similarity alone rules out; none where nothing was calibrated.
+        """Return the names of the concepts that similarity alone rules out; empty if nothing was calibrated.
 
         Args:
             concepts: names or synonyms; None means all.
@@ -118,11 +118,11 @@ class Encoded:
         return tuple(self.vocabulary.names[i] for i in self._model.indices(concepts) if ruled_out[i])
 
     def peaks(self) -> Float:
-        """Return the greatest similarity of a patch with each concept of the vocabulary, (N,): a cheap first guess."""
+        """Return the greatest similarity of any patch with each concept of the vocabulary, (N,): a cheap estimate."""
         return self._decoder.screened.peaks
 
     def __reduce__(self) -> NoReturn:
         raise InputError(
             "an encoded image belongs to the engine that encoded it and cannot be pickled. Send the segmenter and the "
-            "image, and encode it there; results can be pickled."
+            "image instead, and encode the image there; results can be pickled."
         )

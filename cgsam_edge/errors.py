@@ -1,6 +1,6 @@
-"""Errors for the person who made the mistake: what was wrong, what was expected and got, what to do.
+"""Errors whose messages say what was wrong, what was expected, what was found, and what to do.
 
-Each family also inherits a builtin, so that code which knows nothing of this package can catch it.
+Each family also inherits from a built-in exception, so that code that does not know this package can catch it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 
 
 def printable(text: str) -> str:
-    """Return text with control characters shown, not sent to a terminal that would obey them."""
+    """Return text with control characters escaped, because a terminal would execute them."""
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class CgsamError(Exception):
-    """Base of everything that this package raises on purpose.
+    """Base class of every error that this package raises on purpose.
 
     Attributes:
-        exit_code: what the command line returns for it.
+        exit_code: exit code of the command line.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        """Return the message as written (KeyError would quote it), but for control characters, which are shown."""
+        """Return the message unquoted (KeyError would quote it), with control characters escaped."""
         return printable(str(self.args[0])) if self.args else ""
 
 
@@ -38,7 +38,7 @@ class InputError(CgsamError, ValueError):
 
 
 class CheckpointError(InputError):
-    """A checkpoint that cannot be read, or whose layout is not one that can be exported."""
+    """A checkpoint that cannot be read, or whose layout cannot be exported."""
 
 
 class ConceptsError(InputError):
@@ -54,7 +54,7 @@ class PromptError(InputError):
 
 
 class BundleError(InputError):
-    """A bundle that is incomplete, altered, or not for this version."""
+    """A bundle that is incomplete, altered, or not readable by this version."""
 
 
 class UnknownConceptError(InputError, KeyError):
@@ -71,12 +71,12 @@ class UnknownConceptError(InputError, KeyError):
 
 
 def _with_message(kind: type[UnknownConceptError], args: tuple[Any, ...]) -> UnknownConceptError:
-    """Make the error again from its message, as a process does that gets it from another one."""
+    """Recreate an error from its message, for a process that receives it from another one."""
     return kind.__new__(kind, *args)
 
 
 class BackendError(CgsamError, RuntimeError):
-    """An engine that is not installed, cannot open a graph, or failed while running."""
+    """An engine that is not installed, cannot open a graph, or failed at run time."""
 
     exit_code = 3
 
@@ -92,7 +92,7 @@ class ExportError(CgsamError, RuntimeError):
 
 
 class GateError(ExportError):
-    """An export whose masks are too far from the PyTorch model's; nothing was written but a report."""
+    """An export whose masks are too far from the PyTorch model's; only a report was written."""
 
     exit_code = 4
 

@@ -1,8 +1,9 @@
-"""Example inputs of every graph and the PyTorch model's outputs for them: what an engine is held to.
+"""Example inputs of every graph and the PyTorch model's outputs for them: an engine's outputs are compared with these.
 
 ``examples.npz`` holds a small picture, from which the pixels are made as for any image; the inputs that no earlier
-graph makes; and the outputs, of which large ones are sampled. An earlier graph's outputs are not stored as inputs: the
-engine's own go into the next graph, so that errors add up as they do in use. `docs/bundle.md` states it in prose.
+graph produces; and the outputs, of which large ones are sampled. An earlier graph's outputs are not stored as inputs:
+the engine's own outputs go into the next graph, so that errors add up as they do in use. `docs/bundle.md` describes the
+file.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ FULL_SIZE = 65_536
 """Tensors of up to this many values are stored whole: mask logits of a SAM at 1024 pixels just fit."""
 
 SAMPLES = 16_384
-"""How many values are stored of a larger tensor."""
+"""Number of stored values of a larger tensor."""
 
 LIMITS = {"float32": 1e-3, "fp16": 0.1, "float16": 0.1, "bfloat16": 0.3, "int8": 0.5, "int6": 0.5, "int4": 0.7}
 """Largest root-mean-square error that passes, in standard deviations, by stored and by computed precision.
 
-Those of quantised graphs only tell a broken engine: the export's gate has judged their masks.
+The limits for quantised graphs only detect a broken engine: the export's gate has judged their masks.
 """
 
 _OTHER_LIMIT = 0.1
@@ -47,14 +48,14 @@ _OTHER_LIMIT = 0.1
 
 @dataclass(frozen=True)
 class ExampleAgreement:
-    """How near one graph's outputs are to the stored ones, the worst of its tensors.
+    """Agreement of one graph's outputs with the stored ones, for the worst of its tensors.
 
     Attributes:
         graph: its name.
-        rms_error: root mean square of the differences, in standard deviations of what was expected.
+        rms_error: root mean square of the differences, in standard deviations of the expected values.
         max_error: the largest difference, likewise.
-        finite: whether there was neither NaN nor infinity.
-        mask_iou: of the decoder's mask with the expected one; None for other graphs.
+        finite: whether the outputs contain neither NaN nor infinity.
+        mask_iou: IoU of the decoder's mask with the expected one; None for other graphs.
     """
 
     graph: str
@@ -70,8 +71,8 @@ class Examples:
 
     Attributes:
         picture: uint8 RGB (h, w, 3).
-        inputs: by graph and tensor, those that no earlier graph makes and that are not the picture's pixels.
-        outputs: by graph and tensor, as `sample` gives them.
+        inputs: by graph and tensor: inputs that no earlier graph produces, the picture's pixels excepted.
+        outputs: by graph and tensor: values as `sample` returns them.
     """
 
     picture: NDArray[np.uint8]
@@ -83,12 +84,12 @@ class Examples:
 
         Args:
             graph: its name.
-            names: of its inputs.
-            made: outputs of the graphs before it.
+            names: names of its inputs.
+            made: outputs of the earlier graphs.
             image_size: side in pixels that the picture is squashed to.
 
         Raises:
-            BundleError: an input is neither stored nor made.
+            BundleError: an input is neither stored nor produced.
         """
         stored = {**made, **self.inputs.get(graph, {})}
         if "pixels" in names:
@@ -109,7 +110,7 @@ class Examples:
         """Read the archive.
 
         Raises:
-            BundleError: it is none.
+            BundleError: it is not such an archive.
         """
         kinds: dict[str, dict[str, dict[str, Float]]] = {"input": {}, "output": {}}
         arrays = read_npz(path, "an archive of examples")
@@ -124,13 +125,13 @@ class Examples:
 
 
 def _checked_picture(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:  # (h, w, RGB)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:  # height, width, RGB
         raise ValueError(f"the picture must be uint8 (h, w, 3), got {picture.dtype} {picture.shape}")
     return picture
 
 
 def sample(tensor: Float) -> Float:
-    """Return what is stored of an output: all of it, flat, or `SAMPLES` values at fixed pseudo-random places.
+    """Return the stored part of an output: all of it, flat, or `SAMPLES` values at fixed pseudo-random places.
 
     The k-th place is SplitMix64's k-th output modulo the tensor's size, rows first.
     """
@@ -170,9 +171,9 @@ def replay(
 
     Args:
         examples: of the bundle.
-        inputs: names of the inputs by graph, in the order in which to run them.
+        inputs: names of the inputs by graph, in the order in which the graphs run.
         image_size: side in pixels that the picture is squashed to.
-        run: runs a graph.
+        run: function that runs a graph.
 
     Raises:
         BackendError: the engine failed.
@@ -190,8 +191,8 @@ def limit(stored: str, computed: str) -> float:
     """Return the largest root-mean-square error that passes.
 
     Args:
-        stored: the weights' precision, "fp32", "fp16", "int8", "int6" or "int4".
-        computed: the arithmetic's, as `SessionFacts.precision` says.
+        stored: precision of the weights: "fp32", "fp16", "int8", "int6" or "int4".
+        computed: precision of the arithmetic, as in `SessionFacts.precision`.
     """
     of_weights = LIMITS.get(stored, 0.0)
     return max(of_weights, LIMITS.get(computed, _OTHER_LIMIT))

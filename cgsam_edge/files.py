@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever sees half of it."""
+"""Writing a file so that no reader ever sees half of it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pathlib import Path
 from cgsam_edge.errors import CgsamError, OutputError
 
 _MACHINE = hashlib.sha256(platform.node().encode("utf-8", "surrogatepass")).hexdigest()[:6]
-"""In the names of partial files: on a shared disk, another machine's process of the same number may be alive."""
+"""Part of the names of partial files: on a shared disk, another machine may run a process with the same number."""
 
 _LONGEST_NAME = 143
-"""Bytes of a partial file's name. The usual limit is 255; encrypted folders have this one."""
+"""Most bytes in a partial file's name. The usual limit is 255; encrypted folders have this lower one."""
 
 _PARTIAL = re.compile(rf"\..+\.partial-{_MACHINE}-(\d+)(?:\.\w+)?")
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path``, of the same suffix, and rename what was written there when the block ends well.
+    """Yield a path next to ``path``, with the same suffix, and rename the file to ``path`` if the block succeeds.
 
-    Whatever ends the block otherwise, an interrupt too, removes it and leaves ``path`` as it was.
+    If the block fails or is interrupted, the file is removed, and ``path`` is unchanged.
 
     Raises:
         OutputError: it cannot be written.
@@ -48,7 +48,7 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def write_beside(path: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` write a file beside ``path``, then rename it to ``path``.
+    """Let ``save`` write a file next to ``path``, then rename it to ``path``.
 
     Raises:
         OutputError: it cannot be written.
@@ -58,7 +58,7 @@ def write_beside(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an `OutputError` means that nothing can be written there any more."""
+    """Return whether an `OutputError` means that nothing more can be written there."""
     cause = error.__cause__
     full = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota
     return isinstance(cause, OSError) and cause.errno in full
@@ -73,11 +73,11 @@ def longest_name(folder: Path) -> int:
 
 
 def _partial_name(name: str) -> str:
-    """Return a hidden name with the suffix of ``name``, and ``name`` in it, or its hash where that is too long."""
+    """Return a hidden name with the suffix of ``name`` that contains ``name``, or its hash if that is too long."""
     suffix = Path(name).suffix
     end = f".partial-{_MACHINE}-{os.getpid()}{suffix if _is_utf8(suffix) else ''}"
     made = f".{name}{end}"
-    if len(os.fsencode(made)) <= _LONGEST_NAME and _is_utf8(made):  # OpenCV cannot write to other names
+    if len(os.fsencode(made)) <= _LONGEST_NAME and _is_utf8(made):  # OpenCV can only write to UTF-8 names
         return made
     return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}{end}"
 
@@ -92,7 +92,7 @@ def _is_utf8(name: str) -> bool:
 
 @cache
 def _tidy(folder: Path) -> None:
-    """Remove what processes that died left half-written in a folder, once for each process and folder."""
+    """Remove partial files of dead processes from a folder, once per process and folder."""
     with suppress(OSError):
         for path in folder.iterdir():
             found = _PARTIAL.fullmatch(path.name)
@@ -101,7 +101,7 @@ def _tidy(folder: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether a process of this machine runs; on Windows, where asking would end it, all count as alive."""
+    """Return whether a process of this machine is running; always True on Windows, where the check would end it."""
     if sys.platform == "win32":
         return True
     try:

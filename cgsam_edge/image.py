@@ -1,4 +1,4 @@
-"""From a caller's image to the pixels that the ``image`` graph takes."""
+"""From a caller's image to the pixels that the graph ``image`` takes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ = [
 ImageSource = Any
 """A path, a PIL image, or an array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W) or (H, W, 1), uint8 or deeper.
 
-Files and PIL images are turned upright by their EXIF orientation. An array has none: it is taken as it stands, so turn
-what you read with ``numpy.asarray(PIL.Image.open(path))`` yourself (OpenCV's ``imread`` already does, and gives BGR).
+Files and PIL images are turned upright by their EXIF orientation. An array has no orientation and is used as it is, so
+rotate what you read with ``numpy.asarray(PIL.Image.open(path))`` (OpenCV's ``imread`` already does, and gives BGR).
 """
 
 _CHANNELS = (1, 3, 4)
@@ -43,7 +43,7 @@ class Prepared:
     """An image, ready for the ``image`` graph. Made by `Segmenter.prepare`.
 
     Attributes:
-        image: RGB.
+        image: an RGB image.
         pixels: float32 (1, 3, size, size), see `to_pixels`.
     """
 
@@ -52,20 +52,20 @@ class Prepared:
 
 
 def load_image(source: ImageSource, *, bits: int | None = None, page: int | None = None) -> Image.Image:
-    """Return an upright RGB image of 8 bits a channel; grey is repeated, alpha dropped.
+    """Return an upright RGB image with 8 bits per channel; grey is repeated, and alpha is dropped.
 
     Args:
         source: the image.
-        bits: of a channel, 8 to 16, where it holds more than 8: 0 to 2**bits - 1 become 0 to 255. None takes the full
-            range of the file or array, 0 to 65535, and refuses values that stay so far below that they look like 10
-            to 14 bits; floats need it. Images of 8 bits a channel are taken as they are.
-        page: which picture of a file that holds several, from 1. None takes the first, with a warning.
+        bits: bits per channel, 8 to 16, of an image with more than 8: values from 0 to 2**bits - 1 become 0 to 255.
+            None assumes the full range of the file or array, 0 to 65535, and refuses values so low that they look like
+            10 to 14 bits; floats need this argument. It does not affect images with 8 bits per channel.
+        page: which picture of a file with several, counted from 1. None takes the first, with a warning.
 
     Raises:
-        ImageError: there is no such file, it is no image or corrupt; an image is under 2 pixels on a side or over 100
-            megapixels; its depth is unclear or not what ``bits`` says; it has no such page; an array has another dtype
-            or shape than `ImageSource` says.
-        InputError: ``bits`` or ``page`` is no number that makes sense.
+        ImageError: there is no such file, or it is not an image, or it is corrupt; a side is shorter than 2 pixels, or
+            the image is over 100 megapixels; its depth is unclear or contradicts ``bits``; it has no such page; or the
+            dtype or shape of an array is not one that `ImageSource` lists.
+        InputError: ``bits`` or ``page`` is not a valid number.
     """
     check_bits(bits)
     _check_page(page, source)
@@ -79,7 +79,7 @@ def load_image(source: ImageSource, *, bits: int | None = None, page: int | None
 
 
 def pixel_count(source: ImageSource) -> int:
-    """Return how many pixels an image has, of a file by its head alone; 0 where that cannot be told."""
+    """Return the number of pixels of an image, for a file from its header alone; 0 if that is not possible."""
     if isinstance(source, np.ndarray):
         return int(np.prod(source.shape[:2]))
     if isinstance(source, Image.Image):
@@ -87,16 +87,16 @@ def pixel_count(source: ImageSource) -> int:
     try:
         with opened(fsdecode(source)) as image:
             return image.width * image.height
-    except (ImageError, TypeError):  # which `load_image` will explain
+    except (ImageError, TypeError):  # `load_image` will explain it
         return 0
 
 
 def to_pixels(image: Image.Image, size: int) -> NDArray[np.float32]:
     """Squash an RGB image to the model's square: float32 (1, 3, size, size), 0 to 255.
 
-    The resize is Pillow's antialiased bilinear filter, which training used; another library's moves the logits. Rows
-    come first, in a call of their own: from version 13 on, Pillow takes columns first in some tall images, which moves
-    values by one, and masks must not depend on its version.
+    The resize is Pillow's antialiased bilinear filter, which training used; another library's filter changes the
+    logits. Rows are resized first, in a separate call: from version 13 on, Pillow resizes columns first in some tall
+    images, which changes values by one, and masks must not depend on its version.
     """
     rows = image.resize((size, image.height), Image.Resampling.BILINEAR)
     squashed = np.asarray(rows.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
@@ -109,7 +109,7 @@ def _check_page(page: int | None, source: ImageSource) -> None:
     if not isinstance(page, int) or isinstance(page, bool) or page < 1:
         raise InputError(f"page must be a whole number, 1 or more, or None, got {page!r}.")
     if isinstance(source, (Image.Image, np.ndarray)):
-        raise InputError("page is for files; an array or a PIL image is one picture (PIL's seek takes another).")
+        raise InputError("page is for files; an array or a PIL image is one picture (select another with PIL's seek).")
 
 
 def _from_array(array: NDArray[Any], bits: int | None) -> Image.Image:

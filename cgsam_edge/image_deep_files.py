@@ -1,4 +1,4 @@
-"""Files with more than 8 bits a channel, whose low bits Pillow drops for colour pictures."""
+"""Files with more than 8 bits per channel, whose low bits Pillow drops for colour pictures."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _16_BITS, _32_BITS = (1 << 16) - 1, (1 << 32) - 1
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an opened image has more than 8 bits a channel; what Pillow has cut to 8 already has not."""
+    """Whether an opened image has more than 8 bits per channel, unless Pillow has already cut it to 8."""
     return image.mode in _GREY or image.mode.startswith("I;16") or _maxval(image) > 255 or ";16" in _rawmode(image)
 
 
 def read_deep(image: Image.Image, name: str, bits: int | None) -> NDArray[np.uint8]:
-    """Return a deep image, as it is stored or, where Pillow turns it on loading, upright: (H, W) or (H, W, 3).
+    """Return a deep image as stored, or upright if Pillow rotates it on loading: (H, W) or (H, W, 3).
 
     Raises:
-        ImageError: the depth is unclear or not what ``bits`` says, or the layout is not one that can be read.
+        ImageError: the depth is unclear or contradicts ``bits``, or the layout cannot be read.
     """
     maxval = _maxval(image)
     if maxval:
@@ -42,7 +42,7 @@ def read_deep(image: Image.Image, name: str, bits: int | None) -> NDArray[np.uin
 
 
 def _tile(image: Image.Image) -> tuple[str, int, tuple[Any, ...]]:
-    """Return the decoder, the offset and the arguments of what is still to be read of a file."""
+    """Return the decoder, the offset and the arguments for the part of a file that is still unread."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return "", 0, ()
@@ -56,7 +56,7 @@ def _rawmode(image: Image.Image) -> str:
 
 
 def _maxval(image: Image.Image) -> int:
-    """Return the greatest value of a PPM or PGM with more than 8 bits; 0 for other files."""
+    """Return the maximum value of a PPM or PGM with more than 8 bits; 0 for other files."""
     codec, _, arguments = _tile(image)
     if codec not in ("ppm", "ppm_plain") or len(arguments) < 2 or not isinstance(arguments[1], int):
         return 0
@@ -79,17 +79,17 @@ def _netpbm(image: Image.Image, name: str) -> NDArray[Any]:
 
 
 def _full_range(image: Image.Image) -> int | None:
-    """Return the greatest value that a grey image has room for, or None for floats."""
+    """Return the maximum value that a grey image can store, or None for floats."""
     if image.mode == "F":
         return None
     stated = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
     if stated:
         return (1 << int(max(stated) if isinstance(stated, tuple) else stated)) - 1
-    return _32_BITS if image.mode == "I" and image.format != "PNG" else _16_BITS  # Pillow knew 16-bit PNGs as I once
+    return _32_BITS if image.mode == "I" and image.format != "PNG" else _16_BITS  # older Pillow: 16-bit PNGs are I
 
 
 def _colour(image: Image.Image, name: str) -> NDArray[Any]:
-    """Let OpenCV read what Pillow would cut: RGB (H, W, 3) or grey (H, W), uint16, as it is stored."""
+    """Let OpenCV read a file that Pillow would cut to 8 bits: RGB (H, W, 3) or grey (H, W), uint16, as stored."""
     page = image.tell()
     array = _decoded(_content(image), page) if image.mode in _COLOUR and (image.format == "TIFF" or not page) else None
     if array is None or array.dtype != np.uint16 or array.ndim not in (2, 3):
@@ -103,7 +103,7 @@ def _colour(image: Image.Image, name: str) -> NDArray[Any]:
 def _decoded(content: bytes, page: int) -> NDArray[Any] | None:
     logging = cv2.utils.logging
     level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error here says what its messages would
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error raised here replaces OpenCV's messages
     try:
         data = np.frombuffer(content, np.uint8)
         if not page:

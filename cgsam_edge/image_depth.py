@@ -1,7 +1,7 @@
-"""Pictures with more than 8 bits a channel: one rule for files and arrays.
+"""Pictures with more than 8 bits per channel: one rule for files and arrays.
 
-Values are scaled by the full range of their depth. A file or array that has room for 16 bits does not say how many of
-them its values use; where they stay so low that a camera's 10, 12 or 14 bits are likelier, the caller has to say.
+Values are scaled by the full range of their depth. A file or array with 16 bits does not state how many of them its
+values use; if the values are so low that a camera's 10, 12 or 14 bits are likelier, the caller has to state the depth.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 FEWEST_BITS, MOST_BITS = 8, 16
 
 _CONTAINERS = (2**16 - 1, 2**32 - 1)
-"""Full ranges that files use for whatever fits."""
+"""Depths of containers, which also store values of fewer bits."""
 
 _USUAL = (8, 10, 12, 14)
 _LOW = 4
-"""Values under this part of a container's range look like fewer bits: two bits were never used."""
+"""Values below this share of a container's range look like fewer bits: two bits are unused."""
 
 _ROWS = 256
-"""Scaled at once."""
+"""Number of values scaled at once."""
 
 
 def check_bits(bits: int | None) -> None:
-    """Raise `InputError` if this is no depth."""
+    """Raise `InputError` if this is not a valid depth."""
     if bits is None:
         return
     if not isinstance(bits, int) or isinstance(bits, bool) or not FEWEST_BITS <= bits <= MOST_BITS:
@@ -41,12 +41,12 @@ def to_8_bits(array: NDArray[Any], full: int | None, bits: int | None, name: str
 
     Args:
         array: (H, W) or (H, W, 3), whole numbers or floats.
-        full: the greatest value that its file or dtype has room for; None where that says nothing, as for floats.
-        bits: what the caller says, or None.
-        name: begins messages.
+        full: the maximum value of its file format or dtype; None if there is none, as for floats.
+        bits: the depth that the caller states, or None.
+        name: beginning of messages.
 
     Raises:
-        ImageError: the depth is unclear, or a value is beyond it.
+        ImageError: the depth is unclear, or a value exceeds it.
     """
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -58,7 +58,7 @@ def to_8_bits(array: NDArray[Any], full: int | None, bits: int | None, name: str
     elif full is None:
         raise ImageError(
             f"{name}: holds floats from {low:g} to {high:g}, and guessing their range would change the masks. If they "
-            "run from 0 to 1, multiply by 255 and round to uint8; if from 0 to 4095, say bits=12 (--bits 12)."
+            "run from 0 to 1, multiply by 255 and round to uint8; if from 0 to 4095, pass bits=12 (--bits 12)."
         )
     else:
         top = full
@@ -74,7 +74,7 @@ def _unclear(low: int, high: int, full: int) -> str:
     if low < 0 or fitting is None:
         return f"{room}; guessing their range would change the masks. Convert it to 8 bits first."
     return (
-        f"{room}, as of {fitting} bits, and it would be nearly black. Say how many bits there are: --bits {fitting} "
+        f"{room}, as of {fitting} bits, and it would be nearly black. State the depth: --bits {fitting} "
         f"(in Python bits={fitting}), or {MOST_BITS} if the picture is that dark."
     )
 

@@ -1,4 +1,4 @@
-"""Reading image files with Pillow: upright, the page that is meant, in full depth; every error names the file."""
+"""Reading image files with Pillow: upright, the requested page, in full depth; every error names the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UPRIGHT = {
 }
 
 _WITH_EXTRAS = ("MPO", "PSD")
-"""Formats whose first picture is the photo, and the others what goes with it: previews, depth, layers."""
+"""Formats whose first picture is the photo, and whose others are extras: previews, depth, layers."""
 
 
 def from_file(path: str, bits: int | None, page: int | None) -> Image.Image:
@@ -36,12 +36,12 @@ def from_file(path: str, bits: int | None, page: int | None) -> Image.Image:
 
 
 def picture_of(image: Image.Image, path: str) -> Image.Image:
-    """Return the upright RGB picture that an opened file stands at."""
+    """Return the current picture of an opened file, upright and RGB."""
     return _to_rgb(image, path, None)
 
 
 def from_pillow(image: Image.Image, bits: int | None) -> Image.Image:
-    """Return the upright RGB picture that a PIL image stands at, never the image itself."""
+    """Return the current picture of a PIL image, upright and RGB; always a new image."""
     name = str(getattr(image, "filename", "") or "the image")
     with explained(name):
         check_size(image.width, image.height, name)
@@ -51,10 +51,10 @@ def from_pillow(image: Image.Image, bits: int | None) -> Image.Image:
 
 @contextmanager
 def opened(path: str) -> Iterator[Image.Image]:
-    """Open a file whose size is accepted.
+    """Open a file, and check its size.
 
     Raises:
-        ImageError: it cannot be used; also for what the block meets in it.
+        ImageError: it cannot be used; also raised for errors in the block.
     """
     with explained(path):
         mode = Path(path).stat().st_mode
@@ -69,10 +69,10 @@ def opened(path: str) -> Iterator[Image.Image]:
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Make an `ImageError` that begins with ``name`` of whatever Pillow raises for spoilt files."""
+    """Convert whatever Pillow raises for damaged files to an `ImageError` that begins with ``name``."""
     try:
         yield
-    except (CgsamError, Warning):  # Warning: of a program that turns warnings into errors
+    except (CgsamError, Warning):  # Warning: for programs that turn warnings into errors
         raise
     except FileNotFoundError as error:
         raise ImageError(f"{name}: {_missing(name)}.") from error
@@ -84,7 +84,7 @@ def explained(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: {_unidentified(name)}.") from error
     except MemoryError as error:
         raise ImageError(f"{name}: not enough memory to decode it.") from error
-    except Exception as error:  # Pillow's decoders raise all sorts: struct.error, IndexError, KeyError, SyntaxError
+    except Exception as error:  # Pillow's decoders raise many kinds: struct.error, IndexError, KeyError, SyntaxError
         what = str(error) or type(error).__name__
         raise ImageError(f"{name}: corrupt, truncated or unreadable ({what}).") from error
 
@@ -99,12 +99,12 @@ def _unidentified(name: str) -> str:
     if path.is_file() and not path.stat().st_size:
         return "an empty file (0 bytes), not an image"
     if path.name.startswith("._"):
-        return "not an image, but what macOS keeps beside one; delete it or leave it out"
+        return "not an image, but metadata that macOS stores next to one; delete it or leave it out"
     return "not an image that Pillow can read"
 
 
 def _turn_to(image: Image.Image, path: str, page: int | None) -> None:
-    """Go to a page; without one, say that there are several."""
+    """Go to a page; without one, warn if there are several."""
     count = getattr(image, "n_frames", 1)
     if page is not None:
         if page > count:
@@ -122,12 +122,12 @@ def _turn_to(image: Image.Image, path: str, page: int | None) -> None:
 
 
 def is_animation(image: Image.Image) -> bool:
-    """Whether the pictures of an opened file are shown one after the other, as those of a GIF are."""
+    """Whether the pictures of an opened file form an animation, like those of a GIF."""
     return getattr(image, "n_frames", 1) > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
 
 
 def _to_rgb(image: Image.Image, name: str, bits: int | None) -> Image.Image:
-    from cgsam_edge.image_deep_files import is_deep, read_deep  # few images are, and few programs need it
+    from cgsam_edge.image_deep_files import is_deep, read_deep  # on first use: few images are deep
 
     if is_deep(image):
         rgb = Image.fromarray(read_deep(image, name, bits)).convert("RGB")
@@ -139,10 +139,10 @@ def _to_rgb(image: Image.Image, name: str, bits: int | None) -> Image.Image:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return an image's EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    """Return an image's EXIF orientation, 1 to 8; 1 if it is missing or unreadable."""
     try:
         return _stored_orientation(image)
-    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, which is no reason to lose the photo
+    except Exception:  # Pillow's parser fails in many ways on malformed EXIF, but the photo is still usable
         return 1
 
 
@@ -152,12 +152,14 @@ def _stored_orientation(image: Image.Image) -> int:
 
 
 def _orientation(image: Image.Image, name: str) -> int:
-    """Return the EXIF orientation as `exif_orientation` does, and say where it cannot be read.
+    """Return the EXIF orientation as `exif_orientation` does, and warn if it is unreadable.
 
-    Of an image that was loaded, as some formats turn it then.
+    The image must be loaded: some formats are rotated at that point.
     """
     try:
         return _stored_orientation(image)
-    except Exception as error:  # see above
-        warn_caller(f"{name}: its EXIF data cannot be read ({error}), so it is taken as it is stored, not turned.")
+    except Exception as error:  # see `exif_orientation`
+        warn_caller(
+            f"{name}: its EXIF data cannot be read ({error}), so the image is used as stored, without rotation."
+        )
         return 1

@@ -1,4 +1,4 @@
-"""The strip at the right of an overlay: each concept's colour, area, presence and score; absent ones last, in grey."""
+"""The strip on the right of an overlay: each concept's colour, area, presence and score; absent ones last, in grey."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _BACKGROUND, _TEXT, _HEAD, _ABSENT = (24, 24, 24), (255, 255, 255), (170, 170, 170), (140, 140, 140)
 _COLUMNS = ("area", "presence", "score")
 _WIDEST = ("absent", "presence", "−0.00")
-"""What each column must hold, whatever is found: so a video's frames all have one width."""
+"""Widest content of each column, so that all frames of a video have the same width."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _percent(share: float) -> str:
 
 
 def with_legend(picture: Image.Image, found: list[LegendRow]) -> Image.Image:
-    """Return the picture (W, H) with the rows at its right; as it is where there are none."""
+    """Return the picture (W, H) with the rows on its right; unchanged without rows."""
     if not found:
         return picture
     legend = Legend(found, picture.size)
@@ -74,7 +74,7 @@ class Legend:
         size: of the picture, (W, H).
 
     Attributes:
-        width: of the strip, in pixels.
+        width: width of the strip in pixels.
     """
 
     def __init__(self, found: list[LegendRow], size: tuple[int, int]) -> None:
@@ -88,7 +88,7 @@ class Legend:
         self.width = round(self._ends[-1] + 0.7 * em) - size[0]
 
     def draw(self, wide: Image.Image) -> None:
-        """Draw onto a picture that has room for the strip at its right; what stood there is covered."""
+        """Draw onto the right part of a picture, which must have room for the strip; it covers what is there."""
         draw = ImageDraw.Draw(wide)
         draw.rectangle((self._left, 0, wide.width, wide.height), fill=_BACKGROUND)
         em = self._font.size

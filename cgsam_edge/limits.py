@@ -1,4 +1,4 @@
-"""How much of what was asked for is computed: the most concepts, and the time after which none is begun."""
+"""How many of the requested concepts are computed: a largest number, and a time after which none is started."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from operator import index
 from cgsam_edge.errors import InputError
 
 MAX_CONCEPTS, TIME_BUDGET = "max_concepts", "time_budget"
-"""Why a concept was left out: the option that did it."""
+"""The option because of which a concept was left out."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a call may cost.
+    """Limits of a call's cost.
 
     Attributes:
-        max_concepts: the most concepts that are computed, 1 or more, the likeliest; None means all.
-        time_budget: seconds after which no further concept is begun, above 0; None means no limit.
-        skip_absent: whether concepts that similarity alone rules out are not computed.
-        started: when the call began, by `time.perf_counter`.
+        max_concepts: largest number of concepts to compute, 1 or more: the likeliest ones; None means all.
+        time_budget: seconds after which no further concept is started, above 0; None means no limit.
+        skip_absent: whether to skip concepts that similarity alone rules out.
+        started: start of the call, by `time.perf_counter`.
 
     Raises:
-        InputError: a limit is no number, not positive, or NaN.
+        InputError: a limit is not a number, not positive, or NaN.
     """
 
     max_concepts: int | None = None
@@ -38,7 +38,7 @@ class Limits:
             raise InputError(f"time_budget must be seconds, above 0, or None, got {self.time_budget!r}.")
 
     def spent(self) -> bool:
-        """Whether the time is over."""
+        """Whether the time is used up."""
         return self.time_budget is not None and time.perf_counter() - self.started >= self.time_budget
 
 

@@ -1,4 +1,4 @@
-"""Arrays kept for the next time, as many as fit a number of bytes."""
+"""A cache of arrays, limited by its number of bytes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class ArrayCache:
-    """The arrays that were used last, by an integer key. Safe to use from several threads.
+    """The most recently used arrays, by an integer key. Safe to use from several threads.
 
     Args:
-        limit: bytes that all kept arrays may take together; an array over that is not kept, and 0 keeps none.
+        limit: total bytes of the cached arrays; a larger array is not cached, and 0 caches nothing.
 
     Raises:
-        InputError: the limit is negative or no whole number.
+        InputError: the limit is negative or not a whole number.
     """
 
     def __init__(self, limit: int) -> None:
@@ -32,14 +32,14 @@ class ArrayCache:
         self._lock = threading.Lock()
 
     def get(self, key: int) -> Float | None:
-        """Return what was kept under a key, or None."""
+        """Return the array under a key, or None."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
     def put(self, key: int, array: Float) -> None:
-        """Keep an array, and let go of those whose use is longest ago."""
+        """Store an array, and drop the least recently used ones."""
         with self._lock:
             before = self._kept.pop(key, None)
             self._bytes += array.nbytes - (0 if before is None else before.nbytes)
@@ -52,10 +52,10 @@ class ArrayCache:
 
 
 def check_bytes(limit: int) -> int:
-    """Return the limit of a cache.
+    """Check and return the limit of a cache.
 
     Raises:
-        InputError: it is negative or no whole number.
+        InputError: it is negative or not a whole number.
     """
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         raise InputError(f"cache_bytes must be a whole number of bytes, 0 or more, got {limit!r}.")

@@ -14,12 +14,12 @@ FORMAT = "cgsam-bundle"
 FORMAT_VERSION = 2
 FILE_NAME = "manifest.json"
 CARD_FILE, CARD_PICTURES = "README.md", "card"
-"""A model card and the folder of its pictures; a bundle may hold them, and its manifest does not list them."""
+"""A model card and the folder of its pictures: a bundle may contain them, but its manifest does not list them."""
 
 VOCABULARY_FILE = "vocabulary.npz"
 _LARGEST_SIDE = 2**14
 _MOST_VALUES = 2**31
-"""Of a tensor: above that a manifest is damaged, or meant to take all memory."""
+"""Largest side of a tensor: a larger one means that the manifest is damaged, or made to exhaust memory."""
 
 GRAPH_NAMES = ("clip", "image", "concept", "decoder")
 """In the order in which they run. In format 1, "clip" is part of "image"."""
@@ -28,7 +28,7 @@ IMAGE_GRAPHS = ("clip", "image")
 """Those that run once an image; the features of an image are the outputs of both."""
 
 TEXT_GRAPHS = ("text", "text_row")
-"""Only in bundles that can learn new names; the second only where the model has blocks that take text."""
+"""Only in bundles that support adding concepts; the second only if the model has blocks that take text."""
 TOKENIZER_FILE = "text/tokenizer.json"
 TEXT_FILE = "text/constants.npz"
 
@@ -51,7 +51,8 @@ class GraphSpec:
 
     Attributes:
         path: its file or folder, relative to the bundle, with forward slashes.
-        precision: "fp32", "fp16", "int8", or on Core ML "int6" or "int4"; of the linear layers where it is quantised.
+        precision: "fp32", "fp16", "int8", or on Core ML "int6" or "int4"; for a quantised graph,
+            that of its linear layers.
         inputs: in the graph's order.
         outputs: in the graph's order.
     """
@@ -72,7 +73,7 @@ class FileSpec:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes that pre- and post-processing need.
+    """Sizes needed for pre- and post-processing.
 
     Attributes:
         image_size: side in pixels that an image is squashed to.
@@ -94,15 +95,15 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Prompting:
-    """How prompts are made from similarity, and how the model was trained to be prompted.
+    """How prompts are made from similarity, and the kinds of prompts used in training.
 
     Attributes:
-        threshold: of the similarity map, for points and dense prompt.
-        points: how many points text-only mode takes.
+        threshold: threshold of the similarity map, for points and the dense prompt.
+        points: number of points in text-only mode.
         dense_value: value of a set pixel of the dense prompt.
-        click_slots: clicks that fit the decoder; its slots are these and three more.
+        click_slots: largest number of clicks; the decoder has three slots more.
         trained_for: "text", "clicks" or both.
-        similarity_norm: "tokens" or "channels"; informative, the graph does it.
+        similarity_norm: "tokens" or "channels"; informative, because the graph applies it.
     """
 
     threshold: float
@@ -115,7 +116,7 @@ class Prompting:
     def __post_init__(self) -> None:
         if not (0 < self.threshold < 1 and 1 <= self.points <= self.click_slots):
             raise BundleError(
-                f"manifest: prompting must have 0 < threshold < 1 and 1 <= points <= click_slots, got {self}."
+                f"manifest: prompting needs 0 < threshold < 1 and 1 <= points <= click_slots, got {self}."
             )
 
 
@@ -135,11 +136,11 @@ class Manifest:
         geometry: sizes.
         prompting: prompts.
         concepts: in the order of the vocabulary's rows.
-        files: every file of the bundle but the manifest, by relative path.
+        files: every file of the bundle except the manifest, by relative path.
         targets: graphs by target and name.
         created: versions and source of the export; informative.
         cost: parameters, multiply-adds and kernels, before and after fusion; informative.
-        quality: what the gate found, see ``report.json``; ``degraded`` is true where it failed; informative.
+        quality: the gate's findings, see ``report.json``; ``degraded`` is true if it failed; informative.
         parity: agreement with the PyTorch reference as measured by the export, by target; informative.
     """
 
@@ -161,7 +162,7 @@ class Manifest:
         return GRAPH_NAMES if self.format_version > 1 else GRAPH_NAMES[1:]
 
     def macs(self, graph: str) -> int | None:
-        """Return a graph's multiply-adds; None where `cost`, which is informative, does not hold them."""
+        """Return a graph's multiply-adds; None if `cost`, which is informative, lacks them."""
         cost = self.cost.get(graph)
         macs = cost.get("macs") if isinstance(cost, dict) else None
         return macs if isinstance(macs, int) and macs > 0 else None
@@ -179,7 +180,7 @@ class Manifest:
             where: the file, for messages.
 
         Raises:
-            BundleError: it is no manifest, is from a newer format version, or a value is missing or wrong.
+            BundleError: it is not a manifest, is from a newer format version, or a value is missing or wrong.
         """
         try:
             value = json.loads(text, object_pairs_hook=_without_twins)
@@ -197,15 +198,15 @@ class Manifest:
             )
         try:
             return decode(cls, value, where)
-        except BundleError as error:  # a dataclass that checks itself does not know where it stands
+        except BundleError as error:  # a dataclass that checks itself does not know the file
             text = str(error)
             raise BundleError(text if where in text else f"{where}: {text.removeprefix('manifest: ')}") from error
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that has a key twice: which of the values counts differs from reader to reader."""
+    """Refuse an object with a repeated key: readers differ in which value they use."""
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is repeated")
     return made

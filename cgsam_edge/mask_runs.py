@@ -1,4 +1,4 @@
-"""Runs of a mask along its columns: area, bounding box and COCO's RLE without the mask at the image's size."""
+"""Runs of a mask along its columns: area, bounding box and COCO's RLE without a full-size mask."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class MaskRuns:
-    """Where a mask of height H and width W begins and ends, going down the columns.
+    """The places where a mask of height H and width W begins and ends, going down the columns.
 
     Attributes:
-        edges: int64 (n,), the places at which the mask begins, ends, begins again and so on; rising, an even number.
+        edges: int64 (n,), positions at which the mask begins, ends, begins again and so on; ascending, an even number
+            of them.
         size: (H, W).
     """
 
@@ -29,7 +30,7 @@ class MaskRuns:
 
     @classmethod
     def of(cls, strips: Iterable[NDArray[np.bool_]], size: tuple[int, int]) -> MaskRuns:
-        """Read the runs of a mask (H, W) that comes as strips (H, w) from left to right."""
+        """Read the runs of a mask (H, W) that is given as strips (H, w) from left to right."""
         place, before, found = 0, False, []
         for strip in strips:
             columns = cv2.transpose(np.ascontiguousarray(strip).view(np.uint8))  # much faster than numpy's order="F"
@@ -55,13 +56,13 @@ class MaskRuns:
         return {"size": [height, width], "counts": pack_counts(last.tolist())}
 
     def bounding_box(self) -> tuple[int, int, int, int] | None:
-        """Return (x, y, width, height) of the mask in pixels, COCO's order, or None where it is empty."""
+        """Return (x, y, width, height) of the mask in pixels, COCO's order, or None if it is empty."""
         if not len(self.edges):
             return None
         height = self.size[0]
         starts, ends = self.edges[::2], self.edges[1::2] - 1  # the first and the last pixel of each run
         left, right = int(starts[0]) // height, int(ends[-1]) // height
-        if (starts // height != ends // height).any():  # a run over the foot of a column has its head and foot
+        if (starts // height != ends // height).any():  # a run across the bottom of a column touches top and bottom
             return left, 0, right - left + 1, height
         top, bottom = int((starts % height).min()), int((ends % height).max())
         return left, top, right - left + 1, bottom - top + 1

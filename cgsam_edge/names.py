@@ -1,4 +1,4 @@
-"""Names of concepts: how a line of text becomes a name, and when two names are the same."""
+"""Concept names: how a line of text is parsed, and when two names are equal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Unicode's Default_Ignorable_Code_Point: drawn as nothing, so nobody can type them."""
+"""Unicode's Default_Ignorable_Code_Point: invisible characters, which nobody could type."""
 
 _CONTROL = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
-"""Control characters but those that count as spaces."""
+"""Control characters, except those that count as spaces."""
 
 _UNSEEN = re.compile(f"[{_INVISIBLE}{_CONTROL}]")
 _SPELT = r"[^\x00-\u024f\u1e00-\u1fff\u2000-\u206f\s]"
 _JOINERS = re.compile(f"(?<={_SPELT})[\u200c\u200d](?={_SPELT})")
-"""Between letters of a script that spells with them, such as Persian or Hindi."""
+"""Kept between letters of scripts that need them, such as Persian or Hindi."""
 _ODD_SPACE = re.compile(r"[^\S ]")
 _COMMENT = re.compile(f"(?:^|\\s)[{_INVISIBLE}{_CONTROL}]*#.*$", re.DOTALL)
 _INNER_HASH = re.compile(r"(?<=\S)(?<!\\)#(?=\s*[^\s|])")
@@ -36,7 +36,7 @@ _SUSPICIOUS = (
     ),
     (
         re.compile(r"^(?:[-*+•‣▪●–—]|\d+\s*[.):])\s"),
-        "looks like an item of a list; its mark is part of the name",
+        "looks like a list item; its bullet is part of the name",
     ),
     (re.compile(r"[,;，、；]"), "looks like several concepts in one line"),
     (re.compile("\ufffd"), "holds U+FFFD, which stands for a character that was lost"),
@@ -45,25 +45,25 @@ _SUSPICIOUS = (
 
 @dataclass(frozen=True)
 class ParsedLine:
-    """The names in a line of text.
+    """The names on a line of text.
 
     Attributes:
         names: a concept's name and its synonyms, in NFC, with single spaces, without invisible characters.
-        notes: what was changed and what looks wrong, a phrase each.
+        notes: one phrase for each change and each suspicious form.
     """
 
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     def remarks(self, where: str) -> list[str]:
-        """Return the notes as lines for a person; ``where`` names the file and line, or the argument."""
+        """Return the notes as readable lines; ``where`` names the file and line, or the argument."""
         return [f"{where}: {' | '.join(self.names)!r}: {note}." for note in self.notes]
 
 
 def fold(name: str) -> str:
-    """Return the form under which names are compared.
+    """Return the form in which names are compared.
 
-    Neither case counts, nor the form of an accent, nor invisible characters, nor how wide a space is.
+    Case, the form of accents, invisible characters and the width of spaces are ignored.
     """
     if name.isascii() and name.isprintable():
         return " ".join(name.casefold().split())
@@ -72,18 +72,18 @@ def fold(name: str) -> str:
 
 
 def is_printable(name: str) -> bool:
-    """Whether a name has something to read and no control character or half of a character."""
+    """Return whether a name is readable, without control characters or unpaired surrogates."""
     return bool(fold(name)) and not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
 
 
 def parse_line(text: str) -> ParsedLine | None:
-    r"""Read ``name | synonym | synonym  # comment``; None where the line holds no more than a comment.
+    r"""Read ``name | synonym | synonym  # comment``; None if the line is empty or a comment.
 
-    A ``#`` begins a comment at the start of the line or after a space. At the end of a name, as in ``C#``, it is part
-    of it; within one it is refused, because either may be meant. ``\#`` is always a ``#`` of the name.
+    A ``#`` begins a comment at the start of the line or after a space. At the end of a name, as in ``C#``, it belongs
+    to the name; within a name it is refused as ambiguous. ``\#`` always means a ``#`` in the name.
 
     Raises:
-        ConceptsError: a name is empty, holds nothing to read, or has a ``#`` of doubtful meaning.
+        ConceptsError: a name is empty or unreadable, or contains an ambiguous ``#``.
     """
     bare = _COMMENT.sub("", text)
     line, notes = _visible(unicodedata.normalize("NFC", bare))
@@ -109,7 +109,7 @@ def _refuse_doubtful_hash(line: str) -> None:
 
 
 def _visible(text: str) -> tuple[str, list[str]]:
-    """Replace odd spaces and leave out what cannot be seen; return what was done, a phrase for each character."""
+    """Replace unusual spaces and drop invisible characters; also return a phrase for each change."""
     text = text.strip()
     joiners = {match.start() for match in _JOINERS.finditer(text)}
     notes, out = [], []
@@ -134,7 +134,7 @@ def _check(name: str, text: str) -> None:
         raise ConceptsError(f"an empty name in {text!r}. Expected: name | synonym | synonym")
     kinds = {unicodedata.category(character) for character in name}
     if "Cs" in kinds:
-        raise ConceptsError(f"{name!r} is no text (it is not UTF-8).")
+        raise ConceptsError(f"{name!r} is not text (it is not UTF-8).")
     if not any(kind[0] in "LN" or kind == "So" for kind in kinds):
         raise ConceptsError(f"{name!r} holds no letter or digit, so it names nothing. Write one concept a line.")
 
@@ -143,7 +143,7 @@ def read_lines(path: Path) -> list[str]:
     """Return the lines of a file of names, UTF-8 with or without a byte order mark.
 
     Raises:
-        ConceptsError: it cannot be read, is too large, or is no UTF-8; the message says which line.
+        ConceptsError: it cannot be read, is too large, or is not UTF-8; the message names the line.
     """
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
@@ -152,7 +152,7 @@ def read_lines(path: Path) -> list[str]:
     except OSError as error:
         raise ConceptsError(f"{path}: cannot be read ({error.strerror}).") from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
-        raise ConceptsError(f"{path}: not UTF-8 (UTF-16, or no text at all). Save the file as UTF-8.")
+        raise ConceptsError(f"{path}: not UTF-8 (UTF-16, or not a text file). Save the file as UTF-8.")
     try:
         return re.split(r"\r\n|\r|\n", content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

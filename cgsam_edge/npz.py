@@ -1,4 +1,4 @@
-"""Reading NumPy archives that nobody vouches for: no pickle, and never more memory than the file is worth."""
+"""Reading untrusted NumPy archives: no pickle, and no more memory than the file justifies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_UNPACKED = 64 * 2**20
-"""Bytes that a small compressed archive may unpack to."""
+"""Most bytes that a small compressed archive may unpack to."""
 
 
 def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
@@ -23,10 +23,11 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
 
     Args:
         path: the file.
-        what: it should be, for messages, such as "a vocabulary".
+        what: what it should be, for messages, such as "a vocabulary".
 
     Raises:
-        BundleError: it is no such archive, is damaged, holds pickled objects, or declares far more than it holds.
+        BundleError: it is not such an archive, is damaged, contains pickled objects, or declares far more than it
+            contains.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -38,21 +39,21 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
             return {name: arrays[name] for name in arrays.files}
     except BundleError:
         raise
-    except Exception as error:  # zipfile, zlib and numpy raise whatever a damaged file leads them to
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds of errors for damaged files
         raise BundleError(f"{path}: not {what} ({str(error) or type(error).__name__}).") from error
 
 
 def _check_size(path: Path, members: list[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
-        raise ValueError("two arrays of one name")
+        raise ValueError("two arrays with the same name")
     unpacked, size = sum(member.file_size for member in members), path.stat().st_size
     if unpacked > max(_MOST_UNPACKED, 2 * size):
         raise ValueError(f"{size} bytes that would unpack to {unpacked}")
 
 
 def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuse an array whose shape is not the number of bytes that follow."""
+    """Refuse an array whose shape does not match the number of bytes that follow."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

@@ -1,6 +1,6 @@
-"""OpenCV, or an error that says what to do: its ordinary build needs window libraries that slim containers lack.
+"""OpenCV, or an error with instructions: the standard build needs GUI libraries that slim containers lack.
 
-Say ``from cgsam_edge.opencv import cv2``.
+Import it with ``from cgsam_edge.opencv import cv2``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ try:
 except ImportError as error:
     if error.name == "cv2" and isinstance(error, ModuleNotFoundError):
         raise MissingLibraryError(
-            "OpenCV is not installed: pip install opencv-python, or on a machine without a screen "
+            "OpenCV is not installed: pip install opencv-python, or, on a machine without a display, "
             "opencv-python-headless."
         ) from error
     raise MissingLibraryError(
-        f"OpenCV cannot be loaded: {error}. Its ordinary build needs libraries for windows that this system lacks. "
-        "Take the build without windows: pip uninstall -y opencv-python && pip install opencv-python-headless. Or "
+        f"OpenCV cannot be loaded: {error}. The standard build needs GUI libraries that this system lacks. Install the "
+        "build without a GUI: pip uninstall -y opencv-python && pip install opencv-python-headless. Or "
         "install the libraries: apt-get install libgl1 libglib2.0-0."
     ) from error
 

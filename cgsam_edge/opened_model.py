@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
 
 Concepts = Iterable[str] | str | None
-"""Names or synonyms, one or several; None means all that the bundle holds."""
+"""Names or synonyms, one or several; None means all concepts of the bundle."""
 
 _PROMPT_WARNINGS = {
-    "text": "this model was trained on clicks, not on points drawn from text similarity; the paper loses 8.5 mIoU so "
-    "(78.3 to 69.8 on VOC 1/16). Its masks from text alone are worse than they could be.",
+    "text": "this model was trained on clicks, not on points drawn from text similarity; the paper measured a loss of "
+    "8.5 mIoU (78.3 to 69.8 on VOC 1/16). Masks from text alone are therefore worse than they could be.",
     "clicks": "this model was trained for text-only prompts; the paper measured a loss of 8.5 mIoU between kinds of "
-    "prompts (VOC 1/16). Its masks from clicks and boxes are worse than they could be.",
+    "prompts (VOC 1/16). Masks from clicks and boxes are therefore worse than they could be.",
 }
 
 
 class OpenedModel:
-    """The sessions of a bundle, with what is needed to feed them. Safe to use from several threads.
+    """The sessions of a bundle, with everything needed to run them. Safe to use from several threads.
 
     Args:
         bundle: the bundle.
-        opened: its graphs on an engine.
+        opened: its graphs, opened on an engine.
 
     Attributes:
         bundle: as given.
-        sessions: by graph.
+        sessions: sessions by graph.
     """
 
     def __init__(self, bundle: Bundle, opened: Opened) -> None:
@@ -72,7 +72,7 @@ class OpenedModel:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The concepts that can be asked for."""
+        """The concepts of the bundle."""
         return self.bundle.vocabulary
 
     @cached_property
@@ -89,7 +89,7 @@ class OpenedModel:
         return self._inputs[graph]
 
     def run(self, graph: str, values: dict[str, Float]) -> dict[str, Float]:
-        """Run a graph on those of the values that it takes.
+        """Run a graph; values that it does not take are ignored.
 
         Raises:
             BackendError: the model is closed, or the engine failed.
@@ -119,10 +119,10 @@ class OpenedModel:
             raise BackendError("the segmenter is closed.")
 
     def indices(self, concepts: Concepts) -> list[int]:
-        """Return indices into the vocabulary in the order asked, each once.
+        """Return indices into the vocabulary in the requested order, each once.
 
         Raises:
-            InputError: these are neither names nor None.
+            InputError: ``concepts`` is neither names nor None.
             UnknownConceptError: the bundle does not hold a concept.
         """
         if concepts is None:
@@ -130,7 +130,7 @@ class OpenedModel:
         return list(dict.fromkeys(self.vocabulary.index(name) for name in _names(concepts)))
 
     def warn_of_prompts(self, kind: str) -> None:
-        """Warn once of prompts, "text" or "clicks", that training did not use."""
+        """Warn once about a kind of prompt, "text" or "clicks", that training did not use."""
         if kind in self.prompting.trained_for:
             return
         with self._lock:

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from cgsam_edge.results import Result
 
 _GOLDEN_ANGLE = 0.381966
-"""Steps of the colour wheel by this share keep any number of neighbouring colours apart."""
+"""Stepping around the colour wheel by this share keeps any number of colours apart."""
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:
-    """Return ``count`` well-separated RGB colours, the same every time."""
+    """Return ``count`` well-separated RGB colours, always the same ones."""
     colours = (colorsys.hsv_to_rgb(i * _GOLDEN_ANGLE % 1, 0.85, 1 - 0.25 * (i % 2)) for i in range(count))
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
 
 
 def draw_overlay(result: Result, opacity: float) -> Image.Image:
-    """Return the image with each concept tinted and outlined, its prompts marked, and a legend at the right.
+    """Return the image with each concept tinted and outlined, its prompts marked, and a legend on the right.
 
-    A concept that is not present stands at the end of the legend, in grey, and is not drawn. The picture is painted a
-    strip at a time: of its size there are, besides, only two maps of one or two bytes a pixel.
+    A concept that is not present is listed at the end of the legend, in grey, and is not drawn. The picture is painted
+    strip by strip: apart from the picture itself, only two maps of its size exist, with one or two bytes a pixel.
     """
     colours, (width, height) = palette(len(result)), result.image.size
     codes = _codes(result)
@@ -48,7 +48,7 @@ def draw_overlay(result: Result, opacity: float) -> Image.Image:
 
 
 def _codes(result: Result) -> NDArray[np.unsignedinteger[Any]]:
-    """Return how each pixel (H, W) is painted: 0 as it is, i + 1 with concept i's tint, n + i + 1 with its outline."""
+    """Return how each pixel (H, W) is painted: 0 unchanged, i + 1 with concept i's tint, n + i + 1 with its outline."""
     count, (width, height) = len(result), result.image.size
     kind = np.uint8 if 2 * count < 2**8 else np.uint16
     codes = np.empty((height, width), kind)
@@ -62,7 +62,7 @@ def _codes(result: Result) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def _outlines(result: Result, codes: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """Return each pixel's outline, one more than its concept's number or 0, in the type of ``codes`` (H, W)."""
+    """Return each pixel's outline: its concept's number plus one, or 0, in the type of ``codes`` (H, W)."""
     outlines = np.zeros_like(codes)
     thickness = max(1, round(max(codes.shape) / 500))
     for index, concept in enumerate(result.values(), 1):

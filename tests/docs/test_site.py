@@ -52,7 +52,7 @@ def test_the_reference_tells_defaults_and_meaning() -> None:
     text = markdown(make_parser())
     assert "## cgsam eval" in text
     assert "## cgsam vocab add" in text
-    assert "- `--clicks N`: clicks inside each object in the mode clicks (default: 3)" in text
+    assert "- `--clicks N`: with --mode clicks: clicks inside each object (default: 3)" in text
 
 
 def test_the_python_reference_has_every_public_name(site: Path) -> None:

@@ -56,7 +56,7 @@ def quoted(folder: Path, kit: Kit) -> Path:
     return put(folder / "c.txt", '"car"\n"road"\n')
 
 
-@case("concepts file", READ, "line 1: '- car': looks like an item of a list; its mark is part of the name")
+@case("concepts file", READ, "line 1: '- car': looks like a list item; its bullet is part of the name")
 def bullets(folder: Path, kit: Kit) -> Path:
     """A list in Markdown or YAML"""
     return put(folder / "c.txt", "- car\n- road\n")
@@ -68,7 +68,7 @@ def json_lines(folder: Path, kit: Kit) -> Path:
     return put(folder / "c.txt", '[\n  "car",\n  "road"\n]\n')
 
 
-@case("concepts file", REFUSED, "not UTF-8 (UTF-16, or no text at all). Save the file as UTF-8")
+@case("concepts file", REFUSED, "not UTF-8 (UTF-16, or not a text file). Save the file as UTF-8")
 def utf16(folder: Path, kit: Kit) -> Path:
     """Saved as 'Unicode' by an editor"""
     return put(folder / "c.txt", "car\n".encode("utf-16"))

@@ -95,7 +95,7 @@ def test_malformed_exif_does_not_matter(tmp_path: Path, tag: int, kind: int, con
 def test_exif_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     path = tmp_path / "odd.png"
     Image.fromarray(RGB).save(path, exif=b"Exif\0\0XX no directory")
-    with pytest.warns(UserWarning, match=r"odd\.png: its EXIF data cannot be read .*not turned") as caught:
+    with pytest.warns(UserWarning, match=r"odd\.png: its EXIF data cannot be read .*without rotation") as caught:
         np.testing.assert_array_equal(load_image(path), RGB)
     assert caught[0].filename == __file__
 
@@ -179,7 +179,7 @@ def test_bad_files(tmp_path: Path) -> None:
         "cut.jpg": "corrupt, truncated or unreadable .*truncated",
         "empty.png": r"an empty file \(0 bytes\)",
         "text.jpg": "not an image that Pillow can read",
-        "._photo.png": "not an image, but what macOS keeps beside one",
+        "._photo.png": "not an image, but metadata that macOS stores next to one",
         "dot.png": "1x1 pixels",
         "huge.png": "100 megapixels",
         "bomb.png": "over 100 megapixels",

@@ -61,7 +61,7 @@ def test_lines_without_a_name(line: str) -> None:
         ("|", "an empty name in"),
         ("[", "holds no letter or digit"),
         ("---", "holds no letter or digit"),
-        ("car\udcff", "is no text"),
+        ("car\udcff", "is not text"),
     ],
 )
 def test_lines_that_are_refused(line: str, message: str) -> None:
@@ -82,9 +82,9 @@ def test_lines_that_are_refused(line: str, message: str) -> None:
         ("car; road", "looks like several concepts in one line"),
         ('"car"', "is quoted; the quotes are part of the name"),
         ("\u201ccar\u201d | van", "is quoted"),
-        ("- car", "looks like an item of a list"),
-        ("\u2022 car", "looks like an item of a list"),
-        ("1. car", "looks like an item of a list"),
+        ("- car", "looks like a list item"),
+        ("\u2022 car", "looks like a list item"),
+        ("1. car", "looks like a list item"),
         ('["car"]', "looks like JSON"),
         ('"name": "car",', "looks like JSON"),
         ("caf\ufffd", "a character that was lost"),
