@@ -1,4 +1,4 @@
-"""Agreement with the PyTorch model that an export measured, as it stands in the manifest."""
+"""Agreement with the PyTorch model as measured by an export and recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cgsam_edge.errors import BundleError
 
 @dataclass(frozen=True)
 class MaskParity:
-    """Agreement of a target's logits for one concept with PyTorch's.
+    """Agreement of a target with PyTorch for one concept.
 
     Attributes:
         concept: its name.
         max_error: largest difference of the logits, in standard deviations of PyTorch's.
         rms_error: root mean square of the differences, likewise.
-        flipped: share of pixels on the other side of 0.
+        flipped: share of pixels whose logit has the other sign.
         mask_iou: intersection over union of the masks; 1 where both are empty.
         score_error: difference of the predicted IoU.
     """
@@ -35,11 +35,11 @@ class TargetParity:
     """Agreement of one target with PyTorch.
 
     Attributes:
-        masks: of each concept that was compared.
-        kind: what the measurement is called.
-        means: what the kind means, where that is not plain; else empty.
-        tiers: by name, what else was compared, as the manifest holds it.
-        remarks: by key, what else the manifest holds of it.
+        masks: agreement for each concept that was compared.
+        kind: name of the measurement.
+        means: explanation of the kind, or empty.
+        tiers: further comparisons by name, as in the manifest.
+        remarks: further entries of the manifest by key.
     """
 
     masks: tuple[MaskParity, ...]
@@ -50,11 +50,11 @@ class TargetParity:
 
     @property
     def worst(self) -> MaskParity:
-        """The concept whose logits are furthest from PyTorch's."""
+        """The concept with the largest error of the logits."""
         return max(self.masks, key=lambda mask: mask.rms_error)
 
     def to_manifest(self) -> list[Any] | dict[str, Any]:
-        """Return it as the manifest holds it: a list of concepts, or an object where there are tiers."""
+        """Return the manifest's form: a list of concepts, or an object if there are tiers."""
         masks = [asdict(mask) for mask in self.masks]
         if self.tiers is None:
             return masks
@@ -62,10 +62,10 @@ class TargetParity:
 
     @classmethod
     def from_manifest(cls, found: Any) -> TargetParity:
-        """Read what a manifest holds.
+        """Read the manifest's form.
 
         Raises:
-            BundleError: it is of another form.
+            BundleError: it has another form.
         """
         try:
             if isinstance(found, dict):
@@ -76,7 +76,7 @@ class TargetParity:
             return cls(_masks(found))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
-                f"manifest: parity is not as an export writes it ({error!r}). Export it again."
+                f"manifest: parity does not have the form that an export writes ({error!r}). Export the bundle again."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""Work in stages that overlap: while the engine has one image, the next is decoded and the last one is drawn."""
+"""Work in stages that overlap: while the engine has one image, the next is decoded and the previous one drawn."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AHEAD = 4
-"""Items under way at once: one read, one prepared, one in the engine, one that waits for the caller."""
+"""Items in progress at once: one read, one prepared, one in the engine, one waiting for the caller."""
 
 MOST_BYTES = 1_150_000_000
-"""What items under way may take together, unless a single one takes more."""
+"""Most bytes of all items in progress, unless a single one takes more."""
 
 _SHARE_OF_MEMORY = 4
-"""A machine with little memory gives no more than this part of it."""
+"""Largest share of a small machine's memory."""
 
 PREPARED_BYTES = 4
-"""For each pixel of an image that was decoded: Pillow keeps RGB in four bytes."""
+"""Bytes for each pixel of a decoded image: Pillow stores RGB in four bytes."""
 
 Processed = Generator[tuple[T, "Future[Any]"], None, None]
 
@@ -44,11 +44,11 @@ class Stage:
     """One step of `overlap`.
 
     Args:
-        work: makes of what the stage before returned, or of the item itself, what the next stage takes.
-        threads: how many items it may work on at once. The order stays that of the items.
+        work: turns the previous stage's result, or the item itself, into the next stage's input.
+        threads: number of items it may work on at once. The order of the items is kept.
 
     Attributes:
-        seconds: how long the work took so far, without waiting, all threads added up.
+        seconds: working time so far without waiting, summed over all threads.
     """
 
     def __init__(self, work: Callable[[Any], Any], threads: int = 1) -> None:
@@ -58,7 +58,7 @@ class Stage:
         self._lock = threading.Lock()
 
     def after(self, before: Future[Any]) -> Any:
-        """Wait for the stage before, and work on what it returned; its error is this stage's too."""
+        """Wait for the previous stage, and process its result; its error becomes this stage's error."""
         value = before.result()
         if value is _END:
             return _END
@@ -79,18 +79,18 @@ def overlap(
     weigh: Callable[[T], int] | None = None,
     most: int | None = None,
 ) -> Processed[T]:
-    """Send items through the stages, each in threads of its own, and yield them in their order.
+    """Send items through the stages, each with its own threads, and yield them in their order.
 
-    Yields the item and the finished future of its last stage: ``result()`` returns what that returned, or raises what
-    a stage raised for this item. Close the iterator (`contextlib.closing`) to stop early: nothing new begins, the
-    reading of ``items`` is waited for, and work that goes on elsewhere ends by itself, unseen.
+    Yields the item and the finished future of its last stage: ``result()`` returns that stage's result, or raises the
+        error of a stage for this item. Close the iterator (`contextlib.closing`) to stop early: nothing new is started,
+        the current read of ``items`` is awaited, and work already running ends unobserved.
 
     Args:
-        items: iterated in a thread of its own; what it raises is raised here, after the items before it.
+        items: iterated in a separate thread; an error in it is raised here, after the items before it.
         stages: in their order.
-        ahead: how many items are held at once, from being read to being yielded.
-        weigh: bytes that an item takes until it has been yielded; None counts none.
-        most: bytes that items may take together; one that takes more goes alone. None is `most_bytes`.
+        ahead: number of items held at once, from reading to yielding.
+        weigh: function that returns an item's bytes until it is yielded; None counts nothing.
+        most: most bytes of all items together; a larger item is processed alone. None means `most_bytes`.
     """
     pools = [ThreadPoolExecutor(threads, "cgsam") for threads in (1, *(stage.threads for stage in stages))]
     reader = _Reader(iter(items), weigh, most_bytes() if most is None else most)
@@ -106,12 +106,12 @@ def overlap(
                 return
             yield weighed.item, done
             reader.leave(weighed.weight)
-            del weighed, read, done  # or this frame would keep them while it waits for the next
+            del weighed, read, done  # otherwise this frame would keep them while it waits for the next
     finally:
         reader.stop()
         for pool in pools[1:]:
             pool.shutdown(wait=False, cancel_futures=True)
-        pools[0].shutdown(wait=True, cancel_futures=True)  # the items are the caller's again
+        pools[0].shutdown(wait=True, cancel_futures=True)  # the items belong to the caller again
 
 
 def most_bytes() -> int:
@@ -124,14 +124,14 @@ def most_bytes() -> int:
 
 
 class _Weighed(NamedTuple):
-    """An item that was read."""
+    """An item that was read, with its weight."""
 
     item: Any
     weight: int
 
 
 class _Reader:
-    """Reads items one by one, each when there is room for it."""
+    """Reads items one by one, each as soon as there is room for it."""
 
     def __init__(self, items: Iterator[Any], weigh: Callable[[Any], int] | None, most: int) -> None:
         self._items, self._weigh, self._most = items, weigh, most
@@ -151,13 +151,13 @@ class _Reader:
         return _Weighed(item, weight)
 
     def leave(self, weight: int) -> None:
-        """Give the room of an item to others."""
+        """Release the room that an item takes."""
         with self._changed:
             self._taken -= weight
             self._changed.notify()
 
     def stop(self) -> None:
-        """Let nobody wait any more."""
+        """Stop all waiting."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -185,7 +185,7 @@ def stream(
     on_error: Callable[[T, ImageError], object] | None,
     ahead: int,
 ) -> Generator[tuple[T, Result], None, None]:
-    """Do what `Segmenter.stream_images` says; mistakes of the call are raised at once, not at the first result."""
+    """Implement `Segmenter.stream_images`; wrong arguments raise at once, not at the first result."""
     if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 1:
         raise InputError(f"ahead must be a whole number, 1 or more, got {ahead!r}.")
     prepare = Stage(lambda source: segmenter.prepare(source.image if isinstance(source, Frame) else source))
@@ -194,7 +194,7 @@ def stream(
 
 
 def weight(source: object) -> int:
-    """Return how many bytes an image takes once it was decoded; 0 where that cannot be told in advance."""
+    """Return the bytes of an image once decoded; 0 if that is not known in advance."""
     return PREPARED_BYTES * pixel_count(source.image if isinstance(source, Frame) else source)
 
 

@@ -1,4 +1,4 @@
-"""Is a concept in the image at all? Every concept gets a mask; this is what tells which masks to believe."""
+"""Is a concept in the image at all? Every concept gets a mask; presence decides which masks to trust."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
 
 EVIDENCE = ("predicted IoU", "stability", "confidence", "area", "similarity peak", "similarity contrast", "caption")
-"""What the graphs compute anyway and presence is judged by, in the order of the calibration's weights."""
+"""Numbers by which presence is judged, in the order of the calibration's weights; the graphs compute them anyway."""
 
 COLUMNS = len(EVIDENCE) + 2
-"""One weight per number, a bias and a threshold."""
+"""Columns: one weight per number, a bias and a threshold."""
 
 MARGIN = 1.0
-"""Shift of the logits' threshold, up and down, under which a stable mask keeps its area."""
+"""Shift of the logits' threshold, up and down, that hardly changes the area of a stable mask."""
 
 
 def evidence(logits: Float, iou: float, similarity: Float, class_token: Float, text: Float) -> Float:
-    """Return the numbers that presence is judged by, float32 (7,), in the order of `EVIDENCE`.
+    """Return the numbers by which presence is judged, float32 (7,), in the order of `EVIDENCE`.
 
     Args:
-        logits: the decoder's, (m, m).
-        iou: predicted IoU; it counts as 0 to 1.
-        similarity: s on CLIP's patches, (g, g).
+        logits: logits of the decoder, (m, m).
+        iou: predicted IoU; clipped to 0 to 1.
+        similarity: similarity s on CLIP's patches, (g, g).
         class_token: CLIP's feature of the whole image, (D,).
         text: text feature of the concept, (D,).
     """
@@ -53,8 +53,8 @@ def judge(found: Float, calibration: Float) -> tuple[float, bool]:
 
     Args:
         found: from `evidence`.
-        calibration: one weight per number, a bias and a threshold, (9,); NaN where nothing was calibrated: then the
-            score is the predicted IoU, and the concept counts as present.
+        calibration: one weight per number, a bias and a threshold, (9,); NaN if nothing was calibrated: then the score
+            is the predicted IoU, and the concept counts as present.
     """
     if not np.isfinite(calibration).all():
         return float(found[0]), True
@@ -64,5 +64,5 @@ def judge(found: Float, calibration: Float) -> tuple[float, bool]:
 
 
 def uncalibrated(count: int, columns: int = COLUMNS) -> Float:
-    """Return the calibration of ``count`` concepts for which there is none, float32 (count, columns) of NaN."""
+    """Return the table for ``count`` uncalibrated concepts: NaN, float32 (count, columns)."""
     return np.full((count, columns), np.nan, np.float32)

@@ -1,6 +1,6 @@
 """From similarity to prompts, and from a caller's prompts to the decoder's slots.
 
-One implementation in numpy for every engine; `docs/bundle.md` states it so that another language can follow it.
+One implementation in numpy for every engine; `docs/bundle.md` specifies it for other languages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LABEL_NOT_A_POINT = -1.0
 LABEL_BOX_START = 2.0
 LABEL_BOX_END = 3.0
 EXTRA_SLOTS = 3
-"""Slots of the decoder beside those for clicks: two corners of a box and one "not a point"."""
+"""Slots of the decoder in addition to those for clicks: two corners of a box, and one "not a point"."""
 _COORDINATES = 2
 _CORNERS = 4
 
@@ -31,7 +31,7 @@ _CORNERS = 4
 def similarity_map(similarity: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Min-max normalise patch similarities (g, g) and interpolate to (size, size), in [0, 1].
 
-    A similarity without any contrast gives a map of zeros, where the formula has none.
+    A constant similarity gives a map of zeros, because the formula is undefined for it.
     """
     low, high = similarity.min(), similarity.max()
     if not high > low:
@@ -40,12 +40,12 @@ def similarity_map(similarity: NDArray[np.float32], size: int) -> NDArray[np.flo
 
 
 def resize(image: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Interpolate (h, w) to (height, width): bilinear, pixel centres aligned, no antialiasing, as torch's default."""
+    """Interpolate (h, w) to (height, width): bilinear, pixel centres aligned, no antialiasing, like torch's default."""
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def dense_prompt(full_map: NDArray[np.float32], geometry: Geometry, prompting: Prompting) -> NDArray[np.float32]:
-    """Return the dense prompt (1, 1, m, m): the map interpolated again, set where it is above the threshold."""
+    """Return the dense prompt (1, 1, m, m): the map interpolated again, and set where it exceeds the threshold."""
     small = resize(full_map, geometry.mask_size, geometry.mask_size)
     dense: NDArray[np.float32] = np.where(small > prompting.threshold, np.float32(prompting.dense_value), np.float32(0))
     return dense[None, None]
@@ -83,7 +83,7 @@ def text_points(full_map: NDArray[np.float32], prompting: Prompting, draw: int =
 
 @dataclass(frozen=True, eq=False)
 class Clicks:
-    """A caller's prompt, checked, in the caller's pixels.
+    """A caller's prompt after checking, in the pixels of the caller's image.
 
     Attributes:
         points: float32 (N, 2) as (x, y).
@@ -106,7 +106,7 @@ def check_clicks(
         labels: (N,), 1 inside and 0 outside; None means all inside.
         box: (4,) as (x0, y0, x1, y1) in the image's pixels, or None.
         size: width and height of the image.
-        slots: clicks that fit the decoder.
+        slots: largest number of clicks.
 
     Raises:
         PromptError: shapes, labels or numbers are wrong, a coordinate is outside the image, or there are too
@@ -118,8 +118,8 @@ def check_clicks(
         raise PromptError(f"points must have shape (N, 2) as (x, y), got {array.shape}.")
     if len(array) > slots:
         raise PromptError(
-            f"{len(array)} points, but the bundle has {slots} slots for clicks. Give fewer, or export it again with "
-            f"--prompt-slots {len(array)}."
+            f"{len(array)} points, but the bundle has {slots} slots for clicks. Give fewer, or export the bundle again "
+            f"with --prompt-slots {len(array)}."
         )
     _check_inside(array, size, "point")
     return Clicks(array, _check_labels(labels, len(array)), _check_box(box, size))
@@ -138,7 +138,7 @@ def _numbers(value: ArrayLike, name: str) -> NDArray[np.float32]:
 def _check_labels(labels: ArrayLike | None, count: int) -> NDArray[np.float32]:
     array = np.ones(count, np.float32) if labels is None else _numbers(labels, "labels").reshape(-1)
     if len(array) != count:
-        raise PromptError(f"labels must be one for each point: expected {count}, got {len(array)}.")
+        raise PromptError(f"there must be one label for each point: expected {count}, got {len(array)}.")
     if not np.isin(array, (0, 1)).all():
         raise PromptError(f"labels must be 1 (inside) or 0 (outside), got {sorted(set(array.tolist()))}.")
     return array
@@ -166,10 +166,10 @@ def _check_inside(points: NDArray[np.float32], size: tuple[int, int], name: str)
 def fill_slots(
     clicks: Clicks, size: tuple[int, int], geometry: Geometry, prompting: Prompting
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the decoder's points (1, slots, 2) and labels (1, slots), slots being the clicks' and three more.
+    """Return the decoder's points (1, slots, 2) and labels (1, slots), three slots more than for clicks.
 
     Coordinates become (x · S / W, y · S / H), neither rounded nor shifted. As in segment_anything, clicks without a box
-    get one "not a point" token and a box has none; what is left is unused.
+    get one "not a point" token, and a box has none; other slots are unused.
     """
     slots = prompting.click_slots + EXTRA_SLOTS
     points = np.zeros((1, slots, 2), np.float32)
@@ -188,13 +188,13 @@ def fill_slots(
 
 @dataclass(frozen=True, eq=False)
 class DecoderPrompt:
-    """What the decoder takes beside an image embedding.
+    """The decoder's inputs in addition to an image embedding.
 
     Attributes:
         points: float32 (1, slots, 2) as (x, y) in the model's pixels.
         labels: float32 (1, slots).
         dense: float32 (1, 1, m, m), the dense prompt.
-        clicks: what the points were made from, in the caller's pixels.
+        clicks: the prompt behind the points, in the caller's pixels.
     """
 
     points: NDArray[np.float32]
@@ -210,14 +210,14 @@ def decoder_prompt(
     prompting: Prompting,
     clicks: Clicks | None = None,
 ) -> DecoderPrompt:
-    """Go the whole way from similarity to what the decoder takes.
+    """Compute the decoder's prompt inputs from similarity and clicks.
 
     Args:
-        similarity: of the patches with a concept, (g, g).
+        similarity: similarity of the patches with a concept, (g, g).
         size: width and height of the caller's image.
-        geometry: of the model.
-        prompting: of the model.
-        clicks: the caller's; None draws the points of text-only mode from the similarity map.
+        geometry: the model's sizes.
+        prompting: the model's prompting.
+        clicks: the caller's clicks; None draws the points of text-only mode from the similarity map.
     """
     full_map = similarity_map(similarity, geometry.image_size)
     if clicks is None:

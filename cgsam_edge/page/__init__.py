@@ -1,1 +1,1 @@
-"""The kit for every page that the project writes: HTML, plots and style."""
+"""HTML, plots and style of every page that the project writes."""

@@ -1,4 +1,4 @@
-"""Horizontal bars from zero, all on one scale, with a line of text above each."""
+"""Horizontal bars from zero on a common scale, with a line of text above each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cgsam_edge.page.svg import WIDTH, svg
 
 _ROW, _HEAD, _THICKNESS = 30, 20, 8
 _LETTER = 6.4
-"""About how wide a letter is, in units."""
+"""Approximate width of a letter, in units."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class BarPart:
     Attributes:
         value: its length, 0 or more.
         colour: name of a colour of the page, "a" to "h" or "bad".
-        tooltip: what it is; empty where the bar's own name says it.
+        tooltip: description; empty if the bar's name is enough.
     """
 
     value: float
@@ -31,13 +31,13 @@ class BarPart:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of parts, one after the other.
+    """A bar made of consecutive parts.
 
     Attributes:
-        label: the whole name, as a tooltip, and at the left unless there is a short one.
-        parts: from the left; none draws an empty track.
-        shown: text at the right: the value, or why there is none.
-        short: at the left instead of the label; what is still too long loses its middle.
+        label: the full name: the tooltip, and the text on the left unless ``short`` is given.
+        parts: from the left; without any, an empty track is drawn.
+        shown: text on the right: the value, or why there is none.
+        short: replaces the label on the left; text that is still too long is shortened in the middle.
     """
 
     label: str
@@ -47,12 +47,12 @@ class Bar:
 
     @classmethod
     def of(cls, label: str, value: float | None, shown: str, colour: str = "a", short: str = "") -> Bar:
-        """Return a bar of a single part; of none where there is no value."""
+        """Return a bar with a single part, or without any if there is no value."""
         return cls(label, () if value is None else (BarPart(value, colour),), shown, short)
 
     @property
     def length(self) -> float:
-        """Of all parts together."""
+        """Total length of all parts."""
         return sum(part.value for part in self.parts)
 
 
@@ -62,11 +62,11 @@ def bars(title: str, rows: Sequence[Bar], limit: float | None = None, limit_labe
     Args:
         title: for screen readers.
         rows: from the top.
-        limit: where the line is; None draws none.
+        limit: position of the line, or None for no line.
         limit_label: text beside the line.
     """
     longest = max((row.length for row in rows), default=0.0)
-    whole = max(1.04 * longest, 1.3 * (limit or 0.0))  # a limit at the very right would cross the values
+    whole = max(1.04 * longest, 1.3 * (limit or 0.0))  # a limit at the right edge would cross the values
     scale = WIDTH / whole if whole > 0 else 0.0
     head = _HEAD if limit is not None else 0
     parts = [_bar(row, head + i * _ROW, scale) for i, row in enumerate(rows)]
@@ -77,7 +77,7 @@ def bars(title: str, rows: Sequence[Bar], limit: float | None = None, limit_labe
 
 
 def legend(names: Sequence[str]) -> Html:
-    """Return names with their colours, in the order of `COLOURS`, which repeat after the last one."""
+    """Return names with their colours, in the order of `COLOURS`; colours repeat after the last one."""
     items = (tag("span", tag("i", class_=f"fill-{colour(i)}"), name) for i, name in enumerate(names))
     return tag("div", *items, class_="legend")
 

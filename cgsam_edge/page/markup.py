@@ -1,4 +1,4 @@
-"""HTML and SVG that are escaped and closed by construction, and how numbers are written on the page."""
+"""HTML and SVG that are escaped and closed by construction, and the format of numbers on the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _VOID = {"meta", "img"}
 
 
 class Html(str):
-    """Markup that is finished; every other string is text, and is escaped where it is put into a tag."""
+    """Markup; every other string is text, and is escaped when it is put into a tag."""
 
     __slots__ = ()
 
@@ -20,9 +20,9 @@ def tag(name: str, /, *content: str, **attributes: str | float) -> Html:
 
     Args:
         name: of the element.
-        content: what is inside; what is no `Html` is escaped.
-        attributes: by name, with an underscore for each hyphen and one at the end that says nothing (``class_``); all
-            are escaped.
+        content: content of the element; parts that are not `Html` are escaped.
+        attributes: by name, with an underscore for each hyphen; a trailing underscore is ignored (``class_``); all are
+            escaped.
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(_attribute(value))}"' for key, value in attributes.items()
@@ -32,7 +32,7 @@ def tag(name: str, /, *content: str, **attributes: str | float) -> Html:
 
 
 def joined(content: Iterable[str]) -> Html:
-    """Return parts one after the other; what is no `Html` is escaped."""
+    """Return the parts joined; parts that are not `Html` are escaped."""
     return Html("".join(part if isinstance(part, Html) else html.escape(part) for part in content))
 
 
@@ -41,37 +41,37 @@ def _attribute(value: str | float) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return a share such as a mask IoU."""
+    """Return a share, such as a mask IoU, as text."""
     return "undefined" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def seconds(value: float) -> str:
-    """Return a time with three digits that count."""
+    """Return a time with three significant digits."""
     if not math.isfinite(value):
         return "undefined"
     return f"{value:.2f} s" if value >= 0.9995 else f"{_three(1000 * value)} ms"
 
 
 def megabytes(value: int) -> str:
-    """Return a size."""
+    """Return a size as text."""
     return f"{_three(value / 1e6)} MB"
 
 
 def macs(value: int | None) -> str:
-    """Return a number of multiply-adds."""
+    """Return a number of multiply-adds as text."""
     if value is None:
         return "unknown"
     return f"{_three(value / 1e9)} G" if value >= 1e9 else f"{_three(value / 1e6)} M"
 
 
 def _three(value: float) -> str:
-    """Return a number with three digits that count, and never in powers of ten."""
+    """Return a number with three significant digits, never in scientific notation."""
     digits = 2 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:.{min(3, max(0, digits))}f}"
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text of at most ``length`` characters: the middle of a longer one makes room for a sign."""
+    """Return a text of at most ``length`` characters; the middle of a longer one is replaced by an ellipsis."""
     if len(text) <= length:
         return text
     head = (length - 1) // 2

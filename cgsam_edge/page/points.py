@@ -1,4 +1,4 @@
-"""Plots of points: values in order, shares against their price, and curves over time or size."""
+"""Plots of points: sorted values, shares against their cost, and curves over time or size."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MOST_DOTS = 500
 _TOP, _LEFT, _RIGHT, _HEIGHT = 14, 34, 6, 220
 _WIDTH = WIDTH - _LEFT - _RIGHT
 _DOT, _NAME = 6, 30
-"""Units that a dot, and half of a name under a point, need at the edges."""
+"""Margins in units, for a dot and for half of a name under a point."""
 
 _FILE_SIZE = (720.0, 360.0)
-"""Width and height of a plot in a file of its own, in units."""
+"""Width and height in units of a plot in a separate file."""
 
 
 def dots(title: str, values: Sequence[float], limit: float | None, mean: float) -> Html:
     """Draw shares of 1 as dots in order, the least first, with lines at their mean and at the least mean that passes.
 
-    Of more than 500 values the least ones, the greatest one and an even selection of the others are drawn.
+    Of more than 500 values, the lowest ones, the highest one and an even selection of the others are drawn.
     """
     ordered = _thinned(sorted(v for v in values if math.isfinite(v)))
     last = max(1, len(ordered) - 1)
@@ -48,7 +48,7 @@ def dots(title: str, values: Sequence[float], limit: float | None, mean: float) 
 
 @dataclass(frozen=True)
 class Point:
-    """A named point of a trade-off: where it lies, and whether it is the one that was taken."""
+    """A named point of a trade-off: its position, and whether it was chosen."""
 
     label: str
     x: float
@@ -57,7 +57,7 @@ class Point:
 
 
 def trade_off(title: str, points: Sequence[Point], x_name: str, limit: float | None = None) -> Html:
-    """Draw shares of 1 against their price, from zero, joined in the order of the price."""
+    """Draw shares of 1 against their cost, from zero, joined in the order of the cost."""
     ordered = sorted(points, key=lambda point: point.x)
     values = [point.y for point in ordered] + ([] if limit is None else [limit])
     highest = max([point.x for point in ordered if point.x > 0], default=1.0)
@@ -79,9 +79,9 @@ class Spot:
     """A point of a curve.
 
     Attributes:
-        x: where.
+        x: position on the x axis.
         y: the value, for example a median.
-        low, high: the range of what was measured, drawn as an upright line; None for none.
+        low, high: range of the measurements, drawn as a vertical line, or None.
     """
 
     x: float
@@ -92,12 +92,12 @@ class Spot:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one kind.
+    """A series of points.
 
     Attributes:
         name: in the legend.
         spots: one or more, in the order of x.
-        joined: whether neighbours are joined by a line.
+        joined: whether neighbouring points are joined by a line.
     """
 
     name: str
@@ -106,9 +106,9 @@ class Curve:
 
 
 def chart(title: str, curves: Sequence[Curve], x_label: str, y_label: str) -> Html:
-    """Draw curves, one or more, over one axis; `bars.legend` gives their names.
+    """Draw one or more curves over one axis; `bars.legend` lists their names.
 
-    The y axis begins at zero, unless that would press what varies into a line.
+    The y axis begins at zero, unless that would flatten the variation.
 
     Args:
         title: for screen readers.
@@ -122,7 +122,7 @@ def chart(title: str, curves: Sequence[Curve], x_label: str, y_label: str) -> Ht
 
 
 def chart_file(title: str, curves: Sequence[Curve], x_label: str, y_label: str) -> str:
-    """Return the file of a chart with both axes from zero and with the names of its curves; see `chart`."""
+    """Return a chart as a file, with both axes from zero and the names of its curves; see `chart`."""
     highest = max(max(spot.y, spot.high or 0.0) for curve in curves for spot in curve.spots)
     width, height = _FILE_SIZE
     x_range = (0.0, 1.03 * _x_range(curves)[1])
@@ -175,7 +175,7 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 
 
 def _shares(values: Sequence[float], x_range: tuple[float, float]) -> Axes:
-    """Return axes for shares of 1, which begin at a round number under the least of them."""
+    """Return axes for shares of 1, which begin at a round number below the lowest one."""
     room = next((room for room in (0.02, 0.04, 0.1, 0.2, 0.4, 0.6, 0.8) if 1 - min(values) <= 0.95 * room), 1.0)
     return Axes(_LEFT, _TOP, _WIDTH, _HEIGHT, x_range, (1 - room, 1.0))
 
@@ -188,7 +188,7 @@ def _thinned(ordered: list[float]) -> list[float]:
 
 
 def _level(axes: Axes, kind: str, label: str, value: float, *, above: bool) -> list[Html]:
-    """Draw a line and name it where dots that rise to the right leave room: above it at the left, or under it."""
+    """Draw a line and its name where dots that rise to the right leave room: above it on the left, or below it."""
     y = axes.y(value)
     place = {"x": axes.left + _DOT, "y": y - 5} if above else {"x": axes.right, "y": y + 13}
     return [

@@ -1,4 +1,4 @@
-"""The style of every page and plot, for light and dark, wide and narrow; colours a to d are Okabe and Ito's."""
+"""The style of every page and plot, for light and dark mode and for any width; colours a to d are Okabe and Ito's."""
 
 COLOURS = ("a", "b", "c", "d", "e", "f", "g", "h")
 """Names of the colours of the parts of a plot, in the order in which they are assigned."""
@@ -94,4 +94,4 @@ footer { margin-top: 34px; color: var(--quiet); font-size: 13px; }
 """
 
 CSS = VARIABLES + _PAGE + PLOTS
-"""Of a whole page."""
+"""Style of a complete page."""

@@ -10,7 +10,7 @@ from cgsam_edge.page.markup import Html, tag
 from cgsam_edge.page.style import PLOTS, VARIABLES
 
 WIDTH = 360
-"""Units of a plot on a page: its letters, 12 units high, can then be read on a phone."""
+"""Width in units of a plot on a page: letters of 12 units are then readable on a phone."""
 
 _FILE_STYLE = f"{VARIABLES} text {{ font-family: system-ui, sans-serif; }} .back {{ fill: var(--card); }} {PLOTS}"
 
@@ -27,7 +27,7 @@ def svg(title: str, height: float, parts: Iterable[Html]) -> Html:
 
 
 def svg_file(title: str, size: tuple[float, float], parts: Iterable[Html]) -> str:
-    """Return a plot as a file that stands alone, in light and dark.
+    """Return a plot as a self-contained file, for light and dark mode.
 
     Args:
         title: for screen readers.
@@ -45,11 +45,11 @@ def svg_file(title: str, size: tuple[float, float], parts: Iterable[Html]) -> st
 
 @dataclass(frozen=True)
 class Axes:
-    """Where values are drawn.
+    """The axes of a plot.
 
     Attributes:
         left, top, width, height: the area of the plot, in units.
-        x_range, y_range: least and greatest value of both axes; they differ.
+        x_range, y_range: lowest and highest value of each axis; they differ.
     """
 
     left: float
@@ -70,17 +70,17 @@ class Axes:
         return self.top + self.height
 
     def x(self, value: float) -> float:
-        """Return where a value of the x axis lies."""
+        """Return the position of a value on the x axis."""
         low, high = self.x_range
         return self.left + self.width * (value - low) / (high - low)
 
     def y(self, value: float) -> float:
-        """Return where a value of the y axis lies."""
+        """Return the position of a value on the y axis."""
         low, high = self.y_range
         return self.bottom - self.height * (value - low) / (high - low)
 
     def rules(self) -> Iterator[Html]:
-        """Yield horizontal lines with their numbers at the left."""
+        """Yield horizontal lines with their numbers on the left."""
         for value in ticks(*self.y_range):
             y = self.y(value)
             yield tag(
@@ -90,7 +90,7 @@ class Axes:
             )
 
     def numbers(self) -> Iterator[Html]:
-        """Yield the numbers under the x axis."""
+        """Yield the numbers below the x axis."""
         for value in ticks(*self.x_range):
             yield tag("text", f"{value:g}", x=self.x(value), y=self.bottom + 16, class_="quiet middle")
 

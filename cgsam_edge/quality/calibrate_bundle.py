@@ -18,13 +18,13 @@ from cgsam_edge.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class CalibratedBundle:
-    """What was learnt, and on what.
+    """The result of a calibration.
 
     Attributes:
         vocabulary: the bundle's, with the new tables.
         presence: when concepts count as present.
         screening: when they are surely absent.
-        images: how many took part.
+        images: number of images used.
         remarks: what was left out, and notes.
     """
 
@@ -36,7 +36,7 @@ class CalibratedBundle:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """The manifest's entries about the calibration."""
         presence = {"images": self.images, "auroc": self.presence.auroc}
         return {"presence": presence, "screening": self.screening.notes()}
 
@@ -49,17 +49,17 @@ def calibrate_bundle(
     skip_unknown: bool = False,
     progress: Callable[[int], object] = lambda _: None,
 ) -> CalibratedBundle:
-    """Learn from labelled images, some of which lack the concept; images that cannot be used are left out.
+    """Calibrate on labelled images, some of which lack the concept; unusable images are left out.
 
     Args:
         segmenter: the opened bundle.
-        labels: of images that nothing is evaluated on later.
-        max_recall_loss: of what is there and would be called present, the share that may be ruled out by similarity.
+        labels: labelled images that are not used for evaluation.
+        max_recall_loss: largest share of concepts correctly called present that similarity may rule out.
         skip_unknown: leave out classes that the bundle does not know.
         progress: called with the number of images done.
 
     Raises:
-        InputError: the loss is no share, the bundle does not know a class, or there are too few images.
+        InputError: the loss is not a share, the bundle does not know a class, or there are too few images.
     """
     check_loss(max_recall_loss)
     vocabulary = segmenter.bundle.vocabulary

@@ -1,4 +1,4 @@
-"""A bundle's model card: README.md with the front matter that model hubs read, from what the bundle itself records."""
+"""A bundle's model card: README.md with the front matter that model hubs read, from the bundle's own records."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OWN = "*Not recorded in the bundle. Describe it here.*"
 
 @dataclass(frozen=True)
 class Facts:
-    """What a bundle records about itself.
+    """The records of a bundle.
 
     Attributes:
-        name: of the folder.
-        manifest: ``manifest.json`` as it is.
-        report: ``report.json`` as it is; empty without one.
+        name: name of the folder.
+        manifest: content of ``manifest.json``.
+        report: content of ``report.json``, or empty.
         calibrated: names of the concepts whose presence was calibrated.
         screened: names of those that similarity alone may rule out.
     """
@@ -42,7 +42,7 @@ class Facts:
     screened: tuple[str, ...]
 
     def presence(self, concept: str) -> str:
-        """Say how a concept's presence is decided."""
+        """Return, in words, how a concept's presence is decided."""
         if concept in self.calibrated:
             return "calibrated"
         return "present unless similarity rules it out" if concept in self.screened else "always present"
@@ -56,20 +56,20 @@ def write_card(
     segmenter: Segmenter | None = None,
     replace: bool = False,
 ) -> Path:
-    """Write the card, and overlays of some images beside it, into a bundle.
+    """Write the card, and overlays of some images, into a bundle.
 
     Args:
         bundle: the bundle.
-        licence: the model's, as model hubs abbreviate it, such as "apache-2.0"; None says that it is not stated.
+        licence: the model's licence as model hubs abbreviate it, such as "apache-2.0"; None means "not stated".
         images: photos to show with their masks; needs ``segmenter``.
-        segmenter: what segments them.
-        replace: whether a README.md that something else wrote may be replaced.
+        segmenter: a segmenter for the images.
+        replace: whether to replace a README.md that another program or person wrote.
 
     Returns:
         The card's path.
 
     Raises:
-        OutputError: a README.md that something else wrote is there, or a file cannot be written.
+        OutputError: a README.md from elsewhere exists, or a file cannot be written.
         ImageError: an image cannot be used.
     """
     path = bundle.path / CARD_FILE
@@ -88,7 +88,7 @@ def write_card(
 
 
 def _check(path: Path, *, replace: bool) -> None:
-    """Refuse to replace a README.md of somebody else's."""
+    """Refuse to replace a README.md from elsewhere."""
     if replace or not path.exists():
         return
     if _MARK not in path.read_text(encoding="utf-8", errors="replace"):
@@ -96,7 +96,7 @@ def _check(path: Path, *, replace: bool) -> None:
 
 
 def facts(bundle: Bundle) -> Facts:
-    """Read what a bundle records about itself."""
+    """Read the records of a bundle."""
     manifest = json.loads((bundle.path / FILE_NAME).read_text(encoding="utf-8"))
     report = bundle.path / JSON_FILE
     found = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
@@ -119,7 +119,7 @@ def _picture(segmenter: Segmenter, target: Path, image: Path) -> str:
 
 
 def card(known: Facts, licence: str | None, pictures: Sequence[str]) -> str:
-    """Return the card's text."""
+    """Return the text of the card."""
     parts = [
         _front_matter(known, licence),
         f"{_MARK}\n\n# {known.name}",
@@ -150,8 +150,8 @@ def _summary(known: Facts, pictures: Sequence[str]) -> Iterator[str]:
     count = len(known.manifest["concepts"])
     yield (
         f"A *bundle* of {count} {'concept' if count == 1 else 'concepts'} for cgsam-edge, which segments images by "
-        "concept on a device, offline and without PyTorch: a [CLIP-Guided SAM](https://arxiv.org/abs/2605.24807), or "
-        f"one of its kin. {created.get('model', 'Its sizes are not recorded')}."
+        "concept on a device, offline and without PyTorch: a [CLIP-Guided SAM](https://arxiv.org/abs/2605.24807), or a "
+        f"related model. {created.get('model', 'Its sizes are not recorded')}."
     )
     if known.manifest.get("quality", {}).get("degraded"):
         yield "**Its masks are too far from the PyTorch model's: it was exported with `--allow-degraded`.**"
@@ -167,10 +167,7 @@ def _use(known: Facts) -> Iterator[str]:
         f'    result = segmenter.segment("photo.jpg", [{first}])\n'
         f"    result[{first}].mask, result[{first}].present\n```"
     )
-    yield (
-        "Fetch the folder without links. `cgsam verify` tells whether the engines of your machine compute what PyTorch "
-        "computed."
-    )
+    yield "Fetch the folder without links. `cgsam verify` checks that the engines of your machine agree with PyTorch."
 
 
 def _concepts(known: Facts) -> Iterator[str]:
@@ -213,7 +210,7 @@ def _by_concept(report: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text that Markdown shows as it is."""
+    """Return text with Markdown's special characters escaped."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
 
 
@@ -264,6 +261,6 @@ def _limits(known: Facts) -> Iterator[str]:
     kept = known.manifest.get("quality", {}).get("kept") or ()
     if kept:
         layers = "1 layer" if len(kept) == 1 else f"{len(kept)} layers"
-        lines.append(f"- {layers} stayed in higher precision, because INT8 moved the masks too far.")
+        lines.append(f"- {layers} stayed in higher precision, because INT8 changed the masks too much.")
     yield "\n".join(lines)
     yield f"Intended use: {_OWN}"

@@ -1,4 +1,4 @@
-"""The report's plots, each from a bundle's quality."""
+"""The report's plots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST = 20
 
 
 def agreement(target: TargetQuality) -> Html:
-    """Return the card of a target's masks: all of them, a dot each, and the means of its concepts."""
+    """Return the card of a target's masks: a dot for each mask, and the mean of each concept."""
     return tag("div", _distribution(target), _concepts(target), class_="card pair")
 
 
@@ -36,7 +36,7 @@ def _distribution(target: TargetQuality) -> Html:
 
 
 def _concepts(target: TargetQuality) -> Html:
-    """Draw bars of what is lost, so that small differences can be seen."""
+    """Draw bars of the loss, so that small differences are visible."""
     ordered = sorted(target.by_concept.items(), key=lambda item: item[1])
     least = target.least_iou
     limit = None if least is None else 1 - least
@@ -71,7 +71,7 @@ def _layers(graph: str, layers: list[Sensitivity]) -> Html:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return names without the parts that all begin and end with, so that what tells them apart has room."""
+    """Return names without their common beginning and end, so that the differences have room."""
     if len(set(names)) < 2:
         return list(names)
     start = len(re.sub(r"[^/.]*$", "", commonprefix(list(names))))  # noqa: RUF071 — letters are meant
@@ -103,7 +103,7 @@ def latency(graphs: Sequence[GraphQuality]) -> list[Html]:
 
 
 def _times(title: str, found: Sequence[tuple[GraphQuality, float | None]]) -> Html:
-    """Draw times beside each other that belong to one graph; a target keeps its colour."""
+    """Draw the times of one graph next to each other; each target keeps its colour."""
     colours = {name: colour(i) for i, name in enumerate(dict.fromkeys(g.target for g, _ in found))}
     names = list(dict.fromkeys(g.graph for g, _ in found))
     ordered = sorted(found, key=lambda item: names.index(item[0].graph))

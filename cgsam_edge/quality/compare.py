@@ -1,4 +1,4 @@
-"""Comparing two bundles on this machine: the masks of one with those of the other, and how long both take."""
+"""Comparing two bundles on this machine: their masks and their times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 _SHOWN = 20
-"""Pictures that are named where none can be used."""
+"""Number of pictures named if none can be used."""
 
 
 def compare_bundles(
@@ -91,10 +91,10 @@ def compare(
     Args:
         a: the bundle to compare with.
         b: the other.
-        images: with labels or without; one at a time is kept.
-        concepts: that both know, see `common_concepts`.
-        remarks: notes for the page; gets the images that cannot be used.
-        named: returns a line about the pictures for their number.
+        images: with or without labels; only one at a time is in memory.
+        concepts: concepts of both bundles, see `common_concepts`.
+        remarks: notes for the page; receives the images that cannot be used.
+        named: function from the number of pictures to a line about them.
         progress: called with the number of images done.
 
     Raises:
@@ -127,7 +127,7 @@ def compare(
 
 
 def both_masks(a: Side, b: Side, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:
-    """Segment once more what is shown: the picture (W, H) and both bundles' masks, bool (H, W)."""
+    """Segment a shown picture once more: the picture (W, H) and both bundles' masks, bool (H, W)."""
     first, second = (side.segmenter.encode(pair.image).predict(pair.concept).mask for side in (a, b))
     return load_image(pair.image), first, second
 
@@ -146,6 +146,6 @@ def _pairs(a: Side, b: Side, image: LabelledImage, concepts: Sequence[str]) -> l
 
 
 def _limits(graphs: Sequence[GraphQuality]) -> GateLimits:
-    """Return the limits at which two bundles agree: those of the lowest precision in either."""
+    """Return the limits within which two bundles agree: those of the lowest precision in either."""
     least = min(MIN_IOU.values())
     return GateLimits(min(MIN_IOU.get(graph.precision, least) for graph in graphs))

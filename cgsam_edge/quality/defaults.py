@@ -1,4 +1,4 @@
-"""Defaults of the options that judge masks, in a file that imports nothing, so that the command line can show them."""
+"""Defaults of the options that judge masks, in a file without imports, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ MIN_IOU = {"fp32": 0.98, "fp16": 0.98, "int8": 0.95}
 """Least mean mask IoU at which `cgsam compare` says that two bundles agree, by the lower precision of the two."""
 
 MAX_DROP = 0.01
-"""Most class mIoU that a target may lose against PyTorch where labels are given."""
+"""Largest drop of class mIoU compared with PyTorch, if there are labels."""
 
 MAX_DISAGREEMENT = 0.5
 """Most that a target's masks may differ from PyTorch's, 1 - mean mask IoU, in units of what other points do to them."""
@@ -24,19 +24,19 @@ MAX_SCORE_CHANGE = 0.01
 """Most that scores, the predicted IoU, may change in the mean where labels are given."""
 
 AUTO_SIZE_MIN_IOU = 0.9
-"""Least mean mask IoU, with the model at its own size, of a size that ``--image-size auto`` accepts."""
+"""Lowest mean mask IoU, compared with the model at its own size, that ``--image-size auto`` accepts."""
 
 COMPARED_PICTURES = 8
-"""Pictures that two bundles are compared on, at most."""
+"""Largest number of pictures on which two bundles are compared."""
 
 EVALUATION_MODES = ("text", "clicks")
-"""How an evaluation asks for concepts: from text alone, or with clicks; the first where nothing is said."""
+"""Kinds of prompts in an evaluation: text alone, or with clicks; the first is the default."""
 
 CLICKS = 3
-"""Clicks inside each object, where an evaluation clicks."""
+"""Clicks inside each object in an evaluation with clicks."""
 
 MAX_RECALL_LOSS = 0.01
-"""Of what presence finds, the share that screening may lose on the calibration images."""
+"""Share of correct "present" decisions that screening may lose on the calibration images."""
 
 ORIENTATIONS = ("upright", "stored")
-"""What labels can be drawn on: the photo as viewers show it, or its pixels as stored."""
+"""What labels were drawn on: the photo as viewers show it, or its pixels as stored."""

@@ -1,6 +1,6 @@
 """The first picture that a new user sees: a rendered street scene, with the masks of the shipped model.
 
-Which scene it is was chosen from the model's own held-out metrics and stands in ``models/demo.json``;
+The scene was chosen by the model's held-out metrics and is recorded in ``models/demo.json``;
 ``python -m benchmarks.pictures`` chooses again.
 """
 
@@ -24,21 +24,21 @@ from cgsam_edge.segmenter import Segmenter
 
 SIDE = 512
 CLICKS = 3
-"""Inside the object, as in the clicks of ``cgsam eval``."""
+"""Number of clicks inside the object, placed like those of ``cgsam eval``."""
 
 _GAP, _CAPTION = 12, 40
-"""Pixels between two pictures side by side, and for the words above them."""
+"""Pixels between two adjacent pictures, and for the text above them."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The scenes that are shown.
+    """The scenes of the demo.
 
     Attributes:
-        series: of the rendered scenes; no step of training saw it.
+        series: series of rendered scenes; training did not use it.
         scene: index in the series of the scene with all concepts.
         clicked_scene: index of the scene of the second picture.
-        clicked: its concept.
+        clicked: concept of the second picture.
     """
 
     series: int
@@ -54,13 +54,13 @@ def demo_scene(series: int, index: int) -> Scene:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What `write_demo` wrote.
+    """The files that `write_demo` wrote.
 
     Attributes:
-        scene: the picture alone.
+        scene: the scene without masks.
         overlay: the masks of all concepts, from their names.
-        clicks: one concept of another scene, from its name, and from its name and clicks.
-        result: all concepts.
+        clicks: one concept of another scene, from its name alone and with clicks.
+        result: the masks of all concepts.
     """
 
     scene: Path
@@ -70,7 +70,7 @@ class Pictures:
 
 
 def choice() -> Choice:
-    """Return the scenes that the package names."""
+    """Return the scenes recorded in the package."""
     held = json.loads(shipped.DEMO.read_text(encoding="utf-8"))
     return Choice(held["series"], held["scene"], held["clicks"]["scene"], held["clicks"]["concept"])
 
@@ -80,8 +80,8 @@ def write_demo(segmenter: Segmenter, folder: Path, chosen: Choice | None = None)
 
     Args:
         segmenter: a bundle that holds the eleven concepts of the rendered scenes.
-        folder: where to; it is made where it is missing.
-        chosen: another scene than the usual one.
+        folder: folder for the pictures; it is created if necessary.
+        chosen: scenes to show instead of the recorded ones.
 
     Raises:
         OutputError: a picture cannot be written.
@@ -102,7 +102,7 @@ def write_demo(segmenter: Segmenter, folder: Path, chosen: Choice | None = None)
 
 
 def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Image:
-    """Return a concept's mask from its name alone, and beside it the one from its name and clicks inside its label."""
+    """Return a concept's mask from its name alone, next to the one with clicks inside its label."""
     encoded = segmenter.encode(scene.image)
     points = inner_points(scene.labels == CONCEPTS.index(concept), CLICKS)
     shown = [encoded.predict(concept), encoded.predict(concept, points=points)]
@@ -117,7 +117,7 @@ def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Im
 
 
 def labels_right(result: Result, scene: Scene) -> float:
-    """Return the share of labelled pixels whose colour in the overlay is that of their label."""
+    """Return the share of labelled pixels whose colour in the overlay matches their label."""
     valid = scene.labels < len(CONCEPTS)
     return float(np.mean((result.label_map() == scene.labels)[valid]))
 

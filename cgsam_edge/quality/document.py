@@ -1,4 +1,4 @@
-"""A bundle's quality as plain JSON, ``report.json``; keys of format 1 keep names that attributes no longer have."""
+"""A bundle's quality as plain JSON, ``report.json``; keys of format 1 keep names that attributes no longer use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT, FORMAT_VERSION = "cgsam-quality", 1
 
 
 def to_json(quality: Quality) -> dict[str, Any]:
-    """Return everything as what ``json.dumps`` takes; a number that is not finite is null, a path its file's name."""
+    """Return everything for ``json.dumps``; non-finite numbers become null, paths become file names."""
     document: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(quality)}
     document |= {
         "kept": document.pop("kept_in_float"),

@@ -33,7 +33,7 @@ def evaluate_labels(
     skip_unknown: bool = False,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Evaluation:
-    """Measure a bundle against labels on disk; images that cannot be used are left out, and the evaluation names them.
+    """Measure a bundle against labels on disk; unusable images are left out and listed.
 
     Args:
         segmenter: the opened bundle.
@@ -67,16 +67,16 @@ def evaluate(
 
     Args:
         segmenter: the opened bundle.
-        images: labelled images; one at a time is kept.
-        concepts: the labels' classes, each of which the bundle must know; those that mean one concept are joined.
-        mode: "text", every concept in every image; or "clicks", those that an image holds, with clicks inside.
-        clicks: how many in the second mode.
+        images: labelled images; only one at a time is in memory.
+        concepts: the labels' classes, all known to the bundle; classes that mean the same concept are joined.
+        mode: "text": every concept in every image; "clicks": the concepts that an image holds, with clicks inside.
+        clicks: number of clicks in the second mode.
         progress: called with the number of images done.
-        remarks: gets the images that are left out; without it, the first that cannot be used ends the evaluation.
+        remarks: receives the images that are left out; without it, the first unusable image ends the evaluation.
 
     Raises:
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
-            or one without ``remarks``.
+            or, without ``remarks``, one cannot be used.
     """
     if mode not in EVALUATION_MODES:
         raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
@@ -98,7 +98,7 @@ def evaluate(
         progress(count)
     if not count:
         first = f" The first: {remarks.left_out[0]}" if remarks and remarks.left_out else ""
-        raise InputError(f"there is no labelled image that can be used.{first}")
+        raise InputError(f"no labelled image can be used.{first}")
     return summarise(mode, count, names, pairs)
 
 
@@ -106,14 +106,14 @@ def _pairs(segmenter: Segmenter, image: LabelledImage, concepts: Sequence[str], 
     """Compute an image's concepts: all from text, or those that it holds from clicks.
 
     Raises:
-        InputError: the image cannot be read, or its labels are not of its size.
+        InputError: the image cannot be read, or its labels have another size.
     """
     encoded = segmenter.encode(image.path)
     return list(_text(encoded, image, concepts) if clicks is None else _clicks(encoded, image, concepts, clicks))
 
 
 def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> Iterator[LabelPair]:
-    """Compute every concept, and note which of them a device would not."""
+    """Compute every concept, and record which of them a device would skip."""
     for concept in concepts:
         pair = _compare(encoded, image, concept, encoded.predict(concept))
         screened = encoded.vocabulary.calibrated(concept, "screening")
@@ -134,9 +134,9 @@ def _compare(encoded: Encoded, image: LabelledImage, concept: str, got: ConceptR
 
 
 def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
-    """Return points (N, 2) well inside a mask (H, W), the same every time, at most ``count``.
+    """Return at most ``count`` points (N, 2) well inside a mask (H, W), always the same ones.
 
-    Candidates are at least half as far from the edge as the mask's innermost pixel; fixed priorities choose.
+    Candidates are at least half as far from the edge as the mask's innermost pixel; fixed priorities select among them.
     """
     padded = np.pad(mask, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]

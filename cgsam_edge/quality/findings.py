@@ -1,4 +1,4 @@
-"""All that an export, or a comparison, measures of a bundle, as values: the content of the report."""
+"""Everything that an export or a comparison measures: the content of the report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cgsam_edge.quality.resolution import SizeSearch
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How much masks change when one layer alone is quantised.
+    """How much masks change when a single layer is quantised.
 
     Attributes:
-        graph, layer: its name.
-        mean_iou: mean mask IoU with only this layer quantised.
+        graph, layer: the layer's graph and name.
+        mean_iou: mean mask IoU when only this layer is quantised.
         error: root mean square error of the mask logits, in standard deviations.
     """
 
@@ -50,10 +50,10 @@ class GraphQuality:
     Attributes:
         target, graph: names.
         precision: "fp32", "fp16", "int8" or another word of the target.
-        bytes: of its files.
-        macs: multiply-adds of one run; None where unknown.
-        error: root mean square error of its outputs on the examples, in standard deviations; None where it was not run.
-        latency: on the exporting machine; None where the engine cannot run there.
+        bytes: size of its files.
+        macs: multiply-adds of one run; None if unknown.
+        error: root mean square error of its outputs on the examples, in standard deviations; None if it was not run.
+        latency: on the exporting machine; None if the engine cannot run there.
     """
 
     target: str
@@ -67,23 +67,22 @@ class GraphQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """All that an export measured of its own bundle, or `cgsam compare` of two.
+    """All measurements of an export on its bundle, or of `cgsam compare` on two.
 
     Attributes:
-        title: for the page.
-        reference: what masks were compared with, such as "PyTorch, float32".
-        pictures: names of the pictures, and where they came from, a line.
+        title: title of the page.
+        reference: source of the expected masks, such as "PyTorch, float32".
+        pictures: one line about the pictures and their origin.
         targets: by target.
         graphs: each graph of each target.
-        size: the search for another image size than the model's own; None where it keeps its own.
+        size: the search for a smaller image size; None if the model keeps its own.
         kept_in_float: layers that are not quantised.
-        sensitivity: of layers, where it was measured, the most sensitive first.
-        notes: warnings and remarks, a line each.
-        left_out: pictures that could not be used, and why, a line each.
-        machine: processor, threads, versions, a line each.
+        sensitivity: of layers, if it was measured, the most sensitive first.
+        notes: warnings and remarks, one line each.
+        left_out: pictures that could not be used, with the reason, one line each.
+        machine: processor, threads and versions, one line each.
         degraded: whether the bundle was written although the gate failed.
-        comparison: whether two bundles were compared, of which none has to pass: the page then says "agrees" and
-            "differs".
+        comparison: whether two bundles were compared. Neither has to pass: the page then says "agrees" or "differs".
     """
 
     title: str

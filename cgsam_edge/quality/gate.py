@@ -1,4 +1,4 @@
-"""The gate: masks of a target beside those of the PyTorch model, from the picture on, each with its own points."""
+"""The gate: compares a target's masks with the PyTorch model's, starting from the picture, each with its own points."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 CONCEPTS_PER_PICTURE = 12
-"""Of a larger vocabulary, the concepts most similar to a picture are compared on it."""
+"""Largest number of concepts compared on a picture: those most similar to it."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Expected:
     """PyTorch's result for one concept in one picture.
 
     Attributes:
-        picture: which, with its labels.
+        picture: the picture with its labels.
         concept: the concept's name.
-        bits: the mask, packed.
+        bits: the mask as packed bits.
         shape: (H, W) of the mask.
         present: whether the concept counts as present.
         logits: float32 (m, m), the decoder's.
@@ -72,21 +72,21 @@ class Expected:
 
     @property
     def label(self) -> tuple[Mask | None, Mask | None]:
-        """The concept's label and the valid pixels, bool (H, W), where there are labels."""
+        """The concept's label and the valid pixels, bool (H, W), if there are labels."""
         return self.picture.masks.get(self.concept), self.picture.valid
 
     @property
     def label_overlap(self) -> Overlap | None:
-        """Pixels that the mask shares with the label; None where the picture does not hold the concept."""
+        """Overlap of the mask with the label; None if the picture does not hold the concept."""
         return label_overlap(self.mask, *self.label)
 
 
 class Gate:
-    """Compares segmenters with a reference, whose masks are computed once.
+    """Compares segmenters with a reference whose masks are computed once.
 
     Args:
         reference: the PyTorch model as a segmenter.
-        pictures: labelled or not, classes by any name of a concept; none of them took part in calibration.
+        pictures: with or without labels, whose classes may be any names of a concept; none was used for calibration.
         progress: called with a line after each picture.
         concepts: how many are compared on a picture, at most: those most similar to it.
         draws: how many other draws of the points of text the reference is asked for, where it calls a concept present.
@@ -107,7 +107,9 @@ class Gate:
             raise InputError("the gate has no picture to compare masks on.")
         unknown = unknown_classes(pictures, reference.bundle.vocabulary)
         if unknown:
-            progress(f"warning: labels of classes that are no concept of the model are left out: {', '.join(unknown)}")
+            progress(
+                f"warning: labels of classes that are not concepts of the model are left out: {', '.join(unknown)}"
+            )
         self.pictures = tuple(by_concept(picture, reference.bundle.vocabulary) for picture in pictures)
         self.expected: list[Expected] = []
         for number, picture in enumerate(self.pictures, start=1):
@@ -128,8 +130,8 @@ class Gate:
 
         Args:
             segmenter: the target.
-            pictures: how many, from the first; None takes all.
-            ask: asks for a concept in another way than from text alone.
+            pictures: number of pictures, from the first; None takes all.
+            ask: function that prompts for a concept in another way than from text alone.
         """
         pairs: list[MaskPair] = []
         for picture in self.pictures[:pictures]:
@@ -157,7 +159,7 @@ def unlabelled(photos: Photos) -> tuple[LabelledImage, ...]:
 
 def _image(picture: LabelledImage) -> Image.Image:
     image = load_image(picture.path)
-    return image if picture.masks else small(image)  # labels have the picture's own size
+    return image if picture.masks else small(image)  # labels have the picture's size
 
 
 def _drawn(encoded: Encoded, result: ConceptResult, manifest: Manifest, draws: int) -> float | None:
@@ -183,5 +185,5 @@ def _likely(encoded: Encoded, names: tuple[str, ...], count: int) -> tuple[str, 
 def predict(encoded: Encoded, concept: str, points: NDArray[np.float32] | None = None) -> ConceptResult:
     """Segment a concept from text alone, or from points inside it (N, 2), without a warning."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the target cannot change how the model was trained
+        warnings.simplefilter("ignore", UserWarning)  # the warning concerns the model, not the target
         return encoded.predict(concept, points)

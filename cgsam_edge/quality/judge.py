@@ -1,4 +1,4 @@
-"""The gate's judgement of one target: how near its masks must be to the expected ones, and whether they are."""
+"""The gate's verdict on one target: how close its masks must be to the expected ones, and whether they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cgsam_edge.quality.pairs import MaskPair, class_miou
 
 @dataclass(frozen=True)
 class GateLimits:
-    """What passes.
+    """The limits for passing.
 
     Attributes:
         min_iou: least mean mask IoU, where somebody named one; None judges by labels, or else by other draws of points.
@@ -31,7 +31,7 @@ class GateLimits:
 
 
 def counted(pairs: Sequence[MaskPair]) -> tuple[MaskPair, ...]:
-    """Return the pairs that count: those that the reference calls present; all, where it calls none present."""
+    """Return the pairs that count: those that the reference calls present, or all if it calls none present."""
     return tuple(p for p in pairs if p.expected_present) or tuple(pairs)
 
 
@@ -66,8 +66,8 @@ class TargetQuality:
 
     Attributes:
         target: its name.
-        pairs: every concept asked for in every image.
-        limits: what passes.
+        pairs: every requested concept in every image.
+        limits: the limits for passing.
     """
 
     target: str
@@ -76,12 +76,12 @@ class TargetQuality:
 
     @property
     def counted(self) -> tuple[MaskPair, ...]:
-        """The pairs that count: those that PyTorch calls present; all, where it calls none present."""
+        """The pairs that count: those that PyTorch calls present, or all if it calls none present."""
         return counted(self.pairs)
 
     @property
     def mean_iou(self) -> float:
-        """Mean mask IoU over the pairs that count; NaN, which passes no limit, without any pair."""
+        """Mean mask IoU over the pairs that count; without any pair NaN, which passes no limit."""
         return statistics.fmean(p.iou for p in self.counted) if self.pairs else math.nan
 
     @property
@@ -116,12 +116,12 @@ class TargetQuality:
 
     @property
     def worst_concept(self) -> tuple[str, float]:
-        """The concept with the least mean mask IoU, and that."""
+        """The concept with the lowest mean mask IoU, and that IoU."""
         return min(self.by_concept.items(), key=lambda item: item[1])
 
     @property
     def worst(self) -> MaskPair:
-        """The pair with the least mask IoU."""
+        """The pair with the lowest mask IoU."""
         return min(self.counted, key=lambda p: p.iou)
 
     @property
@@ -131,7 +131,7 @@ class TargetQuality:
 
     @property
     def flips(self) -> int:
-        """How many presence decisions changed."""
+        """Number of presence decisions that changed."""
         return len(self.flipped)
 
     @property

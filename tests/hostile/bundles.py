@@ -344,7 +344,7 @@ def no_concept(folder: Path, kit: Kit) -> Path:
     return edit(kit.bundle(folder), lambda m: m.update(concepts=[]))
 
 
-@case("bundle", REFUSED, "parity is not as an export writes it")
+@case("bundle", REFUSED, "parity does not have the form that an export writes")
 def odd_parity(folder: Path, kit: Kit) -> Path:
     """Measurements of another form"""
     return edit(kit.bundle(folder), lambda m: m.update(parity={"onnxruntime": {"kind": 3}}))

@@ -166,7 +166,7 @@ def test_images_without_or_with_the_same_id(data: Dataset) -> None:
     images, remarks = data.read()
     assert list(images) == ["b.png"]
     assert "image 'a.png': has no id" in remarks.left_out[1]
-    assert "annotation 1: its image_id is the id of no image in the file" in remarks.left_out[0]
+    assert "annotation 1: no image in the file has its image_id" in remarks.left_out[0]
     data.document["images"][0]["id"] = "8"
     refused(data, "2 images have the id 8")
 
@@ -361,9 +361,9 @@ def test_annotations_of_images_that_are_not_listed(data: Dataset) -> None:
     images, remarks = data.read()
     assert len(images) == 2
     (line,) = remarks.left_out
-    assert "annotation 2: its image_id is the id of no image in the file; the same goes for 1 others." in line
+    assert "annotation 2: no image in the file has its image_id; the same goes for 1 others." in line
     data.annotate(image_id="absent")
-    refused(data, "annotation 1: its image_id is the id of no image")
+    refused(data, "annotation 1: no image in the file has its image_id")
 
 
 def test_no_annotation_at_all(data: Dataset) -> None:
@@ -438,7 +438,7 @@ def test_a_stored_size_beside_polygons_drawn_upright(data: Dataset) -> None:
     data.picture("a.png", (40, 60), 6)
     data.document["images"][0].update(width=40, height=60)  # as Label Studio states it
     left_out(
-        data, "If its polygons were drawn upright all the same, as some tools do, say --labels-orientation upright"
+        data, "If its polygons were nevertheless drawn upright, as in some tools, add --labels-orientation upright"
     )
     assert data.pixels("upright") == 100
 

@@ -67,7 +67,7 @@ def test_files_that_hold_no_indices(tmp_path: Path) -> None:
             read_indices(tmp_path / name)
 
     Image.new("L", (4, 4)).save(tmp_path / "jpeg.png", format="JPEG")
-    fails("jpeg.png", ".*this is no PNG")
+    fails("jpeg.png", ".*this is not a PNG")
     fails("missing.png", "cannot be read .No such file")
     frames = [Image.new("L", (4, 4), i) for i in range(2)]
     frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
@@ -195,7 +195,7 @@ def test_one_bad_label_or_image_does_not_end_it(folders: Path) -> None:
     Image.new("RGB", (6, 4), (1, 2, 3)).save(folders / "labels" / "e.png")
     found, left_out = pairs(folders)
     assert found == ["f.png"]
-    expected = ("not a readable image", "this is no PNG", "7x4 pixels; its image", "holds index 9", "are colours")
+    expected = ("not a readable image", "this is not a PNG", "7x4 pixels; its image", "holds index 9", "are colours")
     for line, name, message in zip(left_out, "abcde", expected, strict=True):
         assert f"/{name}.png: " in line
         assert message in line

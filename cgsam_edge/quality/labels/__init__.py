@@ -42,8 +42,8 @@ def open_labels(images: Path, labels: Path, classes: Path | None = None, drawn_o
         images: the folder.
         labels: a folder of index PNGs, or a COCO JSON file.
         classes: the class file of index PNGs.
-        drawn_on: one of `ORIENTATIONS`: what the labels of photos that EXIF turns were drawn on. None means upright,
-            and refuses labels that can only be of the pixels as stored.
+        drawn_on: one of `ORIENTATIONS`: how photos with an EXIF rotation were labelled. None means upright, and refuses
+            labels that only fit the stored pixels.
 
     Raises:
         InputError: a file cannot be used, or none of the images has labels.
@@ -62,14 +62,14 @@ def open_labels(images: Path, labels: Path, classes: Path | None = None, drawn_o
 def read_index_labels(
     images: Path, labels: Path, classes: Classes, remarks: Remarks | None = None
 ) -> Iterator[LabelledImage]:
-    """Yield the images of a folder that have a PNG of class indices of the same name, in order; see `Labels.read`."""
+    """Yield the images of a folder that have an index PNG of the same name, in order; see `Labels.read`."""
     yield from open_index_labels(images, labels, classes).read(remarks)
 
 
 def read_coco(
     images: Path, annotations: Path, names: tuple[str, ...] | None = None, remarks: Remarks | None = None
 ) -> Iterator[LabelledImage]:
-    """Yield the images of a COCO instance file; ``names`` are the categories to take, None all. See `Labels.read`."""
+    """Yield the images of a COCO instance file; ``names`` selects categories, None takes all. See `Labels.read`."""
     yield from open_coco(images, annotations).read(remarks, None if names is None else frozenset(names))
 
 

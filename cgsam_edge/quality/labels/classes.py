@@ -1,4 +1,4 @@
-"""The class file of index labels: which index is which concept."""
+"""The class file of index labels, which maps indices to concepts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Classes:
     """A class file.
 
     Attributes:
-        names: concepts, in the order of their indices; an ignored index is no concept's.
-        ignored: indices whose pixels count for nothing.
-        notes: what was changed in names, and what looks wrong.
+        names: concepts, in the order of their indices; an ignored index belongs to no concept.
+        ignored: indices whose pixels are ignored.
+        notes: changes in names, and suspicious forms.
     """
 
     names: tuple[str, ...]
@@ -35,12 +35,12 @@ class Classes:
 
 
 def read_classes(path: Path) -> Classes:
-    """Read a class file: one concept a line in index order; ``ignore: 255`` lines name indices that are no concept.
+    """Read a class file: one concept a line in index order; ``ignore: 255`` lines name indices without a concept.
 
-    Lines are as in a concepts file; a class is called by the first of several names.
+    Lines have the form of a concepts file; the first of several names is used.
 
     Raises:
-        InputError: the file is missing, not UTF-8, names no concept or one twice, or an ignored index is no number.
+        InputError: the file is missing, not UTF-8, names no concept or one twice, or an ignored index is not a number.
     """
     names: dict[str, str] = {}
     ignored, notes = set(), []

@@ -1,4 +1,4 @@
-"""COCO instance files as annotation tools write them."""
+"""COCO instance files in the forms that annotation tools write."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     Size = tuple[int, int]
 
 _FAR = 1.1
-_HINT = "If its polygons were drawn upright all the same, as some tools do, say --labels-orientation upright."
+_HINT = "If its polygons were nevertheless drawn upright, as in some tools, add --labels-orientation upright."
 
 
 def open_coco(images: Path, annotations: Path, drawn_on: str | None = None) -> Labels:
     """Open a COCO instance file.
 
-    Instances of a category are joined, those marked ``iscrowd`` too. Categories of one name are one class.
+    Instances of a category are joined, including those marked ``iscrowd``. Categories with the same name are one class.
 
     Args:
-        images: the folder of its images, or one above it.
+        images: the folder of its images, or a parent folder.
         annotations: the JSON file.
-        drawn_on: one of `ORIENTATIONS`; None means upright, and refuses what can only be stored.
+        drawn_on: one of `ORIENTATIONS`; None means upright, and refuses labels that only fit the stored pixels.
 
     Raises:
-        InputError: the file is no COCO instance file, or none of its images is in the folder.
+        InputError: the file is not a COCO instance file, or none of its images is in the folder.
     """
     document = read_document(annotations)
     folder = ImageFolder(images)
@@ -63,12 +63,12 @@ def open_coco(images: Path, annotations: Path, drawn_on: str | None = None) -> L
 
 @dataclass(frozen=True)
 class _Labelled:
-    """A file and what is said about it.
+    """An image and its annotations.
 
     Attributes:
         path: the image.
         entry: the first entry that names it.
-        annotations: of all entries that name it.
+        annotations: annotations of all entries that name it.
     """
 
     path: Path
@@ -79,19 +79,20 @@ class _Labelled:
 def _meant(
     path: Path, entries: list[ImageEntry], folder: ImageFolder, left_out: list[str], notes: list[str]
 ) -> list[ImageEntry]:
-    """Return the entries that mean a file: of several names (train/1.png, val/1.png), the one of its folders."""
+    """Return the entries for a file: of several names (train/1.png, val/1.png), the one that matches its folders."""
     names = dict.fromkeys(entry.file_name for entry in entries)
     agreeing = [name for name in names if folder.agrees(name, path)]
     if len(names) == 1:
         if not agreeing:
             notes.append(
-                f"{entries[0].where}: {entries[0].file_name!r} was taken to be {path}, which lies in other folders. "
-                "Check that these are the labels of these images."
+                f"{entries[0].where}: {entries[0].file_name!r} was matched to {path}, which lies in other folders. "
+                "Check that these labels belong to these images."
             )
         return entries
     chosen = agreeing[0] if len(agreeing) == 1 else None
     left_out += [
-        f"{entry.where}: {entry.file_name!r} could be {path}, and so could another entry. Name its folders as they are."
+        f"{entry.where}: {entry.file_name!r} could be {path}, and so could another entry. Correct the folders in "
+        "'file_name'."
         for entry in entries
         if entry.file_name != chosen
     ]
@@ -99,7 +100,7 @@ def _meant(
 
 
 def _join(joined: dict[Path, _Labelled], path: Path, entry: ImageEntry, notes: list[str]) -> None:
-    """Add an entry to those that name other files; two that name the same are joined."""
+    """Add an entry; entries that name the same file are joined."""
     if path not in joined:
         joined[path] = _Labelled(path, entry, entry.annotations)
         return
@@ -145,17 +146,17 @@ def _mask(annotation: Annotation, photo: Photo, entry: ImageEntry, drawn_on: str
 
 
 def _canvas(photo: Photo, entry: ImageEntry, drawn_on: str | None) -> Size:
-    """Return the size of what polygons were drawn on."""
+    """Return the size of the picture that polygons were drawn on."""
     if drawn_on == "upright" and entry.size == photo.stored:
-        return photo.upright  # some tools state the stored size of photos whose polygons they drew upright
+        return photo.upright  # some tools state the stored size of photos, although polygons were drawn upright
     return entry.size or (photo.stored if drawn_on == "stored" else photo.upright)
 
 
 def _check_reach(part: SegmentationPart, size: Size) -> None:
-    """Refuse polygons that reach far out of the picture that they were drawn on, by what is known of its size."""
+    """Refuse polygons that reach far outside the picture, as far as its size is known."""
     for axis, reach, side in zip("xy", part.reach, size, strict=True):
         if reach > _FAR * side:
             raise InputError(
                 f"a polygon reaches {axis} = {reach:g}, but its image has {size[0]}x{size[1]} pixels: it was drawn on "
-                "a picture of another size. Let 'width' and 'height' be those of the image that was labelled."
+                "a picture of another size. Set 'width' and 'height' to the size of the image that was labelled."
             )

@@ -12,7 +12,7 @@ _NO_PARENT = (None, "", "none")
 
 
 def identifier(value: Any) -> str | None:
-    """Return an id as text, so that 7, 7.0 and "7" are equal; None for what cannot be an id."""
+    """Return an id as text, so that 7, 7.0 and "7" are equal; None for a value that cannot be an id."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
@@ -27,16 +27,16 @@ def category_names(
 ) -> tuple[dict[str, str], list[str]]:
     """Return the categories' names by their ids, and notes.
 
-    An entry that only groups others, which Roboflow writes, is no class. It has no annotation, and is the supercategory
+    An entry that only groups others, as Roboflow writes, is not a class. It has no annotation, and is the supercategory
     of another entry, or has the id 0 and is the only one whose supercategory is "none".
 
     Args:
-        entries: of the file.
-        used: how many annotations have each id.
+        entries: categories of the file.
+        used: number of annotations for each id.
         path: the file, for messages.
 
     Raises:
-        InputError: there is none, one has no id or no name, or two of one id have different names.
+        InputError: there are none, one has no id or no name, or two with the same id have different names.
     """
     if not entries:
         raise InputError(f"{path}: lists no category, so its annotations have no names.")
@@ -58,7 +58,7 @@ def category_names(
     if len(groups) == len(names):
         groups = []
     notes = [
-        f"{path}, category {key}: {names[key]!r} only groups other categories and has no annotation; it is no class."
+        f"{path}, category {key}: {names[key]!r} only groups other categories and has no annotation; it is not a class."
         for key in groups
     ]
     return {key: name for key, name in names.items() if key not in groups}, notes

@@ -1,4 +1,4 @@
-"""The JSON of a COCO instance file: what belongs to which image, checked entry by entry."""
+"""The JSON of a COCO instance file: which annotations belong to which image, checked entry by entry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOREIGN = {
 }
 
 _MOST_DIGITS = 10
-"""Of a width or a height."""
+"""Largest width or height."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Annotation:
 
     Attributes:
         where: file and id, for messages.
-        name: its category; None where no category has its id.
+        name: its category; None if no category has its id.
         category: the category id as written.
         segmentation: as written.
-        empty: whether nothing was drawn, for which tools write no segmentation and an area of 0.
+        empty: whether nothing was drawn; tools then write no segmentation and an area of 0.
     """
 
     where: str
@@ -77,8 +77,8 @@ class ImageEntry:
     Attributes:
         where: file and id, for messages.
         file_name: as written.
-        size: width and height; None where they are not stated.
-        annotations: what it holds.
+        size: width and height; None if they are not stated.
+        annotations: its annotations.
     """
 
     where: str
@@ -94,8 +94,8 @@ class Document:
     Attributes:
         names: its categories, each once.
         images: entries that can be used.
-        left_out: others, each with the reason.
-        notes: what could have been meant in another way than it was read.
+        left_out: other entries, each with the reason.
+        notes: entries that are ambiguous.
     """
 
     names: tuple[str, ...]
@@ -108,7 +108,7 @@ def read_document(path: Path) -> Document:
     """Read a COCO instance file.
 
     Raises:
-        InputError: it is no such file, or something in it makes all of it doubtful; the message says what.
+        InputError: it is not such a file, or a fault in it makes all of it doubtful; the message explains which.
     """
     content = _parse(path)
     used = Counter(identifier(entry.get("category_id")) for entry in content["annotations"])
@@ -135,7 +135,7 @@ def read_document(path: Path) -> Document:
 def _parse(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the three lists of objects of a COCO file."""
     try:
-        content = json.loads(path.read_bytes())  # finds UTF-8, 16 and 32, with a byte order mark or without
+        content = json.loads(path.read_bytes())  # detects UTF-8, 16 and 32, with or without a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a readable JSON file: it is not UTF-8. Save it as UTF-8.") from error
     except RecursionError as error:
@@ -178,7 +178,8 @@ def _image_ids(entries: Sequence[dict[str, Any]], path: Path) -> set[str]:
     for key, count in ids.items():
         if key is not None and count > 1:
             raise InputError(
-                f"{path}: {count} images have the id {key}, so annotations cannot be assigned. Number them anew."
+                f"{path}: {count} images have the id {key}, so annotations cannot be assigned. Give each image its own "
+                "id."
             )
     return {key for key in ids if key is not None}
 
@@ -203,7 +204,7 @@ def _image(entry: dict[str, Any], grouped: dict[str | None, list[Annotation]], p
 
 
 def _size(entry: dict[str, Any], where: str) -> tuple[int, int] | None:
-    """Return width and height; None where they are not stated, for which some tools write 0."""
+    """Return width and height; None if they are not stated (some tools write 0)."""
     sides = []
     for key in ("width", "height"):
         value = entry.get(key)
@@ -220,13 +221,13 @@ def _strays(grouped: dict[str | None, list[Annotation]], ids: set[str], entries:
     """Return a line on annotations of images that are not listed.
 
     Raises:
-        InputError: all are.
+        InputError: all annotations are strays.
     """
     strays = [annotation for key, found in grouped.items() if key not in ids for annotation in found]
     if not strays:
         return []
     line = (
-        f"{strays[0].where}: its image_id is the id of no image in the file"
+        f"{strays[0].where}: no image in the file has its image_id"
         + (f"; the same goes for {len(strays) - 1} others" if len(strays) > 1 else "")
         + "."
     )
@@ -239,7 +240,7 @@ def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
     """Refuse a file whose annotations are all boxes, or all in fractions of the image's size.
 
     Raises:
-        InputError: they are.
+        InputError: that is the case.
     """
     annotations = [a for a in annotations if not a.empty]
     if not annotations:
@@ -248,10 +249,10 @@ def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
     if not drawn:
         raise InputError(
             f"{path}: none of its {len(annotations)} annotations has a segmentation: they are boxes or key points. "
-            "Masks are compared, so export the file with polygons or masks."
+            "Masks are needed: export the file with polygons or masks."
         )
     if all(are_fractions(value) for value in drawn):
         raise InputError(
-            f"{path}: all corners of all polygons are between 0 and 1, like fractions of the image's size. COCO has "
+            f"{path}: all corners of all polygons are between 0 and 1, like fractions of the image's size. COCO uses "
             "pixels: multiply x by the image's width and y by its height."
         )

@@ -15,7 +15,7 @@ from cgsam_edge.errors import InputError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _OVERLAY = ".overlay.png"
-"""What ``cgsam segment`` writes beside an image."""
+"""Suffix of the overlays that ``cgsam segment`` writes."""
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -31,7 +31,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_files_or_none(folder: Path) -> list[Path]:
-    """Return what `image_files` returns; an empty list where there is no image.
+    """Return the result of `image_files`, or an empty list if there is no image.
 
     Raises:
         InputError: there is no such folder.
@@ -47,17 +47,17 @@ def _is_image(name: str) -> bool:
 
 
 def same_form(name: str) -> str:
-    """Return a name in the form in which names are compared; some systems store an accent as a character of its own."""
+    """Return a name in the form in which names are compared; some systems store an accent as a separate character."""
     return unicodedata.normalize("NFC", name)
 
 
 def printable(path: Path | str) -> str:
-    r"""Return a path as text that can be printed and stored anywhere: bytes that are not UTF-8 as ``\xe9``."""
+    r"""Return a path as text that can be printed anywhere: bytes that are not UTF-8 become ``\xe9``."""
     return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class ImageFolder:
-    """A folder and its sub-folders, in which images are found by the names that a COCO file gives them."""
+    """A folder and its sub-folders, in which images are found by the names in a COCO file."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -67,8 +67,8 @@ class ImageFolder:
     def find(self, name: str) -> Path:
         """Return the file that a COCO file calls ``name``.
 
-        Folders in the name and folders on the disk may lack each other's beginning; backslashes, addresses, percent
-        signs, another form of an accent and another case are seen through, as long as one file alone is meant.
+        The folders in the name and those on the disk may lack each other's beginning. Backslashes, URLs, percent
+        encoding, accents in another form and another case are accepted, as long as the match is unique.
 
         Raises:
             InputError: there is none, or there are several.
@@ -89,12 +89,12 @@ class ImageFolder:
 
     @staticmethod
     def agrees(name: str, path: Path) -> bool:
-        """Whether all folders of a name that a COCO file gives are those that the file lies in."""
+        """Whether all folders in a COCO file's name match those of the file."""
         whole = [_loosely(part) for part in path.resolve().parts]
         return any([_loosely(part) for part in reading] == whole[-len(reading) :] for reading in _readings(name))
 
     def _matching(self, parts: list[str], key: Callable[[str], str]) -> Iterator[Path]:
-        """Yield files of which the path below the folder ends as the name does, or the name as the path."""
+        """Yield files whose path below the folder ends with the name, or the reverse."""
         for path in self._by_name[_loosely(parts[-1])]:
             own = [key(part) for part in path.relative_to(self.folder).parts]
             shared = min(len(own), len(parts))
@@ -117,7 +117,7 @@ def _loosely(name: str) -> str:
 
 
 def _readings(name: str) -> Iterable[list[str]]:
-    """Yield what a file name of a COCO file can mean, as the parts of a path, the likeliest first."""
+    """Yield the possible readings of a COCO file name as the parts of a path, the likeliest first."""
     texts = [name, name.replace("\\", "/")]
     if "://" in name or name.startswith("/data/local-files/"):
         address = urlsplit(name)

@@ -1,7 +1,7 @@
-"""Upright or as stored: which way round a photo's labels were drawn.
+"""Upright or as stored: the orientation in which a photo's labels were drawn.
 
-A camera may store a photo lying on its side and say so in its EXIF. Photos are segmented upright, as viewers show them,
-and labels are read as drawn on the upright photo unless the caller says that they fit the pixels as stored.
+A camera may store a photo on its side and record that in its EXIF data. Photos are segmented upright, as viewers show
+them, and labels are read as drawn on the upright photo unless the caller states that they fit the stored pixels.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     Size = tuple[int, int]
 
 _SIDEWAYS = 5
-"""Orientations from here on swap width and height."""
+"""Orientations from this one on swap width and height."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo's size and the way it lies.
+    """A photo's size and orientation.
 
     Attributes:
         path: its file.
-        stored: width and height of its pixels.
-        orientation: EXIF's, 1 to 8; 1 where there is none that can be read.
+        stored: width and height as stored.
+        orientation: EXIF orientation, 1 to 8; 1 if it is missing or unreadable.
     """
 
     path: Path
@@ -46,27 +46,27 @@ class Photo:
 
     @property
     def doubtful(self) -> bool:
-        """Whether it is turned, and a label's size cannot tell which way round the label was drawn."""
+        """Whether the photo is rotated, and a label's size cannot reveal the orientation of the label."""
         return self.orientation != 1 and self.stored == self.upright
 
     def doubt(self) -> str:
-        """Return a line that says how the labels of a doubtful photo were read."""
+        """Return a line about how the labels of a doubtful photo were read."""
         return (
             f"{self.path}: EXIF orientation {self.orientation} does not change its size; its labels were read as drawn "
             "on the upright photo (if they were drawn on the pixels as stored: --labels-orientation stored)."
         )
 
     def is_turned(self, size: Size, drawn_on: str | None, label: str, hint: str = "") -> bool:
-        """Return whether a label of some size has to be turned with the photo.
+        """Return whether a label has to be rotated with the photo.
 
         Args:
             size: width and height of the label.
-            drawn_on: one of `ORIENTATIONS`; None means upright, and refuses what can only be stored.
-            label: its name, for messages.
-            hint: what else to do about one that fits the photo as stored.
+            drawn_on: one of `ORIENTATIONS`; None means upright, and refuses labels that only fit the stored pixels.
+            label: name of the label, for messages.
+            hint: additional advice for a label that fits the photo as stored.
 
         Raises:
-            InputError: it fits the photo neither way, or the other way.
+            InputError: it fits the photo in neither orientation, or in the other one.
         """
         expected, other = (self.stored, self.upright) if drawn_on == "stored" else (self.upright, self.stored)
         if size == expected:
@@ -86,7 +86,7 @@ class Photo:
             )
         return (
             f"the size of {self.path.name} as stored; EXIF orientation {self.orientation} turns it to "
-            f"{_shape(self.upright)}, and labels are read as drawn on the upright photo. Have them turned with "
+            f"{_shape(self.upright)}, and labels are read as drawn on the upright photo. Rotate them with "
             "--labels-orientation stored, or remove the EXIF orientation from the photo."
         )
 
@@ -99,7 +99,7 @@ def read_photo(path: Path) -> Photo:
     """Read the size and orientation from a photo's header.
 
     Raises:
-        InputError: there is no such file, or it is no image.
+        InputError: there is no such file, or it is not an image.
     """
     try:
         with Image.open(path) as image:
@@ -111,7 +111,7 @@ def read_photo(path: Path) -> Photo:
 
 
 def turned(mask: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """Turn a mask (H, W) of the pixels as stored as EXIF says, so that it lies on the upright photo."""
+    """Rotate a mask (H, W) of the stored pixels by the EXIF orientation, so that it fits the upright photo."""
     if orientation >= _SIDEWAYS:
         mask = mask.T
     across = orientation in (2, 3, 6, 7)

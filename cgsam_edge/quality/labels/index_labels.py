@@ -1,4 +1,4 @@
-"""Labels as PNGs of class indices, paired with the images of a folder by their names."""
+"""Labels as PNGs of class indices, matched to the images of a folder by name."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SUFFIX = ".png"
 
 
 def open_index_labels(images: Path, labels: Path, classes: Classes, drawn_on: str | None = None) -> Labels:
-    """Pair the images of a folder with the PNGs of class indices of the same name, without its suffix.
+    """Match the images of a folder with the index PNGs of the same name, ignoring the suffix.
 
     Args:
         images: folder of images.
         labels: folder of their labels; may be the same folder.
-        classes: which index is which concept.
-        drawn_on: one of `ORIENTATIONS`; None means upright, and refuses what can only be stored.
+        classes: the concept of each index.
+        drawn_on: one of `ORIENTATIONS`; None means upright, and refuses labels that only fit the stored pixels.
 
     Raises:
         InputError: there is no such folder, or none of the images has a label.
@@ -39,7 +39,7 @@ def open_index_labels(images: Path, labels: Path, classes: Classes, drawn_on: st
 
 
 def _pairs(images: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Return images with their labels, and why other images are left out."""
+    """Return images with their labels, and the reasons why other images are left out."""
     found, drawn = image_files(images), image_files_or_none(labels)
     if images.resolve() == labels.resolve():
         found = sorted(set(found) - labels_beside(found))
@@ -62,7 +62,7 @@ def _stem(path: Path) -> str:
 
 
 def _grouped(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Return paths by their name without suffix, case aside."""
+    """Return paths by their name without suffix, ignoring case."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[_stem(path).casefold()].append(path)
@@ -70,30 +70,30 @@ def _grouped(paths: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _namesakes(image: Path, labels: dict[str, list[Path]], stems: set[str]) -> list[Path]:
-    """Return the labels of an image's name without suffix; of its name in another case where no other image has it."""
+    """Return the labels with an image's name, or with its name in another case if no other image has that name."""
     others = [path for path in labels.get(_stem(image).casefold(), []) if path != image]
     exact = [path for path in others if _stem(path) == _stem(image)]
     return exact or [path for path in others if _stem(path) not in stems]
 
 
 def labels_beside(paths: Sequence[Path]) -> set[Path]:
-    """Return the PNGs among some files that lie beside an image of the same name that is no PNG."""
+    """Return those PNGs that have the name of another image that is not a PNG."""
     photos = {(path.parent, _stem(path)) for path in paths if not is_png(path)}
     return {path for path in paths if is_png(path) and (path.parent, _stem(path)) in photos}
 
 
 def is_png(path: Path) -> bool:
-    """Whether a file's name is that of a PNG."""
+    """Return whether a file is named like a PNG."""
     return path.suffix.lower() == _SUFFIX
 
 
 def _reason(image: Path, namesakes: Sequence[Path], pngs: Sequence[Path], folder: Path) -> str:
-    """Return why an image has no label, or none that is certainly the right one."""
+    """Return why an image has no label, or no unambiguous one."""
     if pngs:
         names = ", ".join(path.name for path in pngs)
         return f"{image}: several labels could be its label, or other images share it: {names} in {folder}."
     others = ", ".join(path.name for path in namesakes)
-    instead = f"; {others} is no PNG, and other formats may change indices" if others else ""
+    instead = f"; {others} is not a PNG, and other formats may change indices" if others else ""
     return f"{image}: no label {image.stem}{_SUFFIX} in {folder}{instead}."
 
 

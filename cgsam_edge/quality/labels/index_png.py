@@ -22,19 +22,19 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOUR, _PALETTE, _GREY_ALPHA, _COLOUR_ALPHA = 0, 2, 3, 4, 6
 _OPAQUE = 255
 _SPREAD = {2: 85, 4: 17}
-"""By how much Pillow multiplies grey of 2 and 4 bits, to fill 8."""
+"""Factor by which Pillow multiplies grey of 2 and 4 bits, to fill 8."""
 
 _EXPECTED = "expected a PNG of class indices: grey or palette"
 
 
 def read_indices(path: Path) -> Indices:
-    """Return the indices (H, W) that a PNG stores; one with an EXIF orientation is turned as it says.
+    """Return the indices (H, W) that a PNG stores, rotated by its EXIF orientation if it has one.
 
-    Grey of 1, 2, 4, 8 and 16 bits and palettes of 1 to 8 bits give the stored number. Colour is taken where red, green
-    and blue are the same everywhere, 8 bits each: grey that a tool has written as colour. Alpha must be opaque.
+    Grey of 1, 2, 4, 8 and 16 bits and palettes of 1 to 8 bits give the stored number. Colour is accepted if red, green
+    and blue are equal everywhere, with 8 bits each: grey that a tool wrote as colour. Alpha must be opaque.
 
     Raises:
-        InputError: it is no PNG that can be read, or its pixels are colours.
+        InputError: it is not a readable PNG, or its pixels are colours.
     """
     depth, colour = _header(path)
     try:
@@ -49,7 +49,7 @@ def read_indices(path: Path) -> Indices:
 
 
 def holds_indices(path: Path) -> bool:
-    """Whether a file is a PNG of grey or a palette, so that it may hold indices."""
+    """Return whether a file is a PNG with grey or a palette, so that it may contain indices."""
     try:
         return _header(path)[1] in (_GREY, _PALETTE)
     except InputError:
@@ -57,14 +57,14 @@ def holds_indices(path: Path) -> bool:
 
 
 def _header(path: Path) -> tuple[int, int]:
-    """Return bits a channel and colour type."""
+    """Return bits per channel and colour type."""
     try:
         with path.open("rb") as file:
             start = file.read(26)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     if len(start) < 26 or not start.startswith(_SIGNATURE):
-        raise InputError(f"{path}: not a readable image: {_EXPECTED}, and this is no PNG, or cut off.")
+        raise InputError(f"{path}: not a readable image: {_EXPECTED}, and this is not a PNG, or it is truncated.")
     depth, colour = struct.unpack_from("2B", start, 24)
     return depth, colour
 

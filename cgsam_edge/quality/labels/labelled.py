@@ -1,4 +1,4 @@
-"""Labelled images, and a set of them that is read one image at a time."""
+"""Labelled images, and sets of them that are read one image at a time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
-    """An image and what is in it.
+    """An image and its labels.
 
     Attributes:
         path: the image.
-        masks: bool (H, W) by concept, upright as the image is shown; a concept that is missing here is not in the
-            image.
-        valid: bool (H, W), False where pixels count for nothing; None where all count.
+        masks: bool (H, W) by concept, upright as the image is shown; concepts not listed are not in the image.
+        valid: bool (H, W), False for ignored pixels; None if all count.
     """
 
     path: Path
@@ -32,10 +31,10 @@ class LabelledImage:
     valid: NDArray[np.bool_] | None = None
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse masks of another shape (H, W) than that of the image.
+        """Refuse masks whose shape (H, W) differs from that of the image.
 
         Raises:
-            InputError: there is one.
+            InputError: a mask has another shape.
         """
         for mask in (*self.masks.values(), *([] if self.valid is None else [self.valid])):
             if mask.shape != shape:
@@ -47,11 +46,11 @@ class LabelledImage:
 
 @dataclass
 class Remarks:
-    """What a person should know about the files that were read.
+    """Remarks for the user about the files that were read.
 
     Attributes:
-        left_out: what took no part, each with the reason.
-        notes: what could have been meant in another way than it was read.
+        left_out: entries that were not used, each with the reason.
+        notes: entries that are ambiguous.
     """
 
     left_out: list[str] = field(default_factory=list)
@@ -60,11 +59,11 @@ class Remarks:
 
 @dataclass(frozen=True, eq=False)
 class LabelEntry:
-    """An image whose labels are not read yet.
+    """An image whose labels are read later.
 
     Attributes:
         path: the image.
-        load: reads the labels; takes the names that are wanted, or None for all, and a list to which it adds notes.
+        load: reads the labels; takes the requested names, or None for all, and a list to which it adds notes.
     """
 
     path: Path
@@ -78,8 +77,8 @@ class Labels:
     Attributes:
         names: the classes, each once.
         entries: images with labels.
-        left_out: what cannot take part, each with the reason.
-        notes: what could have been meant in another way than it was read.
+        left_out: entries that cannot be used, each with the reason.
+        notes: entries that are ambiguous.
     """
 
     names: tuple[str, ...]
@@ -88,15 +87,15 @@ class Labels:
     notes: tuple[str, ...] = ()
 
     def take(self, count: int) -> Labels:
-        """Return ``count`` images at most, evenly spread over all."""
+        """Return at most ``count`` images, spread evenly."""
         return replace(self, entries=spread_evenly(self.entries, count))
 
     def read(self, remarks: Remarks | None = None, names: frozenset[str] | None = None) -> Iterator[LabelledImage]:
         """Yield one image after the other.
 
         Args:
-            remarks: gets what is left out, and notes; without it, the first thing that cannot be used ends the reading.
-            names: the classes that are wanted; None means all.
+            remarks: receives the entries that are left out, and notes; without it, the first unusable entry raises.
+            names: the requested classes; None means all.
 
         Raises:
             InputError: without ``remarks``, an image or its label cannot be used.

@@ -1,4 +1,4 @@
-"""Classes of labels and concepts of a bundle: which class is which concept."""
+"""Matching the classes of labels with the concepts of a bundle."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class MatchedClasses:
-    """Classes of labels, and the concepts of a bundle that they mean.
+    """Classes of labels, and the matching concepts of a bundle.
 
     Attributes:
         groups: the classes of each concept that is labelled, by the concept's index in the vocabulary.
-        unknown: classes that are left out because the bundle does not know them.
+        unknown: classes left out because the bundle does not know them.
     """
 
     groups: dict[int, tuple[str, ...]]
@@ -34,11 +34,11 @@ class MatchedClasses:
 
     @property
     def names(self) -> dict[int, str]:
-        """What each concept is called: the first class that means it, by the concept's index."""
+        """Each concept's name: the first class that means it, by the concept's index."""
         return {index: group[0] for index, group in self.groups.items()}
 
     def notes(self) -> list[str]:
-        """Return a line for each concept that several classes mean, and one on classes that are left out."""
+        """Return a line for each concept that several classes mean, and one about classes left out."""
         notes = [
             f"the classes {', '.join(group)} are one concept of the bundle and were joined as {group[0]}."
             for group in self.groups.values()
@@ -49,7 +49,7 @@ class MatchedClasses:
         return notes
 
     def joined(self, image: LabelledImage) -> LabelledImage:
-        """Return an image with one mask (H, W) a concept, by what `names` calls it; other classes are left out."""
+        """Return an image with one mask (H, W) per concept under its name from `names`; other classes are left out."""
         masks = {}
         for group in self.groups.values():
             same = [image.masks[name] for name in group if name in image.masks]
@@ -59,7 +59,7 @@ class MatchedClasses:
 
 
 def match_classes(names: Sequence[str], vocabulary: Vocabulary, *, skip_unknown: bool = False) -> MatchedClasses:
-    """Find the concepts that classes of labels mean, by their names and synonyms.
+    """Find the concepts of classes by their names and synonyms.
 
     Args:
         names: the classes.
@@ -80,8 +80,8 @@ def match_classes(names: Sequence[str], vocabulary: Vocabulary, *, skip_unknown:
     if unknown and not skip_unknown:
         raise InputError(
             f"the labels have classes that the bundle does not know: {_listed(unknown)}. Leave them out with "
-            "--skip-unknown: their pixels then count as background. Or export the bundle with them, or write 'ignore: "
-            "INDEX' in the class file in their place: their pixels then count for nothing."
+            "--skip-unknown: their pixels then count as background. Or export the bundle with them, or replace them "
+            "in the class file with 'ignore: INDEX': their pixels are then ignored."
         )
     if not groups:
         raise InputError(
@@ -91,9 +91,9 @@ def match_classes(names: Sequence[str], vocabulary: Vocabulary, *, skip_unknown:
 
 
 def by_concept(image: LabelledImage, vocabulary: Vocabulary) -> LabelledImage:
-    """Return an image whose masks have the names of a vocabulary's concepts.
+    """Return an image with its masks under the names of a vocabulary's concepts.
 
-    Classes that mean one concept are joined, and classes that the vocabulary does not have are left out.
+    Classes that mean the same concept are joined, and classes not in the vocabulary are left out.
     """
     known = [name for name in image.masks if fold(name) in vocabulary.aliases]
     if not known:
@@ -104,7 +104,7 @@ def by_concept(image: LabelledImage, vocabulary: Vocabulary) -> LabelledImage:
 
 
 def unknown_classes(images: Iterable[LabelledImage], vocabulary: Vocabulary) -> list[str]:
-    """Return the classes of some images that mean no concept of a vocabulary, in order of names."""
+    """Return, sorted, the classes of some images that match no concept of a vocabulary."""
     return sorted({name for image in images for name in image.masks if fold(name) not in vocabulary.aliases})
 
 

@@ -1,4 +1,4 @@
-"""Polygons to pixels by COCO's own rule, that of ``rleFrPoly`` in pycocotools' ``maskApi.c``, without its compiler.
+"""Polygons to pixels by the rule of ``rleFrPoly`` in pycocotools' ``maskApi.c``, without the need for a compiler.
 
 The outline is walked in steps of a fifth of a pixel. A column of pixels is crossed where the walk passes its centre,
 and the pixels between two crossings are inside. ``tests/quality/test_polygons.py`` compares every bit with pycocotools.
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 
 _SCALE = 5
 _MAX_STEPS = 20_000_000
-"""Steps of one outline: 4 million pixels of it, far beyond any drawn by hand."""
+"""Most steps of one outline: 4 million pixels, far beyond any drawn by hand."""
 
 
 def polygon_mask(parts: Iterable[Float], width: int, height: int) -> Mask:
     """Return the pixels (height, width) that any of the polygons covers.
 
     Args:
-        parts: corners (N, 2) as x, y in pixels; the last is joined to the first, and what lies outside is cut off.
+        parts: corners (N, 2) as x, y in pixels; the last is joined to the first, and parts outside the image are cut
+            off.
         width: of the image.
         height: of the image.
 
     Raises:
         InputError: a corner is not finite, or an outline is longer than 4 million pixels.
     """
-    columns = np.zeros((width, height), bool)  # COCO counts down the columns
+    columns = np.zeros((width, height), bool)  # COCO's order is column by column
     for part in parts:
         _fill(columns, part)
     return np.ascontiguousarray(columns.T)
@@ -51,7 +52,7 @@ def _fill(columns: Mask, corners: Float) -> None:
     first, last = crossings.min() // height, (crossings.max() - 1) // height
     flips = np.zeros((last - first + 1) * height + 1, np.uint8)
     places, counts = np.unique(crossings - first * height, return_counts=True)
-    flips[places[counts % 2 == 1]] = 1  # two crossings at one place cancel out
+    flips[places[counts % 2 == 1]] = 1  # two crossings at the same place cancel out
     inside = np.bitwise_xor.accumulate(flips)[:-1].astype(bool)
     columns[first : last + 1] |= inside.reshape(-1, height)
 

@@ -1,4 +1,4 @@
-"""One annotation's ``segmentation``: polygons or RLE, in the forms that tools write."""
+"""One annotation's ``segmentation``: polygons or RLE, in the forms that annotation tools write."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _EXPECTED = "expected polygons [[x1, y1, x2, y2, x3, y3, …], …] or an RLE {'
 
 @dataclass(frozen=True)
 class SegmentationPart:
-    """A part of a segmentation that is drawn at once.
+    """A part of a segmentation that is drawn in one step.
 
     Attributes:
-        size: width and height that it states; None where it states none.
-        reach: the largest x and y of its corners; 0 where it has none.
-        draw: takes width and height, and returns the mask (H, W); `InputError` where that cannot be.
+        size: stated width and height, or None.
+        reach: the largest x and y of its corners; 0 without corners.
+        draw: function from width and height to the mask (H, W); may raise `InputError`.
     """
 
     size: tuple[int, int] | None
@@ -38,12 +38,12 @@ class SegmentationPart:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether an annotation has no segmentation: none at all, null, or an empty one."""
+    """Whether an annotation's segmentation is missing, null or empty."""
     return value is None or value in ([], [[]], {}, "")
 
 
 def are_fractions(value: Any) -> bool:
-    """Whether all corners lie from 0 to 1 and some between: fractions of the image's size, not pixels."""
+    """Whether all corners are between 0 and 1, some strictly: fractions of the image's size instead of pixels."""
     try:
         corners = np.concatenate([part.ravel() for part in _polygons(value)])
     except InputError:
@@ -52,10 +52,10 @@ def are_fractions(value: Any) -> bool:
 
 
 def segmentation_parts(value: Any) -> list[SegmentationPart]:
-    """Take a segmentation apart: a list of polygons, one polygon as a flat list, an RLE, or a list of RLE.
+    """Split a segmentation: a list of polygons, one polygon as a flat list, an RLE, or a list of RLE.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it has none of these forms.
     """
     if isinstance(value, dict):
         value = [value]
@@ -84,7 +84,7 @@ def _polygons(value: Any) -> list[NDArray[np.float64]]:
     if not any(len(polygon) >= _CORNERS for polygon in polygons):
         sizes = " and ".join(map(str, sorted({2 * len(polygon) for polygon in polygons} or {0})))
         raise InputError(f"polygons of {sizes} numbers, too few for an area (a box, or points as pairs?); {_EXPECTED}.")
-    return polygons  # some tools leave stray points beside a polygon; they cover nothing
+    return polygons  # some tools leave stray points next to a polygon, which cover nothing
 
 
 def _corners(part: Sequence[Any]) -> NDArray[np.float64]:
