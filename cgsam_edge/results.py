@@ -1,4 +1,4 @@
-"""What segmentation returns, and what it can become."""
+"""Results of a segmentation, and their other forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 ABSENT_LOGIT = -10.0
-"""Every logit of a concept that was not computed because it is surely absent: a chance of 0.00005."""
+"""Every logit of a concept that was ruled out and not computed: a probability of 0.00005."""
 
 
 @lru_cache(maxsize=1)
@@ -38,20 +38,21 @@ class ConceptResult:
 
     Attributes:
         name: the concept.
-        logits: float32 (m, m), the decoder's; the mask is where they are > 0.
-        score: predicted IoU of the mask; a regression, so it can leave 0 to 1.
-        presence: how sure the concept is in the image at all, 0 to 1; the predicted IoU where nothing was calibrated.
-        present: whether `presence` reaches the concept's threshold; True where nothing was calibrated. The mask is
-            computed and kept either way.
-        evidence: float32 (7,), what `presence` was judged by, see `cgsam_edge.presence.EVIDENCE`.
-        similarity: float32 (g, g), s of the concept on CLIP's patches, as it is.
+        logits: logits of the decoder, float32 (m, m); the mask is where they are > 0.
+        score: predicted IoU of the mask; a regression, so it may lie outside 0 to 1.
+        presence: confidence that the concept is in the image at all, 0 to 1; the predicted IoU if nothing was
+            calibrated.
+        present: whether `presence` reaches the concept's threshold; True if nothing was calibrated. The mask is kept
+            either way.
+        evidence: float32 (7,), the numbers behind `presence`, see `cgsam_edge.presence.EVIDENCE`.
+        similarity: float32 (g, g), similarity of the concept with CLIP's patches, not normalised.
         points: float32 (N, 2), the clicks used, as (x, y) in the image's pixels.
         labels: float32 (N,), 1 inside and 0 outside.
         box: float32 (4,) as (x0, y0, x1, y1) in the image's pixels, or None.
         image_size: (W, H).
-        skipped: whether similarity alone ruled the concept out, so that neither mask nor score were computed. It is
-            then not `present`, the mask is empty, the logits are all -10, the score is 0, there are no points,
-            `presence` is the chance that similarity gives it, and `evidence` is that of an empty mask.
+        skipped: whether similarity alone ruled the concept out, so that neither mask nor score was computed. It is then
+            not `present`, the mask is empty, all logits are -10, the score is 0, there are no points, `presence` is the
+            probability from similarity alone, and `evidence` is that of an empty mask.
     """
 
     name: str
@@ -90,12 +91,12 @@ class ConceptResult:
         return self._runs.rle()
 
     def bounding_box(self) -> tuple[int, int, int, int] | None:
-        """Return (x, y, width, height) of the mask in pixels, COCO's order, or None where it is empty."""
+        """Return (x, y, width, height) of the mask in pixels, COCO's order, or None if it is empty."""
         return self._runs.bounding_box()
 
     @cached_property
     def _runs(self) -> MaskRuns:
-        """The mask as runs, so that none of the image's size is held for its area, box and RLE."""
+        """The mask as runs, so that area, box and RLE need no full-size mask."""
         width, height = self.image_size
         found = (strip > 0 for _, strip in strips(self.logits, width, height))
         return MaskRuns.of(found, (height, width))
@@ -103,7 +104,7 @@ class ConceptResult:
 
 @dataclass(frozen=True, eq=False)
 class Result(Mapping[str, ConceptResult]):
-    """All concepts asked for in one image: a mapping from name to `ConceptResult`, in the order asked.
+    """All requested concepts of one image: a mapping from name to `ConceptResult`, in the requested order.
 
     A concept is also found by its synonyms.
 
@@ -111,8 +112,7 @@ class Result(Mapping[str, ConceptResult]):
         image: the RGB image that was segmented.
         concepts: results by name.
         aliases: names by folded name or synonym.
-        left_out: names that were asked for and not computed, and the option that did it: "max_concepts" or
-            "time_budget".
+        left_out: requested names that were not computed, and the option responsible: "max_concepts" or "time_budget".
     """
 
     image: Image.Image
@@ -137,8 +137,8 @@ class Result(Mapping[str, ConceptResult]):
     def label_map(self) -> NDArray[np.int32]:
         """Return int32 (H, W): for each pixel the index of a concept in this result's order, or -1 for none.
 
-        Masks may overlap. A pixel in several masks goes to the concept whose logit is greatest there. Concepts that
-        are not `present` have no pixel.
+        Masks may overlap. A pixel in several masks belongs to the concept with the highest logit there. Concepts that
+        are not `present` have no pixels.
         """
         width, height = self.image.size
         labels = np.empty((height, width), np.int32)
@@ -147,22 +147,22 @@ class Result(Mapping[str, ConceptResult]):
         return labels
 
     def label_strips(self) -> Iterator[tuple[slice, NDArray[np.int16]]]:
-        """Yield `label_map` in parts, from left to right: which columns, and int16 (H, w); for big images."""
+        """Yield `label_map` in parts from left to right: the columns, and int16 (H, w); for big images."""
         present = {i: one.logits for i, one in enumerate(self.concepts.values()) if one.present}
         return label_strips(present, *self.image.size)
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
-        """Return the image with the masks in colour, and a legend beside it; overlaps are settled as in `label_map`.
+        """Return the image with the masks in colour, and a legend beside it; overlaps are resolved as in `label_map`.
 
         Args:
-            opacity: of the masks, 0 to 1.
+            opacity: opacity of the masks, 0 to 1.
         """
-        from cgsam_edge.overlay import draw_overlay  # draws only for those who ask
+        from cgsam_edge.overlay import draw_overlay  # imported only when needed
 
         return draw_overlay(self, opacity)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """Return an entry a concept: ``category``, ``segmentation`` as RLE, ``area``, ``bbox``, ``score``, prompts."""
+        """Return entries by concept: ``category``, ``segmentation`` as RLE, ``area``, ``bbox``, ``score``, prompts."""
         return [
             {
                 "category": concept.name,

@@ -1,4 +1,4 @@
-"""Changing the vocabulary of a bundle: adding and removing concepts, graphs untouched."""
+"""Changing the vocabulary of a bundle: adding and removing concepts without touching graphs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def with_vocabulary(
 ) -> Path:
     """Write a bundle with another vocabulary and the same graphs.
 
-    The new bundle is complete beside its destination before it takes its place, so that whatever happens, one whole
-    bundle is there. Graphs are linked where the disk can, not copied.
+    The new bundle is completed next to its destination before it takes its place, so that a complete bundle is there at
+    any time. Graphs are hard-linked instead of copied if the disk supports it.
 
     Args:
         bundle: the bundle to start from.
         vocabulary: its new concepts and numbers.
-        output: where to write; None replaces the bundle itself.
+        output: folder to write; None replaces the bundle itself.
         notes: further entries of the manifest's ``created``, informative.
 
     Returns:
@@ -101,11 +101,12 @@ def add_concepts(
 
     Args:
         bundle: the bundle's folder.
-        concepts: each ``name | synonym | synonym``, as a line of a concepts file.
-        embedding: CLIP's text embedding (D,) of the only concept, unnormalised, instead of one made from its names.
+        concepts: each has the form ``name | synonym | synonym``, like a line of a concepts file.
+        embedding: CLIP's text embedding (D,) of the only concept, not normalised, instead of one computed from its
+            names.
         output: another bundle to write; None changes the bundle itself.
         backend: which engine computes the text features.
-        progress: takes a line for each name that was changed or looks wrong.
+        progress: receives a line for each name that was changed or looks wrong.
 
     Returns:
         The path of the bundle that was written.
@@ -136,7 +137,7 @@ def add_concepts(
 def _parse(text: str, progress: Callable[[str], None]) -> ConceptSpec:
     parsed = parse_line(text)
     if parsed is None:
-        raise ConceptsError(f"{text!r} names no concept; a name that begins with '#' is written '\\#'.")
+        raise ConceptsError(f"{text!r} names no concept; write a name that begins with '#' as '\\#'.")
     for remark in parsed.remarks("concept"):
         progress(remark)
     return ConceptSpec(parsed.names[0], parsed.names[1:])
@@ -159,7 +160,7 @@ def remove_concepts(bundle: str | Path, names: Sequence[str], *, output: str | P
     gone = {old.index(name) for name in names}
     kept = [i for i in range(len(old.concepts)) if i not in gone]
     if not kept:
-        raise ConceptsError(f"{opened.path}: a bundle must keep one concept; these are all that it holds.")
+        raise ConceptsError(f"{opened.path}: a bundle must keep at least one concept, and these are all that it has.")
     return with_vocabulary(opened, old.take(kept), None if output is None else Path(output))
 
 
@@ -167,5 +168,5 @@ def _refuse_known(vocabulary: Vocabulary, names: Sequence[str]) -> None:
     seen = {name: vocabulary.names[index] for name, index in vocabulary.aliases.items()}
     for name in names:
         if fold(name) in seen:
-            raise ConceptsError(f"{name!r} is already there, as {seen[fold(name)]!r}. Remove that first.")
+            raise ConceptsError(f"{name!r} is already there, as {seen[fold(name)]!r}. Remove that one first.")
         seen[fold(name)] = name

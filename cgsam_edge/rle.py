@@ -19,9 +19,9 @@ _SIGN = 1 << (_BITS - 1)
 _MORE = 1 << _BITS
 _FIRST_CHARACTER = 48
 _DELTA_FROM = 3
-"""From the fourth count on, COCO stores the difference from the count two before."""
+"""From the fourth count on, COCO stores the difference from the count two places earlier."""
 _MAX_SHIFT = 60
-"""Bits of a count; an image has fewer pixels than that."""
+"""Most bits of a count; no image has more pixels."""
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def pack_counts(counts: list[int]) -> str:
-    """Return the lengths of the runs, which begin with the zeros, as COCO's compressed string."""
+    """Return the lengths of the runs, beginning with the zeros, as COCO's compressed string."""
     values = (c - counts[i - 2] if i >= _DELTA_FROM else c for i, c in enumerate(counts))
     return "".join(chr(_FIRST_CHARACTER + chunk) for value in values for chunk in _chunks(value))
 
@@ -59,7 +59,7 @@ def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
     """Return the mask (H, W) of COCO's RLE; ``counts`` is the compressed string or a list of counts.
 
     Raises:
-        InputError: size or counts are not what COCO writes, or the counts do not fill the size.
+        InputError: size or counts do not have COCO's form, or the counts do not add up to the size.
     """
     height, width = rle_size(rle)
     if height * width > MAX_PIXELS:
@@ -75,7 +75,7 @@ def rle_size(rle: dict[str, Any]) -> tuple[int, int]:
     """Return the height and width of COCO's RLE.
 
     Raises:
-        InputError: there is no size, or it is not two whole numbers above 0.
+        InputError: the size is missing, or not two whole numbers above 0.
     """
     size = rle.get("size")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(_is_count(side) and side > 0 for side in size):
@@ -84,7 +84,7 @@ def rle_size(rle: dict[str, Any]) -> tuple[int, int]:
 
 
 def _is_count(value: Any) -> bool:
-    """Whether a number from JSON is whole (some tools write 12.0) and can be a count of pixels."""
+    """Return whether a number from JSON is whole (some tools write 12.0) and plausible as a count of pixels."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < 1 << _MAX_SHIFT and value == int(value)
@@ -106,7 +106,7 @@ def _unpack(text: str) -> list[int]:
     for character in text:
         chunk = ord(character) - _FIRST_CHARACTER
         if not 0 <= chunk <= _MORE + _CHUNK or shift > _MAX_SHIFT:
-            raise InputError(f"the counts of an RLE mask hold {character!r}, which is no compressed RLE.")
+            raise InputError(f"the counts of an RLE mask hold {character!r}, which does not occur in compressed RLE.")
         value |= (chunk & _CHUNK) << shift
         shift += _BITS
         if chunk & _MORE:

@@ -1,6 +1,6 @@
-"""What CLIP's similarity alone says about all concepts at once, before anything is computed for one of them.
+"""Screening: CLIP's similarity judges all concepts at once, before anything is computed for one of them.
 
-It orders concepts by how likely they are in the image, and rules out those that are surely not there.
+It orders concepts by their probability to be in the image, and rules out those that are surely absent.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ if TYPE_CHECKING:
 
 EVIDENCE_COLUMNS = (4, 6)
 EVIDENCE = tuple(PRESENCE_EVIDENCE[i] for i in EVIDENCE_COLUMNS)
-"""What the chance is judged by, in the order of the screening's weights: similarity peak and caption. More of what is
-known without running a graph for a concept (means, contrast, softmax over the vocabulary, patches won) told no more."""
+"""Numbers by which the probability is judged, in the order of the screening's weights: similarity peak and caption.
+
+Further numbers known without running a graph for a concept (means, contrast, softmax over the vocabulary, patches won)
+did not help.
+"""
 
 EMPTY_MASK = (0.0, 0.0, 0.5, 0.0)
 """The first four numbers of presence's evidence for an empty mask with a predicted IoU of 0."""
 
 COLUMNS = len(EVIDENCE) + 2
-"""One weight per number, a bias and a threshold."""
+"""Columns: one weight per number, a bias and a threshold."""
 
 
 _VECTOR_PRODUCTS, _MATRIX_PRODUCTS = 2**13, 2**18
-"""Multiply-adds of a matrix with a vector, and of two matrices, up to which OpenBLAS uses one thread."""
+"""Multiply-adds of a matrix with a vector, and of two matrices, up to which OpenBLAS uses a single thread."""
 
 
 def products_on_one_thread(features: Float, text: Float) -> Float:
     """Return features (P, D) times text (N, D), float32 (P, N), a few rows at a time.
 
-    In one piece, NumPy's OpenBLAS would wake its threads, which then wait busily for some 20 ms and take the cores from
-    the engine that runs next: a click on ViT-B took twice as long.
+    For one large product, NumPy's OpenBLAS would start its threads, which then busy-wait for about 20 ms and take cores
+    from the engine that runs next: a click on ViT-B took twice as long.
     """
     rows = max(1, min(_VECTOR_PRODUCTS // text.shape[1], _MATRIX_PRODUCTS // max(1, text.size)))
     return np.concatenate([features[i : i + rows] @ text.T for i in range(0, len(features), rows)])
@@ -49,10 +52,11 @@ class Screened:
     """All N concepts of a vocabulary in one image.
 
     Attributes:
-        scores: s of each concept on the P patches, float32 (P, N).
+        scores: similarity of each concept with the P patches, float32 (P, N).
         evidence: in the order of `EVIDENCE`, float32 (N, 2).
-        chances: that the image holds it, as far as similarity tells, float64 (N,); NaN where nothing was calibrated.
-        ruled_out: which are surely absent, bool (N,); none of those without calibration.
+        chances: probability that the image holds each concept, from similarity alone, float64 (N,); NaN if not
+            calibrated.
+        ruled_out: which concepts are ruled out, bool (N,); never one without calibration.
     """
 
     scores: Float
@@ -67,8 +71,8 @@ class Screened:
         Args:
             clip_features: the class token's and the patches', (1 + P, D).
             text: text features, (N, D).
-            table: of each concept one weight per number, a bias and a threshold, (N, 4); NaN where nothing was
-                calibrated. The chance is 1 / (1 + exp(-(w · e + b))), and below the threshold the concept is ruled out.
+            table: for each concept one weight per number, a bias and a threshold, (N, 4); NaN if not calibrated. The
+                probability is 1 / (1 + exp(-(w · e + b))), and below the threshold the concept is ruled out.
         """
         products = products_on_one_thread(clip_features, text)
         scores = products[1:]
@@ -79,7 +83,7 @@ class Screened:
         return cls(scores, found, chances, chances < table[:, -1])
 
     def likeliest_first(self, indices: Sequence[int]) -> list[int]:
-        """Return some concepts in another order: by chance, or by the peak where one of them is not calibrated."""
+        """Return concepts in the order of their probability, or of their peak if one of them is not calibrated."""
         chances = self.chances[list(indices)]
         keys = self.peaks[list(indices)] if np.isnan(chances).any() else chances
         return [indices[i] for i in np.argsort(-keys, kind="stable")]
@@ -90,6 +94,6 @@ class Screened:
         return self.evidence[:, 0]
 
     def evidence_without_mask(self, index: int) -> Float:
-        """Return what presence would be judged by if the mask were empty, float32 (7,)."""
+        """Return the evidence of presence for an empty mask, float32 (7,)."""
         peak, caption = self.evidence[index]
         return np.asarray((*EMPTY_MASK, peak, peak - self.scores[:, index].mean(), caption), np.float32)

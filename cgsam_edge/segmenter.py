@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle  # only to find out whether a caller's backend can be pickled
+import pickle  # only to check whether a caller's backend can be pickled
 from collections.abc import Callable, Generator, Iterable
 from os import PathLike, fspath
 from pathlib import Path
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 CACHE_BYTES = 64 * 2**20
-"""Image embeddings kept for each encoded image, unless a caller says else."""
+"""Default limit of the image embeddings kept for each encoded image, in bytes."""
 
 
 class Segmenter:
     """Segments images by concept with an exported bundle, offline and without PyTorch.
 
-    Safe to use from several threads; a context manager that frees the engine. It can be pickled: what travels is the
-    bundle's path and these options, and the other process opens the bundle anew.
+    Safe to use from several threads; a context manager that frees the engine. It can be pickled: the pickle contains
+    the bundle's path and these options, and the other process opens the bundle again.
 
     Args:
         bundle: the bundle's folder; None opens the reference bundle that comes with the package.
         backend: "auto", or a name to force it ("onnxruntime", "openvino", "coreml"), or a `Backend` of your own.
-        device: "auto", or a device to force: a name as `cgsam doctor` lists it, or "cpu", "gpu" or "npu". What is
-            left to "auto" is measured once for a bundle on a machine, and remembered; `placement` says how it came.
+        device: "auto", or a device to force: a name as `cgsam doctor` lists it, or "cpu", "gpu" or "npu".
+            Choices left to "auto" are measured once per bundle and machine, and remembered; `placement` explains them.
         threads: CPU threads for one run; by default all cores.
         performance: "latency": one run at a time, as fast as it goes; "throughput": as many runs at once as there are
             threads, for callers in several threads; "low-power": half of the cores, and no busy waiting.
@@ -61,17 +61,17 @@ class Segmenter:
         save_memory: give memory back to the system between runs, which costs time. On Linux with glibc, every freed
             block of a megabyte or more of the process goes back too, from then on.
         refresh: measure again, even if a choice is remembered.
-        cache_bytes: for each encoded image, bytes of image embeddings that are kept, so that a further click on a
-            concept costs only the decoder; one has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
+        cache_bytes: limit of the image embeddings kept for each encoded image, in bytes, so that a further click on a
+            concept costs only the decoder; one embedding has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
 
     Attributes:
         bundle: the opened bundle.
 
     Raises:
-        InputError: ``cache_bytes`` is negative or no whole number, or ``bundle`` is no path.
-        BundleError: the bundle is missing, incomplete, altered, or too new.
-        BackendError: the backend or device is unknown, not installed or not there, cannot open a graph, or the bundle
-            holds none for it.
+        InputError: ``cache_bytes`` is negative or not a whole number, or ``bundle`` is not a path.
+        BundleError: the bundle is missing, incomplete, altered, or of a newer format.
+        BackendError: the backend or device is unknown, not installed or missing, cannot open a graph, or the bundle has
+            no graphs for it.
     """
 
     def __init__(  # noqa: PLR0913 — each is an option of its own, and has a default
@@ -124,7 +124,7 @@ class Segmenter:
 
     @property
     def placement(self) -> Placement:
-        """What runs where, what was tried, and why not the others.
+        """Where the bundle runs, what was tried, and why other candidates were not chosen.
 
         Raises:
             BackendError: the segmenter is closed.
@@ -148,32 +148,32 @@ class Segmenter:
         """Segment one image from text alone.
 
         Args:
-            image: a path, a PIL image, or a uint8 or uint16 array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W); or
-                what `prepare` returned. Files and PIL images are turned upright by their EXIF orientation, arrays are
-                taken as they stand.
-            concepts: names or synonyms, any iterable of them or one; None means all.
-            max_concepts: the largest number of concepts to compute: the likeliest by CLIP's similarity, and
+            image: a path, a PIL image, or a uint8 or uint16 array: RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W); or the
+                result of `prepare`. Files and PIL images are rotated by their EXIF orientation; arrays are used as they
+                are.
+            concepts: a name or synonym, or any iterable of them; None means all.
+            max_concepts: the largest number of concepts to compute: the likeliest by CLIP's similarity;
                 `Result.left_out` names the others. None means all. Concepts that similarity rules out do not count.
-            time_budget: seconds from this call on, after which no further concept is started. One is always computed,
-                and `Result.left_out` names the others. None means no limit.
-            skip_absent: whether a concept that similarity alone rules out is left uncomputed: its result says
-                `skipped`, is not present and has an empty mask. Only calibrated bundles rule anything out, see
-                ``cgsam calibrate``; False computes every concept.
+            time_budget: seconds after this call, beyond which no further concept is started. One is always computed;
+                `Result.left_out` names the others. None means no limit.
+            skip_absent: whether to skip concepts that similarity alone rules out: such a result is marked `skipped`, is
+                not present, and has an empty mask. Only calibrated bundles rule concepts out, see ``cgsam calibrate``.
+                False computes every concept.
 
         Raises:
             ImageError: the image cannot be used.
-            InputError: a limit is not positive, NaN or no number.
+            InputError: a limit is not a positive number.
             UnknownConceptError: the bundle does not hold a concept.
         """
         limits = Limits(max_concepts, time_budget, skip_absent)  # the clock starts here
-        chosen = self._model.indices(concepts)  # before the work, so that a typo costs nothing
+        chosen = self._model.indices(concepts)  # before the work, so that a typo costs no time
         self._model.warn_of_prompts("text")
         prepared = self._prepared(image)
         decoder = ConceptDecoder(self._model, prepared.image, self._features(prepared), self._cache_bytes)
         return decoder.segment(chosen, limits)
 
     def encode(self, image: ImageSource) -> Encoded:
-        """Compute once what all concepts and prompts of one image share.
+        """Compute the part that all concepts and prompts of one image share.
 
         Args:
             image: as for `segment`.
@@ -185,16 +185,16 @@ class Segmenter:
         return Encoded(self._model, prepared.image, self._features(prepared), self._cache_bytes)
 
     def prepare(self, image: ImageSource, *, bits: int | None = None, page: int | None = None) -> Prepared:
-        """Do what precedes the engine; `segment` and `encode` take the result for an image, another thread perhaps.
+        """Decode and resize an image, possibly in another thread; `segment` and `encode` accept the result.
 
         Args:
             image: as for `segment`.
-            bits: of a channel, where the image has more than 8, see `cgsam_edge.image.load_image`.
-            page: which picture of a file that holds several, from 1.
+            bits: bits per channel of an image with more than 8, see `cgsam_edge.image.load_image`.
+            page: which picture of a file with several, counted from 1.
 
         Raises:
             ImageError: the image cannot be used.
-            InputError: ``bits`` or ``page`` makes no sense.
+            InputError: ``bits`` or ``page`` is not a valid number.
         """
         rgb = load_image(image, bits=bits, page=page)
         return Prepared(rgb, to_pixels(rgb, self.bundle.manifest.geometry.image_size))
@@ -207,25 +207,25 @@ class Segmenter:
         on_error: Callable[[S, ImageError], object] | None = None,
         ahead: int = AHEAD,
     ) -> Generator[tuple[S, Result], None, None]:
-        """Segment many images, or the frames of a video or camera, and yield each with its result, in their order.
+        """Segment many images, or the frames of a video or camera, and yield each one with its result, in order.
 
         Reading and resizing the next images overlap with the engine's work, and the engine's with the caller's. Close
         the iterator (`contextlib.closing`) to stop early.
 
         Args:
-            sources: images as `segment` takes them, or frames of a `Video`; iterated in another thread, as fast as
-                the engine takes them. A camera's iterator should give its newest frame.
+            sources: images as `segment` takes them, or frames of a `Video`; iterated in another thread, at the engine's
+                pace. A camera's iterator should yield its newest frame.
             concepts: as for `segment`.
-            on_error: called with a source that cannot be used, in its turn, and the others go on; without, the error
-                is raised.
-            ahead: images held at once, 1 or more: 1 for the least delay and no overlap.
+            on_error: called, in order, with a source that cannot be used; the others continue. If None, the error is
+                raised.
+            ahead: images in progress at once, 1 or more: 1 gives the shortest delay and no overlap.
 
         Raises:
             UnknownConceptError: the bundle does not hold a concept.
             InputError: ``ahead`` is under 1.
             ImageError: see ``on_error``.
         """
-        names = [self.concepts[index] for index in self._model.indices(concepts)]  # an iterator would be used up
+        names = [self.concepts[index] for index in self._model.indices(concepts)]  # an iterator could be used only once
         self._model.warn_of_prompts("text")
         return pipeline.stream(self, sources, names, on_error, ahead)
 
@@ -266,10 +266,10 @@ def _check_picklable(backend: object) -> None:
     except Exception as error:
         raise BackendError(
             f"the segmenter cannot be pickled, because its backend {type(backend).__name__} cannot: {error}. Open a "
-            "segmenter in each process, or define the backend's class at the top of a module."
+            "segmenter in each process, or define the backend's class at the top level of a module."
         ) from error
 
 
 def _reopened(bundle: Path, recipe: dict[str, Any]) -> Segmenter:
-    """Open in this process what another one pickled."""
+    """Open, in this process, a segmenter that another one pickled."""
     return Segmenter(bundle, **recipe)

@@ -5,10 +5,10 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "models"
 
 BUNDLE = _FOLDER / "scenes.cgsam"
-"""What ``Segmenter()`` opens: eleven road concepts."""
+"""The bundle that ``Segmenter()`` opens: eleven concepts of a street."""
 
 CHECKPOINT = _FOLDER / "scenes.safetensors"
-"""What ``cgsam-export`` reads without ``--checkpoint``, in upstream's layout."""
+"""The checkpoint that ``cgsam-export`` reads without ``--checkpoint``, in upstream's layout."""
 
 DEMO = _FOLDER / "demo.json"
 """The scene that ``cgsam demo`` shows, and how it was chosen."""

@@ -1,7 +1,7 @@
-"""Writing a folder beside its destination and putting it there when it is complete.
+"""Writing a folder next to its destination, and moving it there when it is complete.
 
-Whenever the process is killed, the destination is the old folder or the new one, whole. What a killed process leaves
-beside it, the next one that writes there removes.
+Whenever the process is killed, the destination is the complete old folder or the complete new one. Leftovers of a
+killed process are removed by the next one that writes there.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if sys.platform != "win32":
 
 _LONGEST_STEM = 100
 _ABANDONED_SECONDS = 24 * 3600
-"""Where folders cannot be locked, older leftovers count as abandoned."""
+"""Seconds after which leftovers count as abandoned if folders cannot be locked."""
 
 
 def real_place(path: Path) -> Path:
-    """Return where a path leads: itself, or what its links end at, whether that exists or not.
+    """Return the target of a path: itself, or the end of its links, whether that exists or not.
 
     Raises:
-        OutputError: its links go round in a circle.
+        OutputError: its links are circular.
     """
     if not path.is_symlink():
         return path.absolute()
-    with suppress(OSError, RuntimeError):  # RuntimeError: a circle, before Python 3.13
+    with suppress(OSError, RuntimeError):  # RuntimeError: circular links, before Python 3.13
         place = path.resolve()
         if not place.is_symlink():
             return place
@@ -49,18 +49,20 @@ def check_destination(path: Path) -> None:
     """Refuse a destination that could not be written later, or that is something else than a bundle; see also `tidy`.
 
     Raises:
-        OutputError: it exists and is no bundle, or its parent is no folder that can be written.
+        OutputError: it exists and is not a bundle, or its parent is not a writable folder.
     """
     place = real_place(path)
     tidy(path)
     shown = f"{path}, a link to {place}" if path.is_symlink() else f"{path}"
     if place.exists() and not (place / FILE_NAME).is_file():
         kind = "folder" if place.is_dir() else "file"
-        raise OutputError(f"{shown}: a {kind} of that name exists and is no bundle; it is left alone. Name another.")
+        raise OutputError(
+            f"{shown}: a {kind} of that name exists and is not a bundle; it was not changed. Name another destination."
+        )
     parent = place.parent
     if not parent.is_dir():
         through = f" (where the link {path} leads)" if path.is_symlink() else ""
-        raise OutputError(f"{parent}{through}: no such folder, so nothing can be written there. Make it first.")
+        raise OutputError(f"{parent}{through}: no such folder, so nothing can be written there. Create it first.")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"{parent}: no permission to write there.")
 
@@ -75,10 +77,10 @@ def tidy(destination: Path) -> None:
 
 @contextmanager
 def staged(destination: Path) -> Iterator[Path]:
-    """Give a fresh folder beside ``destination``, and put it in its place when the block ends well.
+    """Yield a new folder next to ``destination``, and move it into place if the block succeeds.
 
-    A destination that is a link stays one: what it leads to is written. Whatever ends the block otherwise, an interrupt
-    too, removes the fresh folder and leaves the destination as it was.
+    A destination that is a link stays one: its target is written. If the block fails or is interrupted, the new folder
+        is removed, and the destination is unchanged.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be made or renamed.
@@ -95,13 +97,13 @@ def staged(destination: Path) -> Iterator[Path]:
 
 
 def replace_folder(work: Path, target: Path) -> None:
-    """Move ``work`` to ``target``, what is there now to ``work``; in one step where the file system can swap folders.
+    """Move ``work`` to ``target``, and the present folder to ``work``; in one step if the file system can swap folders.
 
-    Where it cannot, the old folder steps aside first. A process killed between the two steps leaves it there, and the
-    next `staged` of the target puts it back.
+    Otherwise the old folder is renamed first. If the process is killed between the two steps, the next `staged` of the
+    target puts the old folder back.
 
     Raises:
-        OSError: it could not be moved; what was before is there again.
+        OSError: it could not be moved; the previous state is restored.
     """
     if not target.exists():
         work.rename(target)
@@ -121,7 +123,7 @@ def replace_folder(work: Path, target: Path) -> None:
 
 @contextmanager
 def _beside(target: Path, kind: str) -> Iterator[Path]:
-    """Give a fresh locked folder beside ``target``; remove it, and first those of processes that died."""
+    """Yield a new locked folder next to ``target``, and remove it afterwards; first remove those of dead processes."""
     with _tidying(target.parent):
         _clear_leftovers(target)
         folder = Path(tempfile.mkdtemp(prefix=f"{_stem(target)}.{kind}-", dir=target.parent))
@@ -129,14 +131,14 @@ def _beside(target: Path, kind: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if kind == "partial" or target.exists():  # never the only copy
+        if kind == "partial" or target.exists():  # never remove the only copy
             shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
 
 
 def _stem(target: Path) -> str:
-    """Return how the names of folders beside ``target`` begin; a long name is cut, for they are longer."""
+    """Return the common beginning of the names of folders next to ``target``; a long name is cut to leave room."""
     name = target.name
     if len(os.fsencode(name)) > _LONGEST_STEM:
         name = f"{name[:24]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
@@ -172,12 +174,12 @@ def _in_use(folder: Path) -> bool:
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock a folder until the descriptor that this returns is closed, at the latest when the process ends.
+    """Lock a folder until the returned descriptor is closed, at the latest when the process ends.
 
-    Returns None where folders cannot be locked.
+    Returns None if folders cannot be locked.
 
     Raises:
-        BlockingIOError: another one has it.
+        BlockingIOError: another process holds the lock.
     """
     if sys.platform == "win32":
         return None
@@ -196,7 +198,7 @@ def _lock(folder: Path) -> int | None:
 
 @contextmanager
 def _tidying(folder: Path) -> Iterator[None]:
-    """Keep others of this kind from tidying in a folder meanwhile; who holds it for a second may be our caller."""
+    """Keep other processes from tidying a folder at the same time; a lock held for a second may be the caller's."""
     descriptor = _lock_soon(folder)
     try:
         yield
@@ -214,10 +216,10 @@ def _lock_soon(folder: Path) -> int | None:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Swap two folders in one step; False where the system or the file system cannot.
+    """Swap two folders in one step; return False if the system or the file system cannot.
 
     Raises:
-        OSError: it can, and it failed.
+        OSError: the system supports it, and it failed.
     """
     if sys.platform == "win32":
         return False
@@ -240,5 +242,5 @@ def _explained(error: OSError, destination: Path) -> OSError:
     if isinstance(error, CgsamError):
         return error
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    why = "the disk is full, or a limit on file sizes was met" if full else (error.strerror or str(error))
+    why = "the disk is full, or a limit on file sizes was reached" if full else (error.strerror or str(error))
     return OutputError(f"{destination}: could not be written: {why}. Nothing was changed there.")

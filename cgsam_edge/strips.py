@@ -1,7 +1,7 @@
-"""Logits at an image's size, a strip of columns at a time, so that no float image of that size is ever held.
+"""Logits at an image's size, a strip of columns at a time, so that no float image of that size is ever in memory.
 
-A strip holds exactly what `prompts.resize` has there: OpenCV interpolates along rows first and columns second, and
-leaves a side alone whose length does not change, so that the two passes can be made one after the other.
+A strip equals the same part of `prompts.resize` exactly: OpenCV interpolates along rows first and columns second, and
+does not change a side that keeps its length, so the two passes can be separated.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
 
 STRIP_BYTES = 16 * 2**20
-"""Of one strip of float32 logits; smaller images are one strip."""
+"""Bytes of one strip of float32 logits; smaller images are a single strip."""
 
 STACK_BYTES = 64 * 2**20
-"""Of the rows that are kept for several concepts at once."""
+"""Bytes of the rows that are kept for several concepts at once."""
 
 
 def strip_edges(width: int, height: int) -> list[int]:
-    """Return the columns at which strips begin, and the width: strips of nearly one width, two columns or more.
+    """Return the columns at which strips begin, and the width; strips are nearly equal, with two columns or more.
 
-    OpenCV takes another way, with other last bits, where there is only one column.
+    For a single column, OpenCV takes another path, with different last bits.
     """
     count = max(1, min(-(-4 * width * height // STRIP_BYTES), width // 2))
     return [width * i // count for i in range(count + 1)]
 
 
 def strips(logits: Float, width: int, height: int) -> Iterator[tuple[slice, Float]]:
-    """Yield the logits (m, m) at an image's size: columns and what stands there, (height, w), from left to right."""
+    """Yield the logits (m, m) at an image's size from left to right: columns, and their logits (height, w)."""
     for columns, (strip,) in _stacked([logits], width, height):
         yield columns, strip
 
 
 def label_strips(logits: Mapping[int, Float], width: int, height: int) -> Iterator[tuple[slice, NDArray[np.int16]]]:
-    """Yield which concept each pixel belongs to: columns and int16 (height, w), -1 for none.
+    """Yield the concept of each pixel: columns, and int16 (height, w), -1 for none.
 
     Args:
-        logits: of each concept that may have pixels, (m, m), by its number.
-        width: of the image.
-        height: of the image.
+        logits: logits (m, m) of each concept that may have pixels, by its number.
+        width: width of the image.
+        height: height of the image.
     """
     for columns, group in _stacked(list(logits.values()), width, height):
         labels = np.full((height, columns.stop - columns.start), -1, np.int16)
@@ -59,7 +59,7 @@ def label_strips(logits: Mapping[int, Float], width: int, height: int) -> Iterat
 
 
 def _stacked(logits: Sequence[Float], width: int, height: int) -> Iterator[tuple[slice, Iterator[Float]]]:
-    """Yield columns, and the strips of several logits there, each computed when its turn comes."""
+    """Yield columns, and the strips of several logits there, each computed on demand."""
     edges = strip_edges(width, height)
     if len(edges) == 2:
         yield slice(0, width), (resize(one, width, height) for one in logits)
@@ -78,7 +78,7 @@ def _columns(rows: Float, inside: slice, height: int) -> Float:
 
 
 def _blocks(edges: list[int], bytes_a_column: int) -> Iterator[list[int]]:
-    """Yield runs of strips whose rows fit `STACK_BYTES` together, one strip at least, as their edges."""
+    """Yield groups of strips, as edges, whose rows fit `STACK_BYTES` together; one strip at least."""
     most = max(1, STACK_BYTES // max(1, bytes_a_column))
     start = 0
     while start < len(edges) - 1:

@@ -1,4 +1,4 @@
-"""From a name to a text feature on the device, with a bundle that holds CLIP's text encoder."""
+"""From a name to a text feature on the device, with a bundle that contains CLIP's text encoder."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ class TextEncoder:
     """CLIP's text encoder and the text half of the semantic adapters; a context manager.
 
     Args:
-        bundle: exported with ``--text-encoder``.
-        backend: "auto", the first that is here, or a backend's name to force it. A few names do not need the fastest.
+        bundle: a bundle exported with ``--text-encoder``.
+        backend: "auto", the first available one, or a backend's name to force it. A few names do not need the
+            fastest one.
 
     Raises:
-        BundleError: the bundle holds no text encoder, or a file of it is damaged.
+        BundleError: the bundle has no text encoder, or a file of it is damaged.
         BackendError: the backend is unknown, not installed, or cannot open a graph.
     """
 
     def __init__(self, bundle: Bundle, backend: str = AUTO) -> None:
         if TOKENIZER_FILE not in bundle.manifest.files:
             raise BundleError(
-                f"{bundle.path}: holds no text encoder, so it cannot learn new names. Export it again with "
+                f"{bundle.path}: has no text encoder, so no concepts can be added. Export it again with "
                 "--text-encoder, or with the concept in its concepts file."
             )
         bundle.verify([TOKENIZER_FILE, TEXT_FILE])
@@ -63,9 +64,9 @@ class TextEncoder:
         self._length = graphs["text"].inputs[0].shape[-1]
 
     def feature(self, names: Sequence[str]) -> Float:
-        """Return the text feature t of a concept, (D,), of unit length, from its name and synonyms.
+        """Return the text feature t of a concept, (D,), with unit length, from its name and synonyms.
 
-        As upstream: the mean of the names' embeddings, less what every text shares, normalised.
+        As in upstream: the mean of the names' embeddings, minus the part that all texts share, normalised.
 
         Raises:
             ConceptsError: a name has more tokens than the encoder takes.
@@ -73,21 +74,21 @@ class TextEncoder:
         return self.from_embedding(np.mean([self._named(name) for name in names], axis=0))
 
     def from_embedding(self, embedding: Float) -> Float:
-        """Return t, (D,), of a CLIP text embedding (D,), unnormalised as CLIP's text encoder gives it.
+        """Return t, (D,), of a CLIP text embedding (D,), not normalised, as CLIP's text encoder returns it.
 
         Raises:
-            ConceptsError: it has another shape, or is not finite.
+            ConceptsError: its shape is wrong, or it is not finite.
         """
         if np.shape(embedding) != self._redundant.shape or not np.isfinite(embedding).all():
             raise ConceptsError(
-                f"an embedding must be {len(self._redundant)} finite numbers, as CLIP's text encoder gives them, got "
+                f"an embedding must be {len(self._redundant)} finite numbers, as CLIP's text encoder returns them, got "
                 f"shape {np.shape(embedding)}."
             )
         difference = np.asarray(embedding, np.float64) - self._redundant
         return np.asarray(difference / np.linalg.norm(difference), np.float32)
 
     def row(self, feature: Float) -> Float:
-        """Return what a text feature t (D,) adds in each block that takes text, (n, r)."""
+        """Return the contribution of a text feature t (D,) to each block that takes text, (n, r)."""
         if "text_row" not in self._sessions:
             raise BackendError("the model has no block that takes text.")
         out = self._sessions["text_row"].run({"text": feature[None]})
@@ -139,15 +140,15 @@ def _tokenizer(path: Path) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise BackendError("reading new names needs the package tokenizers: pip install 'cgsam-edge[text]'.") from error
+        raise BackendError("adding concepts needs the package tokenizers: pip install 'cgsam-edge[text]'.") from error
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain Exception
+    except Exception as error:  # the library raises a plain Exception
         raise BundleError(f"{path}: not a tokenizer ({error}).") from error
 
 
 def _constants(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
-    """Return the redundant feature t_0 (D,), and the templates, None where names stand as they are."""
+    """Return the redundant feature t_0 (D,), and the templates, or None if names are used without templates."""
     arrays = read_npz(path, "the constants of a text encoder")
     try:
         redundant, templates = arrays["redundant"].astype(np.float64), [str(t) for t in arrays["templates"]]

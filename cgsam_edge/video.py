@@ -26,10 +26,10 @@ SUFFIXES = (
 )  # fmt: skip
 
 _FASTEST = 1000
-"""Frames a second; containers without a rate show up as zero or as their clock, such as 90000."""
+"""Largest plausible rate; containers without one report zero or their clock, such as 90000."""
 
 _LOOKED_AT = 25
-"""First frames whose times tell how close frames follow each other."""
+"""Number of first frames whose times show how closely frames follow each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +37,10 @@ class Frame:
     """One frame.
 
     Attributes:
-        number: in the video, from 0.
-        seconds: when it is shown, by the container's clock.
+        number: number in the video, from 0.
+        seconds: time at which it is shown, by the container's clock.
         image: uint8 RGB (H, W, 3), upright.
-        duration: seconds for which it is shown, or None where only the next frame's time says so.
+        duration: seconds for which it is shown, or None if that follows only from the next frame's time.
     """
 
     number: int
@@ -50,11 +50,11 @@ class Frame:
 
 
 class Video:
-    """The frames of a video file, to iterate over; each iteration reads the file anew, one frame at a time.
+    """The frames of a video file, as an iterable; each iteration reads the file again, one frame at a time.
 
-    Frames stand upright as the container's rotation says, and all have one size. Their rate need not be constant: each
-    frame has its own time. Iterating raises `ImageError` after the last frame that could be decoded, if there was none
-    or if the file should hold more.
+    Frames are rotated as the container states, and all have the same size. Their rate need not be constant: each frame
+    has its own time. Iterating raises `ImageError` after the last frame that could be decoded, if there was none or the
+    file should contain more.
 
     Args:
         path: a file that OpenCV's FFmpeg can decode.
@@ -63,12 +63,12 @@ class Video:
     Attributes:
         path: as given.
         every: as given.
-        fps: frames a second that iterating yields (the file's rate by ``every``), or None where the file has no rate.
-            Where the rate varies, this is what the container says of it, often the mean.
+        fps: frames a second that iterating yields (the file's rate divided by ``every``), or None if the file has no
+            rate. For a varying rate, this is the container's figure, often the mean.
 
     Raises:
-        ImageError: there is no such file, or it is no video.
-        InputError: ``every`` is no whole number of 1 or more.
+        ImageError: there is no such file, or it is not a video.
+        InputError: ``every`` is not a whole number of 1 or more.
     """
 
     def __init__(self, path: str | PathLike[str], every: int = 1) -> None:
@@ -81,13 +81,13 @@ class Video:
         self._count = int(count) if math.isfinite(count) and 0 < count < 2**53 else None
 
     def expected(self) -> int | None:
-        """Return how many frames the container says that iterating yields, or None where it does not say."""
+        """Return the number of frames to expect according to the container, or None if it does not state one."""
         return None if self._count is None else -(-self._count // self.every)
 
     def clock_rate(self) -> float | None:
-        """Return at how many frames a second all times can be kept: by the closest of the first frames and the file.
+        """Return the frame rate that keeps all times, from the closest of the first frames and the file's rate.
 
-        None where the file has no usable times. It decodes the first frames.
+        None if the file has no usable times. This decodes the first frames.
         """
         times: list[float] = []
         with _opened(self.path) as capture:
@@ -120,27 +120,27 @@ class Video:
             missing = True
         elif kind is Kind.COMPLETE:
             missing = False
-        else:  # its count of frames is its length by a rate that need not be constant
+        else:  # its count of frames is its length times a rate that need not be constant
             missing = clock.misses(self._count / fps, fps, sparse=kind is not Kind.CUT)
         if missing:
             length = "" if fps is None else f" ({clock.last:.2f} of {self._count / fps:.2f} seconds)"
             raise ImageError(
-                f"{self.path}: ends after {found} of {self._count} frames{length}; it is truncated or corrupt from "
-                "there on."
+                f"{self.path}: ends after {found} of {self._count} frames{length}; it is truncated or corrupt after "
+                "that."
             )
 
 
 def check_every(every: int) -> None:
-    """Raise `InputError` if this is no whole number of 1 or more."""
+    """Raise `InputError` if this is not a whole number of 1 or more."""
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise InputError(f"every must be a whole number, 1 or more, got {every!r}.")
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[Any]:
-    """Open for reading; FFmpeg's own messages are left out, as the error here says the same in place."""
+    """Open for reading; FFmpeg's messages are suppressed, because the error raised here replaces them."""
     file = Path(path)
-    if not file.is_file():  # OpenCV would take some names for patterns or devices
+    if not file.is_file():  # OpenCV would read some names as patterns or devices
         if file.is_symlink():
             raise ImageError(f"{path}: a link to {str(file.readlink())!r}, which does not exist.")
         raise ImageError(f"{path}: {'a folder, not a video' if file.is_dir() else 'no such file'}.")
@@ -152,8 +152,8 @@ def _opened(path: str) -> Iterator[Any]:
         try:
             if not capture.isOpened():
                 raise ImageError(
-                    f"{path}: not a video that OpenCV can read: no video, cut off before its index, or of a codec that "
-                    "it lacks."
+                    f"{path}: not a video that OpenCV can read: not a video, truncated before its index, or with an "
+                    "unsupported codec."
                 )
             yield capture
         finally:
@@ -162,7 +162,7 @@ def _opened(path: str) -> Iterator[Any]:
 
 @contextmanager
 def typable(path: str) -> Iterator[str]:
-    """Give a path that OpenCV can take: the same one, or a link to a file or folder whose name is not UTF-8."""
+    """Yield a path that OpenCV accepts: the same one, or a link to a file or folder whose name is not UTF-8."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:

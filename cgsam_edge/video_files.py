@@ -1,4 +1,4 @@
-"""What a video file's first bytes say about its end: whether frames were counted, and whether the file is whole."""
+"""The first bytes of a video file: whether its frames were counted, and whether the file is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HEAD = 4096
 
 
 class Kind(Enum):
-    """What a container knows."""
+    """What a container states."""
 
     COUNTED = "the frames are counted"
     COMPLETE = "the file is as long as it says"
@@ -19,7 +19,7 @@ class Kind(Enum):
 
 
 def kind_of(path: str) -> Kind:
-    """Look at a file's head: MP4 and QuickTime count frames, Matroska and WebM mostly state their length in bytes."""
+    """Read a file's header: MP4 and QuickTime count frames, Matroska and WebM mostly state their length in bytes."""
     with Path(path).open("rb") as file:
         head = file.read(_HEAD)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
@@ -33,7 +33,7 @@ def kind_of(path: str) -> Kind:
 
 
 def _segment_end(head: bytes) -> int | None:
-    """Return where a Matroska file should end, or None where it was written without knowing."""
+    """Return where a Matroska file should end, or None if it was written without that."""
     header = _size(head, len(_EBML))
     if header is None:
         return None
@@ -45,7 +45,7 @@ def _segment_end(head: bytes) -> int | None:
 
 
 def _size(head: bytes, place: int) -> tuple[int, int] | None:
-    """Read EBML's variable-length number: its value and the place after it; None if it stands for "unknown"."""
+    """Read EBML's variable-length number: its value, and the position after it; None if it means "unknown"."""
     if place >= len(head) or not head[place]:
         return None
     length = 9 - head[place].bit_length()

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 _TOLERANCE = 0.02
-"""By this share a container's count of frames may be too high: some derive it from the length in seconds."""
+"""Share by which a container's count of frames may be too high: some derive it from the length in seconds."""
 
 _FASTEST_USUAL = 120
-"""Frames a second. What a container says beyond is rather its clock, unless the frames themselves are that close."""
+"""Frames a second. A higher figure is usually the container's clock, unless the frames themselves are that close."""
 
 _SHORTEST_GAP = 0.002
-"""Seconds. Frames nearer to each other than that have no usable times."""
+"""Seconds. Frames closer to each other than that have no usable times."""
 
 
 class Clock:
-    """Watches frames go by.
+    """Records the times of frames.
 
     Attributes:
-        last: the greatest time so far, in seconds.
+        last: the latest time so far, in seconds.
     """
 
     def __init__(self) -> None:
@@ -28,37 +28,37 @@ class Clock:
         self._started = False
 
     def tick(self, seconds: float) -> None:
-        """Take note of a frame's time."""
+        """Record a frame's time."""
         if self._started:
             self._longest = max(self._longest, seconds - self.last)
         self.last, self._started = max(self.last, seconds), True
 
     @staticmethod
     def enough(found: int, count: int) -> bool:
-        """Whether these are about as many frames as there should be."""
+        """Whether the number of frames is about right."""
         return found >= count - max(2, _TOLERANCE * count)
 
     def misses(self, length: float, fps: float, *, sparse: bool) -> bool:
-        """Whether time is missing at the end.
+        """Whether the end of the video is missing.
 
         Args:
-            length: of the whole video, in seconds.
+            length: length of the whole video in seconds.
             fps: its nominal rate.
-            sparse: whether the last frame may stand as long as twice the longest wait between two frames.
+            sparse: whether the last frame may last up to twice the longest interval between two frames.
         """
         pause = 2 * self._longest if sparse else 0.0
         return length - self.last > max(3 / fps, _TOLERANCE * length, pause)
 
 
 def rate_of(times: Sequence[float], nominal: float | None) -> float | None:
-    """Return a constant rate at which frames with these times can be shown without one overtaking the next.
+    """Return a constant rate at which frames with these times can be shown without dropping one.
 
     Args:
-        times: of the first frames, in seconds.
-        nominal: frames a second by the container, or None.
+        times: times of the first frames in seconds.
+        nominal: the container's frames a second, or None.
 
     Returns:
-        frames a second; None where the times or the container say nothing that can be used.
+        frames a second; None if neither the times nor the container are usable.
     """
     gaps = [after - before for before, after in pairwise(times) if after > before]
     if nominal is None or not gaps or min(gaps) < _SHORTEST_GAP:

@@ -1,4 +1,4 @@
-"""The concepts of a bundle as arrays, and finding one by name."""
+"""The concepts of a bundle as arrays, with look-up by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 CALIBRATIONS = {"presence": PRESENCE_COLUMNS, "screening": SCREENING_COLUMNS}
-"""What can be calibrated for each concept, and how many numbers that takes."""
+"""The calibrations of a concept, and the number of values of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,10 @@ class Vocabulary:
     Attributes:
         concepts: names and synonyms.
         features: text features t, float32 (N, D), of unit length.
-        rows: what the text adds in each semantic block, float32 (N, n, r); n or r is 0 where the model has none.
-        presence: when a concept counts as present, float32 (N, 9), see `cgsam_edge.presence.judge`; rows of NaN where
-            nothing was calibrated.
-        screening: when a concept is surely absent, float32 (N, 4), see `cgsam_edge.screening`; likewise.
+        rows: contribution of the text to each semantic block, float32 (N, n, r); n or r is 0 if the model has none.
+        presence: when a concept counts as present, float32 (N, 9), see `cgsam_edge.presence.judge`; rows of NaN if not
+            calibrated.
+        screening: when a concept is ruled out, float32 (N, 4), see `cgsam_edge.screening`; likewise.
     """
 
     concepts: tuple[ConceptSpec, ...]
@@ -63,7 +63,7 @@ class Vocabulary:
     def uncalibrated(
         cls, concepts: Sequence[ConceptSpec], features: NDArray[np.float32], rows: NDArray[np.float32]
     ) -> Vocabulary:
-        """Return concepts for which nothing was calibrated; shapes as the attributes'."""
+        """Return uncalibrated concepts; shapes as in the attributes."""
         tables = {name: uncalibrated(len(concepts), columns) for name, columns in CALIBRATIONS.items()}
         return cls(tuple(concepts), features, rows, **tables)
 
@@ -81,23 +81,23 @@ class Vocabulary:
         """Return the index of the concept that has ``name`` as its name or a synonym.
 
         Raises:
-            UnknownConceptError: there is none; the message suggests the nearest.
+            UnknownConceptError: there is none; the message suggests the most similar name.
         """
         if not isinstance(name, str) or fold(name) not in self.aliases:
             raise UnknownConceptError(str(name), self.names)
         return self.aliases[fold(name)]
 
     def calibrated(self, name: str, what: str = "presence") -> bool:
-        """Whether presence or screening of a concept, named as for `index`, was calibrated."""
+        """Return whether presence or screening of a concept, named as for `index`, is calibrated."""
         return bool(np.isfinite(self._arrays[what][self.index(name)]).all())
 
     def take(self, indices: Sequence[int]) -> Vocabulary:
-        """Return the concepts at some indices alone, in that order."""
+        """Return only the concepts at these indices, in that order."""
         arrays = {name: array[list(indices)] for name, array in self._arrays.items()}
         return Vocabulary(tuple(self.concepts[i] for i in indices), **arrays)
 
     def joined(self, further: Vocabulary) -> Vocabulary:
-        """Return these concepts and then those of another vocabulary of the same model."""
+        """Return these concepts, followed by those of another vocabulary of the same model."""
         arrays = {name: np.concatenate([array, further._arrays[name]]) for name, array in self._arrays.items()}
         return Vocabulary((*self.concepts, *further.concepts), **arrays)
 
@@ -114,14 +114,14 @@ class Vocabulary:
         """Read the arrays of the given concepts.
 
         Raises:
-            BundleError: the file is no ``.npz`` of these arrays, or they do not fit the concepts.
+            BundleError: the file is not an ``.npz`` with these arrays, or they do not fit the concepts.
         """
         arrays = read_npz(path, "a vocabulary")
         missing = [name for name in ("features", "rows") if name not in arrays]
         if missing:
             raise BundleError(f"{path}: not a vocabulary (it lacks {missing[0]!r}).")
         tables = {
-            name: arrays.get(name, uncalibrated(len(concepts), columns))  # older bundles have fewer
+            name: arrays.get(name, uncalibrated(len(concepts), columns))  # older bundles have fewer arrays
             for name, columns in CALIBRATIONS.items()
         }
         try:
@@ -133,7 +133,7 @@ class Vocabulary:
 
 
 def _check_read(vocabulary: Vocabulary) -> None:
-    """Refuse numbers that no export writes."""
+    """Refuse values that no export writes."""
     if not vocabulary.concepts:
         raise BundleError("vocabulary: holds no concept.")
     lengths = np.linalg.norm(vocabulary.features.astype(np.float64), axis=1)
@@ -145,16 +145,16 @@ def _check_read(vocabulary: Vocabulary) -> None:
         finite = np.isfinite(getattr(vocabulary, name))
         odd = np.flatnonzero(finite.any(axis=1) != finite.all(axis=1))
         if len(odd):
-            raise BundleError(f"vocabulary: {name!r} of {vocabulary.names[odd[0]]!r} is neither numbers nor NaN alone.")
+            raise BundleError(f"vocabulary: {name!r} of {vocabulary.names[odd[0]]!r} mixes numbers and NaN.")
 
 
 def _check_names(concepts: Sequence[ConceptSpec]) -> None:
-    """Refuse what cannot be named: nothing to read, control characters, two concepts under one name."""
+    """Refuse invalid names: unreadable ones, control characters, and two concepts with the same name."""
     seen: dict[str, str] = {}
     for concept in concepts:
         for name in (concept.name, *concept.synonyms):
             if not is_printable(name):
-                raise BundleError(f"vocabulary: {name!r} is no name that can be read.")
+                raise BundleError(f"vocabulary: {name!r} is not a readable name.")
             if fold(name) in seen:
                 raise BundleError(f"vocabulary: {name!r} names {seen[fold(name)]!r} and {concept.name!r}.")
             seen[fold(name)] = concept.name

@@ -1,4 +1,4 @@
-"""Marks in what ``cgsam segment`` writes, by which a later run knows that it may replace the file."""
+"""Marks in the files that ``cgsam segment`` writes, by which a later run knows that it may replace them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def png_mark() -> PngInfo:
 
 
 def mark_mp4(path: Path) -> None:
-    """Append a box that players skip."""
+    """Append a box that players ignore."""
     with path.open("ab") as file:
         file.write((8 + len(_MP4_MARK)).to_bytes(4, "big") + b"free" + _MP4_MARK)
 

@@ -1,4 +1,4 @@
-"""How long each graph of bundles takes on this machine, one bundle and the other in turn."""
+"""The time of each graph of some bundles on this machine, measured in turns."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Racer:
     """A bundle on an engine.
 
     Attributes:
-        name: what its graphs are listed under.
+        name: name in the tables.
         bundle: the bundle.
         backend: the engine.
         target: which of the bundle's folders of graphs it opens.
-        options: how to open them. No cache is used, so that opening is measured as on a new device.
-        made: outputs of the graphs so far, which the next ones take.
+        options: session options. No cache is used, so opening is measured as on a new device.
+        made: outputs of the graphs so far, which are inputs of the next ones.
     """
 
     name: str
@@ -48,14 +48,14 @@ class Racer:
 
 
 def race(racers: Sequence[Racer], runs: int = RUNS) -> list[GraphQuality]:
-    """Measure all graphs on the bundles' examples, and how far the outputs are from PyTorch's there.
+    """Measure all graphs on the bundles' examples, and the difference of their outputs from PyTorch's.
 
-    For each graph every racer opens it and runs it once; then they take turns, so that whatever slows the machine for a
-    while slows all of them. A bundle without examples gets noise of the right shapes, and its error is None.
+    Every racer opens a graph and runs it once; then they take turns, so that disturbances of the machine affect all of
+    them. A bundle without examples gets noise of the right shapes, and its error is None.
 
     Args:
-        racers: what to measure; each is to be used once.
-        runs: after the first one, of which the median is taken.
+        racers: what to measure; each can be used only once.
+        runs: number of runs after the first one; their median is taken.
 
     Raises:
         BackendError: an engine cannot open or run a graph.
@@ -83,7 +83,7 @@ def _heat(
 
 @dataclass(frozen=True)
 class _Start:
-    """A graph that was opened and ran once: how long that took, its error, and how to run it again."""
+    """A graph that was opened and ran once: the times, its error, and how to run it again."""
 
     open: float
     first: float

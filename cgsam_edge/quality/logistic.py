@@ -1,4 +1,4 @@
-"""Logistic scores of many concepts at once, from few images of each: weights that are shared, and deviations."""
+"""Logistic scores of many concepts from few images of each: shared weights, and a deviation for each concept."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     Double = NDArray[np.float64]
 
 FOLDS = 5
-"""Thresholds come from scores of images that the weights were not fitted to."""
+"""Folds of the cross-validation; thresholds come from scores of images outside the fit."""
 
 SHARED_RIDGE, OWN_RIDGE = 0.1, 2.0
-"""Penalties of the weights that all concepts share, and of each concept's own deviation from them."""
+"""Penalties of the shared weights, and of each concept's deviation from them."""
 
 
 class SharedLogistic:
-    """The chance that an image holds a concept, for all concepts that enough images hold and enough lack.
+    """The probability that an image holds a concept, for concepts with enough images of both kinds.
 
     Args:
         observations: of usable concepts.
         usable: their indices in the vocabulary, ascending.
-        evidence: what the chance is judged by, (observations, numbers).
+        evidence: numbers by which the probability is judged, (observations, numbers).
     """
 
     def __init__(self, observations: Sequence[Observation], usable: NDArray[np.int64], evidence: Double) -> None:
@@ -45,12 +45,12 @@ class SharedLogistic:
         own[np.arange(len(own)), self.which[rows]] = self.inputs[rows]
         design = np.column_stack([self.inputs[rows], own.reshape(len(own), -1)])
         ridge = np.concatenate([np.full(columns, SHARED_RIDGE), np.full(self.count * columns, OWN_RIDGE)])
-        ridge[columns + columns - 1 :: columns] = SHARED_RIDGE  # a concept's own frequency is well known
+        ridge[columns + columns - 1 :: columns] = SHARED_RIDGE  # a concept's bias is well determined
         found = _logistic(design, self.held[rows].astype(np.float64), ridge)
         return np.asarray(found[:columns] + found[columns:].reshape(self.count, columns))
 
     def weights(self) -> Double:
-        """Return weights and biases (concepts, numbers + 1) for evidence as it is."""
+        """Return weights and biases (concepts, numbers + 1) for evidence that is not standardised."""
         found = self._solve(np.ones(len(self.held), bool))
         weights = found[:, :-1] / self.std
         return np.column_stack([weights, found[:, -1] - weights @ self.mean])

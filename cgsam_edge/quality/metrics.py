@@ -14,11 +14,11 @@ from cgsam_edge.quality.pairs import LabelPair, class_miou, concept_ious
 
 @dataclass(frozen=True)
 class PresenceRates:
-    """How right the decision "present" is, over images that hold the concept and images without a pixel of it.
+    """Accuracy of the decision "present" over images that hold the concept and images without a pixel of it.
 
     Attributes:
-        precision: share of "present" that is right; None where nothing was called present.
-        recall: share of what is held that was called present; None where nothing is held.
+        precision: share of "present" decisions that are right; None if nothing was called present.
+        recall: share of held concepts that were called present; None if nothing is held.
     """
 
     precision: float | None
@@ -37,9 +37,9 @@ class ConceptRow:
 
     Attributes:
         concept: its name.
-        images: how many hold it.
-        iou: sum of intersections over sum of unions over these; None where there is none.
-        presence: of the decision; None where nothing was calibrated.
+        images: number of images that hold it.
+        iou: summed intersections over summed unions of these images; None without any.
+        presence: rates of the decision; None if nothing was calibrated.
     """
 
     concept: str
@@ -50,12 +50,12 @@ class ConceptRow:
 
 @dataclass(frozen=True)
 class Skipping:
-    """What changes where concepts that similarity alone rules out are not computed.
+    """The effect of skipping concepts that similarity alone rules out.
 
     Attributes:
-        skipped: share of all pairs.
-        class_miou: as of `Evaluation`, the masks of skipped concepts being empty.
-        presence: likewise, skipped concepts being absent.
+        skipped: share of all pairs that are skipped.
+        class_miou: as in `Evaluation`, with empty masks for skipped concepts.
+        presence: likewise, with skipped concepts counted as absent.
     """
 
     skipped: float
@@ -69,16 +69,17 @@ class Evaluation:
 
     Attributes:
         mode: "text" or "clicks".
-        images: how many there were.
+        images: number of images.
         rows: by concept.
-        pairs: every concept asked for in every image.
+        pairs: every requested concept in every image.
         class_miou: mean of the rows' IoU; None without any.
         pair_miou: mean IoU over images and the concepts that they hold.
-        presence_auroc: chance that a held concept has a higher presence than an absent one; None without both kinds.
-        presence: of the decisions of all calibrated concepts; None without any.
-        skipping: the same with concepts ruled out in advance; None where the bundle rules nothing out.
-        left_out: images and entries of a label file that took no part, each with the reason.
-        notes: labels that could have been meant otherwise than they were read.
+        presence_auroc: probability that a held concept has a higher presence than an absent one; None without both
+            kinds.
+        presence: rates over all calibrated concepts; None without any.
+        skipping: the same with concepts ruled out in advance; None if the bundle rules nothing out.
+        left_out: images and entries of a label file that were not used, each with the reason.
+        notes: ambiguous labels.
         skipped_classes: classes of the labels that the bundle does not know.
     """
 
@@ -97,7 +98,7 @@ class Evaluation:
 
 
 def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[LabelPair]) -> Evaluation:
-    """Put pairs together; means leave out what has no instance, and nothing is silently 0 or NaN."""
+    """Summarise pairs; means leave out concepts without instances, and nothing silently becomes 0 or NaN."""
     held = [p for p in pairs if p.held]
     ious = concept_ious((p.concept, p.overlap) for p in held)
     return Evaluation(
@@ -126,7 +127,7 @@ def _row(concept: str, pairs: list[LabelPair], iou: float | None) -> ConceptRow:
 
 
 def _rates(pairs: Sequence[LabelPair]) -> PresenceRates | None:
-    """Return precision and recall of "present" over calibrated pairs that are clearly one or the other."""
+    """Return precision and recall of "present" over calibrated pairs that are clearly held or absent."""
     clear = [p for p in pairs if p.present is not None and (p.held or not p.labelled)]
     return PresenceRates.of([bool(p.present) for p in clear], [p.held for p in clear]) if clear else None
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_IMAGES = 5
-"""Images that hold a concept, and images that do not, below which nothing is calibrated for it."""
+"""Fewest images with a concept, and fewest without it, that calibration needs."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Observation:
         image: number of the image.
         concept: its index in the vocabulary.
         evidence: float32 (7,), see `cgsam_edge.presence.EVIDENCE`.
-        held: whether it is labelled there.
+        held: whether the image holds it.
     """
 
     image: int
@@ -44,16 +44,16 @@ def observe(
     progress: Callable[[int], object] = lambda _: None,
     remarks: Remarks | None = None,
 ) -> list[Observation]:
-    """Segment labelled images from text alone and keep the evidence of presence.
+    """Segment labelled images from text alone, and collect the evidence of presence.
 
-    Pairs with 1 to 100 labelled pixels are left out: they are neither.
+    Pairs with 1 to 100 labelled pixels are left out: they count as neither held nor absent.
 
     Args:
         segmenter: the opened bundle.
-        images: labelled images; one at a time is kept.
-        concepts: the labels' classes, each of which the bundle must know; those that mean one concept are joined.
+        images: labelled images; only one at a time is in memory.
+        concepts: the labels' classes, all known to the bundle; classes that mean the same concept are joined.
         progress: called with the number of images done.
-        remarks: gets the images that are left out; without it, the first that cannot be used ends the work.
+        remarks: receives the images that are left out; without it, the first unusable image raises.
 
     Raises:
         InputError: the bundle does not know a concept, or without ``remarks`` an image cannot be used.
@@ -89,11 +89,11 @@ def _observed(
 def count(
     observations: Sequence[Observation], concepts: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each concept the images that hold it, all its images, and then the concepts with enough of both kinds.
+    """Return each concept's images with it, all its images, and then the concepts with enough of both kinds.
 
     Args:
         observations: from `observe`.
-        concepts: how many the vocabulary has.
+        concepts: number of concepts in the vocabulary.
 
     Raises:
         InputError: no concept is present in enough images and absent from enough.
@@ -104,7 +104,7 @@ def count(
     usable = np.flatnonzero((held >= MIN_IMAGES) & (seen - held >= MIN_IMAGES))
     if not len(usable):
         raise InputError(
-            f"no concept is in {MIN_IMAGES} labelled images and absent from {MIN_IMAGES} others, so nothing can be "
-            "learnt about presence. Give more labelled images, some of them without the concept."
+            f"no concept is in {MIN_IMAGES} labelled images and absent from {MIN_IMAGES} others, so presence cannot be "
+            "calibrated. Give more labelled images, some of them without the concept."
         )
     return held, seen, usable

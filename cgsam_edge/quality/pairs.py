@@ -1,4 +1,4 @@
-"""One concept in one image: a mask beside its label, or beside the mask of another model."""
+"""One concept in one image: a mask and its label, or the masks of two models."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class LabelPair(Pair):
-    """A mask beside its label.
+    """A mask and its label.
 
     Attributes:
-        labelled: valid pixels that are labelled with the concept.
-        overlap: valid pixels of the mask and of the label.
+        labelled: number of valid pixels labelled with the concept.
+        overlap: overlap of mask and label in valid pixels.
         score: the predicted IoU.
-        presence: what separates present from absent, 0 to 1.
-        present: the decision made from it; None where nothing was calibrated.
-        ruled_out: whether similarity alone rules the concept out; None where the bundle rules nothing out.
+        presence: presence score, 0 to 1.
+        present: the decision based on it; None if nothing was calibrated.
+        ruled_out: whether similarity alone rules the concept out; None if the bundle rules nothing out.
     """
 
     labelled: int
@@ -69,10 +69,10 @@ class MaskPair(Pair):
     """The masks of two models: the expected one and another.
 
     Attributes:
-        iou: of the two masks.
-        expected_present, present: both models' decision "present"; True where presence is not calibrated.
+        iou: IoU of the two masks.
+        expected_present, present: both models' decision "present"; True if presence is not calibrated.
         calibrated: whether presence is calibrated.
-        labelled_before, labelled_after: each mask's overlap with the label; None without labels or where the image does
+        labelled_before, labelled_after: each mask's overlap with the label; None without labels, or if the image does
             not hold the concept.
         error: root mean square error of the mask logits, in standard deviations of the expected ones.
         score_change: the predicted IoU less the expected model's.
@@ -92,12 +92,12 @@ class MaskPair(Pair):
 
     @property
     def flipped(self) -> bool:
-        """Whether the decision "present" changed; never where presence is not calibrated."""
+        """Whether the decision "present" changed; always False if presence is not calibrated."""
         return self.calibrated and self.expected_present != self.present
 
 
 class Predicted(Protocol):
-    """What a model computed for one concept in one image of width W and height H."""
+    """A model's result for one concept in one image of width W and height H."""
 
     @property
     def mask(self) -> Mask:
@@ -133,7 +133,7 @@ def pair_of_masks(
     calibrated: bool,
     drawn: float | None = None,
 ) -> MaskPair:
-    """Compare what two models computed.
+    """Compare the results of two models.
 
     Args:
         pair: image and concept.
@@ -155,8 +155,7 @@ def concept_ious(overlaps: Iterable[tuple[str, Overlap | None]]) -> dict[str, fl
     """Return the IoU of each concept: summed intersections over summed unions of the images that hold it.
 
     Args:
-        overlaps: concepts, and the overlap of mask and label in one image; None where the image does not hold the
-            concept.
+        overlaps: concepts, and the overlap of mask and label in one image; None if the image does not hold the concept.
     """
     sums: dict[str, Overlap] = {}
     for concept, counts in overlaps:
@@ -166,7 +165,7 @@ def concept_ious(overlaps: Iterable[tuple[str, Overlap | None]]) -> dict[str, fl
 
 
 def class_miou(overlaps: Iterable[tuple[str, Overlap | None]]) -> float | None:
-    """Return the mean of `concept_ious`; None where no image holds any concept."""
+    """Return the mean of `concept_ious`; None if no image holds any concept."""
     ious = concept_ious(overlaps)
     return statistics.fmean(ious.values()) if ious else None
 
@@ -180,7 +179,7 @@ P = TypeVar("P", bound=_WithIou)
 
 
 def extremes(pairs: Sequence[P], worst: int = 3, median: int = 2, best: int = 2) -> list[tuple[str, P]]:
-    """Return ("worst" | "median" | "best", pair) by IoU, no pair twice; of few pairs the worst come first."""
+    """Return ("worst" | "median" | "best", pair) by IoU, no pair twice; with few pairs, the worst are preferred."""
     ordered = sorted(pairs, key=lambda pair: pair.iou)
     lowest, rest = ordered[:worst], ordered[worst:]
     highest, rest = rest[max(0, len(rest) - best) :], rest[: max(0, len(rest) - best)]

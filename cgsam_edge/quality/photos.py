@@ -1,4 +1,4 @@
-"""Pictures for calibration and for the gate: a folder of the user's, or rendered scenes."""
+"""Pictures for calibration and for the gate: a user's folder, or rendered scenes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cgsam_edge.quality.labels.labelled import LabelledImage, Remarks
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 
 LEAST = 8
-"""Usable photos below which ranges are guesses."""
+"""Fewest usable photos for meaningful ranges."""
 
 RENDERED_SERIES, GATE_SERIES = 3, 4
-"""Seeds of the rendered scenes for calibration and for the gate; no model was trained or measured on them."""
+"""Seeds of the rendered scenes for calibration and for the gate; no model was trained or evaluated on them."""
 
 GATE_SIDE = 1024
-"""Longer side to which pictures without labels are brought before the gate compares masks on them."""
+"""Longest side of unlabelled pictures in the gate; larger ones are scaled down."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Photos:
         paths: files, in order of their names.
         origin: where they come from, for messages and the report.
         rendered: whether they are rendered scenes.
-        skipped: what could not be read, a line each.
+        skipped: files that could not be read, one line each.
     """
 
     paths: tuple[Path, ...]
@@ -44,11 +44,11 @@ class Photos:
     skipped: tuple[str, ...] = ()
 
     def take(self, count: int) -> Photos:
-        """Return at most ``count``, evenly spaced."""
+        """Return at most ``count`` pictures, spread evenly."""
         return Photos(spread_evenly(self.paths, count), self.origin, self.rendered, self.skipped)
 
     def split(self, count: int) -> tuple[Photos, Photos]:
-        """Return the rest, and ``count`` evenly spaced ones set aside; at most a quarter of all, and at least two."""
+        """Set ``count`` evenly spread pictures aside (at least two, at most a quarter); return the rest and those."""
         aside = set(self.take(max(2, min(count, len(self.paths) // 4))).paths)
         rest = tuple(p for p in self.paths if p not in aside)
         kept = tuple(p for p in self.paths if p in aside)
@@ -60,7 +60,7 @@ class Photos:
 def from_folder(folder: Path, least: int = LEAST) -> Photos:
     """Return the pictures of a folder that can be read.
 
-    Hidden files do not count, nor does what ``cgsam segment`` drew; labels that lie beside their photos are skipped.
+    Hidden files and overlays of ``cgsam segment`` are ignored; labels next to their photos are skipped.
 
     Raises:
         InputError: there is no such folder, or it holds fewer than ``least`` readable pictures (the others are
@@ -79,14 +79,14 @@ def from_folder(folder: Path, least: int = LEAST) -> Photos:
     if len(paths) < least:
         reasons = "".join(f"\n  skipped {line}" for line in skipped)
         raise InputError(
-            f"{folder}: usable photos: {len(paths)}; at least {least} are needed, better 64 of what the device will "
-            f"see ({', '.join(IMAGE_SUFFIXES)}).{reasons}"
+            f"{folder}: usable photos: {len(paths)}; at least {least} are needed, and 64 like those that the device "
+            f"will see are better ({', '.join(IMAGE_SUFFIXES)}).{reasons}"
         )
     return Photos(tuple(paths), str(folder), skipped=tuple(skipped))
 
 
 def readable(images: Iterable[LabelledImage], remarks: Remarks) -> Iterator[LabelledImage]:
-    """Yield the labelled images whose file can be decoded; ``remarks`` gets the others."""
+    """Yield the labelled images whose file can be decoded; ``remarks`` receives the others."""
     for image in images:
         try:
             load_image(image.path)
@@ -110,17 +110,17 @@ def small(image: Image.Image) -> Image.Image:
 
 
 def check_apart(calibration: Path | None, gate: Path | None) -> None:
-    """Refuse a calibration folder that is also the evaluation folder.
+    """Refuse overlapping folders for calibration and evaluation.
 
     Raises:
-        InputError: they are one folder, or one holds the other.
+        InputError: they are the same folder, or one contains the other.
     """
     if calibration is None or gate is None:
         return
     a, b = calibration.resolve(), gate.resolve()
     if a == b or a in b.parents or b in a.parents:
         raise InputError(
-            f"{gate}: the gate's pictures must not be among those of the calibration ({calibration}): a model is not "
-            "judged on what it was fitted to. Name another folder, or leave --gate-images out: then some photos of the "
-            "calibration folder are set aside."
+            f"{gate}: the gate's pictures must not be calibration pictures ({calibration}): a model must be judged on "
+            "other data than it was fitted to. Name another folder, or leave --gate-images out, which sets some "
+            "calibration photos aside."
         )

@@ -1,4 +1,4 @@
-"""Small pictures of masks beside each other, for a page that holds everything itself."""
+"""Small pictures of masks, side by side, for a self-contained page."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
     Masks = Callable[[str, MaskPair], tuple[Image.Image, Mask, Mask]]
-    """Gives for a target's name and a pair: the picture (W, H), the reference's and the target's mask, bool (H, W)."""
+    """From a target's name and a pair to the picture (W, H), the reference's and the target's mask, bool (H, W)."""
 
 BLUE, ORANGE = (0, 114, 178), (230, 120, 0)
-"""The reference's and the target's; any eyes can distinguish them, and on any photo better than red and green."""
+"""Colours of the reference and the target, distinguishable with any colour vision and on any photo."""
 
 _SIDE = 256
 _QUALITIES = (82, 70, 55, 40, 25)
 _THIN = 0.15
-"""A pixel of the small picture shows a difference where so much of it differs, so that thin ones stay visible."""
+"""Share of a pixel that must differ to be shown as different; low, so that thin lines stay visible."""
 
 _LEAST_BYTES = 4_000
 
 _LEAST_PART, _MOST_PART, _ROOM = 0.2, 0.75, 1.8
-"""Shares of a picture's sides: no less than the first is shown, and all of it instead of more than the second. The
-third: how many times as large as the masks the part is."""
+"""Shares of a picture's sides: at least the first is shown, and the whole side instead of more than the second.
+The third: size of the shown part relative to the masks."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Figure:
 
     Attributes:
         kind: "worst", "median" or "best".
-        pair: which.
+        pair: the pair shown.
         reference, target, difference: JPEG files as data URIs.
         size: (width, height) of each in pixels.
     """
@@ -61,7 +61,7 @@ class Figure:
 
 
 def figures(targets: Sequence[TargetQuality], masks: Masks, budget: int) -> dict[str, list[Figure]]:
-    """Return pictures by target, all of them together about ``budget`` bytes at most."""
+    """Return pictures by target, of about ``budget`` bytes in total at most."""
     chosen = {target.target: extremes(target.counted) for target in targets}
     count = 3 * sum(len(pairs) for pairs in chosen.values())
     most = max(_LEAST_BYTES, budget // max(1, count))
@@ -86,7 +86,7 @@ def _figure(kind: str, pair: MaskPair, found: tuple[Image.Image, Mask, Mask], mo
 
 
 def _window(picture: Image.Image, expected: Mask, got: Mask) -> tuple[Image.Image, Mask, Mask]:
-    """Cut out where the masks are, with room around, as a small object could not be seen in a small picture."""
+    """Cut out the surroundings of the masks, because a small object would be invisible in a small picture."""
     rows, columns = (np.flatnonzero((expected | got).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return picture, expected, got
@@ -100,7 +100,7 @@ def _window(picture: Image.Image, expected: Mask, got: Mask) -> tuple[Image.Imag
 
 
 def _span(places: NDArray[np.intp], length: int, share: float) -> tuple[int, int]:
-    """Return the beginning and end of a share of an axis, with what is asked for as near its middle as can be."""
+    """Return the beginning and end of a share of an axis, centred on a range as well as possible."""
     wanted = max(1, round(share * length))
     start = (int(places[0]) + int(places[-1]) + 1 - wanted) // 2
     start = min(max(0, start), length - wanted)
@@ -108,17 +108,17 @@ def _span(places: NDArray[np.intp], length: int, share: float) -> tuple[int, int
 
 
 def _small(mask: Mask, size: tuple[int, int], share: float = 0.5) -> Mask:
-    """Return a mask at another size (width, height): set where more than a share of what is under a pixel is."""
+    """Return a mask at another size (width, height): a pixel is set if more than a share of its area is."""
     scaled: Mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > share
     return scaled
 
 
 def _tinted(pixels: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:
-    """Return the picture with a mask in colour, a white line around it, and the rest paler."""
+    """Return the picture with a coloured mask, a white line around it, and the rest paler."""
     out = (0.75 * pixels + 0.25 * 128).astype(np.uint8)
     out[mask] = (0.35 * pixels[mask] + 0.65 * np.asarray(colour)).astype(np.uint8)
     wider = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    out[wider & ~mask] = 255  # around it, as within it would hide what is only a few pixels large
+    out[wider & ~mask] = 255  # around the mask: inside, the line would hide masks of a few pixels
     return out
 
 
@@ -133,7 +133,7 @@ def _difference(pixels: Pixels, expected: Mask, got: Mask, size: tuple[int, int]
 
 
 def _data_uri(pixels: Pixels, most: int) -> str:
-    """Return a JPEG as a data URI, at the best quality that stays within ``most`` bytes, or else the least."""
+    """Return a JPEG as a data URI, at the best quality within ``most`` bytes, or else the lowest quality."""
     text = ""
     for quality in _QUALITIES:
         file = io.BytesIO()

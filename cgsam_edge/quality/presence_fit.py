@@ -1,4 +1,4 @@
-"""Learning from labelled images when a concept counts as present."""
+"""Fitting, on labelled images, when a concept counts as present."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CalibratedConcept:
-    """What calibration found for one concept, on images left out of the fit in turn.
+    """The calibration of one concept, evaluated by cross-validation.
 
     Attributes:
         name: the concept.
-        held, absent: number of images.
-        precision, recall: of "present" at the threshold; None where nothing was calibrated.
+        held, absent: number of images with and without the concept.
+        precision, recall: of "present" at the threshold; None if nothing was calibrated.
     """
 
     name: str
@@ -38,12 +38,12 @@ class CalibratedConcept:
 
 @dataclass(frozen=True)
 class PresenceCalibration:
-    """The result: what goes into the vocabulary, and how good it is.
+    """The result: the table for the vocabulary, and its accuracy.
 
     Attributes:
         table: float32 (N, 9), see `cgsam_edge.presence.judge`; NaN rows for concepts that could not be calibrated.
         concepts: one entry per concept of the vocabulary.
-        auroc: over all calibrated pairs, on images left out of the fit in turn; None without any.
+        auroc: over all calibrated pairs, by cross-validation; None without any.
     """
 
     table: NDArray[np.float32]
@@ -52,9 +52,9 @@ class PresenceCalibration:
 
 
 def fit(observations: Sequence[Observation], names: Sequence[str]) -> PresenceCalibration:
-    """Fit a logistic score per concept, and the threshold at which recall minus false alarms is greatest.
+    """Fit a logistic score per concept, and the threshold that maximises recall minus false positive rate.
 
-    All concepts share weights, from which each may deviate a little (ridge); so few images suffice for each. The
+    All concepts share weights, from which each may deviate a little (ridge), so that few images suffice for each. The
     threshold maximises Youden's J = recall + specificity - 1, on scores from 5-fold cross-validation over images.
 
     Args:
@@ -83,7 +83,7 @@ def fit(observations: Sequence[Observation], names: Sequence[str]) -> PresenceCa
 
 
 def _threshold(scores: Double, held: NDArray[np.bool_]) -> float:
-    """Return the score, half-way between two neighbours, at which Youden's J is greatest."""
+    """Return the score, half-way between two neighbours, that maximises Youden's J."""
     order = np.unique(scores)
     edges = np.concatenate([[order[0] / 2], (order[1:] + order[:-1]) / 2, [(order[-1] + 1) / 2]])
     gains = [(scores[held] >= edge).mean() - (scores[~held] >= edge).mean() for edge in edges]

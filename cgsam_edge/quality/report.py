@@ -1,4 +1,4 @@
-"""The report of an export or a comparison: ``report.html``, which needs nothing else, and ``report.json``."""
+"""The report of an export or a comparison: ``report.html``, which is self-contained, and ``report.json``."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _SHOWN_FLIPS = 6
 
 
 def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
-    """Write ``report.html`` and ``report.json`` to a folder, which is made where it is missing.
+    """Write ``report.html`` and ``report.json`` to a folder, which is created if necessary.
 
     Args:
-        quality: what was found.
-        folder: where to.
-        masks: gives for a target's name and a pair the picture (W, H) and two masks, bool (H, W): the reference's and
-            the target's. Called for the few pairs that are shown.
+        quality: the findings.
+        folder: where to write.
+        masks: function from a target's name and a pair to the picture (W, H) and the reference's and target's masks,
+            bool (H, W). Called only for the pairs that are shown.
 
     Raises:
         OutputError: the folder or a file cannot be written.
@@ -51,12 +51,12 @@ def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
     for name, content in ((HTML_FILE, shown), (JSON_FILE, f"{text}\n")):
-        data = content.encode("utf-8", "replace")  # a file's name may hold bytes that are no text
+        data = content.encode("utf-8", "replace")  # a file's name may contain bytes that are not text
         write_beside(folder / name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
 
 
 def save_report(folder: Path, beside: Path) -> None:
-    """Copy the report of a bundle that will not appear from its folder to another one, which is made."""
+    """Copy the report of a refused bundle to another folder, which is created."""
     beside.mkdir(exist_ok=True)
     for name in (HTML_FILE, JSON_FILE):
         shutil.copy(folder / name, beside / name)
@@ -64,7 +64,7 @@ def save_report(folder: Path, beside: Path) -> None:
 
 def _page(quality: Quality, pictures: dict[str, list[Figure]]) -> str:
     sections = (_top(quality), *_measures(quality), *_figures(quality, pictures), *_remarks(quality))
-    return page(quality.title, sections, f"The same in numbers: {JSON_FILE}")
+    return page(quality.title, sections, f"All numbers: {JSON_FILE}")
 
 
 def _top(quality: Quality) -> Html:
@@ -103,7 +103,7 @@ def _target_card(quality: Quality, target: TargetQuality) -> Html:
         return _verdict_card(target.target, found, [_idle()])
     problems = [bullets(target.problems, "problems")] if target.problems else []
     if found.word == "degraded":
-        problems.append(tag("p", "The bundle was written all the same, as was asked for.", class_="quiet"))
+        problems.append(tag("p", "The bundle was written nevertheless, as requested.", class_="quiet"))
     body = [
         tag("p", number(target.mean_iou), class_="big"),
         tag("p", f"mean mask IoU of {len(target.counted)} masks; {_needed(target)}", class_="quiet"),
@@ -181,7 +181,7 @@ def _measures(quality: Quality) -> list[Html]:
 
 
 def _size(search: SizeSearch) -> Html:
-    text = f"Taken: {search.conclusion}. Masks are compared with those of the same model at its own size."
+    text = f"Chosen: {search.conclusion}. Masks are compared with those of the same model at its own size."
     return section("Image size", text, size_table(search), plot_grid([charts.sizes(search)]))
 
 
@@ -224,7 +224,7 @@ def _figure(figure: Figure) -> Html:
 def _remarks(quality: Quality) -> list[Html]:
     made = []
     if quality.sensitivity:
-        text = "Masks with one layer quantised alone, the most sensitive first."
+        text = "Masks with a single layer quantised, the most sensitive layer first."
         made.append(section("Sensitivity", text, plot_grid(charts.sensitivity(quality.sensitivity))))
     if quality.kept_in_float:
         made.append(section("Layers kept in float", "", float_table(quality.kept_in_float)))

@@ -1,4 +1,4 @@
-"""How masks and time change with the image size: values, a table in text, and the manifest's summary."""
+"""How masks and time change with the image size: values, a text table, and the manifest's summary."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SizeTrial:
-    """A model at one image size, in PyTorch, compared with itself at its own size.
+    """A model at one image size, in PyTorch, compared with the same model at its own size.
 
     Attributes:
         image_size, clip_image_size: sides in pixels at which SAM and CLIP run.
         macs: multiply-adds of one image with one concept.
-        seconds: the same run on the exporting machine, the median of some.
-        masks: how many count: those whose concept the model calls present at its own size.
-        mean_iou: mean mask IoU over these, at the pictures' own size.
-        worst_concept: the concept with the least mean mask IoU, and that.
+        seconds: time of that on the exporting machine, the median of some runs.
+        masks: number of masks that count: those whose concept the model calls present at its own size.
+        mean_iou: mean IoU of these masks, at the pictures' size.
+        worst_concept: the concept with the lowest mean mask IoU, and that IoU.
         flips: presence decisions that changed.
-        class_miou: against labels; None without.
+        class_miou: against labels; None without labels.
     """
 
     image_size: int
@@ -35,15 +35,15 @@ class SizeTrial:
 
 @dataclass(frozen=True)
 class SizeSearch:
-    """The sizes that were tried, and which one was taken.
+    """The sizes that were tried, and the chosen one.
 
     Attributes:
         own_size, own_clip_size: the model's own sides in pixels.
-        own_macs, own_seconds: its multiply-adds and time there.
-        own_miou: class mIoU against labels there; None without.
-        tried: other sizes, in the order of trial.
-        chosen: SAM's side in pixels that was taken.
-        min_iou: least mean mask IoU that was asked for; None where a size was.
+        own_macs, own_seconds: multiply-adds and time at its own size.
+        own_miou: class mIoU against labels at its own size; None without labels.
+        tried: other sizes, in the order in which they were tried.
+        chosen: SAM's chosen side in pixels.
+        min_iou: lowest mean mask IoU, if the size was "auto"; otherwise None.
     """
 
     own_size: int
@@ -57,16 +57,16 @@ class SizeSearch:
 
     @property
     def conclusion(self) -> str:
-        """What was taken, and why."""
+        """The chosen size, and the reason."""
         if self.min_iou is None:
-            return f"{self.chosen} pixels, as asked for; nothing was decided by its masks"
+            return f"{self.chosen} pixels, as requested, whatever its masks"
         if self.chosen != self.own_size:
             return f"{self.chosen} pixels: the smallest size with a mean mask IoU of {self.min_iou:g} or more"
         why = f"no smaller size has a mean mask IoU of {self.min_iou:g}" if self.tried else "no smaller size to try"
         return f"the model's own {self.own_size} pixels: {why}"
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """Yield the table: its head, the model's own size, and the sizes that were tried."""
+        """Yield the rows of the table: its head, the model's own size, and the sizes that were tried."""
         yield "pixels", "CLIP", "mask IoU", "worst concept", "class mIoU", "multiply-adds", "time"
         yield (
             f"{self.own_size}, its own", str(self.own_clip_size), "–", "–", _share(self.own_miou),
@@ -88,9 +88,9 @@ class SizeSearch:
         return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
     def summary(self) -> dict[str, Any]:
-        """Return it as the manifest holds it."""
+        """Return the search in the manifest's form."""
         made = asdict(self)
-        made["limit"] = made.pop("min_iou")  # its name in format 1
+        made["limit"] = made.pop("min_iou")  # the name in format 1
         made["tried"] = [{**one, "worst_concept": list(one["worst_concept"])} for one in made["tried"]]
         return made
 

@@ -19,7 +19,7 @@ JSON_FILE, SHEET_FILE = "eval.json", "contact-sheet.png"
 
 
 def table(evaluation: Evaluation) -> str:
-    """Return the table that the terminal shows."""
+    """Return the table for the terminal."""
     width = max(len(row.concept) for row in evaluation.rows)
     lines = [f"{'concept':{width}}  images    IoU           present: precision  recall"]
     for row in evaluation.rows:
@@ -37,7 +37,7 @@ def table(evaluation: Evaluation) -> str:
             f"mIoU {_number(evaluation.skipping.class_miou)}{_rates(evaluation.skipping.presence)}"
         )
     if evaluation.left_out:
-        lines.append(f"left out, so in none of these numbers: {len(evaluation.left_out)} images or entries")
+        lines.append(f"left out, and not included in these numbers: {len(evaluation.left_out)} images or entries")
     if evaluation.skipped_classes:
         lines.append(f"classes that the bundle does not know, left out: {', '.join(evaluation.skipped_classes)}")
     return "\n".join(lines)
@@ -56,11 +56,11 @@ def _number(value: float | None) -> str:
 
 
 def to_json(evaluation: Evaluation, images: Path) -> dict[str, Any]:
-    """Return the evaluation as ``json.dumps`` takes it; an undefined number is null.
+    """Return the evaluation for ``json.dumps``; undefined numbers become null.
 
     Args:
         evaluation: from `evaluate_labels`.
-        images: the folder of the images, which are named by their place in it.
+        images: the folder of the images, whose names are relative to it.
     """
     return {
         "mode": evaluation.mode,
@@ -106,7 +106,7 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def write_scores(evaluation: Evaluation, images: Path, sheet: Image.Image, output: Path) -> None:
-    """Write ``eval.json`` and ``contact-sheet.png`` into a folder, which is made.
+    """Write ``eval.json`` and ``contact-sheet.png`` into a folder, which is created if necessary.
 
     Raises:
         OutputError: they cannot be written.

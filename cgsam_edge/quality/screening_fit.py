@@ -1,4 +1,4 @@
-"""Learning from labelled images when similarity alone says that a concept is surely absent."""
+"""Fitting, on labelled images, when similarity alone rules a concept out."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 CONCEPT_SHARE = 2.0
-"""How many times that share a single concept may lose: few images would otherwise let one pay for all."""
+"""A single concept may lose this many times the allowed share, so that the loss is not concentrated in one concept."""
 
 
 @dataclass(frozen=True)
 class ScreeningCalibration:
-    """The result: what goes into the vocabulary, and what it does on the calibration images.
+    """The result: the table for the vocabulary, and its effect on the calibration images.
 
     Attributes:
         table: float32 (N, 4), see `cgsam_edge.screening.Screened`; NaN rows for concepts that could not be calibrated.
-        auroc: of the chances, over all calibrated pairs, on images left out of the fit in turn; None without any.
-        recall_loss: share of the pairs that hold the concept which presence finds and screening rules out.
-        skipped: share of the pairs without the concept that screening rules out.
+        auroc: AUROC of the probabilities over all calibrated pairs, by cross-validation; None without any.
+        recall_loss: share of the held pairs that presence finds and screening rules out.
+        skipped: share of the absent pairs that screening rules out.
     """
 
     table: NDArray[np.float32]
@@ -43,7 +43,7 @@ class ScreeningCalibration:
     skipped: float
 
     def notes(self) -> dict[str, float | None]:
-        """Return the numbers as the manifest holds them."""
+        """Return the numbers in the manifest's form."""
         return {"auroc": self.auroc, "recall_loss": self.recall_loss, "skipped": self.skipped}
 
 
@@ -52,12 +52,12 @@ def fit_screening(
     presence: NDArray[np.float32],
     max_recall_loss: float = MAX_RECALL_LOSS,
 ) -> ScreeningCalibration:
-    """Fit each concept's chance from similarity alone, and the threshold below which it is surely absent.
+    """Fit each concept's probability from similarity alone, and the threshold below which it is ruled out.
 
-    The threshold is the greatest chance, the same for all concepts, at which at most ``max_recall_loss`` of what the
-    images hold is lost, that is called present by `judge` and ruled out; it is lower for a concept that would lose more
-    than twice that share of its own. Chances are those of 5-fold cross-validation over images. A threshold for each
-    concept by itself ruled out more on the calibration images, and lost twice as much on others.
+    The threshold is the highest probability, the same for all concepts, at which at most ``max_recall_loss`` of the
+    held pairs are lost, that is, called present by `judge` and ruled out; it is lower for a concept that would lose
+    more than twice that share of its held pairs. Probabilities come from 5-fold cross-validation over images. Separate
+    thresholds for each concept ruled out more on the calibration images, and lost twice as much on others.
 
     Args:
         observations: from `observe`.
@@ -65,7 +65,7 @@ def fit_screening(
         max_recall_loss: 0 to below 1.
 
     Raises:
-        InputError: the loss is no such number, or no concept is present in enough images and absent from enough.
+        InputError: the loss is not such a number, or no concept is present in enough images and absent from enough.
     """
     check_loss(max_recall_loss)
     _, _, usable = count(observations, len(presence))
@@ -86,19 +86,19 @@ def fit_screening(
 
 
 def check_loss(max_recall_loss: float) -> None:
-    """Raise `InputError` if no such share of recall can be lost."""
+    """Raise `InputError` if this is not a valid share of recall."""
     if not 0 <= max_recall_loss < 1:
         raise InputError(f"the recall that screening may lose must be from 0 to below 1, got {max_recall_loss!r}.")
 
 
 def _thresholds(scores: Double, held: Bools, found: Bools, which: NDArray[np.int64], loss: float) -> Double:
-    """Return each concept's threshold: the greatest common one, and none at which a concept loses too much."""
+    """Return each concept's threshold: the highest common one, lowered where a concept would lose too much."""
     of = [which == i for i in np.unique(which)]
     own = np.array([_affordable(scores[found & rows], CONCEPT_SHARE * loss * held[rows].sum()) for rows in of])
-    capped = np.where(scores < own[which], scores, np.inf)  # a pair that no common threshold reaches
+    capped = np.where(scores < own[which], scores, np.inf)  # a pair above every common threshold
     return np.asarray(np.minimum(own, _affordable(capped[found], loss * held.sum())))
 
 
 def _affordable(found: Double, losses: float) -> float:
-    """Return the greatest threshold that at most ``losses`` of the pairs found are below, at most 1."""
+    """Return the highest threshold, at most 1, with at most ``losses`` of the found pairs below it."""
     return float(np.append(np.sort(found), np.full(int(losses) + 1, 1.0))[int(losses + 1e-9)].clip(max=1.0))

@@ -27,16 +27,16 @@ _CAPTION = 18
 
 
 def shown(evaluation: Evaluation, count: int = 3) -> list[tuple[str, LabelPair]]:
-    """Return ("worst" | "median" | "best", pair), at most ``count`` of each, of the concepts that images hold."""
+    """Return ("worst" | "median" | "best", pair), at most ``count`` of each, of concepts that images hold."""
     return extremes([pair for pair in evaluation.pairs if pair.held], count, count, count)
 
 
 Masks = Callable[["LabelPair"], "tuple[NDArray[np.bool_], NDArray[np.bool_]]"]
-"""Gives the label's mask and the bundle's for a pair."""
+"""Function from a pair to the label's mask and the bundle's mask."""
 
 
 def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
-    """Draw a row for each extreme pair: the image, the label in green, the bundle's mask in orange."""
+    """Draw a row for each shown pair: the image, the label in green, the bundle's mask in orange."""
     chosen = shown(evaluation)
     height = _TILE * 3 // 4
     sheet = Image.new("RGB", (3 * (_TILE + _GAP), max(1, len(chosen)) * (height + _CAPTION + _GAP)), "white")
@@ -54,13 +54,13 @@ def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
 
 
 def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Labels, clicks: int) -> Image.Image:
-    """Draw the contact sheet of an evaluation, for which the masks that it shows are computed once more.
+    """Draw the contact sheet of an evaluation; the shown masks are computed once more.
 
     Args:
         evaluation: from `evaluate_labels`.
         segmenter: the bundle that was evaluated.
-        labels: on which it was evaluated.
-        clicks: how many, in the mode "clicks".
+        labels: the labels of the evaluation.
+        clicks: number of clicks in the mode "clicks".
     """
     matched = match_classes([*labels.names], segmenter.bundle.vocabulary, skip_unknown=True)
     entries = {entry.path: entry for entry in labels.entries}

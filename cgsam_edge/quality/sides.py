@@ -1,4 +1,4 @@
-"""The two bundles of a comparison: how they are opened, what both know, and where they run."""
+"""The two bundles of a comparison: opening them, their common concepts, and where they run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Side:
     """One of two bundles.
 
     Attributes:
-        name: on the page.
+        name: name on the page.
         segmenter: the bundle, opened on a backend that the registry lists.
-        threads: that it was opened with.
+        threads: its number of threads.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Side:
         return f"{self.name} on {self.segmenter.backend}"
 
     def racer(self) -> Racer:
-        """Return what measures the times of this side's graphs."""
+        """Return a racer, which measures the times of this side's graphs."""
         placed = self.segmenter.placement
         options = SessionOptions(self.threads, placed.device, placed.performance)
         return Racer(self.label, self.segmenter.bundle, registry.find(placed.backend), placed.target, options)
@@ -46,12 +46,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Opening:
-    """How both bundles are opened.
+    """Options for opening both bundles.
 
     Attributes:
         backend: an engine to force, or "auto".
         device: a device to force, or "auto".
-        threads: CPU threads; None takes all cores.
+        threads: CPU threads; None means all cores.
     """
 
     backend: str = "auto"
@@ -65,11 +65,11 @@ class Opening:
 
 @contextmanager
 def opened(a: Path, b: Path, opening: Opening) -> Iterator[tuple[Side, Side]]:
-    """Open two bundles, named by their folders, with letters where these have one name.
+    """Open two bundles, named by their folders, with letters added if these have the same name.
 
     Raises:
-        BundleError: one is not a bundle.
-        BackendError: no engine opens one.
+        BundleError: a folder is not a bundle.
+        BackendError: no engine opens a bundle.
     """
     names = [a.resolve().name, b.resolve().name]
     if names[0] == names[1]:
@@ -79,7 +79,7 @@ def opened(a: Path, b: Path, opening: Opening) -> Iterator[tuple[Side, Side]]:
 
 
 def common_concepts(a: Side, b: Side, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the concepts that both bundles know, by the first one's names unless others are asked for.
+    """Return the concepts that both bundles know, under the first one's names unless others are requested.
 
     Args:
         a: the first bundle.
@@ -87,14 +87,16 @@ def common_concepts(a: Side, b: Side, wanted: Sequence[str] | None = None) -> tu
         wanted: names or synonyms; None means all.
 
     Raises:
-        InputError: a bundle does not know a name that is asked for, or they have no concept in common.
+        InputError: a bundle does not know a requested name, or they have no concept in common.
     """
     known = [side.segmenter.bundle.vocabulary.aliases for side in (a, b)]
     if wanted is None:
         found = tuple(name for name in a.segmenter.concepts if fold(name) in known[1])
         if not found:
             lists = "; ".join(f"{side.name} knows {', '.join(side.segmenter.concepts)}" for side in (a, b))
-            raise InputError(f"the two bundles have no concept in common: {lists}. Export one with the other's.")
+            raise InputError(
+                f"the two bundles have no concept in common: {lists}. Export one of them with the other's concepts."
+            )
         return found
     for side, aliases in zip((a, b), known, strict=True):
         missing = [name for name in wanted if fold(name) not in aliases]
@@ -114,21 +116,21 @@ def both_calibrated(a: Side, b: Side, concept: str) -> bool:
 
 
 def not_compared(a: Side, b: Side, concepts: Sequence[str]) -> list[str]:
-    """Return remarks on what a comparison of some concepts leaves out."""
+    """Return remarks about what the comparison leaves out."""
     found = []
     for side in (a, b):
         aliases = side.segmenter.bundle.vocabulary.aliases
         asked = {aliases[fold(name)] for name in concepts}
         others = [name for i, name in enumerate(side.segmenter.concepts) if i not in asked]
         if others:
-            found.append(f"Not compared, of {side.name}: {', '.join(others)}.")
+            found.append(f"Not compared, only in {side.name}: {', '.join(others)}.")
     if not any(both_calibrated(a, b, concept) for concept in concepts):
         found.append("Presence is not compared: it is not calibrated in both bundles (cgsam calibrate).")
     return found
 
 
 def machine(a: Side, b: Side) -> tuple[str, ...]:
-    """Return lines about this machine, where both bundles run, and versions."""
+    """Return lines about this machine, the engines of both bundles, and versions."""
     host = cache.host()
     placed = [side.segmenter.placement for side in (a, b)]
     return (

@@ -17,7 +17,7 @@ from cgsam_edge.quality.scenes.__main__ import write_scenes
 
 RENDERED_SIDE = 512
 
-RENDERED_NOTE = "The pictures are rendered street scenes: photos of your own say more about your use (--images)."
+RENDERED_NOTE = "The pictures are rendered street scenes: your own photos would say more about your use (--images)."
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class PictureSource:
         images: a folder, or one image; None renders street scenes with labels.
         labels: a folder of index PNGs, or a COCO JSON file, of these images.
         classes: the class file of index PNGs.
-        orientation: what labels of photos that EXIF turns were drawn on, see `open_labels`.
-        count: how many pictures are taken at most, spread evenly over all.
+        orientation: how photos with an EXIF rotation were labelled, see `open_labels`.
+        count: largest number of pictures, spread evenly over all.
 
     Raises:
-        InputError: these do not fit together.
+        InputError: the options contradict each other.
     """
 
     images: Path | None = None
@@ -52,17 +52,17 @@ class PictureSource:
 
     @property
     def note(self) -> str:
-        """A warning about the pictures; empty where they are the user's."""
+        """A warning about the pictures; empty for the user's pictures."""
         return RENDERED_NOTE if self.images is None else ""
 
     def named(self, used: int) -> str:
-        """Return a line about the pictures, of which ``used`` could be used."""
+        """Return a line about the pictures; ``used`` is the number of usable ones."""
         if self.images is None:
             return f"{used} rendered street scenes with labels, series {GATE_SERIES}."
         return f"{used} pictures{' with labels' if self.labels else ''} of {self.images.resolve().name}."
 
     def shortened(self, message: str) -> str:
-        """Return a message with the files' names alone in place of their paths."""
+        """Return a message with file names instead of paths."""
         for folder in (self.images, self.labels):
             if folder is not None:
                 message = message.replace(f"{folder}/", "").replace(f"{folder}\\", "")
@@ -70,7 +70,7 @@ class PictureSource:
 
     @contextmanager
     def open(self) -> Iterator[Labels]:
-        """Yield the pictures, whose labels are not read yet; rendered ones are there until the context ends.
+        """Yield the pictures, whose labels are read later; rendered ones exist until the context ends.
 
         Raises:
             InputError: the folder holds no image, or the labels cannot be used.

@@ -22,7 +22,7 @@ _MUST_HAVE = {"image", "concept", "decoder"}
 
 
 def graph_table(graphs: Sequence[GraphQuality]) -> Html:
-    """Return a row for each graph under a heading for each target, and what an image with one concept takes."""
+    """Return a row for each graph under a heading for each target, and the total for one image with one concept."""
     targets = dict.fromkeys(graph.target for graph in graphs)
     bodies = [_target(name, [graph for graph in graphs if graph.target == name]) for name in targets]
     return scrolling(tag("table", heads(_COLUMNS, numbers_from=2), *bodies))
@@ -41,7 +41,7 @@ def _row(graph: GraphQuality) -> Html:
 
 
 def _sum(graphs: list[GraphQuality]) -> Html:
-    """Return the row of what one image and one concept take together."""
+    """Return the row with the total for one image with one concept."""
     known, times = [g.macs for g in graphs if g.macs is not None], [g.latency for g in graphs if g.latency]
     all_known, all_timed = len(known) == len(graphs), len(times) == len(graphs)
     cells = (
@@ -79,7 +79,7 @@ def size_table(search: SizeSearch) -> Html:
 
 
 def float_table(layers: Sequence[FloatLayer]) -> Html:
-    """Return a row for each layer that is kept in float; rows beyond a dozen are folded."""
+    """Return a row for each layer kept in float; rows beyond a dozen are collapsed."""
     names = ("target", "graph", "layer", "why")
     head = heads(names, numbers_from=len(names))
     shown = tag("table", head, tag("tbody", *map(_layer, layers[:_SHOWN_LAYERS])))

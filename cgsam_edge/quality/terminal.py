@@ -22,7 +22,7 @@ def comparison_text(quality: Quality) -> str:
     if calibrated:
         lines.append(f"presence decisions that changed: {target.flips} of {calibrated}")
     if quality.left_out:
-        lines.append(f"left out, so in none of these numbers: {len(quality.left_out)} images or entries")
+        lines.append(f"left out, and not included in these numbers: {len(quality.left_out)} images or entries")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Verdicts on targets: a word for the report, a line of progress, a refusal, and the manifest's summary."""
+"""Verdicts on targets: a word for the report, a line of progress, an error message, and the manifest's summary."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Verdict:
     """The verdict on a target.
 
     Attributes:
-        word: "passed", "failed", "degraded", "not run here", or "agrees" and "differs" of two bundles.
+        word: "passed", "failed", "degraded", "not run here", or, for two bundles, "agrees" or "differs".
         kind: its colour: "good", "bad", "warned" or "idle".
-        mark: a sign for those who do not see the colour.
+        mark: a symbol for readers who cannot see the colour.
     """
 
     word: str
@@ -40,7 +40,7 @@ def verdict(quality: Quality, target: TargetQuality) -> Verdict:
 
 
 def not_run(quality: Quality) -> tuple[str, ...]:
-    """Return the targets that have graphs, of which nothing was run here and no mask was compared."""
+    """Return the targets whose graphs were not run here, so that no mask was compared."""
     compared = {target.target for target in quality.targets}
     measured = {graph.target for graph in quality.graphs if graph.latency is not None or graph.error is not None}
     names = dict.fromkeys(graph.target for graph in quality.graphs)
@@ -48,17 +48,17 @@ def not_run(quality: Quality) -> tuple[str, ...]:
 
 
 def refusal(failed: Sequence[TargetQuality], sensitivity: Sequence[Sensitivity], page: Path) -> str:
-    """Say which masks are worst, where their pictures are, and what to do.
+    """Return the error message: which masks are worst, where their pictures are, and what to do.
 
     Args:
         failed: the targets that do not pass, one or more.
-        sensitivity: of layers, the most sensitive first; empty where it was not measured.
+        sensitivity: of layers, the most sensitive first; empty if it was not measured.
         page: the HTML report.
     """
     return (
         "the masks are too far from the PyTorch model's, so no bundle was written.\n  "
         + "\n  ".join(_failure(one, sensitivity) for one in failed)
-        + f"\n  pictures and numbers: {page}\n  Calibrate on more and other photos, take a higher "
+        + f"\n  pictures and numbers: {page}\n  Calibrate on more or different photos, choose a higher "
         "precision for a graph (--precision image=fp16,concept=int8), or --allow-degraded."
     )
 
@@ -68,7 +68,7 @@ def _failure(one: TargetQuality, sensitivity: Sequence[Sensitivity]) -> str:
     found = (
         f"the most sensitive layer is {sensitivity[0].layer} of the graph {sensitivity[0].graph}"
         if sensitivity
-        else "no layer was measured alone"
+        else "no single layer was measured"
     )
     return (
         f"{one.target}: {'; '.join(one.problems)}. Worst concept {concept!r} ({iou:.4f}); worst picture "

@@ -84,7 +84,7 @@ def test_without_photos_scenes_are_rendered_and_it_is_said(tmp_path: Path) -> No
 @pytest.mark.parametrize("inside", ["", "some"])
 def test_the_evaluation_folder_is_not_the_calibration_folder(photos: Path, inside: str) -> None:
     (photos / "some").mkdir()
-    with pytest.raises(InputError, match="must not be among those of the calibration"):
+    with pytest.raises(InputError, match="must not be calibration pictures"):
         QualityOptions(calibration=photos, gate_images=photos / inside)
 
 

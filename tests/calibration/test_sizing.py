@@ -151,5 +151,5 @@ def test_table_and_conclusion() -> None:
     for words in ("0.8312", "pole 0.5000", "0.5000", "1.6 G, 25 %", "0.05 s, 25 %"):
         assert words in tried
     assert found.conclusion == "the model's own 512 pixels: no smaller size has a mean mask IoU of 0.9"
-    assert "as asked for" in replace(found, min_iou=None, chosen=256).conclusion
+    assert "as requested" in replace(found, min_iou=None, chosen=256).conclusion
     assert "no smaller size to try" in replace(found, tried=()).conclusion

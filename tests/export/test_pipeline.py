@@ -77,7 +77,7 @@ def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOption
     assert Bundle(old).manifest.prompting.click_slots == 7
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    with pytest.raises(OutputError, match="no bundle; it is left alone"):
+    with pytest.raises(OutputError, match="not a bundle; it was not changed"):
         export_bundle(replace(options, output=tmp_path / "mine"))
     with pytest.raises(OutputError, match="no such folder"):
         export_bundle(replace(options, output=tmp_path / "nowhere" / "x.cgsam"))

@@ -332,7 +332,7 @@ def one_name_twice(folder: Path, kit: Kit) -> Path:
     return edit(kit.bundle(folder), lambda m: m["concepts"][1].update(name="S\u200bky"))
 
 
-@case("bundle", REFUSED, "is no name that can be read")
+@case("bundle", REFUSED, "is not a readable name")
 def colours_in_a_name(folder: Path, kit: Kit) -> Path:
     """A concept's name with codes that a terminal would obey"""
     return edit(kit.bundle(folder), lambda m: m["concepts"][0].update(name="sky\x1b[2J"))

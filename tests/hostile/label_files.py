@@ -61,7 +61,7 @@ def ids_as_text(folder: Path, kit: Kit) -> Path:
     return _annotated(folder, image_id="7", category_id="3")
 
 
-@case(COCO, READ, "read: a.png: car 100…'cars' only groups other categories and has no annotation; it is no class.")
+@case(COCO, READ, "read: a.png: car 100…'cars' only groups other categories and has no annotation; it is not a class.")
 def root_category(folder: Path, kit: Kit) -> Path:
     """Roboflow's root category"""
 
@@ -204,7 +204,7 @@ def index_without_class(folder: Path, kit: Kit) -> Path:
     return _pngs(folder, _grey([0, 254]))
 
 
-@case(PNG, REFUSED, "a.jpg: no label a.png in…a.tif is no PNG, and other formats may change indices")
+@case(PNG, REFUSED, "a.jpg: no label a.png in…a.tif is not a PNG, and other formats may change indices")
 def another_format(folder: Path, kit: Kit) -> Path:
     """A label in another format"""
     path = _pngs(folder, _grey([0, 1]), "a.tif")

@@ -82,7 +82,7 @@ def text_as_video(folder: Path, kit: Kit) -> Path:
     return put(folder / "a.mp4", "not a video")
 
 
-@case("image or video", REFUSED, "not a video that OpenCV can read: no video, cut off before its index")
+@case("image or video", REFUSED, "not a video that OpenCV can read: not a video, truncated before its index")
 def cut_video(folder: Path, kit: Kit) -> Path:
     """A video without its index"""
     writer = cv2.VideoWriter(str(folder / "a.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 64))

@@ -134,7 +134,7 @@ def test_a_bundle_agrees_with_itself(tmp_path: Path, capsys: pytest.CaptureFixtu
     arguments = ["compare", str(BUNDLE), str(BUNDLE), "--backend", "onnxruntime", "--threads", "1", "--count", "1"]
     assert main([*arguments, "--concepts", "car,road,sky", "--output", str(tmp_path / "out")]) == 0
     out, err = capsys.readouterr()
-    assert "photos of your own say more" in err
+    assert "your own photos would say more" in err
     assert "B (scenes.cgsam) compared with A (scenes.cgsam): agrees" in out
     document = json.loads((tmp_path / "out" / "report.json").read_text())
     (target,) = document["targets"]
@@ -156,7 +156,7 @@ def test_one_bad_picture_is_named_and_the_rest_is_compared(
     done = cgsam("compare", tiny_bundle, other_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert "cgsam: left out: b.png: corrupt" in done.stderr
-    assert "left out, so in none of these numbers: 1 images" in done.stdout
+    assert "left out, and not included in these numbers: 1 images" in done.stdout
     assert "differs" in done.stdout
     assert "class mIoU against labels" in done.stdout
     document = json.loads((tmp_path / "out" / "report.json").read_text())

@@ -120,7 +120,7 @@ def test_one_bad_file_of_each_kind(
     command += ["--classes", str(scenes / "classes.txt"), "--backend", "onnxruntime"]
     assert main(["eval", str(BUNDLE), *command, "--output", str(tmp_path / "out")]) == 3
     printed = capsys.readouterr()
-    assert "left out, so in none of these numbers: 3 images or entries" in printed.out
+    assert "left out, and not included in these numbers: 3 images or entries" in printed.out
     assert all(words in printed.err for words in expected)
     document = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert document["images"] == 3
@@ -322,4 +322,4 @@ def test_many_lines_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_says_what_is_missing(segmenter: Segmenter, scenes: Path) -> None:
     done = evaluate_labels(segmenter, opened(scenes).take(1))
     assert "left out" not in table(done)
-    assert "left out, so in none of these numbers: 1 images" in table(replace(done, left_out=("a",)))
+    assert "left out, and not included in these numbers: 1 images" in table(replace(done, left_out=("a",)))

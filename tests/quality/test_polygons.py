@@ -122,10 +122,10 @@ def test_an_endless_outline_is_refused() -> None:
     ("counts", "message"),
     [
         ("00", "holds 0 pixels; expected 2x2"),
-        ("\n1", "no compressed RLE"),
-        ("é", "no compressed RLE"),
+        ("\n1", "not occur in compressed RLE"),
+        ("é", "not occur in compressed RLE"),
         ("P", "in the middle of a number"),
-        ("o" * 40, "no compressed RLE"),
+        ("o" * 40, "not occur in compressed RLE"),
         ([1, -1, 4], "holds 4 pixels"),
         ([1.5, 2.5], "a string or whole numbers"),
         (["1", "3"], "a string or whole numbers"),

@@ -169,4 +169,4 @@ def test_the_command(tiny_bundle: Path, labelled: Path, capsys: pytest.CaptureFi
     assert got["concepts"][1]["presence"] is None
     assert "precision" in capsys.readouterr().out
     assert main(["calibrate", str(tiny_bundle), *data, "--output", str(labelled / "images")]) == 3
-    assert "exists and is no bundle" in capsys.readouterr().err
+    assert "exists and is not a bundle" in capsys.readouterr().err

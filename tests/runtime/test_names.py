@@ -164,8 +164,8 @@ def test_line_ends(tmp_path: Path) -> None:
     [
         (("car", "CAR"), "'CAR' names 'car' and 'CAR'"),
         ((E_ACUTE, E_THEN_ACUTE), f"names '{E_ACUTE}'"),
-        (("car\x1b[31m",), "is no name that can be read"),
-        (("\u200b",), "is no name that can be read"),
+        (("car\x1b[31m",), "is not a readable name"),
+        (("\u200b",), "is not a readable name"),
     ],
 )
 def test_vocabularies_whose_names_cannot_be_typed(names: tuple[str, ...], message: str) -> None:

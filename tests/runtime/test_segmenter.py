@@ -227,7 +227,7 @@ def test_a_backend_that_cannot_be_pickled_is_named(tiny_bundle: Path) -> None:
 
     with (
         Segmenter(tiny_bundle, backend=Local()) as segmenter,
-        pytest.raises(BackendError, match=r"its backend Local cannot: .* at the top of a module"),
+        pytest.raises(BackendError, match=r"its backend Local cannot: .* at the top level of a module"),
     ):
         pickle.dumps(segmenter)
 

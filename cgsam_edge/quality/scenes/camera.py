@@ -1,4 +1,4 @@
-"""A pinhole camera that stands in a street which may bend, climb or fall."""
+"""A pinhole camera in a street that may bend, climb or fall."""
 
 import math
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Camera:
 
 
 def clip_near(polygon: Floats) -> Floats:
-    """Cut a camera-space polygon (n, 3) at the near plane; fewer than 3 points are left where nothing is seen."""
+    """Cut a camera-space polygon (n, 3) at the near plane; fewer than 3 points remain if nothing is visible."""
     depth = polygon[:, 2]
     if depth.min() >= NEAR:
         return polygon

@@ -1,4 +1,4 @@
-"""Where a scene is painted: an oversampled picture and a crisp label map, from the same street coordinates."""
+"""The canvas of a scene: an oversampled picture and a sharp label map, from the same street coordinates."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,18 +9,18 @@ from cgsam_edge.quality.scenes.concepts import IGNORE
 from cgsam_edge.quality.scenes.light import Light
 
 FINE = 2
-"""The picture is painted at this many times its size, then averaged down: antialiasing."""
+"""The picture is painted at this multiple of its size, then averaged down: antialiasing."""
 BITS = 4
 """Fractional bits of OpenCV's fixed-point coordinates."""
 UP = np.array([0.0, 1.0, 0.0])
 SIDEWAYS = np.array([0.5, 0.5, -0.5])
-"""The mean normal of what one sees of round things."""
+"""The mean normal of the visible side of round objects."""
 THICKEST = 2000
 """Pixels; OpenCV refuses lines much thicker than this."""
 
 
 class Canvas:
-    """Paints far things first: whoever calls last covers what was there.
+    """Paints far objects first: later calls cover earlier ones.
 
     Attributes:
         image: (FINE * height, FINE * width, 3) uint8 RGB.
@@ -39,7 +39,7 @@ class Canvas:
         return float(self.camera.view(points)[..., 2].mean())
 
     def polygon(self, points: Floats, colour: Floats, label: int | None = None, normal: Floats = UP) -> None:
-        """Fill a flat polygon (n, 3); without a label the one below stays (details of a surface)."""
+        """Fill a flat polygon (n, 3); without a label, the label below is kept (details of a surface)."""
         seen = clip_near(self.camera.view(points))
         if len(seen) < 3:
             return
@@ -50,7 +50,7 @@ class Canvas:
             cv2.fillPoly(self.labels, [fixed], label, cv2.LINE_8, BITS)
 
     def outline(self, points: Floats, label: int) -> None:
-        """Label a polygon (n, 3) without painting it: something one sees through, e.g. a railing."""
+        """Label a polygon (n, 3) without painting it: see-through objects such as a railing."""
         seen = clip_near(self.camera.view(points))
         if len(seen) >= 3:
             cv2.fillPoly(self.labels, [self._fixed(self.camera.pixels(seen))], label, cv2.LINE_8, BITS)

@@ -1,4 +1,4 @@
-"""Street furniture and plants: poles, signs, traffic lights, trees, and things without a label."""
+"""Street furniture and plants: poles, signs, traffic lights, trees, and objects without a label."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Sky, distance, ground: what lies behind and below everything else."""
+"""Sky, distance and ground: everything behind and below the objects."""
 
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ def band(left: float, right: float, height: float = 0.0) -> Floats:
 
 
 def paint_ground(canvas: Canvas, street: Street) -> None:
-    """Paint lawns, pavements, kerbs and the road, then what is drawn on them."""
+    """Paint lawns, pavements, kerbs and the road, then their markings."""
     rng = canvas.rng
     asphalt = rng.uniform(45, 110) * rng.uniform(0.95, 1.05, 3)
     stone = asphalt.mean() * rng.uniform(1.25, 2.1) * rng.uniform(0.94, 1.06, 3)
@@ -185,7 +185,7 @@ def paint_shadows(canvas: Canvas, outlines: list[Floats]) -> None:
 
 
 def shadow_of(canvas: Canvas, place: Floats, width: float, height: float) -> Floats:
-    """Return the ground outline (4, 3) of the shadow of an upright thing at ``place`` (x, z)."""
+    """Return the ground outline (4, 3) of the shadow of an upright object at ``place`` (x, z)."""
     sun = canvas.light.sun
     away = -sun[[0, 2]] / max(float(sun[1]), 0.25) * height
     side = np.array([-sun[2], sun[0]]) / (np.hypot(sun[0], sun[2]) + 1e-9) * width / 2

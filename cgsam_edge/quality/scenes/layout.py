@@ -1,4 +1,4 @@
-"""What stands where: draws the camera, the street and everything in it."""
+"""The layout of a scene: draws the camera, the street and everything in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from cgsam_edge.quality.scenes.structures import paint_building, paint_fence
 
 @dataclass(frozen=True)
 class Piece:
-    """Something to paint: how far it is (its far end, metres), its shadow on the ground or None, and how."""
+    """An object to paint: its distance (far end, metres), its shadow on the ground or None, and a function that paints it."""
 
     depth: float
     shadow: Floats | None
@@ -66,11 +66,11 @@ class Layout:
     """The pieces of one scene.
 
     Attributes:
-        pieces: everything that stands on the ground, in no order.
+        pieces: every object on the ground, unordered.
     """
 
     def __init__(self, canvas: Canvas, street: Street) -> None:
-        """Draw all pieces; how common each kind is differs from scene to scene, and is often zero."""
+        """Draw all pieces; the frequency of each kind varies between scenes, and is often zero."""
         self.canvas, self.street, self.rng = canvas, street, canvas.rng
         self.pieces: list[Piece] = []
         rng = self.rng
@@ -85,7 +85,7 @@ class Layout:
             if rng.random() < chance:
                 for _ in range(1 + rng.poisson(mean * crowded)):
                     add()
-        if rng.random() < 0.4:  # one thing close by
+        if rng.random() < 0.4:  # one object close by
             [self.car, self.pedestrian, self.bicyclist, self.sign, self.tree, self.fence, self.pole][rng.integers(7)](
                 near=True
             )
@@ -133,7 +133,7 @@ class Layout:
             self.fence_at(edge + side * 0.15, rng.uniform(-30, 0), rng.uniform(40, 90))
 
     def house(self, x: float, z: float, length: float, height: float, side: float) -> None:
-        """Note a house; it counts as being as far as its far end, so that what stands before it is painted later."""
+        """Note a house; its far end counts as its distance, so that objects in front of it are painted later."""
         size = np.array([length, self.rng.uniform(7, 14), height])
         ends = np.array(
             [[x, 0.0, z], [x, 0.0, z + length], [x + side * size[1], 0.0, z], [x + side * size[1], 0.0, z + length]]
@@ -238,7 +238,7 @@ class Layout:
 
 
 def compose(rng: np.random.Generator, width: int, height: int) -> Canvas:
-    """Draw and paint one scene, the far things first."""
+    """Draw and paint one scene, far objects first."""
     canvas = Canvas(draw_camera(rng, width, height), draw_light(rng), rng)
     street = draw_street(rng)
     paint_sky(canvas)

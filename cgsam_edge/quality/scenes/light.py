@@ -1,4 +1,4 @@
-"""Time of day and weather: what light does to the colours of a scene."""
+"""Time of day and weather: the effect of light on the colours of a scene."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Light:
 
     Attributes:
         sun: unit vector towards the sun (right, up, along the street).
-        direct: how much sunlit surfaces gain over shaded ones; 0 when overcast.
+        direct: additional brightness of sunlit surfaces over shaded ones; 0 when overcast.
         level: brightness of the whole picture, 1 at noon.
         tint: RGB factors of the light's colour.
         zenith, skyline: RGB of the sky overhead and at the horizon, 0-255.
@@ -43,7 +43,7 @@ class Light:
 
 @dataclass(frozen=True)
 class _Base:
-    """What every kind of light has: the direction of the sun, a tint by chance, and haze."""
+    """The parts of every kind of light: the direction of the sun, a random tint, and haze."""
 
     sun: Floats
     wobble: Floats

@@ -29,7 +29,7 @@ class Scene:
     labels: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        """Refuse a picture and labels that do not belong together."""
+        """Refuse a picture and labels of different sizes."""
         if self.image.shape != (*self.labels.shape, 3):
             raise ValueError(f"expected an image of shape {(*self.labels.shape, 3)}, got {self.image.shape}")
 
@@ -74,7 +74,7 @@ def photograph(canvas: Canvas) -> Scene:
 
 
 def render(seed: int, index: int, height: int = 512, width: int = 512) -> Scene:
-    """Render scene ``index`` of the endless series ``seed``: the same picture every time.
+    """Render scene ``index`` of the endless series ``seed``: always the same picture.
 
     Args:
         seed, index: non-negative; scenes of different pairs are independent.

@@ -1,4 +1,4 @@
-"""Buildings and fences: what stands along a street and stays."""
+"""Buildings and fences: the fixed structures along a street."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Wall:
 
 @dataclass(frozen=True)
 class Style:
-    """What one building looks like: colours (RGB), metres, and what it has."""
+    """The look of one building: colours (RGB), metres, and features."""
 
     wall: Floats
     trim: Floats
