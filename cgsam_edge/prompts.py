@@ -64,12 +64,12 @@ def priority(index: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def text_points(full_map: NDArray[np.float32], prompting: Prompting, draw: int = 0) -> NDArray[np.float32]:
     """Draw the points of text-only mode: (K, 2) as (x, y) in the map's pixels.
 
-    Among the pixels above the threshold the K of highest priority win, so that a candidate more or less does not move
-    the others. Where there are fewer than K candidates, the highest of the map are taken as well.
+    Among the pixels above the threshold, the K with the highest priority are taken, so that one candidate more or less
+    does not move the others. If there are fewer than K candidates, the highest values of the map are taken.
 
     Args:
         full_map: (s, s).
-        prompting: of the model.
+        prompting: the model's prompting.
         draw: 0 for the points that a runtime takes; others are as random and independent of them.
     """
     flat = full_map.ravel()
@@ -227,6 +227,6 @@ def decoder_prompt(
 
 
 def drawn_clicks(full_map: NDArray[np.float32], size: tuple[int, int], prompting: Prompting, draw: int = 0) -> Clicks:
-    """Draw the points of text-only mode from a map (s, s), and bring them to the pixels of an image of ``size``."""
+    """Draw the points of text-only mode from a map (s, s), scaled to an image of ``size``."""
     points = (text_points(full_map, prompting, draw) * (np.asarray(size) / len(full_map))).astype(np.float32)
     return Clicks(points, np.ones(len(points), np.float32))

@@ -54,11 +54,11 @@ class Segmenter:
         device: "auto", or a device to force: a name as `cgsam doctor` lists it, or "cpu", "gpu" or "npu".
             Choices left to "auto" are measured once per bundle and machine, and remembered; `placement` explains them.
         threads: CPU threads for one run; by default all cores.
-        performance: "latency": one run at a time, as fast as it goes; "throughput": as many runs at once as there are
-            threads, for callers in several threads; "low-power": half of the cores, and no busy waiting.
-        precision: of the arithmetic. "default": float32 on CPUs, on other devices what they are built for; "float32":
-            nothing less; "reduced": the fastest arithmetic of the device, which moves the masks.
-        save_memory: give memory back to the system between runs, which costs time. On Linux with glibc, every freed
+        performance: "latency": one run at a time, as fast as possible; "throughput": as many runs at once as there are
+            threads, for callers in several threads; "low-power": half of the cores, and no busy-waiting.
+        precision: of the arithmetic. "default": float32 on CPUs, the native precision on other devices; "float32":
+            nothing lower; "reduced": the fastest arithmetic of the device, which changes the masks slightly.
+        save_memory: return memory to the system between runs, which costs time. On Linux with glibc, every freed
             block of a megabyte or more of the process goes back too, from then on.
         refresh: measure again, even if a choice is remembered.
         cache_bytes: limit of the image embeddings kept for each encoded image, in bytes, so that a further click on a

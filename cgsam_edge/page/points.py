@@ -22,7 +22,7 @@ _FILE_SIZE = (720.0, 360.0)
 
 
 def dots(title: str, values: Sequence[float], limit: float | None, mean: float) -> Html:
-    """Draw shares of 1 as dots in order, the least first, with lines at their mean and at the least mean that passes.
+    """Draw shares of 1 as dots in ascending order, with lines at their mean and at the lowest mean that passes.
 
     Of more than 500 values, the lowest ones, the highest one and an even selection of the others are drawn.
     """

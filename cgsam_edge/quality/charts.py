@@ -44,7 +44,7 @@ def _concepts(target: TargetQuality) -> Html:
     rows = [
         Bar.of(name, 1 - iou, number(iou), shade) for (name, iou), shade in zip(ordered[:_MOST], colours, strict=False)
     ]
-    text = f"The bar is what is lost, 1 − IoU; the worst first.{_more(len(ordered))}"
+    text = f"Bars show the loss, 1 − IoU, worst first.{_more(len(ordered))}"
     drawn = bars(
         f"mean mask IoU by concept of {target.target}", rows, limit, "" if least is None else f"limit {least:.4g}"
     )

@@ -44,7 +44,7 @@ class Expected:
         bits: the mask as packed bits.
         shape: (H, W) of the mask.
         present: whether the concept counts as present.
-        logits: float32 (m, m), the decoder's.
+        logits: float32 (m, m), logits of the decoder.
         score: the predicted IoU.
         drawn: mean IoU of the mask with those at other draws of its points; None where it was not measured.
     """
@@ -88,7 +88,7 @@ class Gate:
         reference: the PyTorch model as a segmenter.
         pictures: with or without labels, whose classes may be any names of a concept; none was used for calibration.
         progress: called with a line after each picture.
-        concepts: how many are compared on a picture, at most: those most similar to it.
+        concepts: largest number compared on a picture: those most similar to it.
         draws: how many other draws of the points of text the reference is asked for, where it calls a concept present.
 
     Attributes:

@@ -17,7 +17,7 @@ class GateLimits:
 
     Attributes:
         min_iou: least mean mask IoU, where somebody named one; None judges by labels, or else by other draws of points.
-        max_drop: most loss of class mIoU.
+        max_drop: largest drop of class mIoU.
         max_disagreement: most 1 - mean mask IoU, in units of that of other draws of points.
         max_flips: share of presence decisions that may change.
         max_score_change: most mean change of the predicted IoU, where there are labels.
@@ -158,7 +158,7 @@ class TargetQuality:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What does not pass, a phrase each; empty where all does."""
+        """One phrase for each limit that is missed; empty if all pass."""
         return tuple(one.problem for one in self.measures if not one.passed)
 
     @property

@@ -100,7 +100,7 @@ def gate_summary(found: TargetQuality) -> dict[str, Any]:
 
 
 def summary(quality: Quality) -> dict[str, Any]:
-    """Return what the manifest holds of a bundle's quality; ``report.json`` has all. Its keys are those of format 1."""
+    """Return the manifest's summary of a bundle's quality; ``report.json`` has all. Keys are those of format 1."""
     gate = {one.target: gate_summary(one) for one in quality.targets}
     kept = [
         {"target": one.target, "graph": one.graph, "layer": one.layer, "reason": one.reason}
