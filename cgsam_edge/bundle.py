@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -90,13 +91,15 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, over all graphs and examples: an engine's results on the bundle depend on these alone.
+        """SHA-256, in hex, of all that an engine's results depend on: graphs, examples, and the proven arithmetic.
 
         The vocabulary and the manifest's notes are left out, so that a new concept needs no new measurement.
         """
         lines = [
             f"{name} {spec.sha256}" for name, spec in sorted(self.manifest.files.items()) if name != VOCABULARY_FILE
         ]
+        for target, proofs in sorted(self.manifest.arithmetic.items()):
+            lines += [f"{target} {kind} {json.dumps(proofs[kind].graphs, sort_keys=True)}" for kind in sorted(proofs)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property

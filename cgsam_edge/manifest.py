@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cgsam_edge._schema import decode, encode
+from cgsam_edge.arithmetic import ArithmeticProof
 from cgsam_edge.errors import BundleError
 
 FORMAT = "cgsam-bundle"
@@ -142,6 +143,7 @@ class Manifest:
         cost: parameters, multiply-adds and kernels, before and after fusion; informative.
         quality: the gate's findings, see ``report.json``; ``degraded`` is true if it failed; informative.
         parity: agreement with the PyTorch reference as measured by the export, by target; informative.
+        arithmetic: what less than float32 was proven good enough, by target and kind; empty where nothing was tried.
     """
 
     geometry: Geometry
@@ -153,6 +155,7 @@ class Manifest:
     cost: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
+    arithmetic: dict[str, dict[str, ArithmeticProof]] = field(default_factory=dict)
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 

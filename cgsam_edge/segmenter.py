@@ -26,6 +26,7 @@ from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.opening import open_bundle, open_on
 from cgsam_edge.runtimes.placement import Placement
 from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.runtimes.proven import warn_of_unproven
 from cgsam_edge.runtimes.selection import Wish
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class Segmenter:
         threads: CPU threads for one run; by default all cores.
         performance: "latency": one run at a time, as fast as possible; "throughput": as many runs at once as there are
             threads, for callers in several threads; "low-power": half of the cores, and no busy-waiting.
-        precision: of the arithmetic. "default": float32 on CPUs, the native precision on other devices; "float32":
-            nothing lower; "reduced": the fastest arithmetic of the device, which changes the masks slightly.
+        precision: of the arithmetic. "default": for each graph the fastest that the device has and that the export
+            proved good enough; without a proof, float32 on CPUs and the native precision on other devices. "float32":
+            nothing lower. "reduced": the fastest arithmetic of the device, with a warning where it is not proven.
         save_memory: return memory to the system between runs, which costs time. On Linux with glibc, every freed
             block of a megabyte or more of the process goes back too, from then on.
         refresh: measure again, even if a choice is remembered.
@@ -102,6 +104,9 @@ class Segmenter:
         else:
             opened = open_on(self.bundle, backend, device, options)
         self._model = OpenedModel(self.bundle, opened)
+        if precision == "reduced":
+            computed = {graph: session.facts().precision for graph, session in opened.sessions.items()}
+            warn_of_unproven(self.bundle, opened.candidate.target, computed)
         self._recipe: dict[str, Any] = {
             "backend": backend,
             "device": device,

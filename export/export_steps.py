@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cgsam_edge.arithmetic import ArithmeticProof, lines
 from cgsam_edge.calibration.quantiser import Quantiser
 from cgsam_edge.calibration.ranking import Ranking
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export import examples, parity
+from cgsam_edge.export.arithmetic_proof import Prover
+from cgsam_edge.export.arithmetic_search import Budget
 from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried, check_lengths
 from cgsam_edge.export.counting import FusionCosts, fusion_costs
@@ -219,6 +222,27 @@ class ExportSteps:
         limits = thresholds(self.options, self.quality).targets[target]
         with self.progress.step(f"masks of {target}", again), open_target(folder, target) as segmenter:
             return TargetQuality(target, gate.measure(segmenter), limits)
+
+    def prove_arithmetic(
+        self,
+        judged: Sequence[TargetQuality],
+        graphs: Graphs,
+        reference: Segmenter,
+        gate: Gate,
+        made: Manifest,
+        folder: Path,
+    ) -> Manifest:
+        """Find out which graphs may compute in less than float32, and return the manifest that says so."""
+        kinds, budget = self.quality.arithmetic, Budget(60 * self.quality.arithmetic_minutes)
+        prover = Prover(gate, graphs, reference, folder, kinds, budget, self.progress.say)
+        found: dict[str, dict[str, ArithmeticProof]] = {}
+        for one in judged:
+            with self.progress.step(f"arithmetic of {one.target}"):
+                proofs = prover.prove(one, made)
+            found |= {one.target: proofs} if proofs else {}
+            for text in lines(found, one.target):
+                self.progress.say(f"{one.target}: {text}")
+        return replace(made, arithmetic=found)
 
 
 def count(concepts: Sequence[object]) -> str:

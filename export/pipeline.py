@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cgsam_edge.arithmetic import lines
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.calibration.quantiser import Quantiser
 from cgsam_edge.calibration.ranking import Ranking
@@ -93,6 +94,10 @@ def follow_recipe(
         steps.record_examples(graphs, vocabulary, manifest, folder)
         manifest = steps.check_parity(model, graphs, manifest, folder)
         written = quantise_and_judge(steps, graphs, manifest, quantiser, gate, folder)
+        if gate is not None and steps.quality.arithmetic:
+            found = [attempt.found for attempt in written.attempts]
+            proven = steps.prove_arithmetic(found, graphs, reference, gate, written.manifest, folder)
+            written = replace(written, manifest=proven)
         manifest = written.manifest
         if gate is not None:
             manifest = add_report(steps, written, photos, size, quantiser, gate, folder)
@@ -129,6 +134,9 @@ def add_report(
     """Write the report into the bundle, and return the manifest with what it says."""
     with steps.progress.step("report"):
         found = gather_quality(steps, written.attempts, written.ranking, photos, size, quantiser, folder)
+        proofs = written.manifest.arithmetic
+        proven = [f"{target}: {text}" for target in proofs for text in lines(proofs, target)]
+        found = replace(found, notes=(*found.notes, *proven))
         return write_quality_report(steps, found, written.manifest, gate, folder)
 
 
@@ -175,6 +183,7 @@ def planned(options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
         "record examples in PyTorch",
         *(f"{parity_name(target)} of {target} with PyTorch" for target in options.targets),
         *(name for target in options.targets for name in _planned_judgement(target, options, quality)),
+        *(f"arithmetic of {target}" for target in options.targets if quality.gate_count and quality.arithmetic),
         *(["report"] if quality.gate_count else []),
         f"write {options.destination}",
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cgsam_edge.arithmetic import BELOW_FLOAT32
 from cgsam_edge.errors import InputError
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets import COREML_INT8, DEFAULT_COREML_INT8
-from cgsam_edge.quality.defaults import AUTO_SIZE_MIN_IOU, MAX_DISAGREEMENT, MAX_DROP
+from cgsam_edge.quality.defaults import ARITHMETIC_MINUTES, AUTO_SIZE_MIN_IOU, MAX_DISAGREEMENT, MAX_DROP
 from cgsam_edge.quality.judge import GateLimits
 
 
@@ -32,6 +33,8 @@ class QualityOptions:
         allow_degraded: write a bundle that does not pass, marked as degraded.
         fallback_minutes: how long layers may be tried one by one when a target in INT8 does not pass, so that the most
             sensitive ones are kept in float; 0 for no fallback.
+        arithmetic: kinds below float32 that are tried, of which devices may then use those that pass; none tries none.
+        arithmetic_minutes: how long that may take, for all targets together.
         coreml_int8: what "int8" is on Core ML, one of `COREML_INT8`.
         smoothing: share of the difference between outlier channels that moves into the weights, from 0 (none) to 1.
 
@@ -51,6 +54,8 @@ class QualityOptions:
     max_disagreement: float = MAX_DISAGREEMENT
     allow_degraded: bool = False
     fallback_minutes: float = 10.0
+    arithmetic: tuple[str, ...] = BELOW_FLOAT32
+    arithmetic_minutes: float = ARITHMETIC_MINUTES
     coreml_int8: str = DEFAULT_COREML_INT8
     smoothing: float = 0.5
 
@@ -70,6 +75,11 @@ class QualityOptions:
             raise InputError(f"smoothing is from 0 to 1, got {self.smoothing}.")
         if not self.fallback_minutes >= 0:
             raise InputError(f"the fallback takes 0 minutes or more, got {self.fallback_minutes}.")
+        unknown = [kind for kind in self.arithmetic if kind not in BELOW_FLOAT32]
+        if unknown:
+            raise InputError(f"no arithmetic {unknown[0]!r} to prove; expected {' or '.join(BELOW_FLOAT32)}.")
+        if not self.arithmetic_minutes >= 0:
+            raise InputError(f"arithmetic is tried for 0 minutes or more, got {self.arithmetic_minutes}.")
         if self.coreml_int8 not in COREML_INT8:
             raise InputError(f"no kind {self.coreml_int8!r} of Core ML's INT8; expected {', '.join(COREML_INT8)}.")
 

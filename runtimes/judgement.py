@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.arithmetic import summary
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.examples import EXAMPLES_FILE, Examples, limit, replay
 from cgsam_edge.manifest import GraphSpec
@@ -70,21 +72,27 @@ def replay_on(
         out, times[graph] = _timed(lambda: sessions[graph].run(inputs), repeats)
         return out
 
-    precision = sessions["image"].facts().precision
+    computed = {graph: session.facts().precision for graph, session in sessions.items()}
+    precision = summary(computed)
     if examples is None:
         return Attempt(candidate, _finite(specs, sessions, run), _milliseconds(times), precision=precision)
     names = {graph: [tensor.name for tensor in specs[graph].inputs] for graph in sessions}
     found = replay(examples, names, bundle.manifest.geometry.image_size, run)
-    allowed = max(limit(specs[graph].precision, precision) for graph in sessions)
+    allowed = _allowed({graph: limit(specs[graph].precision, computed[graph]) for graph in sessions})
     return Attempt(
         candidate,
-        next((problem for one in found.values() if (problem := _problem(one, allowed))), ""),
+        next((problem for graph, one in found.items() if (problem := _problem(one, allowed[graph]))), ""),
         _milliseconds(times),
         {graph: one.rms_error if math.isfinite(one.rms_error) else -1.0 for graph, one in found.items()},
         found["decoder"].mask_iou,
         precision,
-        limit=allowed,
+        limit=max(allowed.values()),
     )
+
+
+def _allowed(limits: Mapping[str, float]) -> dict[str, float]:
+    """Return what each graph's outputs may be off by: its own limit, or that of a graph before it, which it takes."""
+    return dict(zip(limits, accumulate(limits.values(), max), strict=True))
 
 
 def _problem(found: Any, allowed: float) -> str:

@@ -60,7 +60,8 @@ def _cuda(options: SessionOptions) -> dict[str, str]:
 
 
 def _tensorrt(options: SessionOptions) -> dict[str, str]:
-    made = {"trt_fp16_enable": "1" if options.precision == "reduced" else "0"}
+    proven = options.precision == "default" and "float16" in (options.proven or ())
+    made = {"trt_fp16_enable": "1" if proven or options.precision == "reduced" else "0"}
     if options.cache is not None:
         made |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(options.cache)}
     return made

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from cgsam_edge.arithmetic import summary
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
-from cgsam_edge.runtimes import first_use, plugins, registry
+from cgsam_edge.runtimes import first_use, plugins, proven, registry
 from cgsam_edge.runtimes.devices import allowed, refusal
 from cgsam_edge.runtimes.placement import Attempt, Candidate, GraphPlacement, Placement, Tried
 from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
@@ -41,12 +42,19 @@ class Opened:
             version=self.backend.version() or "",
             target=self.candidate.target,
             device=self.candidate.device,
-            precision=facts["image"].precision,
+            precision=summary({graph: one.precision for graph, one in facts.items()}),
             threads=facts["image"].threads,
             performance=self.options.performance,
             reason=self.selection.reason,
             graphs=tuple(
-                GraphPlacement(graph, specs[graph].precision, one.precision, one.nodes, one.cached)
+                GraphPlacement(
+                    graph,
+                    specs[graph].precision,
+                    one.precision,
+                    one.nodes,
+                    one.cached,
+                    proven.why(bundle, self.candidate.target, graph, self.options, one.precision),
+                )
                 for graph, one in facts.items()
             ),
             tried=self.selection.tried,
@@ -129,7 +137,8 @@ def _open(bundle: Bundle, backend: Backend, candidate: Candidate, options: Sessi
     sessions: dict[str, Session] = {}
     try:
         for graph in bundle.manifest.graph_names:
-            sessions[graph] = backend.open(bundle.verified_graph(candidate.target, graph), options)
+            path = bundle.verified_graph(candidate.target, graph)
+            sessions[graph] = backend.open(path, proven.options_for(bundle, candidate.target, graph, options))
     except BaseException:
         _close(sessions)
         raise

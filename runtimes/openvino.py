@@ -55,6 +55,10 @@ class OpenVinoBackend:
         order = list(_KNOWN.values())
         return (*sorted([*seen, *absent], key=lambda d: order.index(d.kind)), _AUTO)
 
+    def capabilities(self, device: Device) -> tuple[str, ...]:
+        """Return what a device computes in, as OpenVINO calls it: "FP32", "BF16", "INT8" and so on."""
+        return _capabilities(_core(), device.name)
+
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open an ``.xml`` or ``.onnx`` file; see `Backend.open`."""
         if self.problem():
@@ -84,7 +88,7 @@ class OpenVinoSession:
     def __init__(self, path: Path, options: SessionOptions, device: Device) -> None:
         self._path, self._device = path, device
         core = _core()
-        hint = precision_hint(options.precision, device, _capabilities(core, device.name))
+        hint = precision_hint(options.precision, device, _capabilities(core, device.name), options.proven)
         self._compiled: Any = _compile(core, path, device, settings(options, device, hint))
         self._shapes = {port.get_any_name(): _shape(path, port) for port in self._compiled.inputs}
         self._outputs = [port.get_any_name() for port in self._compiled.outputs]
@@ -137,10 +141,18 @@ class OpenVinoSession:
             return None
 
 
-def precision_hint(wanted: str, device: Device, capabilities: tuple[str, ...]) -> str:
+def precision_hint(
+    wanted: str, device: Device, capabilities: tuple[str, ...], proven: tuple[str, ...] | None = None
+) -> str:
     """Return what ``INFERENCE_PRECISION_HINT`` is set to; empty leaves it to AUTO's device.
 
-    Left alone, a CPU with BF16 computes in it, and its masks are not those of FP32: README has the figures.
+    Left alone, a CPU with BF16 computes in it whatever the masks, so what is not proven has to be asked for.
+
+    Args:
+        wanted: `SessionOptions.precision`.
+        device: where the graph runs.
+        capabilities: as OpenVINO lists the device's.
+        proven: `SessionOptions.proven`.
 
     Raises:
         BackendError: float32 is wanted from a device that does not have it.
@@ -151,9 +163,10 @@ def precision_hint(wanted: str, device: Device, capabilities: tuple[str, ...]) -
         return "f16"
     if device.kind == "any":
         return "" if wanted == "reduced" else "f32"
-    if wanted == "float32" or (wanted == "default" and device.kind == "cpu"):
-        return "f32"
-    return next((hint for name, hint in (("BF16", "bf16"), ("FP16", "f16")) if name in capabilities), "f32")
+    here = [hint for name, hint in (("BF16", "bf16"), ("FP16", "f16")) if name in capabilities]
+    if wanted == "default" and (proven is not None or device.kind == "cpu"):
+        here = [hint for hint in here if _PRECISIONS[hint] in (proven or ())]
+    return here[0] if here and wanted != "float32" else "f32"
 
 
 def settings(options: SessionOptions, device: Device, hint: str) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class GraphPlacement:
         precision: of the arithmetic.
         nodes: how many operations each device or provider computes.
         cached: whether the compiled graph came from the cache.
+        why: why this arithmetic; empty where the engine does not tell its own.
     """
 
     graph: str
@@ -91,6 +92,7 @@ class GraphPlacement:
     precision: str
     nodes: dict[str, int]
     cached: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Placement:
         version: the engine's.
         target: the bundle's folder of graphs.
         device: as the engine names it.
-        precision: of the arithmetic.
+        precision: of the arithmetic, with the graphs that have another, such as "bfloat16, float32 in decoder".
         threads: CPU threads that runs may use; None where the engine decides and does not tell.
         performance: "latency", "throughput" or "low-power".
         reason: why this one: forced, the only one, measured, or remembered.

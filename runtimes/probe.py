@@ -19,6 +19,7 @@ from cgsam_edge.runtimes.devices import allowed
 from cgsam_edge.runtimes.judgement import load_examples, replay_on
 from cgsam_edge.runtimes.placement import Attempt, Candidate
 from cgsam_edge.runtimes.protocol import Session, SessionOptions
+from cgsam_edge.runtimes.proven import options_for
 
 if TYPE_CHECKING:
     from cgsam_edge.examples import Examples
@@ -87,12 +88,15 @@ def attempt(
         if options.cache is not None:
             options.cache.mkdir(parents=True)
         start = time.perf_counter()
-        paths = {graph: bundle.verified_graph(request.target, graph) for graph in names}
-        _open(sessions, paths, backend, options, say)
+        ways = {
+            graph: (bundle.verified_graph(request.target, graph), options_for(bundle, request.target, graph, options))
+            for graph in names
+        }
+        _open(sessions, ways, backend, say)
         opened = time.perf_counter() - start
         if options.cache is not None and any(path.is_file() for path in options.cache.rglob("*")):
             _close(sessions)  # later processes load what was compiled, so that is what must be right
-            _open(sessions, paths, backend, options, say)
+            _open(sessions, ways, backend, say)
         return replace(replay_on(candidate, bundle, examples, sessions, say, request.repeats), seconds_to_open=opened)
     except CgsamError as error:
         return Attempt(candidate, str(error))
@@ -103,9 +107,9 @@ def attempt(
 
 
 def _open(
-    sessions: dict[str, Session], paths: dict[str, Path], backend: Backend, options: SessionOptions, say: Say
+    sessions: dict[str, Session], ways: dict[str, tuple[Path, SessionOptions]], backend: Backend, say: Say
 ) -> None:
-    for graph, path in paths.items():
+    for graph, (path, options) in ways.items():
         say({"step": f"opening the graph {graph!r}"})
         sessions[graph] = backend.open(path, options)
 

@@ -33,10 +33,13 @@ class SessionOptions:
         performance: "latency": one run at a time, on all threads; "throughput": as many runs at once as there are
             threads, for callers in several threads; "low-power": half of the cores unless ``threads`` says else, and
             no busy waiting.
-        precision: of the arithmetic. "default": float32 on CPUs, what the device is built for elsewhere; "float32":
-            nothing less, or the device is refused; "reduced": the fastest that the device has, BF16 or FP16.
+        precision: of the arithmetic. "default": the fastest of what is proven, and else float32 on CPUs and what the
+            device is built for elsewhere; "float32": nothing less, or the device is refused; "reduced": the fastest
+            that the device has, BF16 or FP16, proven or not.
         save_memory: give memory back between runs, which costs time.
         cache: a folder for what the engine compiles, or None.
+        proven: kinds of arithmetic below float32, such as "bfloat16", that are proven good enough for the graph; None
+            where nothing is known.
 
     Raises:
         InputError: an option has another type, or is outside its range.
@@ -48,8 +51,11 @@ class SessionOptions:
     precision: str = "default"
     save_memory: bool = False
     cache: Path | None = None
+    proven: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.proven is not None:
+            object.__setattr__(self, "proven", tuple(self.proven))  # a list where it comes from another process
         object.__setattr__(self, "threads", checked_threads(self.threads))
         for name, value, known in (
             ("performance", self.performance, PERFORMANCES),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.arithmetic import summary
 from cgsam_edge.bench import matmul, peak
 from cgsam_edge.bench.child import BenchRequest
 from cgsam_edge.bench.measurement import ALL, CLICK, ONE
@@ -84,7 +85,7 @@ class Bencher:
         return {
             "first": {name: sum(times) for name, times in graphs.items()},
             "peak_memory": peak_memory(),
-            "arithmetic": facts.precision,
+            "arithmetic": summary(self._computed()),
             "threads": facts.threads,
         }
 
@@ -136,9 +137,13 @@ class Bencher:
         np.save(file, np.stack([one.logits > 0 for one in found.values()]))
         return {"pytorch": self._agreement()}
 
+    def _computed(self) -> dict[str, str]:
+        return {graph: session.facts().precision for graph, session in self._backend.sessions.items()}
+
     def _peak(self) -> dict[str, float | None]:
         asked = self._request
-        options = SessionOptions(asked.threads, asked.device, precision=asked.precision)
+        used = tuple(self._computed().values())  # the rate of what most of the work is done in
+        options = SessionOptions(asked.threads, asked.device, precision=asked.precision, proven=used)
         models = {"rate": matmul.float_model(), "int8": matmul.int8_model()}
         return {name: peak.rate(self._engine, model, options) for name, model in models.items()}
 

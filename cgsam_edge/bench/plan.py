@@ -79,11 +79,17 @@ def configurations(bundle: Bundle, options: Options) -> tuple[list[Configuration
         target = registry.target(backend, bundle.manifest.targets)
         assert target is not None  # as it fits
         devices, problem = _devices(backend, options.device)
-        found += [Configuration(backend.name, target, d, p) for d in devices for p in _PRECISIONS]
+        found += [Configuration(backend.name, target, d, p) for d in devices for p in _precisions(bundle, target)]
         notes += [problem] if problem else []
     if not found:
         raise BackendError(f"{'; '.join(notes)}.")
     return found, [*notes, *(() if options.backend != AUTO else _absent(bundle))]
+
+
+def _precisions(bundle: Bundle, target: str) -> tuple[str, ...]:
+    """Return the precisions to ask for; float32 too where the default may be less."""
+    default, *others = _PRECISIONS
+    return (default, *(["float32"] if bundle.manifest.arithmetic.get(target) else []), *others)
 
 
 def _devices(backend: Backend, wanted: str) -> tuple[list[str], str]:

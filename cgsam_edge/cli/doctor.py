@@ -50,6 +50,7 @@ class Diagnosis:
         choice: the candidate that runs the bundle; None without a bundle, or if none runs it.
         reason: why this candidate, or why none.
         tried: what was measured.
+        arithmetic: what the bundle's export proved of arithmetic below float32, a line each.
     """
 
     system: str
@@ -60,6 +61,7 @@ class Diagnosis:
     choice: str | None = None
     reason: str = ""
     tried: tuple[Tried, ...] = ()
+    arithmetic: tuple[str, ...] = ()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,10 +77,24 @@ def run(options: argparse.Namespace) -> int:
     state = f"off: {problem}" if problem else f"{cache.root()} (can be written)"
     choice, reason, tried = (None, "", ()) if options.bundle is None else _choose(options)
     found = Diagnosis(
-        system, state, telemetry.state(), tuple(survey.engines()), registry.ignored(), choice, reason, tried
-    )
+        system, state, telemetry.state(), tuple(survey.engines()), registry.ignored(), choice, reason, tried,
+        _arithmetic(options.bundle),
+    )  # fmt: skip
     print(json.dumps(asdict(found), indent=1) if options.json else "\n".join(lines(found)))
     return 0 if options.bundle is None or choice is not None else BackendError.exit_code
+
+
+def _arithmetic(path: Path | None) -> tuple[str, ...]:
+    from cgsam_edge import arithmetic
+    from cgsam_edge.bundle import Bundle
+
+    if path is None:
+        return ()
+    manifest = Bundle(path).manifest
+    found = [
+        f"{target}: {line}" for target in manifest.targets for line in arithmetic.lines(manifest.arithmetic, target)
+    ]
+    return tuple(found or ["float32 on CPUs: the bundle holds no proof of less"])
 
 
 def _choose(options: argparse.Namespace) -> tuple[str | None, str, tuple[Tried, ...]]:
@@ -121,6 +137,9 @@ def lines(found: Diagnosis) -> Iterator[str]:
     if found.ignored:
         yield ""
         yield from found.ignored
+    if found.arithmetic:
+        yield ""
+        yield from (f"arithmetic: {line}" for line in found.arithmetic)
     if found.reason:
         yield ""
         yield f"choice: {found.choice or 'none'} ({found.reason})"

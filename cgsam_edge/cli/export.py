@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsam_edge import shipped
+from cgsam_edge.arithmetic import BELOW_FLOAT32, FLOAT32
 from cgsam_edge.cli.labels import EXIT_LEFT_OUT
 from cgsam_edge.errors import BackendError
 
@@ -176,6 +177,13 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     )
     add("--min-iou", text, type=float, metavar="X")
     add("--max-drop", "largest drop of class mIoU against labels that passes", metavar="X")
+    text = (
+        "arithmetic below float32 that is tried on the gate's pictures; devices may compute in it where it passes: "
+        "bfloat16, float16 or both; float32 tries none"
+    )
+    more: dict[str, Any] = {"type": _arithmetic, "metavar": "KINDS", "unset": "bfloat16,float16"}
+    add("--arithmetic", text, **more)
+    add("--arithmetic-minutes", "how long that may take", metavar="M")
     add("--allow-degraded", "write a bundle even if it does not pass, marked as degraded")
 
 
@@ -211,6 +219,13 @@ def _heads(text: str) -> tuple[int, ...]:
 
 def _targets(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
+def _arithmetic(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if any(kind not in (FLOAT32, *BELOW_FLOAT32) for kind in kinds):
+        raise argparse.ArgumentTypeError(f"expected {FLOAT32}, or {' and '.join(BELOW_FLOAT32)}, got {text!r}")
+    return tuple(kind for kind in kinds if kind != FLOAT32)
 
 
 def _trained_for(text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge import arithmetic
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BundleError, printable
 from cgsam_edge.parity import TargetParity
@@ -55,6 +56,7 @@ def describe(bundle: Bundle) -> Iterator[str]:
         for name, graph in graphs.items():
             yield from _graph(bundle, name, graph)
         yield from _parity(bundle, target)
+        yield from (f"  arithmetic: {line}" for line in arithmetic.lines(manifest.arithmetic, target))
 
 
 def _checkpoint(created: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay and report."""
+    from cgsam_edge import arithmetic
     from cgsam_edge.bundle import Bundle
     from cgsam_edge.runtimes import registry, survey
     from cgsam_edge.runtimes.protocol import SessionOptions
@@ -43,6 +44,9 @@ def run(options: argparse.Namespace) -> int:
     bundle.verify()
     survey.check_examples(bundle)
     print(f"{bundle.path}: {bundle.size / 1e6:.1f} MB, all files verified", flush=True)
+    for target in bundle.manifest.targets:
+        for line in arithmetic.lines(bundle.manifest.arithmetic, target):
+            print(f"{target}: {line}", flush=True)
     backends = registry.fitting(options.backend, bundle.manifest.targets)
     attempts: list[Attempt] = []
     problems: list[str] = []

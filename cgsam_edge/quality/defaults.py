@@ -8,6 +8,12 @@ MIN_IOU = {"fp32": 0.98, "fp16": 0.98, "int8": 0.95}
 MAX_DROP = 0.01
 """Largest drop of class mIoU compared with PyTorch, if there are labels."""
 
+ARITHMETIC_MAX_DROP = 0.005
+"""Most class mIoU that arithmetic below float32 may lose against PyTorch where labels are given."""
+
+ARITHMETIC_MINUTES = 10.0
+"""How long an export may try arithmetic below float32, for all targets together."""
+
 MAX_DISAGREEMENT = 0.5
 """Most that a target's masks may differ from PyTorch's, 1 - mean mask IoU, in units of what other points do to them."""
 

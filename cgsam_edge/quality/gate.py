@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class Gate:
 
     Attributes:
         expected: by picture and concept.
+        seconds: that the reference took for them.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Gate:
             )
         self.pictures = tuple(by_concept(picture, reference.bundle.vocabulary) for picture in pictures)
         self.expected: list[Expected] = []
+        start = time.monotonic()
         for number, picture in enumerate(self.pictures, start=1):
             encoded = reference.encode(_image(picture))
             for name in _likely(encoded, reference.concepts, concepts):
@@ -119,6 +122,7 @@ class Gate:
                 drawn = _drawn(encoded, result, reference.bundle.manifest, draws if result.present else 0)
                 self.expected.append(Expected.of(picture, result, drawn))
             progress(f"PyTorch's masks of picture {number} of {len(pictures)}")
+        self.seconds = time.monotonic() - start
 
     def measure(
         self,

@@ -15,6 +15,7 @@ from cgsam_edge.examples import EXAMPLES_FILE, Examples, compare
 from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.quality.findings import GraphQuality, Latency
 from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
+from cgsam_edge.runtimes.proven import options_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,8 @@ class _Start:
 def _start(graph: str, racer: Racer, examples: Examples | None, stack: ExitStack) -> _Start:
     inputs = _inputs(graph, racer, examples)
     path = racer.bundle.verified_graph(racer.target, graph)
-    session, opened = _timed(lambda: racer.backend.open(path, racer.options))
+    options = options_for(racer.bundle, racer.target, graph, racer.options)
+    session, opened = _timed(lambda: racer.backend.open(path, options))
     stack.callback(session.close)
     out, first = _timed(lambda: session.run(inputs))
     racer.made.update(out)

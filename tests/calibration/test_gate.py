@@ -52,7 +52,7 @@ def options(tiny_checkpoint: Path, concepts_file: Path, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def quality(photos: Path) -> QualityOptions:
-    return QualityOptions(calibration=photos, gate_count=3, min_iou=0.0)
+    return QualityOptions(calibration=photos, gate_count=3, min_iou=0.0, arithmetic=())
 
 
 @pytest.fixture(scope="module")

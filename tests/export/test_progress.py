@@ -40,5 +40,6 @@ def test_what_an_export_plans() -> None:
     assert names[15:] == (
         *("parity of onnxruntime with PyTorch", "MIL parity of coreml with PyTorch"),
         *("quantise for onnxruntime", "masks of onnxruntime", "quantise for coreml", "masks of coreml"),
+        *("arithmetic of onnxruntime", "arithmetic of coreml"),
         *("report", "write c.cgsam"),
     )

@@ -1,0 +1,163 @@
+"""Proving which graphs of a target may compute in less than float32: on an engine that has it, else emulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgsam_edge.arithmetic import FLOAT32, ArithmeticProof
+from cgsam_edge.export.arithmetic_search import NO_TIME, Budget, Outcome, Search
+from cgsam_edge.export.emulation import EmulatedBackend
+from cgsam_edge.export.graphs.build import Graphs
+from cgsam_edge.export.targets import COREML
+from cgsam_edge.manifest import GRAPH_NAMES, GraphSpec, Manifest
+from cgsam_edge.quality.defaults import ARITHMETIC_MAX_DROP
+from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.judge import GateLimits, TargetQuality
+from cgsam_edge.quality.verdicts import gate_summary, line
+from cgsam_edge.runtimes.openvino import OpenVinoBackend
+from cgsam_edge.runtimes.protocol import Device, Session, SessionOptions
+from cgsam_edge.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LEAST_PICTURES = 4
+"""Pictures below which nothing is proven; there may be fewer than the gate's where time is short."""
+
+_NAMES = {"bfloat16": "BF16", "float16": "FP16"}
+"""What OpenVINO calls them among the capabilities of a device."""
+
+
+class InArithmetic(OpenVinoBackend):
+    """OpenVINO with each graph of one target in an arithmetic of its own.
+
+    Args:
+        target: the only folder of graphs that it opens.
+        kinds: by file.
+    """
+
+    def __init__(self, target: str, kinds: Mapping[Path, str]) -> None:
+        self.targets = (target,)  # type: ignore[assignment]
+        self._kinds = kinds
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        """Open a graph; see `Backend.open`."""
+        return super().open(path, replace(options, precision="default", proven=(self._kinds[path],)))
+
+
+@dataclass
+class Prover:
+    """Proves the arithmetic of an export's targets, one after the other.
+
+    Attributes:
+        gate: with PyTorch's masks.
+        graphs: of the model, for what is emulated.
+        reference: a segmenter of these graphs.
+        folder: the bundle being written.
+        kinds: of arithmetic to try.
+        budget: of time, for all targets.
+        say: takes lines of progress.
+        likely: the combination that passed on the target before, by kind.
+    """
+
+    gate: Gate
+    graphs: Graphs
+    reference: Segmenter
+    folder: Path
+    kinds: Sequence[str]
+    budget: Budget
+    say: Callable[[str], None]
+    likely: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def prove(self, judged: TargetQuality, manifest: Manifest) -> dict[str, ArithmeticProof]:
+        """Return what is proven of a target, by kind.
+
+        Args:
+            judged: what the gate found of it in float32; what does not pass there is tried in nothing less.
+            manifest: with the target's graphs.
+        """
+        if not judged.passed:
+            return {}
+        specs = manifest.targets[judged.target]
+        graphs = [name for name in GRAPH_NAMES if name in specs]
+        if judged.target == COREML:
+            return dict(self._in_package(judged, specs, graphs))
+        return {kind: self._proof(kind, judged, manifest, graphs) for kind in self.kinds}
+
+    def _in_package(
+        self, judged: TargetQuality, specs: Mapping[str, GraphSpec], graphs: Sequence[str]
+    ) -> Iterator[tuple[str, ArithmeticProof]]:
+        """Core ML's packages say themselves what they compute in, and the gate judged that."""
+        made = {graph: FLOAT32 if specs[graph].precision == "fp32" else "float16" for graph in graphs}
+        if "float16" in made.values() and "float16" in self.kinds:
+            pictures = len(self.gate.pictures)
+            yield (
+                "float16",
+                ArithmeticProof(
+                    made, "the MIL evaluator", emulated=True, pictures=pictures, found=gate_summary(judged)
+                ),
+            )
+
+    def _proof(self, kind: str, judged: TargetQuality, manifest: Manifest, graphs: Sequence[str]) -> ArithmeticProof:
+        target, here = judged.target, has(kind)
+        by = f"openvino {OpenVinoBackend().version()} on CPU" if here else "PyTorch"
+        integer = [g for g in graphs if manifest.targets[target][g].precision not in ("fp32", "fp16")]
+        pictures = self._pictures()
+        if integer and not here:
+            outcome = Outcome(frozenset(), None, f"no {kind} here to compute with, and INT8 is not emulated", 0)
+        elif not pictures:
+            outcome = Outcome(frozenset(), None, NO_TIME, 0)
+        else:
+            outcome = self._searched(
+                kind, judged, manifest, graphs, pictures if pictures < len(self.gate.pictures) else None
+            )
+        made = {graph: kind if graph in outcome.graphs else FLOAT32 for graph in graphs}
+        self.likely[kind] = outcome.graphs
+        found = gate_summary(outcome.found) if outcome.found else {}
+        return ArithmeticProof(made, by, not here, pictures, found, outcome.note)
+
+    def _pictures(self) -> int:
+        """Return how many of the gate's pictures there is time for; 0 for none, or too few."""
+        all_of_them = len(self.gate.pictures)
+        fitting = int(all_of_them * min(1.0, self.budget.left / max(self.gate.seconds, 1e-3)))
+        return fitting if fitting >= min(LEAST_PICTURES, all_of_them) else 0
+
+    def _searched(
+        self, kind: str, judged: TargetQuality, manifest: Manifest, graphs: Sequence[str], pictures: int | None
+    ) -> Outcome:
+        limits = limits_of(judged)
+
+        def attempt(combination: frozenset[str]) -> TargetQuality:
+            kinds = {graph: kind if graph in combination else FLOAT32 for graph in graphs}
+            with self._open(judged.target, kinds, manifest) as segmenter:
+                name = f"{judged.target}, {kind} in {' and '.join(g for g in graphs if g in combination)}"
+                found = TargetQuality(name, self.gate.measure(segmenter, pictures), limits)
+            self.say(line(found))
+            return found
+
+        costs = {graph: manifest.macs(graph) or 1 for graph in graphs}
+        return Search(attempt, costs, self.budget).run(self.likely.get(kind))
+
+    def _open(self, target: str, kinds: Mapping[str, str], manifest: Manifest) -> Segmenter:
+        kind = next(one for one in kinds.values() if one != FLOAT32)
+        if not has(kind):
+            return Segmenter(self.reference.bundle.path, backend=EmulatedBackend(self.graphs, kinds))
+        files = {self.folder / manifest.targets[target][graph].path: one for graph, one in kinds.items()}
+        opened = Segmenter(self.folder, backend=InArithmetic(target, files), device="cpu")
+        computed = {one.graph: one.precision for one in opened.placement.graphs}
+        assert computed == kinds, f"{computed}, asked for {kinds}"
+        return opened
+
+
+def has(kind: str) -> bool:
+    """Return whether OpenVINO computes in a kind of arithmetic on this machine's CPU."""
+    backend = OpenVinoBackend()
+    return not backend.problem() and _NAMES[kind] in backend.capabilities(Device("CPU", "cpu"))
+
+
+def limits_of(judged: TargetQuality) -> GateLimits:
+    """Return what a target in less than float32 is held to: the gate's limits, and a smaller loss of class mIoU."""
+    return replace(judged.limits, max_drop=min(judged.limits.max_drop, ARITHMETIC_MAX_DROP))
