@@ -4,11 +4,11 @@ import { checkShapes } from "./contract.js";
 import { BundleError, messageOf } from "./errors.js";
 import { type BundleFiles, checkPath } from "./files.js";
 import {
-  GRAPH_NAMES,
   type GraphSpec,
   MANIFEST_FILE,
   type Manifest,
   parseManifest,
+  requiredGraphs,
   VOCABULARY_FILE,
 } from "./manifest.js";
 import { readVocabulary, type Vocabulary } from "./vocabulary.js";
@@ -50,7 +50,7 @@ export class Bundle {
         `${this.files.where}: holds no graphs for '${target}'; it holds: ${held}. Export it with --target ${target}.`,
       );
     }
-    for (const name of GRAPH_NAMES) {
+    for (const name of requiredGraphs(this.manifest)) {
       if (graphs.has(name)) continue;
       throw new BundleError(`${this.files.where}/${MANIFEST_FILE}: target '${target}' lacks the graph '${name}'.`);
     }

@@ -8,7 +8,9 @@ export const FORMAT = "cgsam-bundle";
 export const FORMAT_VERSION = 2;
 export const MANIFEST_FILE = "manifest.json";
 export const VOCABULARY_FILE = "vocabulary.npz";
-export const GRAPH_NAMES = ["image", "concept", "decoder"] as const;
+/** Graphs that segment, in the order in which they run; `clip` is part of `image` in format 1. */
+export const GRAPH_NAMES = ["clip", "image", "concept", "decoder"] as const;
+export type GraphName = (typeof GRAPH_NAMES)[number];
 
 const LARGEST_SIDE = 2 ** 14;
 // Of a tensor: above that a manifest is damaged, or meant to take all memory.
@@ -67,6 +69,11 @@ export interface Manifest {
   readonly targets: ReadonlyMap<string, ReadonlyMap<string, GraphSpec>>;
   /** Whether the export's gate failed and the bundle was written nevertheless. */
   readonly degraded: boolean;
+}
+
+/** Returns the graphs that each target must have. */
+export function requiredGraphs({ formatVersion }: Manifest): readonly GraphName[] {
+  return formatVersion > 1 ? GRAPH_NAMES : GRAPH_NAMES.slice(1);
 }
 
 /**

@@ -3,11 +3,9 @@
 import type { Bundle } from "./bundle.js";
 import type { Engine, Graph, Values } from "./engine.js";
 import { BackendError, InputError } from "./errors.js";
+import { GRAPH_NAMES, type GraphName } from "./manifest.js";
 
 const TARGET = "onnxruntime";
-/** Graphs that run; those that learn new names are left alone. */
-const USED = ["clip", "image", "concept", "decoder"] as const;
-type Used = (typeof USED)[number];
 
 const PROMPT_WARNINGS = {
   text:
@@ -40,7 +38,7 @@ export class OpenedModel {
     const specs = bundle.graphs(TARGET);
     const graphs = new Map<string, Graph>();
     try {
-      for (const name of USED) {
+      for (const name of GRAPH_NAMES) {
         const spec = specs.get(name);
         if (spec) graphs.set(name, await engine.openGraph(await bundle.graphBytes(spec), spec, name));
       }
@@ -52,7 +50,7 @@ export class OpenedModel {
   }
 
   /** Names of a graph's inputs. */
-  inputs(graph: Used): ReadonlySet<string> {
+  inputs(graph: GraphName): ReadonlySet<string> {
     return new Set(this.#graph(graph).spec.inputs.map(({ name }) => name));
   }
 
@@ -66,13 +64,13 @@ export class OpenedModel {
    * Runs a graph on those of the values that it takes, after all that was asked for before: an engine in a browser
    * does one thing at a time.
    */
-  run(graph: Used, values: Values): Promise<Values> {
+  run(graph: GraphName, values: Values): Promise<Values> {
     const turn = this.#last.then(() => this.#graph(graph).run(values));
     this.#last = turn.catch(() => undefined);
     return turn;
   }
 
-  #graph(name: Used): Graph {
+  #graph(name: GraphName): Graph {
     const graph = this.#graphs?.get(name);
     if (graph === undefined) throw new BackendError("the segmenter is closed.");
     return graph;
