@@ -1,1 +1,1 @@
-"""Engines that run a bundle's graphs, one file each behind one small protocol."""
+"""Engines that run a bundle's graphs: one file each, behind one small protocol."""

@@ -1,4 +1,4 @@
-"""The user's cache folder: compiled graphs, and which device was the fastest. Everything works without it."""
+"""The user's cache folder: compiled graphs, and the fastest device. Everything works without it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 from cgsam_edge.caller_warning import warn_caller
 
 ENVIRONMENT = "CGSAM_CACHE"
-"""Names another folder than the system's usual one."""
+"""Environment variable with a folder that replaces the system's usual one."""
 
 _warned: set[str] = set()
 
 
 def root() -> Path | None:
-    """Return the cache folder, there or not; None where the user has no home folder and names none."""
+    """Return the cache folder, whether it exists or not; None if there is neither a home folder nor the variable."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         return _expanded(named)
@@ -47,34 +47,34 @@ def _expanded(folder: str) -> Path | None:
 
 
 def problem(*parts: str) -> str:
-    """Make a folder within the cache; return why it cannot be written, or nothing where it can."""
+    """Create a folder within the cache; return why it cannot be written, or an empty text."""
     path = root()
     if path is None:
-        return f"this user has no home folder, so nothing is kept. Set {ENVIRONMENT} to a folder."
+        return f"this user has no home folder, so nothing is cached. Set {ENVIRONMENT} to a folder."
     try:
         path.joinpath(*parts).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.joinpath(*parts)):
             return ""
     except OSError as error:
         return (
-            f"the cache folder {path} cannot be written ({error.strerror or error}), so nothing is kept. Set "
+            f"the cache folder {path} cannot be written ({error.strerror or error}), so nothing is cached. Set "
             f"{ENVIRONMENT} to another folder."
         )
 
 
 def folder(*parts: str) -> Path | None:
-    """Make and return a folder within the cache, or None where it cannot be written, with one warning a process."""
+    """Create and return a folder within the cache; None, with one warning per process, if it cannot be written."""
     path, why = root(), problem(*parts)
     if path is not None and not why:
         return path.joinpath(*parts)
     if why not in _warned:
         _warned.add(why)
-        warn_caller(f"{why} Going on without it: opening takes longer, and devices are measured each time.")
+        warn_caller(f"{why} Continuing without a cache: opening takes longer, and devices are measured each time.")
     return None
 
 
 def recall(key: dict[str, Any]) -> Any:
-    """Return what was remembered under a key, or None."""
+    """Return the value remembered under a key, or None."""
     path = root()
     try:
         if path is None:
@@ -86,7 +86,7 @@ def recall(key: dict[str, Any]) -> Any:
 
 
 def remember(key: dict[str, Any], value: Any) -> None:
-    """Remember a JSON value under a key, for later processes; does nothing where the cache cannot be written."""
+    """Remember a JSON value under a key, for later processes; does nothing if the cache cannot be written."""
     held = folder("choices")
     if held is None:
         return
@@ -105,9 +105,9 @@ class Host:
         system: the operating system's name.
         architecture: the processor's.
         node: the machine's name in its network.
-        processor: its name; empty where the system does not give one.
-        cores: all of them.
-        features: a short digest of the processor's instruction sets; empty where the system does not list them.
+        processor: its name; empty if the system does not report one.
+        cores: number of all cores.
+        features: a short digest of the processor's instruction sets; empty if the system does not list them.
     """
 
     system: str
@@ -118,7 +118,7 @@ class Host:
     features: str = ""
 
     def key(self) -> str:
-        """Return what distinguishes this machine from others that share the cache folder."""
+        """Return a key that distinguishes this machine from others that share the cache folder."""
         return " | ".join((self.system, self.architecture, self.node, self.processor, str(self.cores), self.features))
 
 
@@ -126,13 +126,13 @@ class Host:
 def host() -> Host:
     """Return the description of this machine."""
     processor = _cpuinfo("model name") or platform.processor()
-    features = " ".join(sorted((_cpuinfo("flags") or _cpuinfo("Features")).split()))  # of x86, of Arm
+    features = " ".join(sorted((_cpuinfo("flags") or _cpuinfo("Features")).split()))  # on x86, on Arm
     short = hashlib.sha256(features.encode()).hexdigest()[:8] if features else ""
     return Host(platform.system(), platform.machine(), platform.node(), processor, os.cpu_count(), short)
 
 
 def _cpuinfo(name: str) -> str:
-    """Return the first entry of that name in Linux's description of the processor, or nothing."""
+    """Return the first entry with that name in /proc/cpuinfo, or an empty text."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.partition(":")[0].strip() == name:

@@ -1,7 +1,7 @@
 """The child's side of `children`, which starts it with the name of a module.
 
 It greets its parent before anything heavy is imported, so that what imports cost can be measured, and then calls
-``MODULE.serve(requests, say)``. An engine that crashes takes this process along, and not the parent's.
+``MODULE.serve(requests, say)``. An engine that crashes ends this process, and not the parent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def connect() -> tuple[Requests, Say]:
         out.write(f"{MARK}{json.dumps(value)}\n")
         out.flush()
 
-    out.write("\n")  # ends a line that something else began
+    out.write("\n")  # ends a line that other output began
     say(greeting())
     return _requests(), say
 
@@ -50,7 +50,7 @@ def main() -> None:
     requests, say = connect()
     try:
         importlib.import_module(sys.argv[1]).serve(requests, say)
-    except Exception as error:  # for the parent, as it is
+    except Exception as error:  # reported to the parent
         from cgsam_edge.errors import CgsamError
 
         say({"failed": str(error) if isinstance(error, CgsamError) else f"{type(error).__name__}: {error}"[:2000]})

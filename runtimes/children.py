@@ -1,4 +1,4 @@
-"""Child processes, in which an engine that crashes or hangs costs a message and not the program.
+"""Child processes, in which an engine that crashes or hangs causes an error message and does not end the program.
 
 Parent and child exchange lines of JSON; `child` is the other side. A child must greet within seconds: an interpreter
 that prints, a host program that embeds Python, or none at all is told apart from an engine that fails.
@@ -44,7 +44,7 @@ main()
 out; `environment` has it in full where this process looks there too. Python 3.10 knows no PYTHONSAFEPATH."""
 
 NO_TRIAL = "CGSAM_TRIAL"
-"""Set to "never", engines are used without being tried in a child first; children are started so."""
+"""Set to "never", engines are used without a trial in a child process; children inherit this setting."""
 
 _GOODBYE = 5.0
 
@@ -59,15 +59,15 @@ _slow = False
 
 
 class NoChildError(BackendError):
-    """This program cannot start a Python of its own; the message says why."""
+    """This program cannot start a separate Python process; the message says why."""
 
 
 class ChildError(BackendError):
-    """A child that failed, crashed or hangs.
+    """A child that failed, crashed or hung.
 
     Attributes:
-        end: how it ended, or the problem that it named itself.
-        step: what it was doing when it crashed or hung; empty where it named the problem itself.
+        end: how it ended, or the problem that it reported.
+        step: what it was doing when it crashed or hung; empty if it reported a problem.
         silent: whether it was given up because it said nothing.
     """
 
@@ -86,7 +86,7 @@ def unavailable() -> str:
 
 
 def interpreter() -> str | None:
-    """Return the Python to start children with, or None.
+    """Return the Python executable for children, or None.
 
     Where Python is embedded, `sys.executable` is the host program or empty; starting that would open it a second time,
     so anything that is not called Python is passed over for the one of Python's own folder.
@@ -114,7 +114,7 @@ class Child:
 
     Args:
         module: whose ``serve(requests, say)`` it runs.
-        variables: of its environment, beside `environment`.
+        variables: variables added to `environment`.
 
     Attributes:
         started: on the clock of `time.perf_counter`, just before it was started.
@@ -144,10 +144,10 @@ class Child:
         Args:
             command: as the child's module takes it.
             step: what that is, for messages.
-            steps: how many times `STEP_LIMIT` it may take.
+            steps: time limit as a multiple of `STEP_LIMIT`.
 
         Raises:
-            ChildError: it failed, crashed or hangs.
+            ChildError: it failed, crashed or hung.
         """
         self.send(command)
         answer = self.next(step, steps)[1]
@@ -155,9 +155,9 @@ class Child:
         return answer
 
     def send(self, value: dict[str, Any]) -> None:
-        """Write it a line."""
+        """Send it a line."""
         assert self._process.stdin is not None
-        with suppress(OSError):  # it died; the next message says how
+        with suppress(OSError):  # it died; the next message tells how
             self._process.stdin.write(json.dumps(value).encode("ascii") + b"\n")
             self._process.stdin.flush()
 
@@ -189,7 +189,7 @@ class Child:
         """End it."""
         assert self._process.stdin is not None
         with suppress(OSError):
-            self._process.stdin.close()  # upon which it frees the engine and goes
+            self._process.stdin.close()  # it then frees the engine and exits
         self._wait()
         self._errors.close()
 

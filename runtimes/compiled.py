@@ -1,8 +1,9 @@
-"""What engines compiled of a bundle, kept for later processes, with the proof that it was tried.
+"""Graphs that engines compiled, kept for later processes together with the proof of a trial.
 
-A folder of compiled graphs has a key of everything that they depend on: the bundle, the engine and its version, the
-device, every option of the session, the processor and this package. An engine's own cache does not tell all of these
-apart: OpenVINO's (2026.4) opens what it compiled for float32 with a hint of bfloat16, and crashes on some processors.
+The key of a folder of compiled graphs contains everything that they depend on: the bundle, the engine and its version,
+    the
+device, every option of the session, the processor and this package. An engine's own cache does not distinguish all of
+these: OpenVINO's (2026.4) opens what it compiled for float32 with a hint of bfloat16, and crashes on some processors.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from cgsam_edge.runtimes.protocol import SessionOptions
 _PROOF = "tried.json"
 _SCRATCH = ".scratch-"
 _KEPT_BUNDLES = 8
-"""Bundles whose compiled graphs are kept, the last used; each may be as large as the bundle."""
+"""Number of bundles whose compiled graphs are kept, most recently used first; each may be as large as the bundle."""
 
 _KEPT_SETTINGS = 8
-"""Likewise, of each bundle, with different engines, devices and options."""
+"""Likewise for each bundle: combinations of engine, device and options."""
 
 _ABANDONED = 86_400.0
 """Seconds after which scratch that a killed process left is removed."""
 
 _proofs: dict[str, Proof] = {}
-"""Of what was tried in this process, by name, for where nothing can be written."""
+"""Proofs of this process by name, for machines without a writable cache."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """That a use was tried, and agreed with PyTorch.
+    """The proof that a use was tried and agreed with PyTorch.
 
     Attributes:
-        loads: whether the engine may load what it compiled earlier; else it crashed or was wrong when it did.
+        loads: whether the engine may load its compiled graphs; False if it crashed or was wrong when it did.
     """
 
     loads: bool = True
@@ -67,10 +68,10 @@ class Use:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the compiled graphs, and the trust in them, depend on."""
+        """Everything that the compiled graphs, and the trust in them, depend on."""
         return {
             "bundle": self.digest,
-            "machine": replace(cache.host(), node="").key(),  # containers have a new host name at each start
+            "machine": replace(cache.host(), node="").key(),  # containers get a new host name at each start
             "cgsam-edge": __version__,
             "version": self.version,
             **asdict(self.candidate),
@@ -79,19 +80,19 @@ class Use:
 
     @property
     def name(self) -> str:
-        """Of the folder, within that of the bundle."""
+        """Name of the folder within the bundle's folder."""
         where = "".join(c if c.isalnum() else "_" for c in f"{self.candidate.backend}-{self.candidate.device}")
         return f"{where}-{fingerprint(self.key)}"
 
     def folder(self) -> Path | None:
-        """Make and return the folder, or None without a cache."""
+        """Create and return the folder; None without a cache."""
         path = cache.folder("compiled", self.digest[:32], self.name)
         if path is not None:
             _tidy(path)
         return path
 
     def proof(self) -> Proof | None:
-        """Return the proof that it was tried; None where it was not, or what was compiled then has changed."""
+        """Return the proof of a trial; None if there was none, or the compiled files have changed since."""
         root = cache.root()
         if self.name in _proofs or root is None:
             return _proofs.get(self.name)
@@ -103,20 +104,20 @@ class Use:
         return None
 
     def prove(self, scratch: Path | None = None, *, loads: bool = True) -> None:
-        """Note that it was tried, and keep what the trial compiled.
+        """Record a successful trial, and keep the graphs that it compiled.
 
         Args:
-            scratch: the folder with what was compiled; None where it is in `folder`, or nowhere.
-            loads: see `Proof`; where it does not, what is in `folder` is removed.
+            scratch: the folder with the compiled graphs; None if they are in `folder`, or there are none.
+            loads: see `Proof`; if False, the content of `folder` is removed.
         """
         kept = self.proof()
         if loads and kept is not None and kept.loads:
-            return  # another process was first, and may have the files open
+            return  # another process was faster, and may have the files open
         path = self.folder()
         if path is None:
             _proofs[self.name] = Proof(loads)
             return
-        with suppress(OSError):  # another process was first, or the disk is full: it is tried again
+        with suppress(OSError):  # another process was faster, or the disk is full: a later process repeats the trial
             if not loads or (scratch is not None and scratch.is_dir()):
                 shutil.rmtree(path)
             if scratch is not None and scratch.is_dir():
@@ -129,13 +130,13 @@ class Use:
 
 
 def scratch(digest: str) -> Path | None:
-    """Return a fresh folder in which a trial of a bundle may compile, or None without a cache."""
+    """Return a new folder for the graphs that a trial compiles; None without a cache."""
     parent = cache.folder("compiled", digest[:32])
     return None if parent is None else Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
 
 
 def fingerprint(value: Any) -> str:
-    """Return 16 hexadecimal digits that distinguish a JSON value from others."""
+    """Return 16 hexadecimal digits that identify a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -153,7 +154,7 @@ def _state(path: Path) -> list[int]:
 
 
 def _tidy(used: Path) -> None:
-    """Mark a folder as used, and drop all but the last used bundles, their last used settings, and old scratch."""
+    """Mark a folder as used, and remove old scratch folders and all but the most recently used bundles and settings."""
     with suppress(OSError):
         os.utime(used)
         os.utime(used.parent)

@@ -1,6 +1,6 @@
 """Core ML, through coremltools: on macOS alone.
 
-Written against coremltools' documentation and never run: nobody has tried it on a Mac yet.
+Written from coremltools' documentation and never run: nobody has tried it on a Mac yet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNITS = (
     Device("CPU_ONLY", "cpu"),
     Device("ALL", "any", "Core ML's own choice among them"),
 )
-"""Compute units as Core ML names them: what it may choose from."""
+"""Core ML's names of the compute units among which it may choose."""
 
 _LEAST = (9, 0)
 """The oldest coremltools that the packages were written with."""
@@ -71,7 +71,7 @@ class CoreMLBackend:
             raise BackendError(f"coreml has no device {options.device!r}; here it has {known}.")
         if options.precision == "float32" and options.device != "CPU_ONLY":
             raise BackendError(
-                f"coreml computes in float16 on {options.device}; only CPU_ONLY can be held to float32, with graphs "
+                f"coreml computes in float16 on {options.device}; only CPU_ONLY can compute in float32, with graphs "
                 "exported with --precision fp32."
             )
         return CoreMLSession(path, options)
@@ -97,7 +97,7 @@ class CoreMLSession:
             self._model: Any = coremltools.models.CompiledMLModel(
                 _compiled(coremltools, path, options.cache), compute_units=chosen
             )
-        except Exception as error:  # its exceptions share no base class of their own
+        except Exception as error:  # its exceptions have no common base class
             raise BackendError(f"{path}: Core ML cannot open it: {error}") from error
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
@@ -116,7 +116,7 @@ class CoreMLSession:
         return {name: np.array(value, dtype=np.float32) for name, value in made.items()}
 
     def facts(self) -> SessionFacts:
-        """Return the compute units; Core ML tells no more without Xcode. See `Session.facts`."""
+        """Return the compute units; Core ML reports no more without Xcode. See `Session.facts`."""
         if self._model is None:
             raise BackendError(f"{self._path}: the session is closed.")
         return SessionFacts({self._units: 0}, "float16, float32 or both, as Core ML decides")
@@ -128,9 +128,9 @@ class CoreMLSession:
 
 
 def _compiled(coremltools: Any, package: Path, cache: Path | None) -> str:
-    """Return the compiled form of a package, from the cache if it is there.
+    """Return the compiled form of a package, from the cache if possible.
 
-    Without a cache, or where it cannot be written, it is compiled to a temporary folder each time.
+    Without a writable cache, it is compiled to a temporary folder each time.
     """
     if cache is None:
         return str(coremltools.models.utils.compile_model(str(package)))
@@ -148,7 +148,7 @@ def _compiled(coremltools: Any, package: Path, cache: Path | None) -> str:
 
 
 def _digest(package: Path) -> str:
-    """Return what tells a package from any other, and one macOS from the next: it compiles anew for each."""
+    """Return an identifier of the package and the macOS version: each version compiles again."""
     digest = hashlib.sha256(platform.mac_ver()[0].encode())
     for path in sorted((package / _DATA).rglob("*")):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""Which of an engine's devices a caller means, and saying why one cannot be had."""
+"""Which of an engine's devices a caller means, and why a device is not available."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _ENGINES_OWN = "AUTO"
 
 
 def allowed(devices: tuple[Device, ...], wanted: str) -> list[Device]:
-    """Return the devices that a wish allows, by name or by kind; "AUTO" is OpenVINO's device and "auto" is not."""
+    """Return the devices that a request allows, by name or by kind; "AUTO" is a device of OpenVINO, "auto" is not."""
     if wanted.lower() == AUTO and wanted != _ENGINES_OWN:
         return [device for device in devices if device.automatic]
     return [device for device in devices if device.answers_to(wanted) and not device.missing]
 
 
 def refusal(backend: str, devices: tuple[Device, ...], wanted: str) -> str:
-    """Say why a wished device cannot be had."""
+    """Return why a requested device is not available."""
     known = [device for device in devices if device.answers_to(wanted)]
     if known:
         return "; ".join(f"{backend} cannot use {device.name}: {device.missing}" for device in known)

@@ -1,4 +1,4 @@
-"""Before a bundle is opened in this process: whether that was tried on this machine, and what to do if not."""
+"""Before a bundle is opened in this process: whether it was tried on this machine, and the trial if not."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Permission:
-    """To open a bundle in this process.
+    """Permission to open a bundle in this process.
 
     Attributes:
         cache: the folder of compiled graphs to open it with, or None.
-        note: why it was not tried in a child; empty where it was, or need not be.
-        unproven: the use, where what is loaded from the cache must be checked here; else None.
+        note: why it was not tried in a child; empty if it was, or need not be.
+        unproven: the use, if graphs loaded from the cache must be checked in this process; otherwise None.
     """
 
     cache: Path | None = None
@@ -36,7 +36,7 @@ class Permission:
 
 
 def permit(bundle: Bundle, backend: Backend, candidate: Candidate, options: SessionOptions) -> Permission:
-    """Try a candidate in a child, unless that was done before on this machine.
+    """Try a candidate in a child, unless that has been done on this machine.
 
     Raises:
         BackendError: it crashed the child, does not open, or disagrees with PyTorch.
@@ -51,14 +51,14 @@ def permit(bundle: Bundle, backend: Backend, candidate: Candidate, options: Sess
         if why:
             return _untried(bundle, use, why)
     proof = use.proof()
-    return Permission(use.folder() if proof is not None and proof.loads else None)  # no proof could be kept: no folder
+    return Permission(use.folder() if proof is not None and proof.loads else None)  # no folder: no proof can be kept
 
 
 def try_text(bundle: Bundle, backend: Backend, target: str, options: SessionOptions) -> None:
-    """Try all graphs in a child, those that learn new names too; where none can be had, nothing is tried.
+    """Try all graphs in a child, including the text graphs; nothing is tried if no child can be started.
 
     Args:
-        bundle: holds text graphs.
+        bundle: a bundle with text graphs.
         backend: the engine.
         target: which of the bundle's folders.
         options: of the sessions, the device among them.
@@ -77,7 +77,7 @@ def try_text(bundle: Bundle, backend: Backend, target: str, options: SessionOpti
 
 
 def _try(bundle: Bundle, backend: Backend, use: Use) -> str:
-    """Try a use in a child; return why that was not possible, or nothing.
+    """Try a use in a child; return why that was not possible, or an empty text.
 
     Raises:
         BackendError: it crashed the child, does not open, or disagrees with PyTorch.
@@ -95,7 +95,7 @@ def _try(bundle: Bundle, backend: Backend, use: Use) -> str:
 
 
 def check_loaded(bundle: Bundle, use: Use, sessions: Mapping[str, Session]) -> bool:
-    """Run the examples on graphs that were loaded from the cache and that no child has tried.
+    """Run the examples on graphs that were loaded from the cache without a trial in a child.
 
     Returns:
         Whether they may be used: they agree with PyTorch, or this process compiled them.
@@ -112,6 +112,6 @@ def check_loaded(bundle: Bundle, use: Use, sessions: Mapping[str, Session]) -> b
 
 
 def _untried(bundle: Bundle, use: Use, why: str) -> Permission:
-    if load_examples(bundle) is None:  # nothing could tell whether what is loaded is right
+    if load_examples(bundle) is None:  # nothing could show whether the loaded graphs are right
         return Permission(note=f"not tried: {why}")
     return Permission(use.folder(), f"not tried: {why}", use)

@@ -1,4 +1,4 @@
-"""Whether an engine is installed and new enough, told from its metadata without importing it."""
+"""Whether an engine is installed and new enough, from its metadata, without importing it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 
 UNKNOWN = "of unknown version"
-"""What is said of an engine that can be imported and was installed by no package."""
+"""Version text for an engine that can be imported but belongs to no installed package."""
 
 
 def installed_version(module: str, packages: tuple[str, ...]) -> str | None:
-    """Return the version of a module that one of several packages brings, or None where it cannot be imported."""
+    """Return the version of a module that one of several packages provides; None if it cannot be imported."""
     if importlib.util.find_spec(module) is None:
         return None
     return next((found for found in map(_version, packages) if found), UNKNOWN)
@@ -25,13 +25,13 @@ def _version(package: str) -> str | None:
 
 
 def problem(name: str, found: str | None, least: tuple[int, int], extras: tuple[str, ...]) -> str:
-    """Say why an engine cannot be used, and what to do; empty where it can.
+    """Return why an engine cannot be used, and what to do; empty if it can.
 
     Args:
         name: the backend.
         found: its version, or None.
         least: the oldest version that works, as (major, minor).
-        extras: what to install it with.
+        extras: extras of this package that install it.
     """
     ways = " or ".join(f"pip install 'cgsam-edge[{extra}]'" for extra in extras)
     if found is None:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Say = Callable[[dict[str, Any]], object]
 
 _LONG_RUN = 1.0
-"""Seconds; a first run that takes longer is measure enough."""
+"""Seconds; if the first run takes longer, it is the measurement."""
 
 REPEATS = 5
-"""Runs after the first, of which the shortest counts."""
+"""Number of runs after the first; the shortest counts."""
 
 
 def load_examples(bundle: Bundle) -> Examples | None:
-    """Return a bundle's examples, or None where an older version wrote it without.
+    """Return a bundle's examples; None if an older version wrote it without any.
 
     Raises:
         BundleError: they are damaged.
@@ -51,15 +51,15 @@ def replay_on(
     say: Say = lambda _: None,
     repeats: int = 0,
 ) -> Attempt:
-    """Run the examples on opened graphs, compare and measure; zeros, held to be finite, without examples.
+    """Run the examples on opened graphs, compare and measure; without examples, check that zeros give finite outputs.
 
     Args:
         candidate: where the graphs were opened.
         bundle: of the graphs.
         examples: of the bundle.
         sessions: the opened graphs, in the order in which to run them.
-        say: receives the step that follows.
-        repeats: of each run, for its time.
+        say: receives the name of each step.
+        repeats: repetitions of each run, to measure its time.
 
     Raises:
         BackendError: the engine failed.
@@ -123,9 +123,9 @@ def _milliseconds(times: Mapping[str, float]) -> dict[str, float]:
 
 
 def _timed(run: Callable[[], dict[str, Float]], repeats: int) -> tuple[dict[str, Float], float]:
-    """Return the result of a run and its seconds: the least of a few after the first, if that is short.
+    """Return the result of a run and its seconds: the lowest of a few more runs, if the first is short.
 
-    What else the machine does only adds to a time, so the least tells engines apart best.
+    Other load only adds to a time, so the lowest distinguishes engines best.
     """
     start = time.perf_counter()
     out = run()

@@ -1,4 +1,4 @@
-"""Which execution provider computes how many nodes of an ONNX Runtime session: as it ran, not as it was asked."""
+"""How many nodes of an ONNX Runtime session each execution provider computes, as run and not as requested."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _RECORD = "session.record_ep_graph_assignment_info"
 
 
 def record(settings: Any) -> None:
-    """Have a session remember which provider took which node; releases that cannot are left alone."""
+    """Make a session record which provider took which node; releases without that option are not changed."""
     settings.add_session_config_entry(_RECORD, "1")
 
 
 def by_provider(session: Any, path: Path) -> dict[str, int]:
     """Count a session's nodes by provider.
 
-    Releases without that record are asked for a profile of one run on zeros, with the same providers.
+    In releases without that record, one run on zeros with the same providers is profiled.
 
     Args:
         session: an ``InferenceSession`` whose settings went through `record`.
-        path: its file.
+        path: file of the graph.
     """
     if hasattr(session, "get_provider_graph_assignment_info"):
         counts: Counter[str] = Counter()
@@ -51,7 +51,7 @@ def from_profile(path: Path, providers: list[tuple[str, dict[str, str]]]) -> dic
             session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
             session.run(None, {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        except Exception as error:  # its exceptions share no base class of their own
+        except Exception as error:  # its exceptions have no common base class
             raise BackendError(f"{path}: ONNX Runtime could not profile it: {error}") from error
     nodes = {(e["name"], e["args"]["provider"]) for e in events if e.get("args", {}).get("provider")}
     return dict(Counter(provider for _, provider in nodes))

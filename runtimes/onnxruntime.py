@@ -1,4 +1,4 @@
-"""ONNX Runtime: the CPU, and whatever execution providers the installed build has."""
+"""ONNX Runtime: the CPU, and the execution providers of the installed build."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Provider:
     """An execution provider as a device.
 
     Attributes:
-        device: what a caller says.
+        device: name for callers.
         kind: "cpu", "gpu" or "npu".
-        name: ONNX Runtime's.
-        package: what brings it.
-        settings: its options from ours.
-        precision: what is known of its arithmetic.
+        name: ONNX Runtime's name.
+        package: the package that contains it.
+        settings: function from our options to its options.
+        precision: what is known about its arithmetic.
     """
 
     device: str
@@ -82,7 +82,7 @@ PROVIDERS = (
     Provider("OpenVINO", "any", "OpenVINOExecutionProvider", "onnxruntime-openvino", _openvino),
     Provider("CPU", "cpu", CPU, "onnxruntime", precision="float32"),
 )
-"""The most promising first. Only the CPU was ever run by this project's tests."""
+"""The most promising first. This project's tests have only run the CPU."""
 
 
 class OnnxRuntimeBackend:
@@ -93,7 +93,7 @@ class OnnxRuntimeBackend:
     extras = ("onnxruntime", "onnxruntime-gpu")
 
     def version(self) -> str | None:
-        """Return the version of whichever package brings it; see `Backend.version`."""
+        """Return the version of the package that provides it; see `Backend.version`."""
         return installed.installed_version("onnxruntime", _PACKAGES)
 
     def problem(self) -> str:
@@ -127,7 +127,7 @@ class OnnxRuntimeSession:
     Args:
         path: the file.
         options: see `SessionOptions`.
-        provider: where it runs; what the provider refuses runs on the CPU, and `facts` says how much that is.
+        provider: where it runs; operators that the provider refuses run on the CPU, and `facts` reports how many.
     """
 
     def __init__(self, path: Path, options: SessionOptions, provider: Provider) -> None:
@@ -135,13 +135,13 @@ class OnnxRuntimeSession:
         chosen = [(provider.name, provider.settings(options)), *([] if provider.name == CPU else [(CPU, {})])]
         try:
             self._session: Any = _import().InferenceSession(str(path), _settings(options), providers=chosen)
-        except Exception as error:  # its exceptions share no base class of their own
+        except Exception as error:  # its exceptions have no common base class
             raise BackendError(f"{path}: ONNX Runtime cannot open it: {error}") from error
         self._session.disable_fallback()
         self._check_provider()
         self._shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
         self._outputs = [o.name for o in self._session.get_outputs()]
-        self._turns = Pool(list(range(options.at_once)), str(path))  # the session itself takes any number of runs
+        self._turns = Pool(list(range(options.at_once)), str(path))  # the session itself has no limit
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Compute all outputs; see `Session.run`."""
@@ -168,7 +168,7 @@ class OnnxRuntimeSession:
         self._session = None
 
     def _check_provider(self) -> None:
-        """Refuse what ONNX Runtime does in silence: leaving a provider out that could not start."""
+        """Refuse a provider that could not start, which ONNX Runtime would silently leave out."""
         if self._provider.name in self._session.get_providers():
             return
         raise BackendError(
@@ -179,16 +179,16 @@ class OnnxRuntimeSession:
 
 def _settings(options: SessionOptions) -> Any:
     settings = _import().SessionOptions()
-    settings.log_severity_level = 3  # warnings about its own optimiser help no user
+    settings.log_severity_level = 3  # its warnings about its own optimiser do not help users
     nodes.record(settings)
     threads = 1 if options.performance == "throughput" else options.thread_limit
     if threads is not None:
         settings.intra_op_num_threads = threads
     if options.performance == "low-power":
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # each graph has threads of its own: those of the one before would keep cores busy waiting while the next one runs
+    # each graph has its own threads: those of the previous one would busy-wait on cores while the next one runs
     settings.add_session_config_entry("session.force_spinning_stop", "1")
-    settings.enable_mem_pattern = False  # planned ahead, a full-size SAM takes half as much memory again, no faster
+    settings.enable_mem_pattern = False  # with planning, a full-size SAM takes 50 % more memory and is no faster
     if options.save_memory:
         settings.enable_cpu_mem_arena = False
     elif _share_memory():
@@ -198,13 +198,16 @@ def _settings(options: SessionOptions) -> Any:
 
 @lru_cache(maxsize=1)
 def _share_memory() -> bool:
-    """Have all graphs of the process take turns on one pool of memory; False where that cannot be."""
+    """Make all graphs of the process share one memory pool; return False if that is not possible."""
     engine = _import()
     try:
         kind = engine.OrtAllocatorType.ORT_ARENA_ALLOCATOR
         place = engine.OrtMemoryInfo("Cpu", kind, 0, engine.OrtMemType.DEFAULT)
         engine.create_and_register_allocator(place, engine.OrtArenaCfg({}))
-    except (AttributeError, RuntimeError):  # a build without them, or a release that refuses where an app has made one
+    except (
+        AttributeError,
+        RuntimeError,
+    ):  # a build without shared pools, or a release that refuses because the app has made one
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Opening all graphs of a bundle on what was selected, and telling where they are."""
+"""Opening all graphs of a bundle on the selected engine, and reporting where they run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Opened:
     """The opened graphs of a bundle.
 
     Attributes:
-        sessions: by graph.
+        sessions: sessions by graph.
         backend: the engine.
         candidate: where they were opened.
-        selection: why there.
-        options: how.
+        selection: why they were opened there.
+        options: their options.
     """
 
     sessions: dict[str, Session]
@@ -34,7 +34,7 @@ class Opened:
     options: SessionOptions
 
     def placement(self, bundle: Bundle) -> Placement:
-        """Ask the engine where everything runs."""
+        """Return where everything runs, as the engine reports it."""
         specs = bundle.graphs(self.candidate.target)
         facts = {graph: session.facts() for graph, session in self.sessions.items()}
         return Placement(
@@ -64,9 +64,9 @@ class Opened:
 def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
     """Select a candidate and open all graphs on it.
 
-    A candidate that was the best and does not open any more makes room for the next, and a remembered choice of which
-    nothing opens is measured anew; `Placement` says so. What was forced is opened or refused. What was never opened in
-    this way on this machine is tried in a child process first.
+    If the best candidate no longer opens, the next one is taken, and if no candidate of a remembered choice opens, the
+    measurement is repeated; `Placement` says so. A forced candidate is opened or refused. A combination that is new to
+    this machine is tried in a child process first.
 
     Raises:
         BackendError: nothing opens, or a candidate crashes or disagrees with PyTorch.
@@ -91,7 +91,7 @@ def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
 def _open_tried(
     bundle: Bundle, candidate: Candidate, selection: Selection, options: SessionOptions
 ) -> Opened | BackendError:
-    """Open one candidate, after a child has tried it; return the error where it cannot be used."""
+    """Open one candidate after its trial in a child; return the error if it cannot be used."""
     backend = registry.find(candidate.backend)
     try:
         permission = first_use.permit(bundle, backend, candidate, options)
@@ -113,7 +113,7 @@ def open_on(bundle: Bundle, backend: Backend, device: str, options: SessionOptio
     """Open all graphs on a backend that need not be registered, without measuring.
 
     Raises:
-        InputError: it is no backend.
+        InputError: it is not a backend.
         BackendError: it cannot be used here, opens no target of the bundle, or lacks the device.
         BundleError: a file is missing or altered.
     """
@@ -151,7 +151,7 @@ def _close(sessions: dict[str, Session]) -> None:
 
 
 def _without(selection: Selection, failed: list[Tried]) -> Selection:
-    """Return the selection with candidates marked that did not open after all."""
+    """Return the selection, with the candidates marked that could not be opened."""
     if not failed:
         return selection
     gone = {one.attempt.candidate for one in failed}

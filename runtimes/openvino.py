@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Arrays, Session
 
 _LEAST = (2025, 0)
-"""The oldest release whose ``CompiledModel`` can give memory back."""
+"""The oldest release whose ``CompiledModel`` can release memory."""
 
 _AUTO = Device("AUTO", "any", "OpenVINO's own choice among its devices")
 _KNOWN = {"GPU": "gpu", "NPU": "npu", "CPU": "cpu"}
@@ -137,7 +137,7 @@ class OpenVinoSession:
     def _property(self, name: str) -> Any:
         try:
             return self._compiled.get_property(name)
-        except RuntimeError:  # a device that does not have it
+        except RuntimeError:  # a device without this property
             return None
 
 
@@ -155,7 +155,7 @@ def precision_hint(
         proven: `SessionOptions.proven`.
 
     Raises:
-        BackendError: float32 is wanted from a device that does not have it.
+        BackendError: float32 is requested from a device that does not support it.
     """
     if device.kind == "npu":
         if wanted == "float32":
@@ -177,12 +177,12 @@ def settings(options: SessionOptions, device: Device, hint: str) -> dict[str, An
     if device.kind == "cpu" and options.thread_limit is not None:
         made["INFERENCE_NUM_THREADS"] = options.thread_limit
     if options.cache is not None:
-        made["CACHE_DIR"] = str(options.cache / fingerprint(made))  # its own key leaves the precision out
+        made["CACHE_DIR"] = str(options.cache / fingerprint(made))  # its own cache key ignores the precision
     return made
 
 
 def unsupported(core: Any, path: Path, device: str) -> str:
-    """Name the operations of a graph that a device refuses, for a message; empty where it does not say."""
+    """Return the operations of a graph that a device refuses, for a message; empty if it does not report them."""
     try:
         model = core.read_model(str(path))
         accepted = core.query_model(model, device)
@@ -236,7 +236,7 @@ def _capabilities(core: Any, name: str) -> tuple[str, ...]:
 def _why_missing(core: Any, name: str) -> str:
     try:
         core.get_property(name, "AVAILABLE_DEVICES")
-    except RuntimeError as error:  # its plugin does not load
+    except RuntimeError as error:  # its plugin cannot be loaded
         return _brief(error)
     return "there is none, or no driver for it"
 
@@ -249,17 +249,17 @@ def _optimal_requests(compiled: Any) -> int:
 
 
 def _operations(compiled: Any) -> int:
-    """Return how many operations the compiled graph has, constants and borders left out."""
+    """Return the number of operations of the compiled graph, without constants, inputs and outputs."""
     kinds = ("Const", "Input", "Output")
     try:
         infos = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
-    except RuntimeError:  # AUTO and some devices do not show it
+    except RuntimeError:  # AUTO and some devices do not expose it
         return 0
     return sum(str(info["layerType"].astype(str)) not in kinds for info in infos if "layerType" in info)
 
 
 def _brief(error: Exception) -> str:
-    """Return the last line of OpenVINO's message that is no source position."""
+    """Return the last line of OpenVINO's message that is not a source position."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith("Exception from ")]
     return (told or lines or [type(error).__name__])[-1]

@@ -1,11 +1,11 @@
-"""What runs where, what was tried, and why not the others, as values."""
+"""Where a bundle runs, what was tried, and why other candidates were not chosen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 ANY_DEVICE = "any device"
-"""In place of a device's name, where an engine did not come so far."""
+"""Replaces a device's name if an engine failed before listing its devices."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Attempt:
 
     Attributes:
         candidate: what was tried.
-        problem: why it cannot be used; empty where it can.
+        problem: why it cannot be used; empty if it can.
         milliseconds: one run of each graph, measured.
         errors: root-mean-square error of each graph's outputs, in standard deviations of PyTorch's; -1 for NaN.
-        mask_iou: of the example's mask with PyTorch's.
+        mask_iou: IoU of the example's mask with PyTorch's.
         precision: of the arithmetic.
-        seconds_to_open: all graphs, engine not included.
-        limit: the error that would have passed.
+        seconds_to_open: seconds to open all graphs, without loading the engine.
+        limit: largest error that passes.
     """
 
     candidate: Candidate
@@ -63,10 +63,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Tried:
-    """An attempt and what became of it.
+    """An attempt and its outcome.
 
     Attributes:
-        attempt: what was measured.
+        attempt: the measurements.
         verdict: "chosen", or why not.
     """
 
@@ -82,7 +82,7 @@ class GraphPlacement:
         graph: its name.
         weights: precision of the stored weights.
         precision: of the arithmetic.
-        nodes: how many operations each device or provider computes.
+        nodes: number of operations by device or provider.
         cached: whether the compiled graph came from the cache.
         why: why this arithmetic; empty where the engine does not tell its own.
     """
@@ -107,9 +107,9 @@ class Placement:
         precision: of the arithmetic, with the graphs that have another, such as "bfloat16, float32 in decoder".
         threads: CPU threads that runs may use; None where the engine decides and does not tell.
         performance: "latency", "throughput" or "low-power".
-        reason: why this one: forced, the only one, measured, or remembered.
-        graphs: what each graph runs on.
-        tried: all candidates that were tried, this one too; empty where none had to be.
+        reason: why this candidate: forced, the only one, measured, or remembered.
+        graphs: where each graph runs.
+        tried: all candidates that were tried, including this one; empty if no trial was needed.
     """
 
     backend: str
@@ -125,7 +125,7 @@ class Placement:
 
 
 def judge(attempts: list[Attempt]) -> list[Tried]:
-    """Order attempts, the fastest usable first, and say what became of each."""
+    """Order attempts, the fastest usable one first, and give each a verdict."""
     usable = sorted((a for a in attempts if a.usable), key=lambda a: a.total)
     made = [Tried(a, "chosen: the fastest" if len(usable) > 1 else "chosen: the only one usable") for a in usable[:1]]
     made += [Tried(a, f"slower: {a.total:.1f} ms against {usable[0].total:.1f} ms") for a in usable[1:]]

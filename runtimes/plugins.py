@@ -1,6 +1,6 @@
-"""Engines that other packages bring, as entry points of the group `cgsam_edge.backends`.
+"""Engines from other packages, as entry points of the group `cgsam_edge.backends`.
 
-An entry point's name is the backend's, and what it names is a class that keeps `protocol.Backend` and is made without
+The entry point has the backend's name and refers to a class that implements `protocol.Backend` and is created without
 arguments, also in child processes::
 
     [project.entry-points."cgsam_edge.backends"]
@@ -29,7 +29,7 @@ class BrokenBackend:
     """Stands for a backend that could not be loaded; see `Backend`.
 
     Args:
-        name: of the entry point.
+        name: name of the entry point.
         reason: why, and what to do.
     """
 
@@ -44,11 +44,11 @@ class BrokenBackend:
         return None
 
     def problem(self) -> str:
-        """Say why it could not be loaded; see `Backend.problem`."""
+        """Return why it could not be loaded; see `Backend.problem`."""
         return self._reason
 
     def devices(self) -> tuple[Device, ...]:
-        """Return none; see `Backend.devices`."""
+        """Return an empty list; see `Backend.devices`."""
         return ()
 
     def open(self, path: Path, options: SessionOptions) -> Session:
@@ -57,35 +57,39 @@ class BrokenBackend:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all entry points; loads none."""
+    """Return the names of all entry points without loading any."""
     return tuple(_found())
 
 
 def load(name: str) -> Backend:
-    """Return a backend; one that says what is wrong where it cannot be loaded."""
+    """Return a backend, or a `BrokenBackend` with the reason if it cannot be loaded."""
     point = _found()[name]
     try:
         return _checked(name, point.load()())
-    except Exception as error:  # of code that is not this project's
+    except Exception as error:  # errors of code outside this project
         reason = f"{type(error).__name__}: {error}"
         return BrokenBackend(name, f"the backend {name!r} of {_origin(point)} cannot be loaded ({reason}).")
 
 
 def shadowing(taken: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a line for each entry point whose name is taken, by a built-in backend or by an earlier entry point."""
+    """Return a line for each entry point whose name a built-in backend or an earlier entry point has taken."""
     first = _found()
     lines = []
     for point in _points():
         if point.name in taken:
-            lines.append(f"the backend {point.name!r} of {_origin(point)} is ignored: a built-in one has that name.")
+            lines.append(
+                f"the backend {point.name!r} of {_origin(point)} is ignored: a built-in backend has that name."
+            )
         elif point.value != first[point.name].value:
             other = _origin(first[point.name])
-            lines.append(f"the backend {point.name!r} of {_origin(point)} is ignored: {other} brings one of that name.")
+            lines.append(
+                f"the backend {point.name!r} of {_origin(point)} is ignored: {other} provides one with that name."
+            )
     return tuple(lines)
 
 
 def missing_members(made: object) -> list[str]:
-    """Return what an object lacks to be a backend."""
+    """Return the members that an object lacks to be a backend."""
     return [member for member in _MEMBERS if not hasattr(made, member)]
 
 
@@ -95,7 +99,7 @@ def _checked(name: str, made: Backend) -> Backend:
         raise TypeError(f"it has no {', '.join(missing)}; see cgsam_edge.runtimes.protocol.Backend")
     if made.name != name:
         raise ValueError(f"it calls itself {made.name!r}, its entry point {name!r}")
-    made.version(), made.problem()  # neither may fail: they are asked before anything of the engine is imported
+    made.version(), made.problem()  # neither may fail: they are used before the engine is imported
     return made
 
 
@@ -105,7 +109,7 @@ def _points() -> tuple[EntryPoint, ...]:
 
 
 def _found() -> dict[str, EntryPoint]:
-    """Return the entry point for each name; of several, the first by value, whatever the order of the folders."""
+    """Return the entry point for each name; of several, the first by value, independent of the order of folders."""
     first = {point.name: point for point in reversed(_points())}
     return dict(sorted(first.items()))
 

@@ -1,4 +1,4 @@
-"""Taking turns: what a session's runs share, and closing it while others wait."""
+"""Sharing a session's resources among its runs, and closing it while others wait."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Pool(Generic[T]):
     """Lends each item to one run at a time.
 
     Args:
-        items: what runs need, an item for each that may go on at once.
-        name: of the graph, for messages.
+        items: resources that runs need: one for each parallel run.
+        name: name of the graph, for messages.
     """
 
     def __init__(self, items: Sequence[T], name: str) -> None:
@@ -29,7 +29,7 @@ class Pool(Generic[T]):
 
     @contextmanager
     def turn(self) -> Iterator[T]:
-        """Lend an item, waiting for one.
+        """Lend an item; wait until one is free.
 
         Raises:
             BackendError: the pool is closed.
@@ -44,7 +44,7 @@ class Pool(Generic[T]):
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Let no new run begin, wait for those that go on, and let go of all items."""
+        """Refuse new runs, wait for the current ones, and release all items."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What a child does to try an engine: list its devices, open the graphs of a bundle on each, and run the examples.
+"""Trying an engine in a child: list its devices, open the graphs of a bundle on each, and run the examples.
 
 `trial` is the parent's side.
 """
@@ -32,14 +32,14 @@ class TrialRequest:
 
     Attributes:
         backend: "module:class" of the engine.
-        bundle: the bundle's folder; empty only lists the devices.
+        bundle: the bundle's folder; if empty, devices are only listed.
         target: which of its folders of graphs.
-        device: by name or kind; "auto" means all that auto considers.
+        device: name or kind; "auto" means all that auto considers.
         skip: devices that crashed before.
         options: fields of `SessionOptions`; device and cache are filled in.
-        scratch: a folder for what the engine compiles, with a folder for each device; empty for none.
-        repeats: runs of each graph for its time, beside the first.
-        text: whether to try the graphs that learn new names too, where the bundle has them.
+        scratch: a folder for compiled graphs, with a sub-folder for each device; empty for none.
+        repeats: number of timed runs of each graph after the first.
+        text: whether to try the text graphs too, if the bundle has them.
     """
 
     backend: str
@@ -54,12 +54,12 @@ class TrialRequest:
 
 
 def scratch_of(scratch: str, device: str) -> Path | None:
-    """Return the folder for what is compiled for a device."""
+    """Return the folder for a device's compiled graphs."""
     return Path(scratch) / "".join(c if c.isalnum() else "_" for c in device) if scratch else None
 
 
 def serve(requests: Requests, say: Say) -> None:
-    """List the devices of an engine, and try those that are asked for."""
+    """List the devices of an engine, and try the requested ones."""
     request = TrialRequest(**next(requests))
     module, _, name = request.backend.partition(":")
     backend: Backend = getattr(importlib.import_module(module), name)()
@@ -100,7 +100,7 @@ def attempt(
         return replace(replay_on(candidate, bundle, examples, sessions, say, request.repeats), seconds_to_open=opened)
     except CgsamError as error:
         return Attempt(candidate, str(error))
-    except Exception as error:  # of the engine's Python side; whatever it is, this candidate is out
+    except Exception as error:  # errors of the engine's Python code; whatever it is, this candidate is rejected
         return Attempt(candidate, f"{type(error).__name__}: {error}")
     finally:
         _close(sessions)

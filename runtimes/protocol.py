@@ -1,4 +1,4 @@
-"""What an engine is to the rest: open a graph with options, named arrays in, named arrays out, close."""
+"""The protocol of an engine: open a graph with options, named arrays in, named arrays out, close."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SessionOptions:
             where nothing is known.
 
     Raises:
-        InputError: an option has another type, or is outside its range.
+        InputError: an option has the wrong type, or is outside its range.
     """
 
     threads: int | None = None
@@ -68,14 +68,14 @@ class SessionOptions:
 
     @property
     def thread_limit(self) -> int | None:
-        """CPU threads to hand to the engine; None where it shall decide."""
+        """Number of CPU threads for the engine; None lets it decide."""
         if self.threads is None and self.performance == "low-power":
             return max(1, cores() // 2)
         return self.threads
 
     @property
     def at_once(self) -> int:
-        """How many runs may go on at once."""
+        """Number of runs that may happen at once."""
         return (self.threads or cores()) if self.performance == "throughput" else 1
 
 
@@ -83,7 +83,7 @@ def checked_threads(value: object, name: str = "threads") -> int | None:
     """Return a number of CPU threads as an int, or None.
 
     Raises:
-        InputError: it is no whole number, or outside 1 to `max_threads`.
+        InputError: it is not a whole number, or outside 1 to `max_threads`.
     """
     if value is None:
         return None
@@ -100,7 +100,7 @@ def checked_threads(value: object, name: str = "threads") -> int | None:
 
 
 def max_threads() -> int:
-    """Return the most threads that can be asked for: more than four for each core only wait for each other."""
+    """Return the largest number of threads: more than four per core only wait for each other."""
     return max(64, 4 * (os.cpu_count() or 1))
 
 
@@ -126,13 +126,13 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Device:
-    """A device as an engine sees it.
+    """A device as an engine reports it.
 
     Attributes:
-        name: what a caller says to force it.
+        name: name with which a caller forces it.
         kind: "cpu", "gpu" or "npu"; "any" for an engine's own choice among them.
-        description: the hardware, as far as the engine tells.
-        missing: why it cannot be used here; empty where it can.
+        description: the hardware, as far as the engine reports it.
+        missing: why it cannot be used here; empty if it can.
     """
 
     name: str
@@ -142,22 +142,22 @@ class Device:
 
     @property
     def automatic(self) -> bool:
-        """Whether "auto" considers it: seen, and not itself a choice among devices."""
+        """Whether "auto" considers it: available, and not itself a choice among devices."""
         return not self.missing and self.kind != "any"
 
     def answers_to(self, wanted: str) -> bool:
-        """Whether a caller who says ``wanted`` means this device: by name or by kind, in any case."""
+        """Whether ``wanted`` means this device, by name or by kind, ignoring case."""
         return wanted.lower() in (self.name.lower(), self.kind)
 
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What an opened graph really runs on, from the engine's own record.
+    """Where an opened graph really runs, from the engine's own record.
 
     Attributes:
         nodes: how many operations each device or provider computes.
-        precision: of the arithmetic: "float32", "float16", "bfloat16", or a note where the engine does not tell.
-        threads: CPU threads; None where the engine decided and does not tell.
+        precision: of the arithmetic: "float32", "float16", "bfloat16", or a note if the engine does not report it.
+        threads: CPU threads; None if the engine decided and does not report it.
         cached: whether the compiled graph came from the cache.
     """
 
@@ -168,7 +168,7 @@ class SessionFacts:
 
 
 class Session(Protocol):
-    """An opened graph. Safe to run from several threads; `SessionOptions.performance` says how many runs go at once."""
+    """An opened graph. Safe to run from several threads; `SessionOptions.performance` sets how many run at once."""
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Compute all outputs.
@@ -181,7 +181,7 @@ class Session(Protocol):
         """
 
     def facts(self) -> SessionFacts:
-        """Return what the graph runs on.
+        """Return where the graph runs.
 
         Raises:
             BackendError: the session is closed.
@@ -196,24 +196,24 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """What a caller says to force it."""
+        """Name with which a caller forces it."""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The bundle's folders of graphs that it opens, the best first."""
+        """The bundle's folders of graphs that it opens, the preferred one first."""
 
     @property
     def extras(self) -> tuple[str, ...]:
-        """What to install it with, the first being the usual one."""
+        """Extras of this package that install it, the usual one first."""
 
     def version(self) -> str | None:
-        """Return the engine's version, or None where it is not installed; does not import it."""
+        """Return the engine's version, or None if it is not installed; does not import it."""
 
     def problem(self) -> str:
-        """Say why the engine cannot be used at all, and what to do; empty where it can. Does not import it."""
+        """Return why the engine cannot be used at all, and what to do; empty if it can. Does not import it."""
 
     def devices(self) -> tuple[Device, ...]:
-        """Return the devices that it knows, the most promising first; imports the engine.
+        """Return the known devices, the most promising first; imports the engine.
 
         Raises:
             BackendError: the engine cannot be imported.
@@ -223,6 +223,5 @@ class Backend(Protocol):
         """Open a graph.
 
         Raises:
-            BackendError: the engine is not installed, the device is none of its own or not there, or the graph cannot
-                be opened.
+            BackendError: the engine is not installed, the device is unknown or missing, or the graph cannot be opened.
         """

@@ -1,4 +1,4 @@
-"""Which engines exist: the built-in ones, and those that other packages bring. Listing them imports no engine."""
+"""Which engines exist: the built-in ones, and those of other packages. Listing them imports no engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 def backends() -> dict[str, Backend]:
     """Return all backends by name, the built-in ones first; loads those of other packages.
 
-    One that cannot be loaded is among them, says so in ``problem`` and opens nothing.
+    One that cannot be loaded is included; its ``problem`` says so, and it opens nothing.
     """
     return {**BACKENDS, **{name: _plugin(name) for name in plugins.names() if name not in BACKENDS}}
 
@@ -39,7 +39,7 @@ def find(name: str) -> Backend:
     """Return a backend by name.
 
     Raises:
-        BackendError: there is none.
+        BackendError: there is no such backend.
     """
     if name in BACKENDS:
         return BACKENDS[name]
@@ -49,7 +49,7 @@ def find(name: str) -> Backend:
 
 
 def ignored() -> tuple[str, ...]:
-    """Return why packages' backends are left aside: a built-in one, or one of another package, has their name."""
+    """Return why backends of packages are ignored: a built-in one, or one of another package, has their name."""
     return plugins.shadowing(tuple(BACKENDS))
 
 
@@ -57,8 +57,8 @@ def fitting(name: str, targets: Iterable[str]) -> list[Backend]:
     """Return the backends that could open a bundle here.
 
     Args:
-        name: a backend's name, which is honoured or refused, or "auto".
-        targets: what the bundle holds.
+        name: a backend's name, which is used or refused, or "auto".
+        targets: targets of the bundle.
 
     Raises:
         BackendError: the name is unknown, the bundle holds no graphs for it, or it is not installed or too old.
@@ -78,7 +78,7 @@ def fitting(name: str, targets: Iterable[str]) -> list[Backend]:
 
 
 def target(backend: Backend, held: Iterable[str]) -> str | None:
-    """Return the target of those held that the backend opens best, or None."""
+    """Return the backend's preferred target among those of the bundle, or None."""
     known = set(held)
     return next((name for name in backend.targets if name in known), None)
 
@@ -90,7 +90,7 @@ def _plugin(name: str) -> Backend:
 
 def _forced(name: str, held: tuple[str, ...]) -> Backend:
     backend = find(name)
-    if not backend.targets:  # it could not be loaded
+    if not backend.targets:  # the backend could not be loaded
         raise BackendError(backend.problem())
     if target(backend, held) is None:
         opens = " or ".join(map(repr, backend.targets))
@@ -101,7 +101,7 @@ def _forced(name: str, held: tuple[str, ...]) -> Backend:
 
 
 def _instead(refused: Backend, held: tuple[str, ...]) -> str:
-    """Say which other backends can open the bundle here."""
+    """Return which other backends can open the bundle here."""
     able = [b.name for b in backends().values() if b is not refused and target(b, held) and not b.problem()]
     if able:
         return f"This bundle also opens here with {' or '.join(f'backend={name!r}' for name in able)}."

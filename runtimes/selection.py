@@ -21,16 +21,16 @@ from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions, check_
 
 @dataclass(frozen=True)
 class Wish:
-    """What a caller asks for.
+    """A caller's request.
 
     Attributes:
         backend: a name, or "auto".
-        device: a name or a kind as `Device.answers_to` says, or "auto".
+        device: a name or kind, see `Device.answers_to`, or "auto".
         options: how to open the graphs; their device and cache are filled in.
         refresh: measure again, even if a choice is remembered.
 
     Raises:
-        InputError: a value has another type.
+        InputError: a value has the wrong type.
     """
 
     backend: str = AUTO
@@ -47,12 +47,12 @@ class Wish:
 
 @dataclass(frozen=True)
 class Selection:
-    """Candidates to open, the best first, and why they are in this order.
+    """Candidates to open, the best first, and the reason for their order.
 
     Attributes:
         candidates: one or more.
-        reason: why the first one is.
-        tried: what was measured, now or when the choice was remembered.
+        reason: why the first one is the best.
+        tried: the measurements, made now or when the choice was remembered.
         remembered: whether the choice comes from an earlier process.
     """
 
@@ -63,15 +63,15 @@ class Selection:
 
 
 class Selector:
-    """Selects for one bundle and one wish.
+    """Selects candidates for one bundle and one request.
 
     Args:
         bundle: the bundle.
-        wish: what the caller asks for.
+        wish: the caller's request.
 
     Raises:
         BackendError: the backend is unknown, not installed or too old, or the bundle holds no graphs for it.
-        BundleError: no target of the bundle is whole.
+        BundleError: no target of the bundle is intact.
     """
 
     def __init__(self, bundle: Bundle, wish: Wish) -> None:
@@ -83,10 +83,10 @@ class Selector:
         self._absent = _absent(held) if wish.backend == AUTO else []
 
     def select(self) -> Selection:
-        """Return what to open.
+        """Return the candidates to open.
 
         Raises:
-            BackendError: no candidate opens and agrees; or the wished one does not exist here.
+            BackendError: no candidate opens and agrees; or the requested one does not exist here.
         """
         if len(self._backends) == 1:
             devices = self._here(self._backends[0], self._backends[0][0].devices())
@@ -105,7 +105,7 @@ class Selector:
 
     @cached_property
     def _key(self) -> dict[str, Any]:
-        """What a remembered choice depends on; none of it needs an engine to be imported."""
+        """Everything that a remembered choice depends on, known without importing an engine."""
         options = {k: v for k, v in asdict(self._wish.options).items() if k not in ("device", "cache")}
         return {
             "bundle": self._bundle.digest,
@@ -116,10 +116,10 @@ class Selector:
         }
 
     def _whole(self) -> list[Tried]:
-        """Leave out backends whose target is damaged, and return them.
+        """Remove backends whose target is damaged, and return them.
 
         Raises:
-            BundleError: no target is whole.
+            BundleError: no target is intact.
         """
         problems = {name: damage(self._bundle, name) for name in dict.fromkeys(name for _, name in self._backends)}
         found = [error for error in problems.values() if error is not None]
@@ -134,10 +134,10 @@ class Selector:
         return judge(broken)
 
     def _here(self, pair: tuple[Backend, str], devices: tuple[Device, ...]) -> list[Candidate]:
-        """Return the candidates of one backend that the wish allows.
+        """Return the candidates of one backend that the request allows.
 
         Raises:
-            BackendError: there is none; says why.
+            BackendError: there is none; the message says why.
         """
         backend, target = pair
         found = allowed(devices, self._wish.device)
@@ -157,7 +157,7 @@ class Selector:
         return f"not measured: {why}" if why else ""
 
     def _first(self, why: str) -> Selection:
-        """Take the first backend that has what is wished, and of its devices a CPU, which needs no proof."""
+        """Return the first backend with the requested device, and prefer a CPU, which needs no proof."""
         reasons = []
         for backend, target in self._backends:
             devices = backend.devices()
@@ -176,12 +176,12 @@ class Selector:
         if not usable:
             reasons = "".join(f"\n  {one.attempt.candidate}: {one.verdict}" for one in tried)
             raise BackendError(f"no engine can run this bundle here:{reasons}")
-        if not damaged:  # a damaged target may be whole again at the next opening
+        if not damaged:  # a damaged target may be intact at the next opening
             cache.remember(self._key, [asdict(one) for one in tried])
         return Selection(usable, "measured", tried)
 
     def _tried(self, backend: Backend, target: str) -> list[Attempt]:
-        """Try an engine in child processes; one attempt stands for an engine that has nothing to try."""
+        """Try an engine in child processes; an engine without anything to try gets one failed attempt."""
         asked = trial.Trial(self._bundle, target, self._wish.device, self._wish.options, REPEATS)
         found = trial.attempts(backend, asked)
         problem = found.problem
@@ -206,7 +206,7 @@ def _absent(held: Iterable[str]) -> list[Tried]:
 
 
 def damage(bundle: Bundle, target: str) -> BundleError | None:
-    """Return what is wrong with the files of a target, or None."""
+    """Return the error in a target's files, or None."""
     try:
         for graph in bundle.manifest.graph_names:
             bundle.verified_graph(target, graph)

@@ -1,4 +1,4 @@
-"""What engines and devices this machine has, and how each does on a bundle's examples, asked in child processes."""
+"""The engines and devices of this machine, and their results on a bundle's examples, from child processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine as it is on this machine.
+    """An engine on this machine.
 
     Attributes:
         name: the backend.
-        version: as installed, or None.
-        problem: why it cannot be used; empty where it can.
-        extras: what to install it with.
-        devices: that it knows, seen or not.
+        version: installed version, or None.
+        problem: why it cannot be used; empty if it can.
+        extras: extras of this package that install it.
+        devices: its devices, available or not.
     """
 
     name: str
@@ -45,7 +45,7 @@ def _engine(backend: Backend) -> Engine:
 
 
 def _devices(backend: Backend) -> trial.Findings:
-    """List an engine's devices: in a child, or here where none can be had."""
+    """List an engine's devices in a child, or in this process if no child can be started."""
     try:
         return trial.devices(backend)
     except children.NoChildError:
@@ -60,7 +60,7 @@ def replay(
 ) -> trial.Findings:
     """Run the examples of a bundle on an engine's devices, with one of its targets.
 
-    Each engine runs in a child process; where none can be had, it runs in this one.
+    Each engine runs in a child process, or in this process if no child can be started.
 
     Raises:
         BundleError: the bundle holds no examples.

@@ -17,14 +17,14 @@ from typing import Any
 from cgsam_edge.caller_warning import warn_caller
 
 ENVIRONMENT = "CGSAM_ENGINE_TELEMETRY"
-"""Set to 1, it leaves the engines' telemetry as their makers set it."""
+"""Environment variable; 1 leaves the engines' telemetry at their makers' defaults."""
 
 _ORT_SWITCH = "ORT_DISABLE_TELEMETRY"
 _INTEL = "openvino_telemetry"
 
 _EARLY = {
-    "onnxruntime": "onnxruntime was imported before cgsam_edge could turn its telemetry off, and nothing stops it now: "
-    f"it may contact its vendor until this process ends. Set {_ORT_SWITCH}=1 before you import it.",
+    "onnxruntime": "onnxruntime was imported before cgsam_edge could turn its telemetry off, and it cannot be stopped "
+    f"now: it may contact its vendor until this process ends. Set {_ORT_SWITCH}=1 before you import it.",
     _INTEL: "openvino or nncf was imported before cgsam_edge could turn its telemetry off: that import was reported to "
     "its vendor. Nothing more is sent.",
 }
@@ -35,14 +35,14 @@ _done = False
 
 
 def wanted() -> bool:
-    """Return whether the user asked for the engines' telemetry."""
+    """Return whether the user has enabled the engines' telemetry."""
     return os.environ.get(ENVIRONMENT, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def silence() -> None:
-    """Turn the telemetry of all engines off in this process and in its children, unless the user wants it.
+    """Turn off the telemetry of all engines in this process and its children, unless the user has enabled it.
 
-    An engine that the app imported earlier may have reported already; a warning says so, and `state` repeats it.
+    An engine that the app imported earlier may have sent a report already; a warning says so, and `state` repeats it.
     """
     global _done  # noqa: PLW0603 — a process is silenced once
     with _lock:
@@ -65,24 +65,24 @@ def load(name: str) -> Any:
 
 
 def state() -> tuple[str, ...]:
-    """Return what a user should know of the engines' telemetry, a line each."""
+    """Return lines about the state of the engines' telemetry."""
     if wanted():
         return (f"on, because {ENVIRONMENT} is set",)
     return tuple(_left) or ("off",)
 
 
 def _silence() -> list[str]:
-    """Turn all switches, and return what was too late for them."""
+    """Set all switches, and return warnings about engines that were imported too early."""
     late = []
     if "onnxruntime" in sys.modules and os.environ.get(_ORT_SWITCH) != "1":
         late.append(_EARLY["onnxruntime"])
-        with suppress(Exception):  # stops the older releases of Windows, which trace to the system
+        with suppress(Exception):  # for older releases on Windows, which trace to the system
             sys.modules["onnxruntime"].disable_telemetry_events()
     os.environ[_ORT_SWITCH] = "1"
     loaded = sys.modules.get(_INTEL)
     sys.modules[_INTEL] = None  # type: ignore[assignment]  # to import it raises ImportError, as if it were not installed
     if loaded is not None:
         late.append(_EARLY[_INTEL])
-        with suppress(Exception):  # the one sender of the process; raises where nobody has made it yet
+        with suppress(Exception):  # the only sender of the process; raises if nobody has made it yet
             loaded.Telemetry().consent = False
     return late

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Backend
 
 _CRASHES = 8
-"""Children that one engine may crash before it is given up."""
+"""Number of children that one engine may crash before it is given up."""
 
 
 @dataclass
 class Findings:
-    """What children found out about one engine.
+    """The findings of children about one engine.
 
     Attributes:
-        devices: that the engine lists.
-        attempts: in the order made.
-        problem: why the engine itself could not be asked; empty where it could.
+        devices: devices that the engine lists.
+        attempts: attempts in the order in which they were made.
+        problem: why the engine could not be tried; empty if it could.
     """
 
     devices: tuple[Device, ...] = ()
@@ -47,10 +47,10 @@ class Trial:
     Attributes:
         bundle: the bundle.
         target: which of its folders of graphs.
-        device: by name or kind; "auto" means all that auto considers.
+        device: name or kind; "auto" means all that auto considers.
         options: how to open the graphs; device and cache are filled in.
-        repeats: runs of each graph for its time, beside the first.
-        text: whether to try the graphs that learn new names too, where the bundle has them.
+        repeats: number of timed runs of each graph after the first.
+        text: whether to try the text graphs too, if the bundle has them.
     """
 
     bundle: Bundle
@@ -62,24 +62,24 @@ class Trial:
 
 
 def forbidden() -> bool:
-    """Whether the user, or the parent of this process, wants no trials."""
+    """Whether the user, or the parent of this process, has disabled trials."""
     return os.environ.get(children.NO_TRIAL, "").strip().lower() == "never"
 
 
 def devices(backend: Backend) -> Findings:
-    """Have a child list an engine's devices.
+    """List an engine's devices in a child.
 
     Raises:
-        NoChildError: no child can be had.
+        NoChildError: no child can be started.
     """
     return _ask(backend, TrialRequest(path_of(backend)))
 
 
 def attempts(backend: Backend, trial: Trial) -> Findings:
-    """Try an engine's devices in children, and note for later which are usable.
+    """Try an engine's devices in children, and record which are usable.
 
     Raises:
-        NoChildError: no child can be had.
+        NoChildError: no child can be started.
     """
     asked = request(backend, trial)
     with _scratch(trial.bundle.digest) as scratch:
@@ -89,7 +89,7 @@ def attempts(backend: Backend, trial: Trial) -> Findings:
 
 
 def _settled(backend: Backend, trial: Trial, asked: TrialRequest, one: Attempt, scratch: str) -> Attempt:
-    """Note a usable attempt for later; give another a second try without what it had compiled."""
+    """Record a usable attempt; try a failed one again without its compiled graphs."""
     use = use_of(trial.bundle, backend, one.candidate, trial.options)
     made = scratch_of(scratch, one.candidate.device)
     if one.usable:
@@ -106,7 +106,7 @@ def _settled(backend: Backend, trial: Trial, asked: TrialRequest, one: Attempt, 
 
 
 def request(backend: Backend, trial: Trial) -> TrialRequest:
-    """Return what a child is asked, without a folder for what the engine compiles."""
+    """Return the request for a child, without a folder for compiled graphs."""
     options = {key: value for key, value in asdict(trial.options).items() if key not in ("device", "cache")}
     return TrialRequest(
         path_of(backend),
@@ -120,12 +120,12 @@ def request(backend: Backend, trial: Trial) -> TrialRequest:
 
 
 def use_of(bundle: Bundle, backend: Backend, candidate: Candidate, options: SessionOptions) -> Use:
-    """Return what a use of a bundle depends on."""
+    """Return the use of a bundle that the proof is recorded for."""
     return Use(bundle.digest, candidate, backend.version() or "", options)
 
 
 def path_of(backend: Backend) -> str:
-    """Return how a child finds a backend's class."""
+    """Return the path with which a child finds a backend's class."""
     kind = type(backend)
     return f"{kind.__module__}:{kind.__qualname__}"
 
@@ -141,7 +141,7 @@ def _scratch(digest: str) -> Iterator[str]:
 
 
 def _ask(backend: Backend, asked: TrialRequest) -> Findings:
-    """Ask children, starting a new one after each crash."""
+    """Run the trial in children, starting a new one after each crash."""
     found = Findings()
     for _ in range(_CRASHES):
         if not _crashes(backend, asked, found):
@@ -151,7 +151,7 @@ def _ask(backend: Backend, asked: TrialRequest) -> Findings:
 
 
 def _crashes(backend: Backend, asked: TrialRequest, found: Findings) -> bool:
-    """Ask one child; return whether a device crashed it, so that others are left to try."""
+    """Run the trial in one child; return whether a device crashed it, so that others remain to be tried."""
     trying = ""
     with children.Child("cgsam_edge.runtimes.probe") as child:
         child.send(asdict(asked))

@@ -110,7 +110,7 @@ def test_everything_is_silent_for_over_a_minute(
 @pytest.mark.parametrize(
     ("first", "words"),
     [
-        ("onnxruntime", "nothing stops it now: it may contact its vendor"),
+        ("onnxruntime", "cannot be stopped now: it may contact its vendor"),
         ("openvino", "that import was reported to its vendor. Nothing more is sent."),
         ("cgsam_edge.export", "('off',)"),
     ],

@@ -98,5 +98,6 @@ def test_an_installed_engine(installed: Path, fresh: Path, trials: None) -> None
     assert broken in doctor
     assert any("it calls itself 'tiny', its entry point 'misnamed'" in line for line in doctor)
     assert (
-        "the backend 'onnxruntime' of the package tiny-engine 3.2 is ignored: a built-in one has that name." in doctor
+        "the backend 'onnxruntime' of the package tiny-engine 3.2 is ignored: a built-in backend has that name."
+        in doctor
     )

@@ -228,7 +228,7 @@ def test_openvinos_own_choice(bundle: Path) -> None:
 def test_a_cache_that_cannot_be_written(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "file" / "cache"))
-    with pytest.warns(UserWarning, match=r"cannot be written .* Going on without it") as caught:
+    with pytest.warns(UserWarning, match=r"cannot be written .* Continuing without a cache") as caught:
         first = placement(bundle)
     assert len([w for w in caught if "cannot be written" in str(w.message)]) == 1
     assert first.reason == "measured"
