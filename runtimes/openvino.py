@@ -144,7 +144,7 @@ class OpenVinoSession:
 def precision_hint(
     wanted: str, device: Device, capabilities: tuple[str, ...], proven: tuple[str, ...] | None = None
 ) -> str:
-    """Return what ``INFERENCE_PRECISION_HINT`` is set to; empty leaves it to AUTO's device.
+    """Return the value of ``INFERENCE_PRECISION_HINT``; empty leaves it to AUTO's device.
 
     Left alone, a CPU with BF16 computes in it whatever the masks, so what is not proven has to be asked for.
 

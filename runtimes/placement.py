@@ -35,7 +35,7 @@ class Attempt:
         problem: why it cannot be used; empty if it can.
         milliseconds: one run of each graph, measured.
         errors: root-mean-square error of each graph's outputs, in standard deviations of PyTorch's; -1 for NaN.
-        mask_iou: IoU of the example's mask with PyTorch's.
+        mask_iou: IoU IoU of the example's mask with PyTorch's.
         precision: of the arithmetic.
         seconds_to_open: seconds to open all graphs, without loading the engine.
         limit: largest error that passes.
@@ -105,7 +105,7 @@ class Placement:
         target: the bundle's folder of graphs.
         device: as the engine names it.
         precision: of the arithmetic, with the graphs that have another, such as "bfloat16, float32 in decoder".
-        threads: CPU threads that runs may use; None where the engine decides and does not tell.
+        threads: CPU threads that runs may use; None if the engine decides and does not report it.
         performance: "latency", "throughput" or "low-power".
         reason: why this candidate: forced, the only one, measured, or remembered.
         graphs: where each graph runs.

@@ -95,7 +95,7 @@ def attempt(
         _open(sessions, ways, backend, say)
         opened = time.perf_counter() - start
         if options.cache is not None and any(path.is_file() for path in options.cache.rglob("*")):
-            _close(sessions)  # later processes load what was compiled, so that is what must be right
+            _close(sessions)  # later processes load the compiled graphs, so those must be right
             _open(sessions, ways, backend, say)
         return replace(replay_on(candidate, bundle, examples, sessions, say, request.repeats), seconds_to_open=opened)
     except CgsamError as error:

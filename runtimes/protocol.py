@@ -31,13 +31,13 @@ class SessionOptions:
             which takes all cores.
         device: one of the names that the backend's ``devices`` lists.
         performance: "latency": one run at a time, on all threads; "throughput": as many runs at once as there are
-            threads, for callers in several threads; "low-power": half of the cores unless ``threads`` says else, and
-            no busy waiting.
+            threads, for callers in several threads; "low-power": half of the cores unless ``threads`` is given, and no
+            busy-waiting.
         precision: of the arithmetic. "default": the fastest of what is proven, and else float32 on CPUs and what the
             device is built for elsewhere; "float32": nothing less, or the device is refused; "reduced": the fastest
             that the device has, BF16 or FP16, proven or not.
-        save_memory: give memory back between runs, which costs time.
-        cache: a folder for what the engine compiles, or None.
+        save_memory: release memory between runs, which costs time.
+        cache: a folder for compiled graphs, or None.
         proven: kinds of arithmetic below float32, such as "bfloat16", that are proven good enough for the graph; None
             where nothing is known.
 
