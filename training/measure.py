@@ -73,7 +73,7 @@ def compare_with_reference(
     pairs: dict[str, list[LabelPair]] = {name: [] for name in ("pytorch", *bundles)}
     agreement: dict[str, list[float]] = {name: [] for name in bundles}
     size = model.config.sam.image_size
-    opened = {name: Segmenter(path) for name, path in bundles.items()}
+    opened = {name: Segmenter(path, precision="float32") for name, path in bundles.items()}
     for image in images:
         encoded = {name: segmenter.encode(image.path) for name, segmenter in opened.items()}
         picture = next(iter(encoded.values())).image
