@@ -85,8 +85,8 @@ class Bundle:
         return _inside(self.path, path)
 
     def files_of(self, path: str) -> list[str]:
-        """Return the listed files of a graph: a folder's content, or a file and the one with its weights."""
-        beside = (f"{path}/", f"{path}.data", f"{path.removesuffix('.xml')}.bin")
+        """Return the listed files of a graph: a folder's content, or a file, its weights and what is compiled of it."""
+        beside = (f"{path}/", f"{path}.data", f"{path}.qnn-", f"{path.removesuffix('.xml')}.bin")
         return [file for file in self.manifest.files if file == path or file.startswith(beside)]
 
     @property

@@ -65,6 +65,8 @@ class Segmenter:
         refresh: measure again, even if a choice is remembered.
         cache_bytes: limit of the image embeddings kept for each encoded image, in bytes, so that a further click on a
             concept costs only the decoder; one embedding has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
+        soc: which chip of Qualcomm ``device="qnn"`` is, by Qualcomm's model number, such as 57 for the Snapdragon 8
+            Gen 3; needed where the NPU is simulated, and to use what ``cgsam compile`` put into the bundle.
 
     Attributes:
         bundle: the opened bundle.
@@ -88,9 +90,10 @@ class Segmenter:
         save_memory: bool = False,
         refresh: bool = False,
         cache_bytes: int = CACHE_BYTES,
+        soc: int | None = None,
     ) -> None:
         self._cache_bytes = check_bytes(cache_bytes)
-        options = SessionOptions(threads, AUTO, performance, precision, save_memory)
+        options = SessionOptions(threads, AUTO, performance, precision, save_memory, soc=soc)
         if save_memory:
             return_big_blocks()
         self.bundle = Bundle(_bundle_path(bundle))
@@ -115,6 +118,7 @@ class Segmenter:
             "precision": precision,
             "save_memory": save_memory,
             "cache_bytes": cache_bytes,
+            "soc": soc,
         }
 
     def __reduce__(self) -> tuple[Callable[..., Segmenter], tuple[Path, dict[str, Any]]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import installed, nodes, telemetry
+from cgsam_edge.runtimes import contexts, installed, mantissa, nodes, provider_plugins, telemetry
 from cgsam_edge.runtimes.pool import Pool
 from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
+from cgsam_edge.runtimes.providers import CPU, PROVIDERS, UNTOLD, Provider
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cgsam_edge.runtimes.protocol import Arrays, Session
-
-    Settings = Callable[[SessionOptions], dict[str, str]]
 
 _LEAST = (1, 20)
 _PACKAGES = (
@@ -31,58 +30,6 @@ _PACKAGES = (
     "onnxruntime-qnn",
     "onnxruntime-silicon",
 )
-CPU = "CPUExecutionProvider"
-
-
-@dataclass(frozen=True)
-class Provider:
-    """An execution provider as a device.
-
-    Attributes:
-        device: name for callers.
-        kind: "cpu", "gpu" or "npu".
-        name: ONNX Runtime's name.
-        package: the package that contains it.
-        settings: function from our options to its options.
-        precision: what is known about its arithmetic.
-    """
-
-    device: str
-    kind: str
-    name: str
-    package: str
-    settings: Settings = lambda _: {}
-    precision: str = "as the provider chooses"
-
-
-def _cuda(options: SessionOptions) -> dict[str, str]:
-    return {"use_tf32": "1" if options.precision == "reduced" else "0"}
-
-
-def _tensorrt(options: SessionOptions) -> dict[str, str]:
-    proven = options.precision == "default" and "float16" in (options.proven or ())
-    made = {"trt_fp16_enable": "1" if proven or options.precision == "reduced" else "0"}
-    if options.cache is not None:
-        made |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(options.cache)}
-    return made
-
-
-def _openvino(options: SessionOptions) -> dict[str, str]:
-    return {} if options.precision == "reduced" else {"precision": "FP32"}
-
-
-PROVIDERS = (
-    Provider("TensorRT", "gpu", "TensorrtExecutionProvider", "onnxruntime-gpu", _tensorrt),
-    Provider("CUDA", "gpu", "CUDAExecutionProvider", "onnxruntime-gpu", _cuda),
-    Provider("DirectML", "gpu", "DmlExecutionProvider", "onnxruntime-directml", precision="float32"),
-    Provider(
-        "CoreML", "npu", "CoreMLExecutionProvider", "onnxruntime, on macOS", lambda _: {"ModelFormat": "MLProgram"}
-    ),
-    Provider("QNN", "npu", "QNNExecutionProvider", "onnxruntime-qnn"),
-    Provider("OpenVINO", "any", "OpenVINOExecutionProvider", "onnxruntime-openvino", _openvino),
-    Provider("CPU", "cpu", CPU, "onnxruntime", precision="float32"),
-)
-"""The most promising first. This project's tests have only run the CPU."""
 
 
 class OnnxRuntimeBackend:
@@ -93,8 +40,10 @@ class OnnxRuntimeBackend:
     extras = ("onnxruntime", "onnxruntime-gpu")
 
     def version(self) -> str | None:
-        """Return the version of the package that provides it; see `Backend.version`."""
-        return installed.installed_version("onnxruntime", _PACKAGES)
+        """Return the version of the package that provides it, and of its plugins; see `Backend.version`."""
+        found = installed.installed_version("onnxruntime", _PACKAGES)
+        brought = provider_plugins.versions()
+        return found if found is None or not brought else f"{found} ({', '.join(brought)})"
 
     def problem(self) -> str:
         """Say what is wrong with the installation; see `Backend.problem`."""
@@ -103,10 +52,7 @@ class OnnxRuntimeBackend:
     def devices(self) -> tuple[Device, ...]:
         """Return the providers as devices; see `Backend.devices`."""
         held = _import().get_available_providers()
-        return tuple(
-            Device(p.device, p.kind, p.name, "" if p.name in held else f"this onnxruntime has no {p.name}; {_way(p)}")
-            for p in PROVIDERS
-        )
+        return tuple(_device(one, held) for one in PROVIDERS if not one.rare or _found(one, held))
 
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open an ``.onnx`` file; see `Backend.open`."""
@@ -132,13 +78,19 @@ class OnnxRuntimeSession:
 
     def __init__(self, path: Path, options: SessionOptions, provider: Provider) -> None:
         self._path, self._provider, self._options = path, provider, options
-        chosen = [(provider.name, provider.settings(options)), *([] if provider.name == CPU else [(CPU, {})])]
+        if provider_plugins.simulated(provider) and options.soc is None:
+            raise BackendError(f"{path}: cannot be opened: {provider_plugins.missing_chip()}")
+        context = contexts.of(path, options) if provider.device == contexts.DEVICE else contexts.Context(path)
+        self._cached = context.compiled
         try:
-            self._session: Any = _import().InferenceSession(str(path), _settings(options), providers=chosen)
+            self._session: Any = _session(context.path, options, provider, context.entries)
+        except BackendError:
+            raise
         except Exception as error:  # its exceptions have no common base class
             raise BackendError(f"{path}: ONNX Runtime cannot open it: {error}") from error
         self._session.disable_fallback()
         self._check_provider()
+        self._check_precision()
         self._shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._turns = Pool(list(range(options.at_once)), str(path))  # the session itself has no limit
@@ -160,7 +112,8 @@ class OnnxRuntimeSession:
         """Return how many nodes each provider computes; see `Session.facts`."""
         with self._turns.turn():
             threads = self._options.thread_limit
-            return SessionFacts(nodes.by_provider(self._session, self._path), self._provider.precision, threads)
+            counts = nodes.by_provider(self._session, self._path)
+            return SessionFacts(counts, _precision(self._provider, self._options), threads, self._cached)
 
     def close(self) -> None:
         """Free the session."""
@@ -175,6 +128,88 @@ class OnnxRuntimeSession:
             f"{self._path}: ONNX Runtime could not start {self._provider.name} (its libraries or driver are missing) "
             f"and would have run on {', '.join(self._session.get_providers())}."
         )
+
+    def _check_precision(self) -> None:
+        """Refuse what a provider does in silence: computing in less than float32 where that is wanted."""
+        wanted = self._options.precision
+        if wanted != "float32" and not (wanted == "default" and self._provider.kind == "cpu"):
+            return
+        found = _precision(self._provider, self._options)
+        proven = (self._options.proven or ()) if wanted == "default" else ()
+        if found not in ("float32", UNTOLD, *proven):
+            raise BackendError(
+                f"{self._path}: {self._provider.device} computes in {found}, as a product of matrices shows, and "
+                "float32 was expected. Use another device, or precision='reduced' if its masks are good enough for you."
+            )
+
+
+def compile_context(path: Path, made: Path, soc: int) -> None:
+    """Compile a graph for a chip of Qualcomm into one file that holds nothing else.
+
+    Args:
+        path: the ``.onnx`` file.
+        made: the file to write.
+        soc: Qualcomm's model number.
+
+    Raises:
+        BackendError: it cannot be compiled, or not as a whole.
+    """
+    provider = next(one for one in PROVIDERS if one.device == contexts.DEVICE)
+    options = SessionOptions(device=provider.device, soc=soc)
+    try:
+        session = _session(path, options, provider, contexts.writing(made))
+    except Exception as error:  # its exceptions have no common base class
+        raise BackendError(f"{path}: cannot be compiled for chip {soc}: {error}") from error
+    elsewhere = {name: count for name, count in nodes.by_provider(session, path).items() if name != provider.name}
+    if elsewhere or not made.is_file():
+        raise BackendError(
+            f"{path}: cannot be compiled as a whole for chip {soc}: {elsewhere or 'nothing was written'}."
+        )
+
+
+def _found(provider: Provider, held: list[str]) -> bool:
+    return provider_plugins.installed(provider) if provider.module else provider.name in held
+
+
+def _device(provider: Provider, held: list[str]) -> Device:
+    if provider_plugins.installed(provider):
+        return provider_plugins.device(provider)
+    missing = "" if provider.name in held else f"this onnxruntime has no {provider.name}; {_way(provider)}"
+    return Device(provider.device, provider.kind, provider.description, missing)
+
+
+def _session(path: Path, options: SessionOptions, provider: Provider, entries: dict[str, str]) -> Any:
+    """Open a graph; what the provider refuses runs on the CPU."""
+    settings = _settings(options)
+    for key, value in entries.items():
+        settings.add_session_config_entry(key, value)
+    if provider_plugins.installed(provider):
+        settings.add_provider_for_devices(provider_plugins.hardware(provider), provider.settings(options))
+        return _import().InferenceSession(str(path), settings)
+    chosen = [(provider.name, provider.settings(options)), *([] if provider.name == CPU else [(CPU, {})])]
+    return _import().InferenceSession(str(path), settings, providers=chosen)
+
+
+def _precision(provider: Provider, options: SessionOptions) -> str:
+    """Return the name of a provider's arithmetic, measured where it does not tell."""
+    if provider.precision != UNTOLD:
+        return provider.precision
+    return _measured(provider, replace(options, cache=None, device=provider.device))
+
+
+@lru_cache
+def _measured(provider: Provider, options: SessionOptions) -> str:
+    """Return the arithmetic of a product of matrices; `UNTOLD` where the provider does not compute it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "product.onnx"
+        path.write_bytes(mantissa.model())
+        try:
+            session = _session(path, options, provider, {})
+            if set(nodes.by_provider(session, path)) != {provider.name}:
+                return UNTOLD
+            return mantissa.name(lambda x: np.asarray(session.run(["y"], {"x": x})[0], np.float32))
+        except Exception:  # as above; the graphs themselves may still run
+            return UNTOLD
 
 
 def _settings(options: SessionOptions) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PERFORMANCES = ("latency", "throughput", "low-power")
 PRECISIONS = ("default", "float32", "reduced")
+_MOST_SOC = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class SessionOptions:
         cache: a folder for compiled graphs, or None.
         proven: kinds of arithmetic below float32, such as "bfloat16", that are proven good enough for the graph; None
             where nothing is known.
+        soc: which chip of Qualcomm an NPU is of, by Qualcomm's model number; None leaves it to the device, and other
+            devices ignore it.
 
     Raises:
         InputError: an option has the wrong type, or is outside its range.
@@ -52,6 +55,7 @@ class SessionOptions:
     save_memory: bool = False
     cache: Path | None = None
     proven: tuple[str, ...] | None = None
+    soc: int | None = None
 
     def __post_init__(self) -> None:
         if self.proven is not None:
@@ -65,6 +69,7 @@ class SessionOptions:
                 raise InputError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r:.60}.")
         check_device(self.device)
         check_flag("save_memory", self.save_memory)
+        check_soc(self.soc)
 
     @property
     def thread_limit(self) -> int | None:
@@ -110,6 +115,15 @@ def check_device(value: object) -> None:
         raise InputError(f"device must be 'auto' or a device's name, got {value!r:.60}.")
 
 
+def check_soc(value: object) -> None:
+    """Raise `InputError` if this can be no model number of a chip."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _MOST_SOC):
+        raise InputError(
+            f"soc must be a model number of Qualcomm from 1 to {_MOST_SOC - 1}, such as 57 for the Snapdragon 8 Gen 3, "
+            f"or None, got {value!r:.60}."
+        )
+
+
 def check_flag(name: str, value: object) -> None:
     """Raise `InputError` if this is neither True nor False."""
     if not isinstance(value, bool):
@@ -133,21 +147,23 @@ class Device:
         kind: "cpu", "gpu" or "npu"; "any" for an engine's own choice among them.
         description: the hardware, as far as the engine reports it.
         missing: why it cannot be used here; empty if it can.
+        simulated: whether other hardware computes what this device would: it takes minutes, and is used only by name.
     """
 
     name: str
     kind: str
     description: str = ""
     missing: str = ""
+    simulated: bool = False
 
     @property
     def automatic(self) -> bool:
-        """Whether "auto" considers it: available, and not itself a choice among devices."""
-        return not self.missing and self.kind != "any"
+        """Whether "auto" considers it: available, real, and not itself a choice among devices."""
+        return not self.missing and self.kind != "any" and not self.simulated
 
     def answers_to(self, wanted: str) -> bool:
-        """Whether ``wanted`` means this device, by name or by kind, ignoring case."""
-        return wanted.lower() in (self.name.lower(), self.kind)
+        """Whether a caller who says ``wanted`` means this device: by name or, if it is real, by kind, in any case."""
+        return wanted.lower() == self.name.lower() or (wanted.lower() == self.kind and not self.simulated)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from cgsam_edge.runtimes.judgement import REPEATS
 from cgsam_edge.runtimes.placement import ANY_DEVICE, Attempt, Candidate, Tried, judge
 from cgsam_edge.runtimes.protocol import Backend, Device, SessionOptions, check_device, check_flag
 
+_OF_CHIPS = ("qnn", "npu")
+"""Devices that may be a chip of Qualcomm."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -43,6 +46,11 @@ class Wish:
             raise InputError(f"backend must be 'auto', a backend's name or a Backend, got {self.backend!r:.60}.")
         check_device(self.device)
         check_flag("refresh", self.refresh)
+        if self.options.soc is not None and self.device.lower() not in _OF_CHIPS:
+            raise InputError(
+                f"soc={self.options.soc} names a chip of Qualcomm, and the device is {self.device!r}: say device='qnn' "
+                "too."
+            )
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ HEAVY = {
 ENGINES = {
     "cgsam_edge.runtimes.onnxruntime": "onnxruntime",
     "cgsam_edge.runtimes.nodes": "onnxruntime",
+    "cgsam_edge.runtimes.provider_plugins": "onnxruntime",
     "cgsam_edge.runtimes.openvino": "openvino",
     "cgsam_edge.runtimes.coreml": "coremltools",
     "cgsam_edge.split_onnx": "onnx",

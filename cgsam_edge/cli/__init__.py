@@ -66,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
         calibrate,
         card,
         compare,
+        compile,  # noqa: A004 — named as its command
         completion,
         demo,
         doctor,
@@ -98,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.add_parser(commands)
     bench.add_parser(commands)
     plan.add_parser(commands)
+    compile.add_parser(commands)
     completion.add_parser(commands)
     export = commands.add_parser("export", help="make a bundle from a checkpoint (needs the extra 'export')")
     _add_export(export)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cgsam_edge.cli.engine_options import add_engine
+from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import print_remarks
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.defaults import COMPARED_PICTURES, ORIENTATIONS
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             options.b,
             source,
             options.output,
-            opening=Opening(options.backend, options.device, options.threads),
+            opening=Opening(**engine(options)),
             concepts=concepts,
             progress=lambda done: bar.update(done - bar.n),
         )

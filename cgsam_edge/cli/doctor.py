@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge._version import __version__
+from cgsam_edge.cli.engine_options import add_soc
 from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes.placement import ANY_DEVICE
 
@@ -32,6 +33,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--refresh", action="store_true", help="measure again, even if a choice is remembered")
     parser.add_argument("--backend", default="auto", help="choose among this engine's devices only")
     parser.add_argument("--device", default="auto", help="choose among devices of this name or kind only")
+    add_soc(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -104,7 +106,7 @@ def _choose(options: argparse.Namespace) -> tuple[str | None, str, tuple[Tried, 
     from cgsam_edge.runtimes.selection import Selector, Wish
 
     bundle = Bundle(options.bundle)
-    wish = Wish(options.backend, options.device, SessionOptions(options.threads), options.refresh)
+    wish = Wish(options.backend, options.device, SessionOptions(options.threads, soc=options.soc), options.refresh)
     try:
         selection = Selector(bundle, wish).select()
     except BackendError as error:

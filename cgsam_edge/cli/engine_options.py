@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:
-    """Declare --backend, --device and --threads under a separate heading.
+    """Declare --backend, --device, --soc and --threads under a separate heading.
 
     Args:
         parser: the command's parser.
@@ -22,4 +23,17 @@ def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:
         metavar="NAME",
         help=f"force this device{whom}; cgsam doctor lists them (default: auto)",
     )
+    add_soc(group)
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+
+
+def add_soc(parser: Any) -> None:
+    """Declare --soc."""
+    parser.add_argument(
+        "--soc", type=int, metavar="N", help="with --device qnn: the chip, by Qualcomm's model number, such as 57"
+    )
+
+
+def engine(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_engine` declared, as a `Segmenter` takes it."""
+    return {"backend": options.backend, "device": options.device, "threads": options.threads, "soc": options.soc}

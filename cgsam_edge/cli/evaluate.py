@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cgsam_edge.cli.engine_options import add_engine
+from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
     labels = opened(options)
     with (
-        Segmenter(options.bundle, backend=options.backend, device=options.device, threads=options.threads) as segmenter,
+        Segmenter(options.bundle, **engine(options)) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
     ):
         done = evaluate_labels(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.cli.engine_options import add_engine
+from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
@@ -146,9 +146,7 @@ def run(options: argparse.Namespace) -> int:
     _check_still(options, opened)
     make_folder(options.output)
     inputs = checked(opened, force=options.force)
-    with Segmenter(
-        options.bundle, backend=options.backend, device=options.device, threads=options.threads
-    ) as segmenter:
+    with Segmenter(options.bundle, **engine(options)) as segmenter:
         segmenter.check_concepts(names)
         return segment_all(
             inputs,

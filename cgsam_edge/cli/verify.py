@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli.engine_options import add_soc
 from cgsam_edge.errors import BackendError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
     parser.add_argument("--device", default="auto", help="only this device (default: all available ones)")
     parser.add_argument("--precision", default="default", help="default, float32 or reduced (default: default)")
+    add_soc(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.runtimes import registry, survey
     from cgsam_edge.runtimes.protocol import SessionOptions
 
-    how = SessionOptions(options.threads, precision=options.precision)
+    how = SessionOptions(options.threads, precision=options.precision, soc=options.soc)
     bundle = Bundle(options.bundle)
     bundle.verify()
     survey.check_examples(bundle)

@@ -52,15 +52,17 @@ class Opening:
         backend: an engine to force, or "auto".
         device: a device to force, or "auto".
         threads: CPU threads; None means all cores.
+        soc: the chip, as `Segmenter` takes it.
     """
 
     backend: str = "auto"
     device: str = "auto"
     threads: int | None = None
+    soc: int | None = None
 
     def open(self, bundle: Path) -> Segmenter:
         """Open a bundle."""
-        return Segmenter(bundle, backend=self.backend, device=self.device, threads=self.threads)
+        return Segmenter(bundle, backend=self.backend, device=self.device, threads=self.threads, soc=self.soc)
 
 
 @contextmanager
