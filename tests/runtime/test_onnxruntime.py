@@ -14,6 +14,7 @@ from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes import nodes
 from cgsam_edge.runtimes import onnxruntime as runtime
 from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.runtimes.providers import CPU, PROVIDERS, Provider
 
 
 @pytest.fixture
@@ -21,32 +22,32 @@ def graph(tiny_bundle: Path) -> Path:
     return Bundle(tiny_bundle).verified_graph("onnxruntime", "decoder")
 
 
-def provider(device: str) -> runtime.Provider:
-    return next(p for p in runtime.PROVIDERS if p.device == device)
+def provider(device: str) -> Provider:
+    return next(p for p in PROVIDERS if p.device == device)
 
 
 def test_nodes_are_counted_from_the_session_and_from_a_profile(graph: Path) -> None:
     facts = runtime.OnnxRuntimeBackend().open(graph, SessionOptions()).facts()
-    assert set(facts.nodes) == {runtime.CPU}
-    profiled = nodes.from_profile(graph, [(runtime.CPU, {})])
-    assert set(profiled) == {runtime.CPU}
-    assert profiled[runtime.CPU] > 50
+    assert set(facts.nodes) == {CPU}
+    profiled = nodes.from_profile(graph, [(CPU, {})])
+    assert set(profiled) == {CPU}
+    assert profiled[CPU] > 50
 
 
 class Older:
     """A session of a release that keeps no record of its nodes."""
 
     def get_providers(self) -> list[str]:
-        return [runtime.CPU]
+        return [CPU]
 
     def get_provider_options(self) -> dict[str, dict[str, str]]:
-        return {runtime.CPU: {}}
+        return {CPU: {}}
 
 
 def test_older_releases_are_profiled(graph: Path) -> None:
-    assert nodes.by_provider(Older(), graph) == nodes.from_profile(graph, [(runtime.CPU, {})])
+    assert nodes.by_provider(Older(), graph) == nodes.from_profile(graph, [(CPU, {})])
     with pytest.raises(BackendError, match="could not profile it"):
-        nodes.from_profile(graph.parent.parent / "manifest.json", [(runtime.CPU, {})])
+        nodes.from_profile(graph.parent.parent / "manifest.json", [(CPU, {})])
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
@@ -118,6 +119,7 @@ engine.create_and_register_allocator(place, engine.OrtArenaCfg({{}}))
 from pathlib import Path
 from cgsam_edge.runtimes import onnxruntime as runtime
 from cgsam_edge.runtimes.protocol import SessionOptions
+from cgsam_edge.runtimes.providers import CPU, PROVIDERS, Provider
 print(runtime._share_memory(), runtime.OnnxRuntimeBackend().open(Path({str(graph)!r}), SessionOptions()).facts().nodes)
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -20,13 +20,14 @@ from cgsam_edge.runtimes import contexts, mantissa, provider_plugins, telemetry
 from cgsam_edge.runtimes import onnxruntime as runtime
 from cgsam_edge.runtimes.devices import allowed
 from cgsam_edge.runtimes.protocol import Device, SessionOptions
+from cgsam_edge.runtimes.providers import CPU, PROVIDERS, Provider
 from cgsam_edge.runtimes.selection import Wish
 
-QNN_HERE = provider_plugins.installed(next(p for p in runtime.PROVIDERS if p.device == "QNN"))
+QNN_HERE = provider_plugins.installed(next(p for p in PROVIDERS if p.device == "QNN"))
 
 
-def provider(device: str) -> runtime.Provider:
-    return next(p for p in runtime.PROVIDERS if p.device == device)
+def provider(device: str) -> Provider:
+    return next(p for p in PROVIDERS if p.device == device)
 
 
 class Engine:
@@ -53,7 +54,7 @@ class Engine:
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Install plugin packages that bring no library, and an engine that sees what it is given."""
-    for module in ("onnxruntime_qnn", "onnxruntime_ep_openvino", "onnxruntime_ep_webgpu"):
+    for module in MODULES:
         (tmp_path / f"{module}.py").write_text(f"def get_library_path():\n    return {module!r}\n")
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -68,8 +69,11 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     provider_plugins._register.cache_clear()
     yield see
     provider_plugins._register.cache_clear()
+    for module in MODULES:
+        sys.modules.pop(module, None)
 
 
+MODULES = ("onnxruntime_qnn", "onnxruntime_ep_openvino", "onnxruntime_ep_webgpu")
 QNN, OPENVINO = "QNNExecutionProvider", "OpenVINOExecutionProvider"
 
 
@@ -207,7 +211,7 @@ def test_less_than_float32_never_passes_for_it(
 ) -> None:
     """A provider of the CPU that does not tell, and computes in bfloat16, as OpenVINO's plugin does by default."""
     graph = Bundle(tiny_bundle).verified_graph("onnxruntime", "decoder")
-    silent = runtime.Provider("Silent", "cpu", runtime.CPU, "a package")
+    silent = Provider("Silent", "cpu", CPU, "a package")
     monkeypatch.setattr(mantissa, "name", lambda _: "bfloat16")
     runtime._measured.cache_clear()
     options = SessionOptions(precision=precision)
