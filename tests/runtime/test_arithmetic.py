@@ -202,7 +202,7 @@ def test_a_hint_is_what_is_there_and_proven(
 
 
 def test_tensorrt_takes_proven_float16() -> None:
-    from cgsam_edge.runtimes.onnxruntime import PROVIDERS
+    from cgsam_edge.runtimes.providers import PROVIDERS
 
     settings = next(p for p in PROVIDERS if p.device == "TensorRT").settings
     for options, enabled in (
