@@ -44,7 +44,8 @@ class Watch:
         total: images to do.
         taken: images that threads have taken.
         done: images that came back.
-        memory: resident bytes, after each batch.
+        memory: resident bytes that are the process's own, after each batch; pages of files come and go as the system
+            likes.
         different: images whose mask was not that of the first pass.
     """
 
@@ -74,7 +75,8 @@ class Watch:
     def measure(self, process: psutil.Process) -> None:
         """Take down how much memory the process has now."""
         with self.lock:
-            self.memory.append(process.memory_info().rss)
+            used = process.memory_info()
+            self.memory.append(used.rss - getattr(used, "shared", 0))
 
     @property
     def growth(self) -> float:

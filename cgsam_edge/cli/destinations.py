@@ -28,6 +28,21 @@ def without_overlays(files: list[Path], note: Callable[[str], object]) -> list[P
     return kept
 
 
+def without_labels(files: list[Path], named: list[str], note: Callable[[str], object]) -> list[Path]:
+    """Leave out PNGs that look like the label of an image of the same name beside them, unless the user named them."""
+    photos = {(file.parent, file.stem) for file in files if file.suffix.lower() != ".png"}
+    spelled = {Path(name) for name in named}
+    beside = [f for f in files if f.suffix.lower() == ".png" and (f.parent, f.stem) in photos and f not in spelled]
+    if not beside:
+        return files
+    from cgsam_edge.quality.labels.index_png import holds_indices
+
+    labels = {file for file in beside if holds_indices(file)}
+    for file in sorted(labels):
+        note(f"{file}: left out; it looks like the label of the image of the same name. Name it to segment it too.")
+    return [file for file in files if file not in labels]
+
+
 def destinations(files: list[Path], folder: Path) -> dict[Path, Path]:
     """Return a path without suffix for each file; none overwrites another's results.
 

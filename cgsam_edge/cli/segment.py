@@ -122,7 +122,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment everything; an image or a video that fails is reported and does not stop the others."""
-    from cgsam_edge.cli.destinations import checked, destinations, make_folder, without_overlays
+    from cgsam_edge.cli.destinations import checked, destinations, make_folder, without_labels, without_overlays
     from cgsam_edge.cli.inputs import find_images, open_inputs
     from cgsam_edge.cli.messages import say
     from cgsam_edge.cli.stages import segment_all
@@ -134,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
     named = list(find_images(options.images, missing.append))
     if not named:
         raise missing[0]
-    files = without_overlays(named, lambda text: say(f"cgsam: warning: {text}"))
+    files = without_labels(without_overlays(named, _warn), options.images, _warn)
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
@@ -154,6 +154,12 @@ def run(options: argparse.Namespace) -> int:
             lambda image: _segment(segmenter, image, names, options),
             len(missing),
         )
+
+
+def _warn(text: str) -> None:
+    from cgsam_edge.cli.messages import say
+
+    say(f"cgsam: warning: {text}")
 
 
 def _prompted(options: argparse.Namespace) -> bool:

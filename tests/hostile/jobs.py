@@ -80,10 +80,12 @@ def prepare(root: Path) -> list[Job]:
     (root / "concepts.txt").write_text("car\nroad\n")
     photos = _photos(root)
     common = ("--checkpoint", str(checkpoint), "--concepts", str(root / "concepts.txt"), "--gate-count", "0")
-    export = ("-c", _EXPORT, *common, "--text-encoder", "--output", "OUTPUT/b.cgsam")
+    export: tuple[str, ...] = ("-c", _EXPORT, *common, "--output", "OUTPUT/b.cgsam")
     bundles = root / "before-bundle"
     bundles.mkdir()
-    subprocess.run([sys.executable, *(a.replace("OUTPUT", str(bundles)) for a in export)], check=True)
+    subprocess.run(
+        [sys.executable, *(a.replace("OUTPUT", str(bundles)) for a in (*export, "--text-encoder"))], check=True
+    )
     images = root / "before-images"
     segment: tuple[str, ...] = ("-c", _CGSAM, "segment", str(photos / "images"), "--bundle", str(bundles / "b.cgsam"))
     segment = (*segment, "--backend", "onnxruntime", "--output", "OUTPUT")

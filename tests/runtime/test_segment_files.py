@@ -148,6 +148,21 @@ def test_a_second_run_leaves_out_the_overlays_of_the_first(run: Run, capsys: pyt
     assert "a.overlay.overlay.png" in made()
 
 
+def test_labels_among_photos_are_left_out(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mix").mkdir()
+    photo(Path("mix/a.jpg"))
+    photo(Path("mix/colour.png"))
+    photo(Path("mix/colour.jpg"))
+    for name in ("a", "alone"):
+        Image.new("L", (40, 30)).save(f"mix/{name}.png")
+    assert run("mix") == 0
+    assert capsys.readouterr().err.count("left out; it looks like the label of the image of the same name") == 1
+    pictures = {"a.json", "alone.json", "colour.jpg.json", "colour.png.json"}
+    assert {name for name in made() if name.endswith(".json")} == pictures
+    assert run("mix", "mix/a.png") == 0
+    assert {"a.jpg.json", "a.png.json"} <= made()
+
+
 def test_one_file_by_two_spellings_is_one(run: Run) -> None:
     photo("a.png")
     assert run("a.png", "./a.png", Path.cwd() / "a.png") == 0
