@@ -8,7 +8,7 @@ OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }
 
-.PHONY: demo test fast docs pictures clean
+.PHONY: demo test fast docs pictures clean test-cpp test-cpp-arm64 test-cpp-windows
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,15 @@ test: .venv/.installed  ## all tests, the full-size ones too, side by side as fa
 
 fast: .venv/.installed  ## what to run while working
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-cpp: .venv/.installed  ## the C++ library on this machine, both engines, sanitisers and a minute of fuzzing
+	$(BIN)/python cpp/tools/check.py onnxruntime openvino sanitize fuzz
+
+test-cpp-arm64: .venv/.installed  ## the C++ library for Arm, under QEMU
+	$(BIN)/python cpp/tools/check.py arm64
+
+test-cpp-windows: .venv/.installed  ## the C++ library for Windows, under Wine
+	$(BIN)/python cpp/tools/check.py windows
 
 clean:
 	rm -rf .venv $(DEMO) build dist site *.egg-info

@@ -42,7 +42,7 @@ def export() -> None:
 
     target = BUNDLES / f"format-{FORMAT_VERSION}.cgsam"
     BUNDLES.mkdir(parents=True, exist_ok=True)
-    export_model(target, progress=_say)
+    export_model(target, ("onnxruntime", "coreml"), progress=_say)
 
 
 def _say(line: str) -> None:

@@ -67,7 +67,7 @@ def _paths(manifest: dict[str, Any]) -> list[Row]:
     made: list[Row] = []
     for name, (about, path) in bad.items():
         steps = [_set("files", path, to=spec), _set("targets", "onnxruntime", "concept", "path", to=path)]
-        made.append((name, about, steps, ["leaves"]))
+        made.append((name, about, steps, ["refused"]))
     made.append(("unlisted_graph", "A graph for whose file nobody vouches", [{"unset": ["files", _GRAPH]}], [_GRAPH]))
     return made
 
