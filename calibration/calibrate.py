@@ -1,4 +1,4 @@
-"""From photos to ranges: what the quantisers of all targets start from."""
+"""From photos to activation ranges, which the quantisers of all targets use."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ Progress = Callable[[str], None]
 """Called with one line of progress."""
 
 SMOOTHING_PICTURES = 8
-"""Enough for the size of each channel, which is all that smoothing asks."""
+"""Pictures for smoothing, which only needs the magnitude of each channel."""
 
 JUDGED_PICTURES, JUDGED_CONCEPTS = 2, 4
-"""On which the ways to choose ranges are compared: each costs a run of the concept graph for each way."""
+"""Pictures for comparing the methods of choosing ranges: each costs a run of the concept graph per method."""
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What calibration found.
+    """The result of a calibration.
 
     Attributes:
-        ranges: of the input of each layer, by graph and layer.
-        method: how they were chosen, the best of `METHODS` on masks.
-        smoothed: places where outlier channels were smoothed.
+        ranges: range of each layer's input, by graph and layer.
+        method: how they were chosen: the one of `METHODS` with the best masks.
+        smoothed: number of places where outlier channels were smoothed.
         scores: mean error of the mask logits with each method, in standard deviations.
-        feeds: inputs for the quantisers that look for themselves.
-        absent: photos in which PyTorch called none of the concepts asked for present; empty where it cannot tell.
+        feeds: inputs for quantisers that run the graphs themselves.
+        absent: photos in which PyTorch called none of the requested concepts present; empty if presence is not
+            calibrated.
     """
 
     ranges: dict[tuple[str, str], Range]
@@ -60,12 +61,12 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Feeds:
-    """Inputs of the encoder graphs for each calibration picture, one at a time; image features lie on the disk.
+    """Inputs of the encoder graphs for each calibration picture, one at a time; image features are stored on disk.
 
     Args:
         photos: the pictures.
-        segmenter: of the model in PyTorch.
-        folder: for the features, 25 MB a picture for ViT-B.
+        segmenter: a segmenter of the model in PyTorch.
+        folder: folder for the features, 25 MB a picture for ViT-B.
     """
 
     photos: Photos
@@ -73,25 +74,25 @@ class Feeds:
     folder: Path
 
     def concepts(self, number: int) -> list[int]:
-        """Return the concepts that go with a picture, so that over all pictures each has its turn as often."""
+        """Return the concepts to run on a picture; over all pictures, each concept is used equally often."""
         total = len(self.segmenter.concepts)
         each = min(total, max(2, math.ceil(2 * total / len(self.photos.paths))))
         return [(number * each + i) % total for i in range(each)]
 
     def encoded(self) -> Iterator[tuple[int, Encoded]]:
-        """Encode each picture, and keep its features."""
+        """Encode each picture, and store its features."""
         for number, path in enumerate(self.photos.paths):
             encoded = self.segmenter.encode(path)
             np.savez(self.folder / f"{number}.npz", **encoded.features)  # type: ignore[arg-type]
             yield number, encoded
 
     def first(self, count: int) -> Feeds:
-        """Return the first few pictures' alone."""
+        """Return the feeds of only the first few pictures."""
         few = Photos(self.photos.paths[:count], self.photos.origin, self.photos.rendered)
         return Feeds(few, self.segmenter, self.folder)
 
     def of(self, graph: Graph) -> Callable[[], Iterator[Feed]]:
-        """Return what gives a graph's inputs, from the first picture each time it is called."""
+        """Return a function whose every call yields a graph's inputs from the first picture on."""
         return lambda: (self._images if graph.name in IMAGE_GRAPHS else self._concepts)(graph)
 
     def _images(self, graph: Graph) -> Iterator[Feed]:
@@ -118,10 +119,10 @@ def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress
     """Smooth the graphs in place, and observe ranges on all pictures.
 
     Args:
-        graphs: which the feeds' segmenter runs.
+        graphs: the graphs that the feeds' segmenter runs.
         feeds: over the calibration pictures.
-        smoothing: of outlier channels, see `smooth`; 0 leaves the graphs alone.
-        progress: takes a line a picture.
+        smoothing: strength of smoothing, see `smooth`; 0 leaves the graphs unchanged.
+        progress: receives a line per picture.
 
     Raises:
         ExportError: an input of a layer was NaN or infinite.
@@ -133,7 +134,7 @@ def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress
             for number, encoded in _some(feeds, SMOOTHING_PICTURES):
                 _predict(encoded, feeds.concepts(number))
                 progress(f"channels of picture {number + 1}")
-        first.ranges("minmax")  # refuses NaN before it spreads into the weights
+        first.ranges("minmax")  # refuse NaN before it spreads into the weights
         smoothed = smooth(graphs, first.seen, smoothing)
     observer, absent = Observer(graphs), []
     with observer.watching():
@@ -152,16 +153,16 @@ def _some(feeds: Feeds, count: int) -> Iterator[tuple[int, Encoded]]:
 
 
 def _predict(encoded: Encoded, concepts: Sequence[int]) -> bool:
-    """Run some concepts, and return whether one is called present."""
+    """Run some concepts, and return whether any is called present."""
     names = encoded.vocabulary.names
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # how the model was trained is no matter here
-        found = [encoded.predict(names[i]).present for i in concepts]  # all of them: each is observed
+        warnings.simplefilter("ignore", UserWarning)  # the warning about training does not matter here
+        found = [encoded.predict(names[i]).present for i in concepts]  # compute all of them: each run is observed
     return any(found)
 
 
 def _compare(observer: Observer, graphs: Graphs, feeds: Feeds, progress: Progress) -> dict[str, float]:
-    """Return the mean error of the mask logits with ranges of each method, acted out in PyTorch."""
+    """Return the mean error of the mask logits with each method's ranges, simulated in PyTorch."""
     judge = Gate(feeds.segmenter, unlabelled(feeds.photos.take(JUDGED_PICTURES)), concepts=JUDGED_CONCEPTS)
     scores = {}
     for method in METHODS:

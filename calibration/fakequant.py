@@ -1,4 +1,4 @@
-"""Quantisation acted out in PyTorch: some layers round as an INT8 engine would, which shows what each one costs."""
+"""Quantisation simulated in PyTorch: some layers round like an INT8 engine, which shows the cost of each one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 
 WEIGHT_STEPS = 63
-"""Greatest quantised weight: seven bits, so that processors without VNNI do not overflow when they add in 16 bits."""
+"""Largest quantised weight: seven bits, so that processors without VNNI do not overflow when they add in 16 bits."""
 
 
 def round_input(values: Tensor, held: Range) -> Tensor:
-    """Round to 256 steps over a range that holds 0, as QuantizeLinear with uint8 does."""
+    """Round to 256 steps over a range that contains 0, like QuantizeLinear with uint8."""
     scale = max((held.high - held.low) / 255, 1e-12)
     zero = round(-held.low / scale)
     return ((values / scale).round() + zero).clamp(0, 255).sub(zero) * scale
@@ -33,7 +33,7 @@ def round_weight(weight: Tensor) -> Tensor:
 def quantised(
     graphs: Iterable[Graph], ranges: Mapping[tuple[str, str], Range], layers: Collection[tuple[str, str]]
 ) -> Iterator[None]:
-    """Let some layers, by (graph, name), round their inputs and weights for a while."""
+    """Make some layers, by (graph, name), round their inputs and weights within the block."""
     hooks, before = [], []
     try:
         for graph in graphs:

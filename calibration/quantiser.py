@@ -1,4 +1,4 @@
-"""What INT8 needs of an export: calibrate on photos, quantise a graph for a target, rank the layers."""
+"""INT8 in an export: calibrate on photos, quantise a graph for a target, rank the layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cgsam_edge.quality.photos import Photos
 from cgsam_edge.segmenter import Segmenter
 
 EVALUATED_PICTURES = 8
-"""Calibration inputs that the evaluator of Core ML's programs runs: it is slow, and extremes repeat."""
+"""Number of calibration inputs for the slow evaluator of Core ML programs; extreme values repeat anyway."""
 
 _NAMED_PHOTOS = 8
 
@@ -26,11 +26,11 @@ class Quantiser:
     """Quantises the encoder graphs of one model; made by `Quantiser.calibrate`.
 
     Args:
-        graphs: what targets are converted from, smoothed.
+        graphs: the smoothed graphs from which targets are converted.
         reference: these graphs in PyTorch.
-        calibrated: what calibration found.
-        coreml_int8: what "int8" is on Core ML.
-        work: a folder for the graphs as they were before they were quantised.
+        calibrated: the result of the calibration.
+        coreml_int8: meaning of "int8" on Core ML.
+        work: a folder for copies of the graphs before quantisation.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Quantiser:
         """Smooth the graphs in place, and observe the ranges of their layers' inputs.
 
         Args:
-            graphs: what targets will be converted from.
+            graphs: the graphs from which targets will be converted.
             reference: these graphs in PyTorch.
-            photos: to calibrate on.
-            work: a folder for what is needed meanwhile.
-            smoothing: of outlier channels, from 0 to 1.
-            coreml_int8: what "int8" is on Core ML.
-            progress: takes a line a picture.
+            photos: photos to calibrate on.
+            work: a folder for temporary files.
+            smoothing: strength of the smoothing of outlier channels, from 0 to 1.
+            coreml_int8: meaning of "int8" on Core ML.
+            progress: receives a line per picture.
 
         Raises:
             ExportError: an input of a layer was NaN or infinite.
@@ -73,19 +73,19 @@ class Quantiser:
 
     @property
     def method(self) -> str:
-        """How ranges were chosen, in a line for the report."""
+        """A line for the report about how ranges were chosen."""
         return f"ranges by {self._calibrated.method}, {self._calibrated.smoothed} norms smoothed"
 
     @property
     def scores(self) -> str:
-        """How ranges were chosen, and the error with each of the ways, in a line."""
+        """A line about how ranges were chosen, with the error of each method."""
         errors = ", ".join(f"{name} {value:.4f}" for name, value in self._calibrated.scores.items())
         found = self._calibrated
         return f"ranges by {found.method} (error of the logits: {errors}); {found.smoothed} norms smoothed"
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is doubtful about the calibration, a line each."""
+        """Warnings about the calibration, one line each."""
         missing = self._calibrated.absent
         if not missing:
             return ()
@@ -97,13 +97,13 @@ class Quantiser:
     ) -> GraphSpec:
         """Rewrite a graph that was converted for a target, with the engine's own tool.
 
-        A graph can be quantised again, with other layers in float: each time it starts from what was converted.
+        A graph can be quantised again with other layers in float: each time, it starts from the converted graph.
 
         Args:
             target: the target's name.
-            graph: what was converted.
+            graph: the graph before conversion.
             folder: the bundle being written.
-            spec: of the graph as it was converted.
+            spec: spec of the converted graph.
             in_float: layers to keep in float.
 
         Raises:
@@ -125,10 +125,10 @@ class Quantiser:
         """Rank the layers of the graphs that are quantised; see `cgsam_edge.calibration.ranking.rank`.
 
         Args:
-            gate: with PyTorch's masks.
+            gate: the gate with PyTorch's masks.
             quantised: names of the graphs that some target has in INT8.
-            minutes: how long layers may be tried.
-            progress: takes a line now and then.
+            minutes: time limit for trying layers.
+            progress: receives a line of progress from time to time.
         """
         graphs: Sequence[Graph] = tuple(self._graphs)
         ranges = {layer: held for layer, held in self._calibrated.ranges.items() if layer[0] in quantised}

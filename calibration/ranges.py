@@ -1,4 +1,4 @@
-"""Ranges of what enters the linear layers, streamed over calibration pictures: nothing of a picture is kept."""
+"""Ranges of the linear layers' inputs, streamed over calibration pictures without storing any of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 
 METHODS = ("minmax", "percentile", "mse")
-"""Ways to choose a range from what was seen: all of it; all but a ten-thousandth; what rounds with the least error."""
+"""Methods of choosing a range: all values; all but a ten-thousandth; the lowest rounding error."""
 
 _BINS = 2048
 _TAIL = 5e-5
@@ -26,7 +26,7 @@ _TAIL = 5e-5
 
 @dataclass(frozen=True)
 class Range:
-    """Least and greatest value that a layer's input is held to."""
+    """Lowest and highest value of a layer's input; values beyond are clipped."""
 
     low: float
     high: float
@@ -34,13 +34,13 @@ class Range:
 
 @dataclass
 class Seen:
-    """What was seen of one layer's input.
+    """Statistics of one layer's input.
 
     Attributes:
-        channels: greatest magnitude of each channel, (in_features,).
-        low, high: least and greatest value.
+        channels: largest magnitude of each channel, (in_features,).
+        low, high: lowest and highest value.
         counts: histogram over [-edge, edge], `_BINS` bins.
-        edge: doubled, and the bins joined in pairs, whenever a value lies outside.
+        edge: range of the histogram; doubled, with bins joined in pairs, whenever a value lies outside.
     """
 
     channels: Tensor
@@ -50,10 +50,10 @@ class Seen:
     edge: float = 1.0
 
     def add(self, values: Tensor) -> None:
-        """Take in one input (..., in_features)."""
+        """Add one input (..., in_features)."""
         flat = values.detach().reshape(-1, values.shape[-1])
         low, high = flat.min().item(), flat.max().item()
-        self.low = float(np.minimum(self.low, low))  # numpy's, which lets NaN through
+        self.low = float(np.minimum(self.low, low))  # numpy's maximum propagates NaN
         self.high = float(np.maximum(self.high, high))
         self.channels = torch.maximum(self.channels, flat.abs().amax(dim=0))
         if not np.isfinite(low + high):
@@ -68,7 +68,7 @@ class Seen:
         self.counts, self.edge = np.concatenate([quarter, joined, quarter]), 2 * self.edge
 
     def choose(self, method: str) -> Range:
-        """Return a range, which always holds 0, by one of `METHODS`."""
+        """Return a range by one of `METHODS`; it always contains 0."""
         low, high = min(self.low, 0.0), max(self.high, 0.0)
         if method == "minmax" or high - low <= 0:
             return Range(low, high)
@@ -99,10 +99,10 @@ class Observer:
     """Watches the inputs of all quantisable layers of some graphs.
 
     Args:
-        graphs: whose layers to watch.
+        graphs: the graphs whose layers are observed.
 
     Attributes:
-        seen: by graph and layer, in the order of their first run.
+        seen: statistics by graph and layer, in the order of their first run.
     """
 
     def __init__(self, graphs: Iterable[Graph]) -> None:
@@ -111,7 +111,7 @@ class Observer:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch what runs meanwhile."""
+        """Observe everything that runs within the block."""
         hooks = []
         for graph in self._graphs:
             for name, layer in quantisable(graph).items():
@@ -132,7 +132,7 @@ class Observer:
         """Return the range of each layer's input.
 
         Raises:
-            ExportError: an input held NaN or infinity, or nothing was seen.
+            ExportError: an input contained NaN or infinity, or nothing ran.
         """
         if not self.seen:
             raise ExportError("nothing ran while ranges were observed; calibration needs at least one picture.")
@@ -146,5 +146,5 @@ class Observer:
 
 
 def of_graph(ranges: Mapping[tuple[str, str], Range], graph: str) -> dict[str, Range]:
-    """Return the ranges of one graph's layers by layer."""
+    """Return the ranges of one graph by layer."""
     return {layer: held for (name, layer), held in ranges.items() if name == graph}

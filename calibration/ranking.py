@@ -1,4 +1,4 @@
-"""Mixed precision by measurement: how sensitive masks are to the quantisation of each layer alone."""
+"""Mixed precision by measurement: how sensitive masks are to the quantisation of each single layer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Group = tuple[Layer, ...]
 """Layers that are tried together."""
 
 PICTURES = 3
-"""Of the gate's, on which each layer is tried."""
+"""Number of the gate's pictures on which each layer is tried."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Ranking:
     """Layers or groups of layers, the most sensitive first.
 
     Attributes:
-        groups: each is one entry of the ranking; those that were not measured come last.
-        sensitivity: what was measured of the first groups, in the same order.
+        groups: one entry of the ranking each; groups that were not measured come last.
+        sensitivity: measurements of the first groups, in the same order.
     """
 
     groups: tuple[Group, ...]
@@ -43,7 +43,7 @@ class Ranking:
 
     @property
     def unmeasured(self) -> int:
-        """Groups for which the time did not suffice."""
+        """Number of groups for which there was no time."""
         return len(self.groups) - len(self.sensitivity)
 
     def most_sensitive(self, count: int) -> frozenset[Layer]:
@@ -51,10 +51,10 @@ class Ranking:
         return frozenset(layer for group in self.groups[:count] for layer in group)
 
     def reason(self, layer: Layer) -> str:
-        """Return why a layer is kept in float, in a few words."""
+        """Return a phrase with the reason why a layer is kept in float."""
         place = next(i for i, group in enumerate(self.groups) if layer in group)
         if place >= len(self.sensitivity):
-            return "not tried: the time was over"
+            return "not tried: the time limit was reached"
         alone = "alone" if len(self.groups[place]) == 1 else f"with its block, {len(self.groups[place])} layers"
         return f"mask IoU {self.sensitivity[place].mean_iou:.4f} {alone}"
 
@@ -67,17 +67,17 @@ def rank(
     seconds: float,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Ranking:
-    """Measure each layer's sensitivity by acting its quantisation out in PyTorch, within a budget of time.
+    """Measure each layer's sensitivity by simulating its quantisation in PyTorch, within a time limit.
 
-    Where single layers would take too long, those of a block are tried together.
+    If single layers would take too long, the layers of a block are tried together.
 
     Args:
-        gate: with PyTorch's masks.
-        segmenter: of the same graphs, in PyTorch.
+        gate: the gate with PyTorch's masks.
+        segmenter: a segmenter of the same graphs, in PyTorch.
         graphs: the graphs that it runs.
-        ranges: of all layers that are to be quantised.
-        seconds: when they are over, no further layer is tried, and the others come last.
-        progress: takes a line now and then.
+        ranges: ranges of all layers to quantise.
+        seconds: time limit, after which no further layer is tried; untried ones come last.
+        progress: receives a line of progress from time to time.
     """
     start = time.monotonic()
     gate.measure(segmenter, PICTURES)
@@ -96,7 +96,7 @@ def rank(
 
 
 def blocks(layers: Mapping[Layer, object]) -> list[Group]:
-    """Return layers by the block that they are in; one that is in no block goes by the first part of its name."""
+    """Return layers grouped by block; a layer outside blocks is grouped by the first part of its name."""
     made: dict[tuple[str, str], list[Layer]] = defaultdict(list)
     for graph, layer in layers:
         parts = layer.split(".")
@@ -111,7 +111,7 @@ def _sensitivity(group: Group, pairs: Sequence[MaskPair]) -> Sensitivity:
 
 
 def _name(group: Group) -> str:
-    """Return a layer's name, or that of a block and how many of its layers there are."""
+    """Return a layer's name, or a block's name and its number of layers."""
     first, last = (ends.split(".") for ends in (min(group)[1], max(group)[1]))
     shared = [a for a, b in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))]
     return ".".join(shared) + (f", {len(group)} layers" if len(group) > 1 else "")

@@ -1,4 +1,4 @@
-"""Copies of a bundle's graphs, to be put back after others were tried in their place."""
+"""Copies of a bundle's graphs, to restore them after other versions were tried."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class SavedGraphs:
     """Keeps copies of graphs' files.
 
     Args:
-        folder: where to; it is made when the first graph is saved.
+        folder: folder for the copies; created when the first graph is saved.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -21,17 +21,17 @@ class SavedGraphs:
         return any((self._folder / target).glob(f"{graph}.*"))
 
     def save(self, bundle: Path, target: str, graph: str) -> None:
-        """Copy a graph's files out of a bundle, in the place of an earlier copy."""
+        """Copy a graph's files out of a bundle, replacing an earlier copy."""
         (self._folder / target).mkdir(parents=True, exist_ok=True)
         _copy(bundle / target, self._folder / target, graph)
 
     def restore(self, bundle: Path, target: str, graph: str) -> None:
-        """Put the copy of a graph's files back into a bundle."""
+        """Copy a graph's saved files back into a bundle."""
         _copy(self._folder / target, bundle / target, graph)
 
 
 def _copy(source: Path, destination: Path, graph: str) -> None:
-    """Copy a graph's files, or its package; none of those that were there stays."""
+    """Copy a graph's files, or its package; older files at the destination are removed."""
     for old in destination.glob(f"{graph}.*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     for path in source.glob(f"{graph}.*"):

@@ -1,8 +1,8 @@
-"""Smoothing of outlier channels (SmoothQuant, Xiao et al. 2022), exact: a norm gives back what the next layer takes.
+"""Smoothing of outlier channels (SmoothQuant, Xiao et al. 2022), exact: the next layer undoes a norm's change.
 
-The channels of a layer norm's output differ in size, and one range has to hold them all. Dividing each channel by s in
-the norm and multiplying the columns of the layers that read it by s changes nothing in exact arithmetic, and moves part
-of the difficulty into the weights, whose rows have ranges of their own.
+The channels of a layer norm's output differ in magnitude, and a single range has to cover them all. Dividing each
+channel by s in the norm, and multiplying the columns of the layers that read it by s, changes nothing in exact
+arithmetic, and moves part of the difficulty into the weights, whose rows have separate ranges.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Site:
 
 
 def sites(module: nn.Module) -> Iterator[Site]:
-    """Yield the places of a graph's module that can be smoothed."""
+    """Yield the places in a graph's module that can be smoothed."""
     for part in module.modules():
         if isinstance(part, FusedAttention):
             yield Site((part, "norm"), ((part, "qkv"),))
@@ -46,13 +46,13 @@ def sites(module: nn.Module) -> Iterator[Site]:
 def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], smoothing: float) -> int:
     """Smooth all graphs in place, and return in how many places.
 
-    The model that the graphs were made of is left alone: norms and layers are replaced and not changed.
+    The original model is not changed: norms and layers are replaced by new ones.
 
     Args:
-        graphs: with the observed layers.
-        seen: by graph and layer.
-        smoothing: share of the difference between channels that moves into the weights: 0 leaves the inputs as they
-            are, 1 makes their channels alike.
+        graphs: graphs with the observed layers.
+        seen: statistics by graph and layer.
+        smoothing: share of the difference between channels that moves into the weights: 0 does not change the inputs, 1
+            equalises their channels.
     """
     return sum(_smooth_graph(graph, seen, smoothing) for graph in graphs)
 
@@ -73,7 +73,7 @@ def _smooth_graph(graph: Graph, seen: Mapping[tuple[str, str], Seen], smoothing:
 def _scale(channels: Tensor, readers: list[nn.Linear], smoothing: float) -> Tensor:
     weights = torch.stack([r.weight.detach().abs().amax(dim=0) for r in readers]).amax(dim=0)
     scale = channels.clamp(min=1e-5) ** smoothing / weights.clamp(min=1e-5) ** (1 - smoothing)
-    scale = scale / scale.log().mean().exp()  # the whole keeps its size
+    scale = scale / scale.log().mean().exp()  # the overall magnitude is kept
     return scale.clamp(1e-2, 1e2)
 
 

@@ -35,7 +35,7 @@ class Attempt:
         problem: why it cannot be used; empty if it can.
         milliseconds: one run of each graph, measured.
         errors: root-mean-square error of each graph's outputs, in standard deviations of PyTorch's; -1 for NaN.
-        mask_iou: IoU IoU of the example's mask with PyTorch's.
+        mask_iou: IoU of the example's mask with PyTorch's.
         precision: of the arithmetic.
         seconds_to_open: seconds to open all graphs, without loading the engine.
         limit: largest error that passes.

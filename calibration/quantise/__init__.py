@@ -1,1 +1,1 @@
-"""One quantiser per target: each rewrites a graph that the export has written, with the engine's own tool."""
+"""One quantiser per target: each rewrites an exported graph with the engine's own tool."""

@@ -1,7 +1,7 @@
 """Core ML packages with 8-bit weights, 8-bit weights and activations, or weights from palettes.
 
-coremltools compresses the linear layers of a written package; all else stays in half precision. Its own measuring of
-activations needs a Mac: here the MIL evaluator measures.
+coremltools compresses the linear layers of a written package; everything else stays in half precision. It can only
+measure activations on a Mac: here the MIL evaluator measures them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _IOS_17 = 8
 
 @dataclass(frozen=True)
 class _Job:
-    """A package and what of it becomes small.
+    """A package, and its operators to compress.
 
     Attributes:
         path: the ``.mlpackage``.
@@ -61,25 +61,24 @@ def quantise(
 ) -> GraphSpec:
     """Compress the layers of a package that `quantisable` names, in place; inputs and outputs stay float32.
 
-    Of several layers with equal weights, of which coremltools stores one, all are left alone where
-    one of them is kept in half precision.
-    Until the new package is complete, the one that is there stays.
+    Of several layers with equal weights, coremltools stores only one copy; none of them is compressed if one of them is
+    kept in half precision. The present package stays until the new one is complete.
 
     Args:
-        graph: what the package was converted from.
+        graph: the graph from which the package was converted.
         folder: the bundle being written.
-        spec: of the package, in half precision.
-        coreml_int8: "weights" has a scale for each output channel, "w8a8" also rounds what goes in and out of a layer
-            to 8 bits, "palette6" and "palette4" choose among 64 and 16 values a layer.
+        spec: spec of the package, in half precision.
+        coreml_int8: "weights" has a scale for each output channel, "w8a8" also rounds the inputs and outputs of a layer
+            to 8 bits, "palette6" and "palette4" choose among 64 and 16 values per layer.
         in_float: layers to keep in half precision.
-        feeds: samples of the graph's inputs, float32, which "w8a8" measures.
+        feeds: samples of the graph's inputs, float32, with which "w8a8" measures ranges.
 
     Returns:
-        The package's spec, with its new precision; unchanged where no layer was to be compressed.
+        The package's spec, with its new precision; unchanged if there was no layer to compress.
 
     Raises:
-        InputError: no such kind or layer, the package is not in half precision, or for an iOS without the kind, or the
-            samples are none or do not fit.
+        InputError: no such kind or layer, the package is not in half precision, its iOS version lacks the kind, or the
+            samples are missing or do not fit.
         ExportError: a layer is not in the package, a weight or a measured value is not finite, or coremltools failed.
     """
     layers, path = quantisable(graph), folder / spec.path
@@ -108,14 +107,15 @@ def _check(graph: Graph, spec: GraphSpec, kind: str, in_float: frozenset[str], l
         )
     if spec.precision != "fp16":
         raise InputError(
-            f"{spec.path}: only fp16 can be quantised, and this is {spec.precision}. Convert the graph anew."
+            f"{spec.path}: only fp16 can be quantised, and this is {spec.precision}. Convert the graph again."
         )
 
 
 def _check_ios(path: Path, kind: str) -> None:
     if kind == "w8a8" and read_spec(path).specificationVersion < _IOS_17:
         raise InputError(
-            f"{path.name}: quantised activations (w8a8) need iOS 17, and the package is for an older one. Export for "
+            f"{path.name}: quantised activations (w8a8) need iOS 17, and the package is for an older version. Export "
+            "for "
             "iOS 17 or 18, or quantise weights alone."
         )
 
@@ -124,22 +124,23 @@ def _check_weights(graph: str, layers: Mapping[str, Any], in_float: frozenset[st
     for name, layer in layers.items():
         weight, where = layer.weight.detach().half(), f"the layer {name!r} of the graph {graph!r} has a weight"
         if weight.isnan().any():
-            raise ExportError(f"{where} that is NaN. Repair the checkpoint.")
+            raise ExportError(f"{where} that is NaN. The checkpoint is damaged.")
         if name not in in_float and weight.isinf().any():
             raise ExportError(
-                f"{where} that half precision cannot hold, and so no 8-bit scale. Keep {name!r} in higher precision."
+                f"{where} that half precision cannot represent, so there is no 8-bit scale. Keep {name!r} in higher "
+                "precision."
             )
 
 
 def _chosen(found: Mapping[str, list[Any]], in_float: frozenset[str]) -> tuple[tuple[str, Any], ...]:
-    """Return operators of layers to compress, each once; a weight that a layer in float shares is left out."""
+    """Return the operators to compress, each once; weights shared with a layer in float are left out."""
     left = {op.name for name in in_float for op in found[name]}
     chosen = {op.name: (name, op) for name, ops in found.items() for op in ops if op.name not in left}
     return tuple(chosen.values())
 
 
 def _measured(job: _Job, feeds: Feeds) -> Ranges:
-    """Return the ranges of what goes in and out of each operator, by the name of the value."""
+    """Return the ranges of each operator's inputs and outputs, by the name of the value."""
     where: dict[str, str] = {}
     for layer, op in job.operators:
         after = [follower.outputs[0] for follower in op.outputs[0].child_ops if follower.op_type in FOLLOWED]
@@ -156,7 +157,7 @@ def _measured(job: _Job, feeds: Feeds) -> Ranges:
 
 
 def _rewrite(job: _Job, ranges: Ranges) -> None:
-    """Put the compressed package in the place of the other."""
+    """Replace the package with its compressed form."""
     with tempfile.TemporaryDirectory(prefix=f".{job.path.name}.", dir=job.path.parent) as aside:
         new = Path(aside) / job.path.name
         try:
@@ -180,7 +181,7 @@ def _compressed(job: _Job, ranges: Ranges) -> Any:
 
 
 def _verify(package: Path, job: _Job) -> None:
-    """Check that coremltools, which passes over what it cannot compress, compressed what it should and nothing else."""
+    """Check that coremltools compressed the right operators and no others; it skips what it cannot compress."""
     layers = {op.name: layer for layer, op in job.operators}
     linears = [op for op in load_function(package).operations if op.op_type == "linear"]
     small = {op.name for op in linears if _is_small(op, job.kind)}

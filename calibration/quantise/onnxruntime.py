@@ -27,15 +27,15 @@ def quantise(
 ) -> GraphSpec:
     """Rewrite a float32 ``.onnx`` file with its linear layers in INT8, and its other constants stored as float16.
 
-    Weights have a scale for each output channel and seven bits: with eight, a processor without VNNI overflows where it
-    adds products in 16 bits (ONNX Runtime on AVX2: twice the error). Inputs are uint8 with the ranges given.
+    Weights have a scale for each output channel and seven bits: with eight, a processor without VNNI overflows when it
+        adds products in 16 bits (ONNX Runtime on AVX2: twice the error). Inputs are uint8 with the given ranges.
 
     Args:
-        graph: what the file was converted from.
+        graph: the graph from which the file was converted.
         folder: the bundle being written.
-        spec: of the float32 file.
-        ranges: of the input of each layer; a layer without one stays as it is.
-        in_float: layers to keep as they are.
+        spec: spec of the float32 file.
+        ranges: range of each layer's input; a layer without one is not quantised.
+        in_float: layers to keep in float.
     """
     path = folder / spec.path
     model = onnx.load(str(path))
@@ -50,17 +50,18 @@ def quantise(
     halve_weights(model)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
         save(model, Path(aside) / path.name)
-        weights_beside(path).unlink(missing_ok=True)  # of the float32 file, where it was too large for one
-        for made in sorted(Path(aside).iterdir(), reverse=True):  # weights before the graph that names them
+        weights_beside(path).unlink(missing_ok=True)  # left from the float32 file, if it was too large for one file
+        for made in sorted(Path(aside).iterdir(), reverse=True):  # weights first, then the graph that refers to them
             made.replace(path.with_name(made.name))
     return GraphSpec(spec.path, PRECISION, spec.inputs, spec.outputs)
 
 
 def _keep_biases_apart(model: Any, chosen: Mapping[str, Range]) -> None:
-    """Give the biases of these layers the shape (1, 1, n), which changes nothing but what ONNX Runtime makes of them.
+    """Give the biases of these layers the shape (1, 1, n), which only changes how ONNX Runtime fuses them.
 
-    It makes one Gemm of a product and the sum with a vector, before it looks for integer products; of a Gemm with a
-    float bias it makes none, and computes in float32 what it has just dequantised: slower than without INT8.
+    ONNX Runtime fuses a product and the sum with a vector to a Gemm before it looks for integer products. It has no
+    integer form of a Gemm with a float bias, and would compute it in float32 after dequantisation: slower than without
+    INT8.
     """
     outputs = {node.output[0] for node in model.graph.node if node.name in chosen and node.op_type == "MatMul"}
     sums = [node for node in model.graph.node if node.op_type == "Add" and outputs & set(node.input)]
@@ -100,4 +101,4 @@ def _quantise(model: Any, chosen: Mapping[str, Range]) -> Any:
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     logging.root.setLevel(before)
-    return quantizer.model.model  # a copy of what was given
+    return quantizer.model.model  # a copy of the argument

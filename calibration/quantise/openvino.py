@@ -1,4 +1,4 @@
-"""INT8 for OpenVINO, by NNCF: the linear layers alone, with the ranges that were measured for all targets."""
+"""INT8 for OpenVINO, by NNCF: only the linear layers, with the ranges that were measured for all targets."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def quantise(
 ) -> GraphSpec:
     """Rewrite a float32 ``.xml`` and ``.bin`` with the linear layers in INT8, and other large constants as float16.
 
-    Weights have a scale for each output channel and seven bits, inputs are uint8 with the ranges given. NNCF would look
-    for ranges of its own, in all pictures again, and knows fewer ways to choose them; it sees the first alone.
+    Weights have a scale for each output channel and seven bits, inputs are uint8 with the given ranges. NNCF would
+    measure ranges again on all pictures, with fewer methods; here it sees only the first picture.
 
     Args:
-        graph: what the files were converted from.
+        graph: the graph from which the files were converted.
         folder: the bundle being written.
-        spec: of the float32 files.
-        feeds: gives the graph's inputs for each calibration picture, one at a time, from the first.
-        ranges: of the input of each layer; a layer without one stays as it is.
-        in_float: layers to keep as they are.
+        spec: spec of the float32 files.
+        feeds: function that yields the graph's inputs for each calibration picture.
+        ranges: range of each layer's input; a layer without one is not quantised.
+        in_float: layers to keep in float.
 
     Raises:
         ExportError: NNCF could not quantise the graph.
@@ -66,7 +66,7 @@ def quantise(
         try:
             with _quiet():
                 model = _quantise(model, islice(feeds(), 1), others, kinds)
-        except Exception as error:  # NNCF raises many kinds
+        except Exception as error:  # NNCF raises many kinds of errors
             raise ExportError(f"the graph {graph.name!r} could not be quantised for OpenVINO: {error}") from error
         _set_ranges(model, ranges)
     _save(model, path)
@@ -75,12 +75,12 @@ def quantise(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back NNCF's bars and remarks, and that of PyTorch, which NNCF imports, about a missing CUDA runtime."""
+    """Suppress NNCF's progress bars and remarks, and PyTorch's remark about a missing CUDA runtime."""
     loggers = [logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")]
     levels = [logger.level for logger in loggers]
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            telemetry.load("nncf")  # sets its own level
+            telemetry.load("nncf")  # it sets its own level
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
             yield
@@ -99,24 +99,26 @@ def _quantise(model: Any, samples: Iterator[Any], float_names: list[str], float_
         ignored_scope=nncf.IgnoredScope(names=float_names, types=float_kinds),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             overflow_fix=nncf.OverflowFix.ENABLE,  # seven-bit weights: processors without VNNI add in 16 bits
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),  # done before, for all
+            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(
+                convolution=-1, matmul=-1
+            ),  # smoothing is done earlier, for all targets
             disable_bias_correction=True,
         ),
     )
 
 
 _FLOAT_KINDS = {"Convolution", "Interpolate", "Softmax", "MVN", "Add", "Multiply", "Subtract", "Divide", "Concat"}
-"""Operators beside the products that NNCF would quantise or let quantised inputs reach; they stay in float."""
+"""Other operators that NNCF would quantise, or feed with quantised inputs; they stay in float."""
 
 
 def _set_ranges(model: Any, ranges: Mapping[str, Range]) -> None:
-    """Give the quantisers of the layers' inputs these ranges, moved a little so that zero is one of the 256 values."""
+    """Set these ranges in the quantisers of the layers' inputs, shifted so that zero is one of the 256 values."""
     opset13 = telemetry.load("openvino.opset13")
 
     for node in [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]:
         held = [ranges[layer] for layer in _layers_behind(node) if layer in ranges]
         if not held or node.input_value(0).get_node().get_type_name() == "Constant":
-            continue  # of no layer's input
+            continue  # not the input of a layer
         low, high = min(0.0, *(r.low for r in held)), max(0.0, *(r.high for r in held))
         scale = max(high - low, _LEAST_RANGE) / 255
         zero = round(-low / scale)
@@ -126,11 +128,11 @@ def _set_ranges(model: Any, ranges: Mapping[str, Range]) -> None:
 
 
 _LEAST_RANGE = 1e-6
-"""For a layer that saw nothing but zeros."""
+"""Range of a layer whose inputs were all zero."""
 
 
 def _layers_behind(node: Any) -> set[str]:
-    """Return the layers whose products take what a quantiser gives, directly or in another shape or order."""
+    """Return the layers whose products use a quantiser's output, directly or reshaped or transposed."""
     found, ahead = set(), [node]
     while ahead:
         for user in ahead.pop().output(0).get_target_inputs():
@@ -145,7 +147,7 @@ _SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather"}
 
 
 def _save(model: Any, path: Path) -> None:
-    """Write beside, then rename; the weights first, so that no description is without them."""
+    """Write beside, then rename; the weights first, so that no description exists without them."""
     openvino = telemetry.load("openvino")
     _halve_constants(model)
     beside = path.with_name(f"part-{path.name}")
@@ -157,7 +159,7 @@ def _save(model: Any, path: Path) -> None:
 def _halve_constants(model: Any) -> None:
     """Store large float32 constants as float16, each widened by an operator that the engine folds when it compiles.
 
-    OpenVINO's own compression passes a model by that holds weights in INT8.
+    OpenVINO's own compression skips a model that contains INT8 weights.
     """
     opset13 = telemetry.load("openvino.opset13")
 

@@ -257,7 +257,7 @@ def test_the_best_attempt_is_written_where_later_ones_are_worse(
     layers = {(entry["graph"], entry["layer"]) for entry in held["kept"]}
     names = ("attention.qkv", "attention.proj", "mlp.c_fc", "mlp.c_proj")
     assert layers == {("clip", f"clip.blocks.0.{name}") for name in names}
-    assert {entry["reason"] for entry in held["kept"]} == {"not tried: the time was over"}
+    assert {entry["reason"] for entry in held["kept"]} == {"not tried: the time limit was reached"}
     assert "the time sufficed for all layers or blocks but 12" in held["notes"]
     assert held["degraded"] is True
 

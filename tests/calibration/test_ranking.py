@@ -108,7 +108,7 @@ def test_blocks_where_layers_take_too_long_and_none_after_the_time(
     assert lines[-1] == "tried 3 of 4 layers or blocks"
     place = found.groups.index(LAYERS[1:3])
     assert found.reason(LAYERS[2]) == f"mask IoU {found.sensitivity[place].mean_iou:.4f} with its block, 2 layers"
-    assert found.reason(LAYERS[5]) == "not tried: the time was over"
+    assert found.reason(LAYERS[5]) == "not tried: the time limit was reached"
     assert found.most_sensitive(4) == set(LAYERS)
 
 
