@@ -8,7 +8,7 @@ OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }
 
-.PHONY: demo test fast docs pictures clean test-cpp test-cpp-arm64 test-cpp-windows
+.PHONY: demo test fast docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -53,5 +53,20 @@ test-cpp-arm64: .venv/.installed  ## the C++ library for Arm, under QEMU
 test-cpp-windows: .venv/.installed  ## the C++ library for Windows, under Wine
 	$(BIN)/python cpp/tools/check.py windows
 
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci
+	touch $@
+
+web: .venv/.installed web/node_modules/.package-lock.json  ## the page for browsers, with the reference model, in web/dist/page
+	cd web && npm run build
+	$(BIN)/python -m tests.web.supplies
+	@echo "put web/dist/page on any host of static files, or: cd web/dist/page && python3 -m http.server"
+
+test-web: web  ## the page and its package, in Node and in Chromium
+	cd web && npm run check && npm test
+
+test-webgpu: web  ## the test vectors with WebGPU on a software adapter, and their results for the documents; takes minutes
+	cd web && CGSAM_WEBGPU=1 CGSAM_WRITE_RESULTS=1 npm run test:browser
+
 clean:
-	rm -rf .venv $(DEMO) build dist site *.egg-info
+	rm -rf .venv $(DEMO) build dist site web/dist web/node_modules web/tests/data *.egg-info

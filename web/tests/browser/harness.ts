@@ -18,7 +18,7 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
 
-/** Seconds of opening a bundle, encoding an image, a concept and a further click: medians. */
+/** Seconds of opening a bundle, and of encoding an image, a concept and a further click: medians. */
 async function timed(bundle: string, device: Device, threads: number, image: Picture): Promise<Record<string, number>> {
   const clock = async (work: () => Promise<unknown>): Promise<number> => {
     const started = performance.now();
@@ -144,16 +144,33 @@ async function check(device: Device, threads: number): Promise<unknown> {
   };
 }
 
-/** Masks of one picture as COCO's RLE, and times, of the bundle at an address. */
-async function segment(bundle: string, picture: string, device: Device, threads: number): Promise<unknown> {
+/** The largest difference of a value between a decoded file and the same file as Pillow decoded it. */
+async function fromPillow(picture: string, image: Blob): Promise<number> {
+  const [ours, theirs] = [await loadImage(image), await loadImage(await (await fetch(`${picture}.pixels.png`)).blob())];
+  if (ours.width !== theirs.width || ours.height !== theirs.height) return Number.POSITIVE_INFINITY;
+  let most = 0;
+  ours.data.forEach((value, i) => {
+    most = Math.max(most, Math.abs(value - (theirs.data[i] as number)));
+  });
+  return most;
+}
+
+/** Masks of one picture as COCO's RLE, of the bundle at an address; and times, where they are asked for. */
+async function segment(
+  bundle: string,
+  picture: string,
+  device: Device,
+  threads: number,
+  clocked: boolean,
+): Promise<unknown> {
   const image = await (await fetch(picture)).blob();
   const segmenter = await Segmenter.open(bundle, { device, threads, enginePath: "/engine/" });
   const result = await segmenter.segment(image, null, { skipAbsent: false });
-  const seconds = await timed(bundle, device, threads, await loadImage(image));
+  const seconds = clocked ? await timed(bundle, device, threads, await loadImage(image)) : null;
   const masks = Object.fromEntries([...result].map((one) => [one.name, { rle: one.rle(), score: one.score }]));
   const used = segmenter.threads;
   await segmenter.close();
-  return { masks, seconds, threads: used };
+  return { masks, seconds, threads: used, largestDifference: await fromPillow(picture, image) };
 }
 
 /** Holds the vectors' PNG files to their pixels. */

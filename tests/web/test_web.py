@@ -1,0 +1,86 @@
+"""`web/`: its own tests, in Node and in Chromium, and what the rest of the project may expect of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.web import supplies
+
+WEB = supplies.WEB
+NPM = shutil.which("npm")
+NODE = shutil.which("node")
+OLDEST_NODE = 20
+LONGEST_FILE = 300
+NO_NETWORK = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH")
+
+
+def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=WEB)
+    assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done
+
+
+def missing() -> str:
+    """Why the tests of `web/` cannot run here, or nothing."""
+    if NPM is None or NODE is None:
+        return "needs Node and npm"
+    version = run(NODE, "--version").stdout
+    major = int(re.match(r"v(\d+)", version).group(1))  # type: ignore[union-attr]
+    return "" if major >= OLDEST_NODE else f"needs Node {OLDEST_NODE} or newer, found {version.strip()}"
+
+
+@pytest.fixture(scope="module")
+def npm() -> str:
+    """npm, after it has installed what `web/` needs."""
+    why = missing()
+    if why:
+        pytest.skip(why)
+    assert NPM is not None
+    stamp, lock = WEB / "node_modules" / ".package-lock.json", WEB / "package-lock.json"
+    if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
+        done = run(NPM, "ci", check=False)
+        if NO_NETWORK.search(done.stderr):
+            pytest.skip("npm reaches no registry")
+        assert done.returncode == 0, done.stderr[-4000:]
+    return NPM
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_it_is_checked_built_and_tested(npm: str) -> None:
+    """Types and style, then everything in Node and, where there is a Chromium, in that."""
+    run(npm, "run", "check")
+    run(npm, "run", "build")
+    supplies.write(WEB / "dist" / "page", WEB / "tests" / "data")
+    printed = run(npm, "test").stdout
+    assert "# fail 0" in printed
+    if re.search(r"# SKIP no Chromium", printed):
+        pytest.skip("the tests in Node passed; there is no Chromium for the others (variable CHROMIUM)")
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    """An address that one machine can reach would fail everywhere else."""
+    packages = json.loads((WEB / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    assert len(packages) > 10
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert all("integrity" in package for name, package in packages.items() if name)
+
+
+def test_no_file_is_long() -> None:
+    kept = ("node_modules", "dist", "data")
+    lengths = {
+        str(path.relative_to(WEB)): path.read_text(encoding="utf-8").count("\n")
+        for folder, names, files in os.walk(WEB)
+        if not names.__setitem__(slice(None), [name for name in names if name not in kept])
+        for path in (Path(folder, file) for file in files)
+        if path.suffix in (".ts", ".mjs", ".css", ".html")
+    }
+    assert len(lengths) > 40
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
