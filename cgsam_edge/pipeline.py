@@ -82,8 +82,8 @@ def overlap(
     """Send items through the stages, each with its own threads, and yield them in their order.
 
     Yields the item and the finished future of its last stage: ``result()`` returns that stage's result, or raises the
-        error of a stage for this item. Close the iterator (`contextlib.closing`) to stop early: nothing new is started,
-        the current read of ``items`` is awaited, and work already running ends unobserved.
+    error of a stage for this item. Close the iterator (`contextlib.closing`) to stop early: nothing new is started, the
+    current read of ``items`` is awaited, and work already running ends unobserved.
 
     Args:
         items: iterated in a separate thread; an error in it is raised here, after the items before it.

@@ -80,7 +80,7 @@ def staged(destination: Path) -> Iterator[Path]:
     """Yield a new folder next to ``destination``, and move it into place if the block succeeds.
 
     A destination that is a link stays one: its target is written. If the block fails or is interrupted, the new folder
-        is removed, and the destination is unchanged.
+    is removed, and the destination is unchanged.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be made or renamed.

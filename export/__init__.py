@@ -2,4 +2,4 @@
 
 from cgsam_edge.runtimes import telemetry
 
-telemetry.silence()  # before PyTorch, whose exporters may import an engine
+telemetry.silence()  # before PyTorch is imported, whose exporters may import an engine

@@ -1,4 +1,4 @@
-"""Reading checkpoint files: what upstream, segment_anything, open_clip and OpenAI save, as plain state dicts."""
+"""Reading checkpoint files: files of upstream, segment_anything, open_clip and OpenAI, as plain state dicts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAM_PART = "model_state_dict"
 CLIP_PART = "clip_model"
 
 _ENTRIES = (SAM_PART, "state_dict", "model")
-"""Where training loops put the weights: upstream, Lightning and open_clip, many others."""
+"""Entries in which training loops store the weights: upstream, Lightning and open_clip, many others."""
 
 _AVERAGES = ("ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "ema", "averaged_model")
 
@@ -33,9 +33,9 @@ class Checkpoint:
     Attributes:
         path: the file.
         sam: SAM with adapters, upstream's ``model_state_dict``, under segment_anything's names.
-        clip: CLIP in OpenAI's layout, or None where the file holds none.
-        metadata: what a safetensors file says of itself; empty for others.
-        notes: what was left out or read under another name, a phrase each.
+        clip: CLIP in OpenAI's layout, or None if the file contains none.
+        metadata: metadata of a safetensors file; empty for others.
+        notes: one phrase for each tensor left out or read under another name.
     """
 
     path: Path
@@ -52,8 +52,8 @@ class PublicClip:
     Attributes:
         path: the file.
         state: in OpenAI's layout.
-        openai: whether the file is one of OpenAI's releases, by marks in it.
-        notes: what was left out or read under another name, a phrase each.
+        openai: whether the file is one of OpenAI's releases, according to marks in it.
+        notes: one phrase for each tensor left out or read under another name.
     """
 
     path: Path
@@ -66,7 +66,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a CLIP-Guided SAM or plain SAM checkpoint, ``.pth`` or ``.safetensors``.
 
     Raises:
-        CheckpointError: the file is missing, truncated, no checkpoint, or holds more than tensors and plain values.
+        CheckpointError: the file is missing, truncated, not a checkpoint, or contains more than tensors and plain
+            values.
     """
     content, metadata, notes = _load(path)
     state, said = _entry(path, content)
@@ -76,16 +77,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     given = content.get(CLIP_PART) if state is not content else None
     if given is not None:
         if not is_state_dict(given):
-            raise CheckpointError(f"{path}: {CLIP_PART!r} is not a state dict but {type(given).__name__}.")
+            raise CheckpointError(f"{path}: {CLIP_PART!r} is not a state dict, but {type(given).__name__}.")
         own = read_names(path, given)
         clip, notes = own.clip or own.unknown, [*notes, *own.notes]
     if clip and not (weights.sam or weights.unknown):
-        raise CheckpointError(f"{path}: holds CLIP alone. Give it with --clip, and SAM's checkpoint with --checkpoint.")
+        raise CheckpointError(
+            f"{path}: contains only CLIP. Pass it with --clip, and SAM's checkpoint with --checkpoint."
+        )
     return Checkpoint(path, weights.sam or weights.unknown, clip or None, metadata, tuple(dict.fromkeys(notes)))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a safetensors checkpoint says of itself; other files say nothing.
+    """Return the metadata of a safetensors checkpoint; empty for other files.
 
     Raises:
         CheckpointError: the file cannot be read.
@@ -96,11 +99,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 def read_clip(path: Path) -> PublicClip:
     """Read public CLIP weights: an open_clip state dict, safetensors, or OpenAI's TorchScript archive.
 
-    OpenAI's archive is read through ``torch.jit.load``, which builds the archive's own (TorchScript, not Python)
-    code without running it; only point it at a file that you trust.
+    OpenAI's archive is read through ``torch.jit.load``, which compiles the archive's own (TorchScript, not Python) code
+    without running it; use it only on a file that you trust.
 
     Raises:
-        CheckpointError: the file is missing or holds no CLIP with two transformers.
+        CheckpointError: the file is missing or does not contain a CLIP with two transformers.
     """
     notes: list[str] = []
     if kind_of(path) == "torchscript":
@@ -111,17 +114,17 @@ def read_clip(path: Path) -> PublicClip:
         weights, notes = read_names(path, state), notes + said
     if weights.sam:
         raise CheckpointError(
-            f"{path}: holds SAM; --clip takes public weights of CLIP alone. Give it with --checkpoint."
+            f"{path}: contains SAM, but --clip takes public weights of CLIP alone. Pass it with --checkpoint."
         )
     return PublicClip(path, weights.clip or weights.unknown, weights.openai, (*notes, *weights.notes))
 
 
 def _entry(path: Path, content: dict[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-    """Return the state dict of a file: one of its entries, or all of it."""
+    """Return the state dict of a file: one of its entries, or the whole content."""
     averages = [name for name in _AVERAGES if is_state_dict(content.get(name))]
     names = [name for name in _ENTRIES if is_state_dict(content.get(name))]
     if len(names) > 1 and SAM_PART not in names:
-        raise CheckpointError(f"{path}: holds weights under {' and '.join(map(repr, names))}. Save those meant alone.")
+        raise CheckpointError(f"{path}: contains weights under {' and '.join(map(repr, names))}. Save only one.")
     if not names and is_state_dict(content):
         return content, []
     if not (names or averages):
@@ -134,32 +137,34 @@ def _entry(path: Path, content: dict[str, Any]) -> tuple[Mapping[str, Any], list
     left = averages if names else averages[1:]
     if left:
         notes.append(
-            f"an averaged copy ({left[0]!r}) was left aside, and {taken!r} taken, as upstream evaluates that; to "
+            f"an averaged copy ({left[0]!r}) was ignored, and {taken!r} taken, as upstream evaluates that; to "
             f"export the average, save it as {SAM_PART!r}"
         )
     return content[taken], notes
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """Return a file's content, what it says of itself, and what was left aside."""
+    """Return a file's content, its metadata, and notes about ignored parts."""
     kind = kind_of(path)
     if kind == "torchscript":
-        raise CheckpointError(f"{path}: a TorchScript archive. Only --clip reads those; a checkpoint is a state dict.")
+        raise CheckpointError(
+            f"{path}: a TorchScript archive. Only --clip accepts those; a checkpoint is a state dict."
+        )
     if kind == "safetensors":
         metadata = _metadata(path)
         parts, notes = _parts(dict(load_file(path)))
         return parts, metadata, notes
     content, aside = load_pickle(path)
-    return content, {}, [f"settings beside the weights were left aside ({', '.join(aside)})"] if aside else []
+    return content, {}, [f"settings beside the weights were ignored ({', '.join(aside)})"] if aside else []
 
 
 def _parts(flat: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return what a flat file holds of upstream's two parts (all of it where it has none), and what was left aside."""
+    """Return upstream's two parts of a flat file (or all of it if it has none), and notes about ignored tensors."""
     parts = {name: tensor for name, tensor in flat.items() if name.startswith((f"{SAM_PART}.", f"{CLIP_PART}."))}
     aside = sorted({name.partition(".")[0] for name in set(flat) - set(parts)})
     if not parts or not aside:
         return flat, []
-    return parts, [f"tensors beside the two parts were left aside ({', '.join(aside)})"]
+    return parts, [f"tensors beside the two parts were ignored ({', '.join(aside)})"]
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""What CLIP's shapes do not say: its activation and how many heads share its channels.
+"""What CLIP's shapes do not reveal: its activation, and the number of heads.
 
-A wrong guess is silent: the features are other numbers of the same shape. So both are taken from what knows them, in
-this order: options, ``open_clip_config.json`` beside the file, OpenAI's own marks, open_clip's list of published
-weights by the file's name or hash, open_clip's list of architectures by shape. Else the file is refused.
+A wrong guess goes unnoticed: the features have the same shape and wrong values. Both are therefore taken from the first
+of these sources that states them: options, ``open_clip_config.json`` beside the file, OpenAI's own marks, open_clip's
+list of published weights by the file's name or hash, open_clip's list of architectures by shape. Otherwise the file is
+refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cgsam_edge.export.clip_lists import ClipForm
 from cgsam_edge.export.config import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, Activation, ClipConfig
 
 CONFIG_FILE = "open_clip_config.json"
-"""What model hubs keep beside open_clip's weights."""
+"""The file that model hubs store next to open_clip's weights."""
 
 OPENAI = ClipForm(OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_HEAD_WIDTH, "OpenAI's own layout")
 
@@ -28,13 +29,13 @@ _NAMES: dict[Activation, str] = {"quickgelu": "QuickGELU", "gelu": "GELU"}
 def from_options(
     path: Path, sizes: ClipConfig, activation: Activation | None, heads: tuple[int, ...] | None
 ) -> ClipForm:
-    """Return what options say.
+    """Return the form that the options state.
 
     Args:
         path: the file, for messages.
-        sizes: what the shapes say.
-        activation: as given.
-        heads: of the vision tower, or of vision and text.
+        sizes: sizes from the tensor shapes.
+        activation: activation from the options.
+        heads: number of heads of the vision tower, or of vision and text.
 
     Raises:
         CheckpointError: the heads do not divide the channels.
@@ -43,7 +44,9 @@ def from_options(
     for i, (count, width) in enumerate(zip(heads or (), (sizes.width, sizes.text_width), strict=False)):
         if count < 1 or width % count:
             tower = ("vision", "text")[i]
-            raise CheckpointError(f"{path}: {count} heads do not share the {width} channels of its {tower} tower.")
+            raise CheckpointError(
+                f"{path}: the {width} channels of its {tower} tower cannot be divided among {count} heads."
+            )
         widths[i] = width // count
     return ClipForm(activation, widths.get(0), widths.get(1), "your options" if activation or heads else "")
 
@@ -51,17 +54,17 @@ def from_options(
 def of_public(
     path: Path, sizes: ClipConfig, given: ClipForm, *, openai: bool, progress: Callable[[str], None] = lambda _: None
 ) -> ClipConfig:
-    """Return the config of public weights, complete.
+    """Return the complete config of public weights.
 
     Args:
         path: the file with the weights.
-        sizes: what the shapes say.
-        given: what options say; it wins.
-        openai: whether the file carries the marks that OpenAI's releases have.
-        progress: takes a line about what was found, and by what.
+        sizes: sizes from the tensor shapes.
+        given: form from the options, which has priority.
+        openai: whether the file has the marks of OpenAI's releases.
+        progress: receives a line about the form and its source.
 
     Raises:
-        CheckpointError: nothing says which activation or how many heads; the message says which options do.
+        CheckpointError: no source states the activation or the number of heads; the message names the options for them.
     """
     found = ClipForm()
     for evidence in _evidence(path, sizes, openai=openai):
@@ -71,7 +74,7 @@ def of_public(
     if not found.complete:
         found = found.filled_from(clip_lists.by_hash(path, sizes)).filled_from(clip_lists.by_shape(sizes))
     if None not in (given.activation, found.activation) and given.activation != found.activation:
-        progress(f"{path}: --clip-activation {given.activation} is taken, although {found.known_by} says otherwise.")
+        progress(f"{path}: --clip-activation {given.activation} is used, although {found.known_by} says otherwise.")
     return _completed(path, sizes, given.filled_from(found), progress)
 
 
@@ -81,7 +84,7 @@ def of_checkpoint(
     """Return the config of the CLIP that a checkpoint was trained with: OpenAI's, as upstream builds it.
 
     Raises:
-        CheckpointError: open_clip has other heads for that width, which OpenAI never published.
+        CheckpointError: open_clip lists other heads for that width, which OpenAI never published.
     """
     alike = clip_lists.by_shape(sizes).head_width in (None, OPENAI_HEAD_WIDTH)
     known = OPENAI if alike else replace(OPENAI, head_width=None)
@@ -89,7 +92,7 @@ def of_checkpoint(
 
 
 def describe(config: ClipConfig) -> str:
-    """Return activation and heads in a few words."""
+    """Return a phrase with activation and heads."""
     return f"{_NAMES[config.activation]}, {config.heads[0]} and {config.heads[1]} heads"
 
 
@@ -117,7 +120,9 @@ def _from_file(path: Path, sizes: ClipConfig) -> ClipForm:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a configuration of open_clip ({error!r}). Replace or remove it.") from error
     if not fits:
-        raise CheckpointError(f"{path}: describes another CLIP than the weights beside it. Replace or remove it.")
+        raise CheckpointError(
+            f"{path}: describes a CLIP that differs from the weights next to it. Replace or remove it."
+        )
     return form
 
 
@@ -149,6 +154,6 @@ def _unknown(path: Path, form: ClipForm) -> str:
     if form.head_width is None or form.text_head_width is None:
         missing.append("how many heads its CLIP has (--clip-heads VISION,TEXT)")
     return (
-        f"{path}: nothing says {' or '.join(missing)}. A wrong guess would give wrong masks in silence. The file "
-        f"{CONFIG_FILE} of the same weights, put beside it, says both."
+        f"{path}: nothing says {' or '.join(missing)}. A wrong guess would silently give wrong masks. The file "
+        f"{CONFIG_FILE} of the same weights, placed next to it, states both."
     )

@@ -1,4 +1,4 @@
-"""What open_clip's lists of architectures and published weights say of a CLIP."""
+"""The activation and heads of a CLIP in open_clip's lists of architectures and published weights."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from cgsam_edge.bundle import file_spec
 from cgsam_edge.export.config import Activation, ClipConfig
 
 _PARENTS = 4
-"""How many folders above a file may name it: a hub's cache has ``models--owner--name/snapshots/HASH/file``."""
+"""Folders above a file that may identify it: a hub's cache has ``models--owner--name/snapshots/HASH/file``."""
 
 _DISTINCT = 12
-"""Letters from which on a published name is no part of another maker's: MetaCLIP's b32400m is part of ViT-B-32-400m."""
+"""Length from which a published name is hardly part of another one: MetaCLIP's b32400m is part of ViT-B-32-400m."""
 
 
 @dataclass(frozen=True)
 class ClipForm:
-    """Activation and head widths of a CLIP, each None where it is not known.
+    """Activation and head widths of a CLIP, each None if unknown.
 
     Attributes:
-        activation: of the MLPs.
+        activation: activation of the MLPs.
         head_width: channels of a head of the vision tower.
-        text_head_width: likewise of the text tower.
-        known_by: what said so, for a person.
+        text_head_width: likewise for the text tower.
+        known_by: description of the source.
     """
 
     activation: Activation | None = None
@@ -42,7 +42,7 @@ class ClipForm:
         return None not in (self.activation, self.head_width, self.text_head_width)
 
     def filled_from(self, other: ClipForm) -> ClipForm:
-        """Return this form, with what it does not know from another one."""
+        """Return this form, with unknown values taken from another one."""
         lacks = [name for name in ("activation", "head_width", "text_head_width") if getattr(self, name) is None]
         news = {name: getattr(other, name) for name in lacks if getattr(other, name) is not None}
         said = [said for said in (self.known_by, other.known_by if news else "") if said]
@@ -50,7 +50,7 @@ class ClipForm:
 
 
 def by_name(path: Path, sizes: ClipConfig) -> ClipForm:
-    """Find published weights whose name is part of the file's or of a folder's that holds it."""
+    """Find published weights whose name is part of the name of the file or of a folder above it."""
     places = [_plain(place) for place in (path.name, *(parent.name for parent in path.absolute().parents[:_PARENTS]))]
     found = [
         (len(name), form)
@@ -63,12 +63,12 @@ def by_name(path: Path, sizes: ClipConfig) -> ClipForm:
 
 
 def _named(name: str, place: str) -> bool:
-    """Whether a file's or folder's name holds that of published weights; short ones are part of other makers' names."""
+    """Return whether a file's or folder's name contains that of published weights; short names must match in full."""
     return name in place if len(name) >= _DISTINCT else place.startswith(name)
 
 
 def by_hash(path: Path, sizes: ClipConfig) -> ClipForm:
-    """Find published weights by their SHA-256, of which an address holds a part."""
+    """Find published weights by their SHA-256, part of which is in their URL."""
     known = [(digest, form) for _, digest, form in _published(sizes) if digest]
     if not known:
         return ClipForm()
@@ -77,7 +77,7 @@ def by_hash(path: Path, sizes: ClipConfig) -> ClipForm:
 
 
 def by_shape(sizes: ClipConfig) -> ClipForm:
-    """Return what all architectures of these shapes have in common; of heads, all of these widths."""
+    """Return what all architectures with these shapes have in common; for heads, all with these widths."""
     every = [form for name in open_clip.list_models() for form in _architecture(name, sizes)]
     alike = _agreed([form for form, fits in every if fits])
     return ClipForm(
@@ -89,23 +89,23 @@ def by_shape(sizes: ClipConfig) -> ClipForm:
 
 
 def _architecture(name: str, sizes: ClipConfig) -> list[tuple[ClipForm, bool]]:
-    """Return the form of an architecture that has a tower as wide, and whether all sizes fit."""
+    """Return the form of an architecture with a tower of this width, and whether all sizes fit."""
     try:
         form, fits = of_config(open_clip.get_model_config(name), sizes, f"open_clip's {name}")
     except (TypeError, KeyError, AttributeError, ZeroDivisionError):
-        return []  # other towers than CLIP's transformers
+        return []  # towers other than CLIP's transformers
     return [(form, fits)] if form.head_width or form.text_head_width else []
 
 
 def of_config(config: dict[str, Any], sizes: ClipConfig, known_by: str) -> tuple[ClipForm, bool]:
-    """Return what a configuration of open_clip says for towers of these widths, and whether all sizes fit.
+    """Return the form in an open_clip configuration for towers of these widths, and whether all sizes fit.
 
     Raises:
-        TypeError, KeyError, AttributeError: it is no configuration of two transformers.
+        TypeError, KeyError, AttributeError: it is not a configuration of two transformers.
     """
     vision, text = open_clip.CLIPVisionCfg(**config["vision_cfg"]), open_clip.CLIPTextCfg(**config["text_cfg"])
     if vision.timm_model_name or text.hf_model_name or not isinstance(vision.layers, int):
-        raise KeyError("no two transformers of open_clip's own")
+        raise KeyError("not two of open_clip's transformers")
     theirs = (vision.width, vision.layers, int(vision.width * vision.mlp_ratio), vision.patch_size, config["embed_dim"])
     ours = (sizes.width, sizes.layers, sizes.mlp_width, sizes.patch_size, sizes.embed_dim)
     read = (text.width, text.layers, text.context_length, text.vocab_size)
@@ -147,7 +147,7 @@ def _models() -> frozenset[str]:
 
 
 def _names(model: str, tag: str, weights: dict[str, Any]) -> list[str]:
-    """Return what the file of some weights may be called; the architecture alone says too little."""
+    """Return possible file names of some weights; the architecture alone is ambiguous."""
     hub = [*str(weights.get("hf_hub", "")).split("/"), ""][1]  # owner/name/file
     address = str(weights.get("url", "")).rsplit("/", 1)[-1].rsplit(".", 1)[0]
     names = {_plain(name) for name in (hub, address, f"{model}{tag}")}
@@ -155,7 +155,7 @@ def _names(model: str, tag: str, weights: dict[str, Any]) -> list[str]:
 
 
 def _digest(address: str) -> str:
-    """Return the part of a SHA-256 that an address holds: OpenAI's as a folder, open_clip's at the end of a name."""
+    """Return the part of a SHA-256 in a URL: OpenAI's is a folder, open_clip's ends a file name."""
     found = re.search(r"/([0-9a-f]{64})/", address) or re.search(r"-([0-9a-f]{8})\.\w+$", address)
     return found.group(1) if found else ""
 
@@ -165,7 +165,7 @@ def _plain(name: str) -> str:
 
 
 def _agreed(forms: list[ClipForm]) -> ClipForm:
-    """Return what all forms say."""
+    """Return the form on which all forms agree."""
     if not forms:
         return ClipForm()
     return ClipForm(
@@ -177,6 +177,6 @@ def _agreed(forms: list[ClipForm]) -> ClipForm:
 
 
 def _only(values: set[Any]) -> Any:
-    """Return the one value of a set, None aside; None where there is none or several."""
+    """Return the one value of a set, None aside; None if there are none or several."""
     said = values - {None}
     return said.pop() if len(said) == 1 else None

@@ -1,4 +1,4 @@
-"""The concepts file, and the vocabulary that an export makes of it."""
+"""The concepts file, and the vocabulary that an export builds from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cgsam_edge.presence import uncalibrated
 from cgsam_edge.vocabulary import CALIBRATIONS, Vocabulary
 
 _MARKERS = 2
-"""Tokens that CLIP puts around every text."""
+"""Number of tokens that CLIP adds around every text."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def read_concepts(path: Path, progress: Callable[[str], None] = lambda _: None) 
     """Read a concepts file: UTF-8, one concept a line, synonyms after ``|``, comments after ``#``.
 
     Args:
-        path: the file, its lines as `cgsam_edge.names.parse_line` reads them.
-        progress: takes a line for each name that was changed or looks wrong.
+        path: the file, its lines have the form of `cgsam_edge.names.parse_line`.
+        progress: receives a line for each name that was changed or looks wrong.
 
     Raises:
         ConceptsError: the file is missing, not UTF-8, empty, or names a concept twice.
@@ -82,10 +82,10 @@ def _check_duplicates(path: Path, concepts: Iterable[ConceptLine]) -> None:
 def check_lengths(
     path: Path, concepts: Iterable[ConceptLine], context_length: int, *, prompt_ensemble: bool = False
 ) -> None:
-    """Refuse names that CLIP would cut, by themselves or in the templates of the ensemble.
+    """Refuse names that CLIP would truncate, alone or within the templates of the ensemble.
 
     Raises:
-        ConceptsError: a name has more tokens than CLIP's text encoder takes; the message says which line.
+        ConceptsError: a name has more tokens than CLIP's text encoder accepts; the message names the line.
     """
     tokenizer = open_clip.SimpleTokenizer()
     templates = text.templates() if prompt_ensemble else [str]
@@ -94,7 +94,7 @@ def check_lengths(
             tokens = max(len(tokenizer.encode(template(name))) for template in templates) + _MARKERS
             if tokens > context_length:
                 raise ConceptsError(
-                    f"{path}, line {line.line}: {name[:40] + '…'!r} is too long: {tokens} tokens, CLIP takes "
+                    f"{path}, line {line.line}: {name[:40] + '…'!r} is too long: {tokens} tokens; CLIP's limit is "
                     f"{context_length}. Shorten it."
                 )
 
@@ -111,8 +111,8 @@ def build_vocabulary(
     Args:
         model: the reference model.
         concepts: names and synonyms.
-        prompt_ensemble: put each name through CLIP's templates, which upstream does not.
-        calibrated: from `carried`; None where nothing was calibrated.
+        prompt_ensemble: average each name over CLIP's templates, which upstream does not do.
+        calibrated: result of `carried`; None if nothing was calibrated.
     """
     redundant = text.redundant_feature(model.clip)
     features = []
@@ -128,7 +128,7 @@ def build_vocabulary(
 
 
 def table_rows(model: ReferenceModel, features: Tensor) -> Tensor:
-    """Return what the text adds in each block that takes text: t (N, D) to (N, n, r)."""
+    """Return the contribution of the text to each block that takes text: t (N, D) to (N, n, r)."""
     rows = [fusion.text_row(a, features) for a in semantic_adapters(model) if a.text_projection is not None]
     if not rows:
         return features.new_zeros(len(features), 0, model.config.sam.mlp_adapter_width)
@@ -141,20 +141,19 @@ def carried(
     concepts: Iterable[ConceptLine],
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, NDArray[np.float32]]:
-    """Return what was calibrated for a checkpoint's own concepts and is carried by it, by name, see `CALIBRATIONS`.
+    """Return the calibrations that a checkpoint contains for its own concepts, see `CALIBRATIONS`.
 
     Args:
         path: the checkpoint, for messages.
-        metadata: what it says of itself; ``presence`` and ``screening`` are JSON objects from a concept's name to its
-            numbers.
-        concepts: what is exported; names are compared, synonyms are not.
-        progress: takes a line where a calibration is known for some concepts only.
+        metadata: its metadata; ``presence`` and ``screening`` are JSON objects from a concept's name to its numbers.
+        concepts: the exported concepts; names are compared, synonyms are not.
+        progress: receives a line if a calibration exists for some concepts only.
 
     Returns:
-        A table of each, (N, numbers), NaN for concepts of which the checkpoint says nothing.
+        A table of each, (N, numbers), NaN for concepts without an entry.
 
     Raises:
-        CheckpointError: it carries one that is not of this form.
+        CheckpointError: an entry does not have this form.
     """
     lines = list(concepts)
     tables = {
@@ -165,7 +164,7 @@ def carried(
         missing = [line.concept.name for line, row in zip(lines, table, strict=True) if not np.isfinite(row).all()]
         if missing and name in metadata:
             progress(
-                f"{path}: carries no calibrated {name} for {', '.join(missing)}; run 'cgsam calibrate' on the bundle."
+                f"{path}: contains no calibrated {name} for {', '.join(missing)}; run 'cgsam calibrate' on the bundle."
             )
     return tables
 

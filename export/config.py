@@ -1,4 +1,4 @@
-"""What a checkpoint is: the sizes of its SAM and CLIP, and how it was trained to be prompted."""
+"""The configuration of a checkpoint: sizes of its SAM and CLIP, and the prompts of its training."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Literal
 from cgsam_edge.errors import InputError
 
 SimilarityNorm = Literal["tokens", "channels"]
-"""Over which axis image features are normalised: upstream's code takes the tokens, the paper the channels."""
+"""Axis over which image features are normalised: upstream's code takes the tokens, the paper the channels."""
 
 PromptKind = Literal["text", "clicks"]
 
 Activation = Literal["quickgelu", "gelu"]
-"""What CLIP's MLPs compute: OpenAI's were trained with QuickGELU, x · sigmoid(1.702 x), most others with GELU."""
+"""Activation of CLIP's MLPs: OpenAI's were trained with QuickGELU, x · sigmoid(1.702 x), most others with GELU."""
 
 OPENAI_ACTIVATION: Activation = "quickgelu"
 
 OPENAI_HEAD_WIDTH = 64
-"""Every OpenAI CLIP has 64 channels a head, in both towers."""
+"""Channels per head of every OpenAI CLIP, in both towers."""
 
 DEFAULT_PROMPT_SLOTS = 16
-"""Clicks that fit a decoder."""
+"""Default number of click slots."""
 
 SURGERY_LAYERS = 6
 """CLIP-Surgery's second path starts at the sixth-last vision block."""
@@ -58,7 +58,7 @@ class BlockConfig:
 
 @dataclass(frozen=True)
 class SamConfig:
-    """Sizes of a SAM with adapters. Lengths in pixels where named so, else in channels or counts."""
+    """Sizes of a SAM with adapters. Lengths are in pixels if named so, otherwise in channels or counts."""
 
     image_size: int
     patch_size: int
@@ -106,11 +106,11 @@ class SamConfig:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Sizes of a CLIP with two transformers, and what its shapes do not say.
+    """Sizes of a CLIP with two transformers, and properties that its shapes do not reveal.
 
-    ``norm_scale`` multiplies the length that features are divided by where it is taken over the tokens: the root of the
-    tokens in training over those here, so that features keep the size that they were trained at. ``activation`` and the
-    widths of a head, in channels, are OpenAI's unless `clip_form` finds others.
+    ``norm_scale`` scales the norm over the tokens: the square root of the tokens in training divided by those here, so
+    that features keep the magnitude of training. ``activation`` and the widths of a head, in channels, are OpenAI's
+    unless `clip_form` finds others.
     """
 
     embed_dim: int
@@ -141,14 +141,16 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """What no checkpoint can say of itself; the defaults are upstream's.
+    """Settings that checkpoints do not record; the defaults are upstream's.
 
     Attributes:
         similarity_norm: axis of the feature norm, "tokens" (upstream's code) or "channels" (the paper).
-        threshold: the similarity map above which a pixel may be a point and is set in the dense prompt, in (0, 1).
+        threshold: value of the similarity map, in (0, 1), above which a pixel may be a point and is set in the dense
+            prompt.
         points: number of points drawn in text-only mode.
         dense_value: value of a set pixel of the dense prompt.
-        trained_for: the kinds of prompts that training used; None means what the checkpoint's metadata says, else text.
+        trained_for: the kinds of prompts that training used; None means the entry in the checkpoint's metadata,
+            otherwise text.
     """
 
     similarity_norm: SimilarityNorm = "tokens"
@@ -161,7 +163,7 @@ class PromptConfig:
         if not 0 < self.threshold < 1:
             raise InputError(f"the threshold must be between 0 and 1, got {self.threshold:g}.")
         if self.points < 1:
-            raise InputError(f"text-only mode needs 1 point or more, got {self.points}.")
+            raise InputError(f"text-only mode needs at least 1 point, got {self.points}.")
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ class Cost:
     """Cost of one image with one concept and one prompt.
 
     Attributes:
-        parameters: learned weights; tables that the export gathers from them are left out.
-        macs: multiply-adds of products and convolutions.
-        kernels: operations that compute, views left out.
+        parameters: number of learned weights, without tables that the export derives from them.
+        macs: multiply-adds of matrix products and convolutions.
+        kernels: number of operations that compute, without views.
     """
 
     parameters: int
@@ -37,8 +37,8 @@ class FusionCosts:
     """Costs before and after fusion.
 
     Attributes:
-        reference: of the unfused model.
-        graphs: of each fused graph, by name.
+        reference: cost of the unfused model.
+        graphs: cost of each fused graph, by name.
     """
 
     reference: Cost
@@ -46,13 +46,13 @@ class FusionCosts:
 
     @property
     def fused(self) -> Cost:
-        """Of all fused graphs together."""
+        """Cost of all fused graphs together."""
         costs = self.graphs.values()
         return Cost(sum(c.parameters for c in costs), sum(c.macs for c in costs), sum(c.kernels for c in costs))
 
     @property
     def summary(self) -> str:
-        """What fusion saves, in a line."""
+        """A line about the savings of fusion."""
         before, after = self.reference, self.fused
         return (
             f"fusion: parameters {before.parameters / 1e6:.1f} → {after.parameters / 1e6:.1f} M, "
@@ -67,7 +67,7 @@ class FusionCosts:
 
 
 class _KernelCounter(TorchDispatchMode):
-    """Counts dispatched operations whose result is no view of an input."""
+    """Counts dispatched operations whose result is not a view of an input."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -110,7 +110,8 @@ def reference_cost(config: ModelConfig) -> Cost:
 def fused_cost(config: ModelConfig) -> dict[str, Cost]:
     """Count the graphs, by name.
 
-    Global attention counts as one piece: cutting it into chunks of queries saves memory and is not fusion's doing.
+    Global attention counts as one operation: splitting it into chunks of queries saves memory and has nothing to do
+    with fusion.
     """
     with torch.device("meta"):
         graphs = build_graphs(ReferenceModel(config).eval())

@@ -22,15 +22,15 @@ from cgsam_edge.segmenter import Segmenter
 def open_target(folder: Path, target: str) -> Segmenter:
     """Open one target of a bundle on the CPU, in float32 arithmetic; Core ML's in the evaluator.
 
-    The engine is handed over as an object: bundles that are still being written go neither through a trial in a child
-    nor into the user's cache.
+    The engine is passed as an object, so that an unfinished bundle causes neither a trial in a child process nor an
+    entry in the user's cache.
     """
     backend = EvaluatorBackend() if target == COREML else BACKENDS[target]
     return Segmenter(folder, backend=backend, device="cpu", precision="float32")
 
 
 def time_targets(folder: Path, targets: Sequence[str]) -> tuple[GraphQuality, ...]:
-    """Time the graphs of all targets that have an engine here, in turns; of the others return the sizes alone."""
+    """Time, in turns, the graphs of all targets with an engine here; for other targets, return only the sizes."""
     bundle = Bundle(folder)
     racers = [
         Racer(name, bundle, BACKENDS[name], name, SessionOptions(device="CPU", precision="float32"))

@@ -1,4 +1,4 @@
-"""Recording the examples that an engine is held to: what the fused graphs compute in PyTorch, in float32."""
+"""Recording the examples that engines are checked against: outputs of the fused graphs in PyTorch, in float32."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
 
 _PICTURE_WIDTH = 192
-"""Enough to see something; it is squashed to the model's square like any image."""
+"""Size of the picture, large enough to show something; it is squashed to the model's square like any image."""
 
 
 def record(graphs: Graphs, vocabulary: Vocabulary, geometry: Geometry, prompting: Prompting) -> Examples:
-    """Segment the sample picture from the first concept's text, and keep what goes in and comes out of each graph."""
+    """Segment the sample picture from the first concept's text, and record the inputs and outputs of each graph."""
     picture = sample_picture(_PICTURE_WIDTH)
     made: dict[str, Float] = {"pixels": to_pixels(picture, geometry.image_size)}
     inputs: dict[str, dict[str, Float]] = {}
     outputs: dict[str, dict[str, Float]] = {}
     for graph in graphs:
-        if graph.name in TEXT_GRAPHS:  # their inputs have nothing to do with the picture
+        if graph.name in TEXT_GRAPHS:  # their inputs do not depend on the picture
             made |= {name: tensor.numpy() for name, tensor in graph.example().items()}
         if graph.name == "concept":
             made |= _conditions(made["clip_features"], vocabulary, geometry)
@@ -46,7 +46,7 @@ def record(graphs: Graphs, vocabulary: Vocabulary, geometry: Geometry, prompting
 
 
 _STORED = ("similarity", "text_row", "points", "labels", "dense_prompt", "token_ids", "end", "text")
-"""Inputs that no graph makes."""
+"""Inputs that no graph produces."""
 
 
 def _conditions(features: Float, vocabulary: Vocabulary, geometry: Geometry) -> dict[str, Float]:

@@ -47,13 +47,13 @@ Layers = frozenset[tuple[str, str]]
 class ExportSteps:
     """The steps of one export: each takes what earlier ones returned, and none changes what it was given.
 
-    Only `calibrate` does: it smooths the graphs in place, for they hold all weights.
+    The only exception is `calibrate`, which smooths the graphs in place, because they contain all weights.
 
     Attributes:
-        options: what is exported.
-        quality: how it is quantised and judged.
-        progress: takes the steps, and other lines.
-        work: a folder for what is needed meanwhile.
+        options: options of the export.
+        quality: options of quantisation and the gate.
+        progress: receives the steps, and other lines.
+        work: a folder for temporary files.
     """
 
     options: ExportOptions
@@ -62,7 +62,7 @@ class ExportSteps:
     work: Path
 
     def read(self, concepts: Sequence[ConceptLine]) -> ReferenceModel:
-        """Read the checkpoint: the model at its own size, with CLIP beside it as training had it."""
+        """Read the checkpoint: the model at its own size, with CLIP as in training."""
         options = self.options
         with self.progress.step(f"read {options.checkpoint.name}"):
             clip_size = None if options.resized else options.clip_image_size
@@ -81,14 +81,14 @@ class ExportSteps:
         return own
 
     def text_features(self, own: ReferenceModel, concepts: list[ConceptLine]) -> Vocabulary:
-        """Compute the concepts' text features, and take over what the checkpoint carries about them."""
+        """Compute the concepts' text features, and adopt the checkpoint's calibrations for them."""
         checkpoint, ensemble = self.options.checkpoint, self.options.prompt_ensemble
         with self.progress.step("text features", f"of {count(concepts)}"):
             calibrated = carried(checkpoint, read_metadata(checkpoint), concepts, self.progress.say)
             return build_vocabulary(own, concepts, prompt_ensemble=ensemble, calibrated=calibrated)
 
     def choose_photos(self, own: ReferenceModel) -> PhotoSets:
-        """Choose the pictures to calibrate on and those of the gate."""
+        """Choose the pictures for calibration and for the gate."""
         side = own.config.sam.image_size
         photos = choose_photos(self.quality, self.work, side, calibrate=self.options.int8)
         for note in photos.notes:
@@ -98,7 +98,7 @@ class ExportSteps:
     def resize(
         self, own: ReferenceModel, vocabulary: Vocabulary, photos: PhotoSets
     ) -> tuple[ReferenceModel, SizeSearch | None]:
-        """Bring the model to the image size that is asked for or that passes, and measure what it costs."""
+        """Resize the model to the requested or smallest passing image size, and measure the loss."""
         options, search = self.options, None
         if not options.resized:
             return own, None
@@ -118,14 +118,14 @@ class ExportSteps:
             return build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
 
     def count(self, model: ReferenceModel) -> FusionCosts:
-        """Count what fusion saves."""
+        """Count the savings of fusion."""
         with self.progress.step("count"):
             cost = fusion_costs(model.config)
         self.progress.say(cost.summary)
         return cost
 
     def pytorch_masks(self, reference: Segmenter, photos: PhotoSets) -> Gate:
-        """Compute the masks that every target's are compared with."""
+        """Compute PyTorch's masks, with which every target is compared."""
         with self.progress.step("PyTorch's masks", f"on {len(photos.gate)} pictures ({photos.origin})"):
             return Gate(reference, photos.gate, self.progress.say)
 
@@ -142,18 +142,18 @@ class ExportSteps:
         return quantiser
 
     def rank(self, quantiser: Quantiser, gate: Gate) -> Ranking:
-        """Rank the layers by what quantising each alone does to masks."""
+        """Rank the layers by the effect of quantising each one alone."""
         with self.progress.step("try each layer alone"):
             return quantiser.rank(gate, self.options.int8_graphs, self.quality.fallback_minutes, self.progress.say)
 
     def write_texts(self, model: ReferenceModel, vocabulary: Vocabulary, folder: Path) -> None:
-        """Write the vocabulary, and what the text graphs need beside them."""
+        """Write the vocabulary, and the files that the text graphs need."""
         vocabulary.save(folder / VOCABULARY_FILE)
         if self.options.text_encoder:
             write_text_files(model, folder, prompt_ensemble=self.options.prompt_ensemble)
 
     def convert(self, graphs: Graphs, manifest: Manifest, folder: Path) -> Manifest:
-        """Write all graphs for all targets, in the precision before some are quantised."""
+        """Write all graphs for all targets, in the precision before quantisation."""
         targets = {}
         for target in self.options.targets:
             specs, settings = {}, self.options.settings_of(target)
@@ -165,13 +165,13 @@ class ExportSteps:
         return replace(manifest, targets=targets)
 
     def record_examples(self, graphs: Graphs, vocabulary: Vocabulary, manifest: Manifest, folder: Path) -> None:
-        """Write the examples that every engine is held to."""
+        """Write the examples that every engine is checked against."""
         with self.progress.step("record examples in PyTorch"):
             recorded = examples.record(graphs, vocabulary, manifest.geometry, manifest.prompting)
             recorded.save(folder / EXAMPLES_FILE)
 
     def check_parity(self, model: ReferenceModel, graphs: Graphs, manifest: Manifest, folder: Path) -> Manifest:
-        """Hold what was converted to the reference model."""
+        """Compare the converted graphs with the reference model."""
         write_manifest(manifest, folder)
         measured = {}
         for target in self.options.targets:
@@ -197,13 +197,13 @@ class ExportSteps:
         folder: Path,
         in_float: Layers = frozenset(),
     ) -> Manifest:
-        """Quantise those graphs of a target for which INT8 is asked, with some layers kept in float.
+        """Quantise the graphs of a target for which INT8 was requested, with some layers kept in float.
 
         Args:
             target: the target's name.
             graphs: what was converted.
-            manifest: with the target's graphs as they were converted.
-            quantiser: of these graphs.
+            manifest: manifest with the target's converted graphs.
+            quantiser: quantiser of these graphs.
             folder: the bundle being written; its manifest is written too.
             in_float: layers to keep in float.
         """
@@ -246,12 +246,12 @@ class ExportSteps:
 
 
 def count(concepts: Sequence[object]) -> str:
-    """Return how many concepts there are, in words."""
+    """Return the number of concepts as a phrase."""
     return "1 concept" if len(concepts) == 1 else f"{len(concepts)} concepts"
 
 
 def parity_name(target: str) -> str:
-    """Return what the comparison of a target with PyTorch is called."""
+    """Return the name of a target's comparison with PyTorch."""
     return mil_parity.NAME if target == COREML else "parity"
 
 

@@ -1,4 +1,4 @@
-"""The fallback: where the masks of a target in INT8 do not pass, its most sensitive layers are kept in float."""
+"""The fallback: if the masks of a target in INT8 do not pass, its most sensitive layers are kept in float."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cgsam_edge.quality.judge import TargetQuality
 
 @dataclass(frozen=True)
 class TargetAttempt:
-    """A target as it was written once, and what the gate found.
+    """One attempt at writing a target, with the gate's findings.
 
     Attributes:
-        manifest: says what was written.
-        found: by the gate.
+        manifest: manifest of the written graphs.
+        found: the gate's findings.
         in_float: layers that were kept in float.
     """
 
@@ -33,21 +33,21 @@ class TargetAttempt:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """How good its masks are: how little they miss the limits by, and then their mean mask IoU."""
+        """Sort key for the quality of its masks: first the shortfall, then the mean mask IoU."""
         return (-self.found.shortfall, self.found.mean_iou)
 
 
 @dataclass
 class Fallback:
-    """Finds for each target the layers to keep in float; they are ranked once, when the first target needs it.
+    """Finds the layers to keep in float for each target; layers are ranked once, when the first target needs it.
 
     Attributes:
-        steps: of the export.
+        steps: steps of the export.
         graphs: what was converted.
-        quantiser: of these graphs.
-        gate: holds targets to PyTorch's masks.
+        quantiser: quantiser of these graphs.
+        gate: compares targets with PyTorch's masks.
         folder: the bundle being written.
-        ranking: of the layers; None until it was needed.
+        ranking: ranking of the layers; None until it is needed.
     """
 
     steps: ExportSteps
@@ -62,8 +62,8 @@ class Fallback:
 
         Args:
             target: the target's name.
-            converted: the manifest with the target's graphs as they were converted.
-            first: without any layer in float; returned where it passes, or where there is no time for others.
+            converted: manifest with the target's converted graphs.
+            first: attempt without any layer in float; returned if it passes, or if there is no time for others.
         """
         if first.found.passed or not self.steps.quality.fallback_minutes:
             return first
@@ -87,7 +87,7 @@ class SavedAttempt:
         bundle: the bundle being written.
         target: the target's name.
         graphs: names of its graphs.
-        copies: where they are kept.
+        copies: folder of the copies.
     """
 
     bundle: Path
@@ -96,12 +96,12 @@ class SavedAttempt:
     copies: SavedGraphs
 
     def save(self) -> None:
-        """Keep what lies in the bundle."""
+        """Save the bundle's present files."""
         for graph in self.graphs:
             self.copies.save(self.bundle, self.target, graph)
 
     def restore(self, attempt: TargetAttempt) -> None:
-        """Put back what was kept, with its manifest."""
+        """Restore the saved files and their manifest."""
         for graph in self.graphs:
             self.copies.restore(self.bundle, self.target, graph)
         write_manifest(attempt.manifest, self.bundle)
@@ -114,20 +114,20 @@ def best_attempt(
     saved: SavedAttempt,
     say: Callable[[str], None],
 ) -> TargetAttempt:
-    """Keep more and more layers in float, until a target's masks pass or no layer would be left in INT8.
+    """Keep more and more layers in float until a target's masks pass or no layer would remain in INT8.
 
-    Twice as many layers or blocks are kept each time, the most sensitive first. More layers in float need not give
-    better masks, so the best attempt is remembered, and lies in the bundle at the end.
+    The number of layers or blocks in float doubles each time, the most sensitive first. More layers in float do not
+    always give better masks, so the best attempt is saved, and restored at the end.
 
     Args:
-        first: without any layer in float; it did not pass.
+        first: attempt without any layer in float, which did not pass.
         ranking: of the layers.
-        attempt: writes and judges the target with some layers in float.
-        saved: keeps the files of the best attempt.
-        say: takes a line of progress about what did not pass.
+        attempt: function that writes and judges the target with some layers in float.
+        saved: holder of the files of the best attempt.
+        say: receives a line about each attempt that did not pass.
 
     Returns:
-        The first attempt that passes, or the best of those that do not; the earlier one of equals.
+        The first attempt that passes, or the best of those that do not; of equal ones, the earlier.
     """
     best = latest = first
     count = 1

@@ -1,4 +1,4 @@
-"""What a file is that shall be a checkpoint, told from its first bytes: most that fail are something else entirely."""
+"""The kind of a file, from its first bytes: most files that are not checkpoints are something else entirely."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _ORIGINAL = "The export starts from the checkpoint in PyTorch: .pth, .pt, .bin o
 
 
 def kind_of(path: Path) -> Kind:
-    """Return how a file is to be read.
+    """Return how to read a file.
 
     Raises:
-        CheckpointError: it is missing, or something that holds no checkpoint; the message says what, and what to do.
+        CheckpointError: it is missing, or of a kind without a checkpoint; the message says which kind, and what to do.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: {_no_file(path)}.")
@@ -72,9 +72,9 @@ def kind_of(path: Path) -> Kind:
 
 
 def _problem(path: Path, head: bytes, size: int) -> str | None:
-    """Return what the file is, if that is something else than a checkpoint."""
+    """Return the kind of the file if it is not a checkpoint."""
     if not size:
-        return "an empty file; the download or copy never began"
+        return "an empty file; the download or copy failed"
     shard = _SHARD.search(path.name)
     if shard and int(shard[2]) > 1:
         return (
@@ -82,7 +82,7 @@ def _problem(path: Path, head: bytes, size: int) -> str | None:
             "the state dict as one file"
         )
     if path.suffix.lower() in _INCOMPLETE:
-        return f"by its name ({path.suffix}) a download that is not complete. Finish it first"
+        return f"an incomplete download, according to its name ({path.suffix}). Complete it first"
     for form, what in _TEXTS.items():
         if re.match(form, head, re.IGNORECASE | re.DOTALL):
             return what
@@ -96,7 +96,7 @@ def _binary(path: Path, head: bytes) -> str | None:
     for at, magic, what in _ARCHIVES:
         if head.startswith(magic, at):
             return f"an archive ({what}). Unpack it, and name the checkpoint in it"
-    onnx = re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x3a]", head)  # the field ir_version, then another one
+    onnx = re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x3a]", head)  # the field ir_version, followed by another field
     if path.suffix.lower() == ".onnx" or onnx:
         return f"an ONNX model, already exported. {_ORIGINAL}"
     return None
@@ -139,8 +139,8 @@ def _kind_of_zip(path: Path) -> Kind:
     if names and all(name.endswith(".npy") for name in names):
         raise CheckpointError(f"{path}: NumPy arrays ({inside}). {_ORIGINAL}.")
     raise CheckpointError(
-        f"{path}: a zip archive, but none that torch.save writes; it holds {inside or 'nothing'}. If a checkpoint is "
-        "in it, unpack that."
+        f"{path}: a zip archive, but not one that torch.save wrote; it contains {inside or 'nothing'}. If it contains "
+        "a checkpoint, unpack that."
     )
 
 
@@ -153,12 +153,12 @@ def _no_file(path: Path) -> str:
 
 
 def _in_folder(path: Path) -> str:
-    """Return what a folder may be, and what to do."""
+    """Return the likely kind of a folder, and what to do."""
     names = sorted(child.name for child in path.iterdir())
     if "manifest.json" in names:
         return ": a bundle, already exported. Give it to 'cgsam segment'"
     if "data.pkl" in names:
-        return ": an unpacked checkpoint. Use the file as it was before it was unpacked"
+        return ": an unpacked checkpoint. Use the original file instead"
     if ".metadata" in names:
         return (
             ": a distributed checkpoint. Join it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
@@ -167,4 +167,4 @@ def _in_folder(path: Path) -> str:
     if "zero_to_fp32.py" in names:
         return ": a checkpoint of DeepSpeed. Join it with the script zero_to_fp32.py that lies in it"
     likely = [name for name in names if name.lower().endswith((".pth", ".pt", ".bin", ".safetensors", ".ckpt"))]
-    return f". It holds {', '.join(likely[:4])}: name one of these" if likely else ""
+    return f". It contains {', '.join(likely[:4])}: name one of these" if likely else ""

@@ -1,4 +1,4 @@
-"""The exact identities that fold upstream's adapters into SAM's weights.
+"""The exact identities with which upstream's adapters are folded into SAM's weights.
 
 Each function takes layers of the reference model and returns weights of the fused one. Products of weights are formed
 in float64 and rounded once. With C the width, r the adapter's, D CLIP's embedding, A(u) = W2 GELU(W1 u + b1) + b2:
@@ -52,7 +52,7 @@ def fuse_space_adapter(proj: nn.Linear, adapter: Adapter) -> tuple[nn.Linear, nn
 
 
 def fuse_plain_adapter(lin1: nn.Linear, lin2: nn.Linear, adapter: Adapter) -> tuple[nn.Linear, nn.Linear]:
-    """Fold an adapter whose input is the MLP's own into the MLP: hidden width 4C + r, half the adapter's output."""
+    """Fold an adapter that shares the MLP's input into the MLP: hidden width 4C + r, half the adapter's output."""
     m1, c1 = wide(lin1)
     m2, c2 = wide(lin2)
     w1, b1 = wide(adapter.D_fc1)
@@ -86,13 +86,13 @@ def fuse_semantic_adapter(lin2: nn.Linear, adapter: SemanticAdapter) -> Semantic
     if adapter.vis_projection is not None:
         wv, bv = wide(adapter.vis_projection)
         vision = (w1 @ wv).float()
-        b1 = b1 + w1 @ bv  # interpolation keeps a constant
+        b1 = b1 + w1 @ bv  # interpolation preserves constants
     return SemanticParts(linear(w1, b1), linear(0.5 * w2, None), linear(m2, c2 + 0.5 * b2), vision)
 
 
 @torch.no_grad()
 def text_row(adapter: SemanticAdapter, text: Tensor) -> Tensor:
-    """Return W1 GELU(text_projection(t)), what the text adds to the adapter's hidden layer: t (N, D) to (N, r)."""
+    """Return W1 GELU(text_projection(t)), the text's contribution to the adapter's hidden layer: t (N, D) to (N, r)."""
     assert adapter.text_projection is not None
     wt, bt = wide(adapter.text_projection)
     w1, _ = wide(adapter.D_fc1)

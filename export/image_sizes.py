@@ -1,4 +1,4 @@
-"""The image sizes that a model can be brought to."""
+"""The image sizes to which a model can be resized."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Literal
 from cgsam_edge.errors import InputError
 
 AUTO: Literal["auto"] = "auto"
-"""In place of a size: the smallest whose masks pass."""
+"""Used instead of a size: the smallest one whose masks pass."""
 
 STEP, SMALLEST, LARGEST = 64, 256, 1024
 """Sizes are multiples of 64, four tokens of 16 pixels: from 256 up, where a window of 14 tokens still fits the grid."""
 
 
 def check_size(size: int) -> None:
-    """Refuse a size that no model is resized to.
+    """Refuse an unsupported size.
 
     Raises:
-        InputError: it is no multiple of 64 from 256 to 1024.
+        InputError: it is not a multiple of 64 from 256 to 1024.
     """
     if size % STEP or not SMALLEST <= size <= LARGEST:
         below, above = (min(max(SMALLEST, STEP * n), LARGEST) for n in (size // STEP, size // STEP + 1))
@@ -29,5 +29,5 @@ def check_size(size: int) -> None:
 
 
 def smaller_sizes(own: int) -> tuple[int, ...]:
-    """Return the sizes below a model's own, ascending."""
+    """Return the sizes below a model's own in ascending order."""
     return tuple(range(SMALLEST, own, STEP))

@@ -1,4 +1,4 @@
-"""The table of layers: what quantising each one alone does to masks. It writes no bundle."""
+"""The table of layers: the effect of quantising each one alone. It writes no bundle."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def rank_layers(
     progress: Progress = silent,
     remarks: Remarks | None = None,
 ) -> Ranking:
-    """Calibrate a model as an export would, and measure how sensitive its masks are to each layer.
+    """Calibrate a model as in an export, and measure how sensitive its masks are to each layer.
 
     Args:
-        options: what would be exported, something of it in INT8.
-        quality: how it would be quantised and judged.
-        progress: takes lines of progress, the table at the end.
-        remarks: gets the pictures and labels that were left out.
+        options: options of the export, which must include INT8.
+        quality: options of quantisation and the gate.
+        progress: receives lines of progress, and the table at the end.
+        remarks: receives the pictures and labels that were left out.
 
     Raises:
-        InputError: nothing would be in INT8, or the gate has no pictures.
+        InputError: nothing is in INT8, or the gate has no pictures.
         CgsamError: as `cgsam_edge.export.pipeline.export_bundle`.
     """
     if not options.int8:
-        raise InputError("--report-only shows what INT8 does to each layer; add --precision int8.")
+        raise InputError("--report-only shows the effect of INT8 in each layer; add --precision int8.")
     if not quality.gate_count:
-        raise InputError("layers are tried on the gate's pictures; --gate-count must not be 0.")
+        raise InputError("layers are tried on the gate's pictures, so --gate-count must not be 0.")
     check_together(options, quality)
     planned = (*planned_preparation(options, quality), "try each layer alone")
     with tempfile.TemporaryDirectory(prefix="cgsam-") as work:

@@ -13,7 +13,7 @@ from cgsam_edge.errors import CheckpointError
 from cgsam_edge.export.config import BlockConfig, ClipConfig, SamConfig
 
 CLIP_VOCABULARY = 49408
-"""Tokens of CLIP's own tokenizer, the only one that the export knows."""
+"""Number of tokens of CLIP's own tokenizer, the only one that the export supports."""
 
 _OTHER_NAMES = {
     r"(?:^|\.)(?:vision_encoder\.(?:layers|patch_embed)|prompt_encoder\.shared_embedding|shared_image_embedding)\.": (
@@ -24,7 +24,7 @@ _OTHER_NAMES = {
         "CLIP under the names of Hugging Face transformers. Take the same weights as open_clip saves them "
         "(open_clip_pytorch_model.bin or open_clip_model.safetensors)"
     ),
-    r"^visual\.trunk\.": "a CLIP whose image tower is timm's; only open_clip's vision transformers can be exported",
+    r"^visual\.trunk\.": "a CLIP with an image tower from timm; only open_clip's vision transformers can be exported",
 }
 
 _UNSUPPORTED = (
@@ -36,7 +36,7 @@ _UNSUPPORTED = (
     (r"ssf_|\.scale_\d|shift_\d", "SSF"),
     (r"convpass|mona|Conv_Adapter", "convolutional adapters"),
     (r"visual\.layer\d|visual\.attnpool", "a CLIP ResNet"),
-    (r"image_encoder\.(layers|stages|trunk)", "another image encoder than SAM's ViT (MobileSAM, EdgeSAM or SAM 2)"),
+    (r"image_encoder\.(layers|stages|trunk)", "an image encoder other than SAM's ViT (MobileSAM, EdgeSAM or SAM 2)"),
 )
 
 
@@ -57,7 +57,7 @@ class Shapes:
         """Return the shape of ``key``.
 
         Raises:
-            CheckpointError: it is missing or has another number of dimensions than ``dims``.
+            CheckpointError: it is missing, or its number of dimensions is not ``dims``.
         """
         if key not in self._shapes:
             raise CheckpointError(f"{self.path}: lacks the tensor {key!r}.{_hint(self.keys)}")
@@ -69,10 +69,10 @@ class Shapes:
         return shape
 
     def count(self, prefix: str) -> int:
-        """Return how many numbered entries ``prefix``0., ``prefix``1., … there are, without a gap.
+        """Return the number of consecutive entries ``prefix``0., ``prefix``1., ….
 
         Raises:
-            CheckpointError: there are none, or one is missing.
+            CheckpointError: there are none, or there is a gap.
         """
         found = {int(m.group(1)) for k in self.keys if (m := re.match(re.escape(prefix) + r"(\d+)\.", k))}
         if not found:
@@ -97,7 +97,7 @@ def _hint(keys: Iterable[str]) -> str:
 
 
 def unsupported_variant(keys: Iterable[str]) -> str | None:
-    """Name the research variant that ``keys`` belong to, if it is a known one that cannot be exported."""
+    """Return the research variant to which ``keys`` belong, if it is a known unsupported one."""
     names = list(keys)
     return next((name for pattern, name in _UNSUPPORTED if any(re.search(pattern, k) for k in names)), None)
 
@@ -124,7 +124,7 @@ def infer_sam(shapes: Shapes) -> SamConfig:
     head_width = shapes.get(f"{encoder}blocks.0.attn.rel_pos_h", 2)[1]
     if width % head_width:
         raise CheckpointError(
-            f"{shapes.path}: width {width} is no multiple of the head width {head_width} ('{encoder}blocks.0.attn"
+            f"{shapes.path}: width {width} is not a multiple of the head width {head_width} ('{encoder}blocks.0.attn"
             ".rel_pos_h')."
         )
     depth = shapes.count(f"{encoder}blocks.")
@@ -178,7 +178,7 @@ def _infer_decoder(shapes: Shapes, prompt_width: int) -> dict[str, int]:
 def infer_clip(shapes: Shapes) -> ClipConfig:
     """Infer CLIP's sizes from OpenAI's layout; the input side is the root of the positions, times the patch.
 
-    What shapes do not say, activation and heads, is OpenAI's; see `clip_form`.
+    Activation and heads, which shapes do not reveal, are set to OpenAI's; see `clip_form`.
 
     Raises:
         CheckpointError: a tensor that decides a size is missing.

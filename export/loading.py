@@ -37,14 +37,14 @@ def load_reference(
         clip: public CLIP weights, for a checkpoint that holds none.
         clip_image_size: side in pixels at which public CLIP weights run; by default half of SAM's, cut to whole
             patches (512 for B/16, 504 for L/14 beside a SAM at 1024), to which the positions are interpolated.
-        clip_activation: of CLIP's MLPs; None finds it out, see `clip_form`.
-        clip_heads: heads of CLIP's vision tower, or of vision and text; None finds it out.
-        prompt: what the file cannot say.
-        progress: takes lines about what was left out, and about CLIP.
+        clip_activation: activation of CLIP's MLPs; None determines it, see `clip_form`.
+        clip_heads: heads of CLIP's vision tower, or of vision and text; None determines them.
+        prompt: settings that the file does not record.
+        progress: receives lines about ignored tensors, and about CLIP.
 
     Raises:
-        CheckpointError: a file cannot be read, a tensor is missing, superfluous, misshapen or not finite, or nothing
-            says which CLIP it is.
+        CheckpointError: a file cannot be read, a tensor is missing, superfluous, misshapen or not finite, or the kind
+            of CLIP cannot be determined.
     """
     checkpoint = read_checkpoint(path)
     for note in checkpoint.notes:
@@ -82,30 +82,30 @@ def _with_weights(config: ModelConfig, checkpoint: Checkpoint, clip_path: Path, 
     _assign(model.sam, checkpoint.path, checkpoint.sam)
     _assign(model.clip, clip_path, clip)
     length = config.clip.context_length
-    model.clip.attn_mask = torch.full((length, length), -math.inf).triu(1)  # not in any checkpoint
+    model.clip.attn_mask = torch.full((length, length), -math.inf).triu(1)  # not contained in checkpoints
     return model.eval().requires_grad_(requires_grad=False)
 
 
 def _trained_for(checkpoint: Checkpoint) -> tuple[PromptKind, ...]:
-    """Return what a safetensors file says of its training, as ``trained_for`` "text,clicks"; upstream's is text."""
+    """Return the entry ``trained_for`` of a safetensors file, such as "text,clicks"; the default is text."""
     said = checkpoint.metadata.get("trained_for", "").replace('"', "").split(",")
     kinds: tuple[PromptKind, ...] = ("text", "clicks")
     return tuple(kind for kind in kinds if kind in [s.strip() for s in said]) or ("text",)
 
 
 def _public_clip(checkpoint: Checkpoint, clip: Path | None) -> PublicClip | None:
-    """Return public CLIP weights where the checkpoint holds no CLIP; None where it does."""
+    """Return public CLIP weights if the checkpoint contains no CLIP; None if it does."""
     if checkpoint.clip is not None:
         if clip is not None:
             raise CheckpointError(
-                f"{checkpoint.path}: holds the CLIP that it was trained with; public weights ({clip}) would give wrong "
-                "masks. Leave --clip out."
+                f"{checkpoint.path}: contains the CLIP that it was trained with; public weights ({clip}) would give "
+                "wrong masks. Leave --clip out."
             )
         return None
     if clip is None:
         raise CheckpointError(
-            f"{checkpoint.path}: holds no CLIP (it was not trained along). Give the public CLIP weights that training "
-            "started from with --clip: an open_clip state dict, or OpenAI's archive such as ViT-B-16.pt."
+            f"{checkpoint.path}: contains no CLIP (CLIP was frozen in training). Pass the public CLIP weights that "
+            "training used with --clip: an open_clip state dict, or OpenAI's archive such as ViT-B-16.pt."
         )
     return read_clip(clip)
 
@@ -136,7 +136,7 @@ def _assign(module: nn.Module, path: Path, state: Mapping[str, Tensor]) -> None:
     odd = next((k for k in expected if not state[k].is_floating_point()), None)
     if odd:
         raise CheckpointError(
-            f"{path}: {odd!r} holds {state[odd].dtype}, no floating-point numbers: quantised weights?"
+            f"{path}: {odd!r} contains {state[odd].dtype} instead of floating-point numbers: quantised weights?"
         )
     values = {k: state[k].to(torch.float32) for k in expected}
     broken = next((k for k, v in values.items() if not bool(torch.isfinite(v).all())), None)

@@ -1,4 +1,4 @@
-"""The manifest of an export: what is known of the model, and who wrote it with what."""
+"""The manifest of an export: properties of the model, and the versions that wrote it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def geometry_of(config: ModelConfig) -> Geometry:
 
 
 def prompting_of(prompt: PromptConfig, prompt_slots: int) -> Prompting:
-    """Return how a runtime is to prompt."""
+    """Return the prompting for runtimes."""
     return Prompting(
         prompt.threshold,
         prompt.points,
@@ -57,14 +57,14 @@ def new_manifest(
     cost: FusionCosts,
     own_size: int,
 ) -> Manifest:
-    """Return the manifest of a bundle before anything is converted.
+    """Return the manifest of a bundle before conversion.
 
     Args:
-        config: of the model that is exported.
-        options: of the export.
+        config: configuration of the exported model.
+        options: options of the export.
         vocabulary: its concepts.
-        cost: before and after fusion.
-        own_size: the checkpoint's image size, which the model may have been brought down from.
+        cost: cost before and after fusion.
+        own_size: the checkpoint's image size, from which the model may have been reduced.
     """
     return Manifest(
         geometry=geometry_of(config),
@@ -99,7 +99,7 @@ def _created(config: ModelConfig, options: ExportOptions, own_size: int) -> dict
 
 
 def package_version(package: str) -> str:
-    """Return the version of an installed package, or that it is not installed."""
+    """Return the version of an installed package, or a note that it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -107,7 +107,7 @@ def package_version(package: str) -> str:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write ``manifest.json`` with size and hash of every other file."""
+    """Write ``manifest.json`` with the size and hash of every other file."""
     files = {
         path.relative_to(folder).as_posix(): file_spec(path)
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""What to export, from what, to where, and in which precision."""
+"""Options of an export: source, destination, targets and precision."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, from what, to where.
+    """Options of an export: source, destination, targets and precision.
 
     Attributes:
         checkpoint: a CLIP-Guided SAM or plain SAM checkpoint.
         concepts: the concepts file.
         output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
         targets: names in `TARGETS`.
-        precision: "fp32", "fp16" or "int8" for all graphs, or words for some, such as "image=int8,decoder=fp16"; None
-            takes each target's default. "int8" is of the encoder graphs; the others are then "fp16". What is said of
-            "image" alone holds for "clip" too.
+        precision: "fp32", "fp16" or "int8" for all graphs, or entries for some, such as "image=int8,decoder=fp16"; None
+            means each target's default. "int8" applies to the encoder graphs; the others are then "fp16". What is said
+            of "image" alone holds for "clip" too.
         clip: public CLIP weights for a checkpoint without CLIP.
-        clip_activation: of CLIP's MLPs; None finds it out, see `clip_form`.
-        clip_heads: heads of CLIP's vision tower, or of vision and text; None finds it out.
+        clip_activation: activation of CLIP's MLPs; None determines it, see `clip_form`.
+        clip_heads: heads of CLIP's vision tower, or of vision and text; None determines them.
         image_size: side in pixels that images are squashed to, see `resize`; "auto" takes the smallest whose masks
-            pass; None is the checkpoint's own.
-        clip_image_size: side in pixels at which CLIP runs; None is what it was trained at, and
-            never more than ``image_size``.
-        prompt: what the checkpoint cannot say.
-        prompt_slots: clicks that fit the decoder.
-        prompt_ensemble: put concept names through CLIP's templates.
+            pass; None means the checkpoint's own.
+        clip_image_size: side in pixels at which CLIP runs; None means the size of its training, but never more than
+            ``image_size``.
+        prompt: settings that checkpoints do not record.
+        prompt_slots: largest number of clicks in one prompt.
+        prompt_ensemble: average concept names over CLIP's templates.
         text_encoder: add CLIP's text encoder, so that concepts can be added to the bundle later.
         ios: the oldest iOS that Core ML packages must run on: 16, 17 or 18.
     """
@@ -84,25 +84,25 @@ class ExportOptions:
 
     @property
     def auto_size(self) -> bool:
-        """Whether the export looks for the smallest image size whose masks pass."""
+        """Whether the export searches for the smallest image size whose masks pass."""
         return self.image_size == AUTO
 
     @property
     def fixed_size(self) -> int | None:
-        """The image size that was named; None where none was, or "auto"."""
+        """The image size as a number; None if it was not given, or "auto"."""
         return self.image_size if isinstance(self.image_size, int) else None
 
     @property
     def resized(self) -> bool:
-        """Whether SAM, or the CLIP that a checkpoint holds, may run at another size than in training."""
+        """Whether SAM, or the CLIP that a checkpoint holds, may run at a size other than that of training."""
         return self.image_size is not None or (self.clip_image_size is not None and self.clip is None)
 
     @property
     def precisions(self) -> dict[str, str]:
-        """The precision of each graph for which one was said; under "" that of all others.
+        """The precision of each graph that was given one; the key "" stands for all others.
 
         Raises:
-            InputError: it names no graph, or one that is not quantised.
+            InputError: an unknown graph is named, or one that is never quantised.
         """
         parts = [part.strip() for part in self.precision.split(",")] if self.precision else []
         made = {}
@@ -113,7 +113,7 @@ class ExportOptions:
                     f"no graph {graph!r} in --precision; expected {', '.join(GRAPH_NAMES)}, as in image=int8."
                 )
             if given and word == "int8" and graph not in QUANTISED_GRAPHS:
-                raise InputError(f"the graph {graph!r} is not quantised: it would cost masks and gain no time.")
+                raise InputError(f"the graph {graph!r} is never quantised: that would harm masks and save no time.")
             made[graph] = word
         return made
 
@@ -137,7 +137,7 @@ class ExportOptions:
 
     @property
     def int8_graphs(self) -> frozenset[str]:
-        """Names of the graphs that some target has in INT8."""
+        """Names of the graphs that are in INT8 for some target."""
         return frozenset(
             graph for graph in QUANTISED_GRAPHS for target in self.targets if self.precision_of(target, graph) == "int8"
         )
@@ -153,5 +153,5 @@ class ExportOptions:
 
     @property
     def destination(self) -> Path:
-        """Where the bundle goes."""
+        """Path of the bundle."""
         return self.output or Path(f"{self.concepts.stem}.cgsam")

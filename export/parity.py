@@ -1,4 +1,4 @@
-"""Agreement of a written bundle with the PyTorch reference, end to end, through the runtime that devices use."""
+"""Agreement of a written bundle with the PyTorch reference, end to end, through the runtime used on devices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def compare_logits(
 
 
 def sample_picture(size: int) -> Image.Image:
-    """Return a seeded picture (3:2, ``size`` wide) of gradients and shapes, which any machine draws alike."""
+    """Return a seeded picture (3:2, ``size`` wide) of gradients and shapes, identical on every machine."""
     rng = np.random.Generator(np.random.PCG64(7))
     height = size * 2 // 3
     y, x = np.mgrid[0:height, 0:size].astype(np.float32)
@@ -53,10 +53,10 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
     """Segment the sample picture with bundle and reference, with the same points, and compare.
 
     Args:
-        model: the reference model that the bundle was made from.
+        model: the reference model from which the bundle was exported.
         bundle: a complete bundle.
-        backend: the name of one, or one that is in no registry.
-        concepts: how many of its concepts, from the first.
+        backend: name of a backend, or a backend outside the registry.
+        concepts: number of concepts to compare, from the first.
     """
     size = model.config.sam.image_size
     picture = sample_picture(size)
@@ -75,7 +75,7 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
 
 
 def check(model: ReferenceModel, bundle: Path, backend: str | Backend, precision: str) -> TargetParity:
-    """Measure, and refuse a bundle that does not compute what the reference computes.
+    """Measure, and refuse a bundle that disagrees with the reference.
 
     Raises:
         ExportError: the error is above the precision's limit.

@@ -1,4 +1,4 @@
-"""The pictures of one export: those to calibrate on, and those that the gate compares masks on."""
+"""The pictures of one export: for calibration, and for the gate."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class PhotoSets:
     """The pictures of one export.
 
     Attributes:
-        calibration: none of them where nothing is quantised.
+        calibration: empty if nothing is quantised.
         gate: empty for no gate.
-        origin: where the gate's come from.
-        notes: what is doubtful about them, a line each, and what was left out.
-        left_out: pictures and labels that cannot be used, each with the reason.
+        origin: origin of the gate's pictures.
+        notes: warnings about them, and remarks about those left out, one line each.
+        left_out: unusable pictures and labels, each with the reason.
     """
 
     calibration: Photos = NO_PHOTOS
@@ -38,10 +38,10 @@ def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: 
     """Read or render the pictures for calibration and for the gate.
 
     Args:
-        options: where they are.
-        work: a folder for rendered ones.
-        side: of rendered ones, in pixels.
-        calibrate: whether something is quantised.
+        options: options with their folders.
+        work: a folder for rendered pictures.
+        side: side of rendered pictures in pixels.
+        calibrate: whether calibration pictures are needed.
 
     Raises:
         InputError: a folder holds too few readable pictures, or labels do not fit.
@@ -57,7 +57,7 @@ def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: 
         calibration = calibration.take(options.calibration_count)
     elif calibrate:
         calibration = photos.rendered(work / "calibration", photos.RENDERED_SERIES, options.calibration_count, side)
-        notes.append("calibrated on rendered street scenes: photos of what the device will see are better")
+        notes.append("calibrated on rendered street scenes: photos like those that the device will see would be better")
     gate: tuple[LabelledImage, ...] = ()
     origin = ""
     if options.gate_count and options.gate_images is not None:
@@ -72,7 +72,7 @@ def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: 
 
 
 def _given(options: QualityOptions, images: Path, remarks: Remarks) -> tuple[LabelledImage, ...]:
-    """Return the gate's pictures that were named, with labels where there are; ``remarks`` gets what is left out."""
+    """Return the given gate pictures, with their labels if there are any; ``remarks`` receives those left out."""
     if options.gate_labels is None:
         found = photos.from_folder(images, least=1)
         remarks.left_out += found.skipped
@@ -86,5 +86,5 @@ def _given(options: QualityOptions, images: Path, remarks: Remarks) -> tuple[Lab
     pictures = tuple(photos.readable(labels.read(remarks), remarks))
     if not pictures:
         reasons = (f"skipped {line}" for line in remarks.left_out)
-        raise InputError("\n  ".join((f"{options.gate_labels}: no picture for the gate can be used.", *reasons)))
+        raise InputError("\n  ".join((f"{options.gate_labels}: none of the gate's pictures can be used.", *reasons)))
     return pictures

@@ -1,4 +1,4 @@
-"""The export, from files to a bundle: one recipe, read from top to bottom."""
+"""The export, from files to a bundle: one recipe from top to bottom."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def export_bundle(
 ) -> Path:
     """Export a bundle and return its path.
 
-    The bundle appears complete or not at all; one that was there before stays until then.
+    The bundle appears complete or not at all; an existing one stays until then.
 
     Args:
-        options: what to export.
-        quality: how to quantise and judge it; None judges no masks, and refuses "int8" and the image size "auto".
-        progress: takes lines of progress.
-        remarks: gets the pictures and labels that were left out.
+        options: source, destination and targets.
+        quality: quantisation and gate; None compares no masks, and refuses "int8" and the image size "auto".
+        progress: receives lines of progress.
+        remarks: receives the pictures and labels that were left out.
 
     Raises:
         CheckpointError: the checkpoint or CLIP weights cannot be used.
         ConceptsError: the concepts file cannot be used.
         OutputError: the bundle cannot be written.
         ExportError: the conversion failed or disagrees with the reference.
-        GateError: masks are too far from PyTorch's; no bundle was written, and the report lies beside it.
+        GateError: masks are too far from PyTorch's; no bundle was written, only a report next to its place.
     """
     check_together(options, quality)
     check_destination(options.destination)
@@ -67,14 +67,14 @@ def export_bundle(
 def follow_recipe(
     steps: ExportSteps, concepts: list[ConceptLine], work: Path, *, judged: bool, remarks: Remarks | None
 ) -> None:
-    """Do all steps of an export, from the checkpoint to the bundle at its destination.
+    """Carry out all steps of an export, from the checkpoint to the bundle at its destination.
 
     Args:
-        steps: of the export.
-        concepts: to be known.
-        work: a folder for what is needed on the way.
-        judged: whether somebody asked for a gate, be it for none.
-        remarks: gets the pictures and labels that were left out.
+        steps: steps of the export.
+        concepts: the concepts of the bundle.
+        work: a folder for temporary files.
+        judged: whether quality options were given, even with an empty gate.
+        remarks: receives the pictures and labels that were left out.
     """
     own = steps.read(concepts)
     vocabulary = steps.text_features(own, concepts)
@@ -109,12 +109,12 @@ def follow_recipe(
 
 @dataclass(frozen=True)
 class Written:
-    """All targets as they lie in the bundle.
+    """All targets in the bundle.
 
     Attributes:
-        manifest: says what was written.
-        attempts: the one that was taken for each target, whether it passes or not; none without a gate.
-        ranking: of the layers; None where no target needed it.
+        manifest: manifest of the written graphs.
+        attempts: the chosen one for each target, whether it passes or not; empty without a gate.
+        ranking: ranking of the layers; None if no target needed it.
     """
 
     manifest: Manifest
@@ -131,7 +131,7 @@ def add_report(
     gate: Gate,
     folder: Path,
 ) -> Manifest:
-    """Write the report into the bundle, and return the manifest with what it says."""
+    """Write the report into the bundle, and return the manifest with its summary."""
     with steps.progress.step("report"):
         found = gather_quality(steps, written.attempts, written.ranking, photos, size, quantiser, folder)
         proofs = written.manifest.arithmetic
@@ -148,14 +148,14 @@ def quantise_and_judge(
     gate: Gate | None,
     folder: Path,
 ) -> Written:
-    """Quantise each target as far as asked for, and compare its masks with PyTorch's.
+    """Quantise each target as requested, and compare its masks with PyTorch's.
 
     Args:
-        steps: of the export.
+        steps: steps of the export.
         graphs: what was converted.
-        converted: the manifest of what was.
-        quantiser: None where nothing is quantised.
-        gate: None where no masks are compared.
+        converted: manifest of the converted graphs.
+        quantiser: None if nothing is quantised.
+        gate: None if no masks are compared.
         folder: the bundle being written.
     """
     manifest, attempts = converted, []
@@ -175,7 +175,7 @@ def quantise_and_judge(
 
 
 def planned(options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
-    """Return the names of an export's steps, in order; image sizes that are tried and a fallback add theirs."""
+    """Return the names of an export's steps, in order; trials of image sizes and a fallback add further steps."""
     graphs = (*GRAPH_NAMES, *(TEXT_GRAPHS if options.text_encoder else ()))
     return (
         *planned_preparation(options, quality),

@@ -1,4 +1,4 @@
-"""Progress of a recipe: a numbered line when a step begins, and its seconds when it ends."""
+"""Progress of a recipe: a numbered line for each step, with its seconds at the end."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ Progress = Callable[[str], None]
 
 
 def silent(_: str) -> None:
-    """Take a line of progress, and do nothing."""
+    """Ignore a line of progress."""
 
 
 class StepProgress:
-    """Numbers the steps of a recipe as they are taken, and passes other lines on.
+    """Numbers the steps of a recipe as they run, and passes other lines on.
 
-    How many there are follows from the names that are planned and not yet taken: one that was not planned adds itself,
-    and planned ones that are passed over are counted no more.
+    The total follows from the planned steps that have not run yet: an unplanned step increases it, and a planned one
+    that is skipped decreases it.
 
     Args:
-        progress: takes each line.
-        planned: names, in order.
+        progress: receives each line.
+        planned: names of the steps in order.
 
     Attributes:
-        say: takes a line of progress beside the numbered ones.
+        say: receives lines other than the numbered ones.
     """
 
     def __init__(self, progress: Progress = silent, planned: Iterable[str] = ()) -> None:
@@ -35,11 +35,11 @@ class StepProgress:
 
     @contextmanager
     def step(self, name: str, detail: str = "") -> Iterator[None]:
-        """Take one step.
+        """Run the block as one step.
 
         Args:
-            name: as planned.
-            detail: what was not known then, for the line alone.
+            name: name of the planned step.
+            detail: further text for the line.
         """
         if name in self._ahead:
             del self._ahead[: self._ahead.index(name) + 1]

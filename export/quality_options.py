@@ -1,4 +1,4 @@
-"""How an export is quantised and judged."""
+"""Options of quantisation and the gate."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from cgsam_edge.quality.judge import GateLimits
 
 @dataclass(frozen=True)
 class QualityOptions:
-    """How an export is quantised and judged.
+    """Options of quantisation and the gate.
 
     Attributes:
-        calibration: folder of photos; None renders street scenes.
-        calibration_count: pictures to calibrate on.
-        gate_images: folder of pictures that the gate compares masks on; None sets some of the photos aside, or renders.
+        calibration: folder of photos; None means rendered street scenes.
+        calibration_count: number of calibration pictures.
+        gate_images: folder of the gate's pictures; None sets some calibration photos aside, or renders scenes.
         gate_labels: folder of index PNGs with ``gate_classes``, or a COCO JSON, for those pictures.
         gate_classes: class file.
-        labels_orientation: what the labels of photos that EXIF turns were drawn on, "upright" or "stored"; None takes
-            them as upright, and leaves out by name those that can only be stored.
-        gate_count: pictures of the gate; 0 leaves the gate out, which the manifest says.
+        labels_orientation: how photos with an EXIF rotation were labelled, "upright" or "stored"; None means upright,
+            and leaves out, by name, labels that only fit the stored pixels.
+        gate_count: number of gate pictures; 0 skips the gate, which the manifest records.
         min_iou: least mean mask IoU that passes; None judges by labels, or else by what other draws of points do.
-        max_drop: most loss of labelled class mIoU that passes.
+        max_drop: largest drop of class mIoU against labels that passes.
         max_disagreement: without labels, the most that masks may differ from PyTorch's, in units of what other draws of
             points do to them.
         allow_degraded: write a bundle that does not pass, marked as degraded.
-        fallback_minutes: how long layers may be tried one by one when a target in INT8 does not pass, so that the most
-            sensitive ones are kept in float; 0 for no fallback.
+        fallback_minutes: time limit for trying layers one by one when a target in INT8 does not pass, to keep the most
+            sensitive ones in float; 0 for no fallback.
         arithmetic: kinds below float32 that are tried, of which devices may then use those that pass; none tries none.
         arithmetic_minutes: how long that may take, for all targets together.
-        coreml_int8: what "int8" is on Core ML, one of `COREML_INT8`.
+        coreml_int8: meaning of "int8" on Core ML, one of `COREML_INT8`.
         smoothing: share of the difference between outlier channels that moves into the weights, from 0 (none) to 1.
 
     Raises:
@@ -60,7 +60,7 @@ class QualityOptions:
     smoothing: float = 0.5
 
     def __post_init__(self) -> None:
-        from cgsam_edge.quality import photos  # reads images, which `--help` need not
+        from cgsam_edge.quality import photos  # it imports image libraries, which `--help` does not need
 
         photos.check_apart(self.calibration, self.gate_images)
         if self.gate_labels is not None and self.gate_images is None:
@@ -68,13 +68,13 @@ class QualityOptions:
         if self.calibration_count < photos.LEAST:
             raise InputError(f"calibration needs at least {photos.LEAST} pictures, got {self.calibration_count}.")
         if self.min_iou is not None and not 0 <= self.min_iou <= 1:
-            raise InputError(f"a mask IoU is from 0 to 1, got {self.min_iou}.")
+            raise InputError(f"min_iou must be from 0 to 1, got {self.min_iou}.")
         if not self.max_disagreement >= 0:
             raise InputError(f"a disagreement is 0 or more, got {self.max_disagreement}.")
         if not 0 <= self.smoothing <= 1:
-            raise InputError(f"smoothing is from 0 to 1, got {self.smoothing}.")
+            raise InputError(f"smoothing must be from 0 to 1, got {self.smoothing}.")
         if not self.fallback_minutes >= 0:
-            raise InputError(f"the fallback takes 0 minutes or more, got {self.fallback_minutes}.")
+            raise InputError(f"fallback_minutes must be 0 or more, got {self.fallback_minutes}.")
         unknown = [kind for kind in self.arithmetic if kind not in BELOW_FLOAT32]
         if unknown:
             raise InputError(f"no arithmetic {unknown[0]!r} to prove; expected {' or '.join(BELOW_FLOAT32)}.")
@@ -86,12 +86,12 @@ class QualityOptions:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What the masks of one export are held to.
+    """The limits for the masks of one export.
 
     Attributes:
         size_min_iou: least mean mask IoU of the image size "auto", with the model at its own size; None where a size
             was named, or none.
-        targets: what each target is held to.
+        targets: limits of each target.
     """
 
     size_min_iou: float | None
@@ -99,7 +99,7 @@ class Thresholds:
 
 
 def thresholds(options: ExportOptions, quality: QualityOptions) -> Thresholds:
-    """Return what masks are held to.
+    """Return the limits for masks.
 
     With the image size "auto", ``min_iou`` is of that size, and targets are judged as if none was named.
     """
@@ -111,14 +111,14 @@ def thresholds(options: ExportOptions, quality: QualityOptions) -> Thresholds:
 
 
 def check_together(options: ExportOptions, quality: QualityOptions | None) -> None:
-    """Refuse an export that has to measure masks and may not.
+    """Refuse an export that needs to measure masks but has no gate.
 
     Raises:
         InputError: INT8 without quality options, or the image size "auto" without the gate's pictures.
     """
     if quality is None and options.int8:
-        raise InputError("int8 needs calibration: give quality options, such as quality=QualityOptions().")
+        raise InputError("int8 needs calibration: pass quality options, such as quality=QualityOptions().")
     if quality is None and options.auto_size:
-        raise InputError("the image size 'auto' needs measuring: give quality options.")
+        raise InputError("the image size 'auto' needs measurements: pass quality options.")
     if quality is not None and options.auto_size and not quality.gate_count:
-        raise InputError("--image-size auto compares masks on the gate's pictures; --gate-count must not be 0.")
+        raise InputError("--image-size auto compares masks on the gate's pictures, so --gate-count must not be 0.")

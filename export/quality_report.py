@@ -1,4 +1,4 @@
-"""What an export found out about its own masks: the report beside the graphs, the refusal, and the manifest's part."""
+"""An export's findings about its masks: the report next to the graphs, the error message, and the manifest's entry."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def gather_quality(
     quantiser: Quantiser | None,
     folder: Path,
 ) -> Quality:
-    """Gather what the export found of each target, and time the graphs on this machine."""
+    """Gather the findings about each target, and time the graphs on this machine."""
     found = tuple(attempt.found for attempt in attempts)
     method, doubts = ((quantiser.method,), quantiser.warnings) if quantiser else ((), ())
     late = ranking.unmeasured if ranking else 0
@@ -54,7 +54,7 @@ def gather_quality(
         sensitivity=ranking.sensitivity if ranking else (),
         notes=(
             *method, *photos.notes, *doubts,
-            *([f"the time sufficed for all layers or blocks but {late}"] if late else []),
+            *([f"there was no time for {late} of the layers or blocks"] if late else []),
         ),
         machine=machine(),
         degraded=not all(one.passed for one in found),
@@ -70,10 +70,10 @@ def _float_layers(attempts: Sequence[TargetAttempt], ranking: Ranking) -> Iterat
 def write_quality_report(
     steps: ExportSteps, quality: Quality, manifest: Manifest, gate: Gate, folder: Path
 ) -> Manifest:
-    """Write the report, and refuse what does not pass unless that is allowed; return the manifest with its summary.
+    """Write the report, and raise if a target fails without permission; return the manifest with the summary.
 
     Raises:
-        GateError: a target does not pass; the report lies beside the destination.
+        GateError: a target does not pass; the report is next to the destination.
     """
     with ExitStack() as opened:
         write_report(quality, folder, _masks(gate, folder, opened))
@@ -85,20 +85,20 @@ def write_quality_report(
         raise GateError(refusal(failed, quality.sensitivity, beside / HTML_FILE))
     for one in failed:
         steps.progress.say(
-            f"warning: {one.target} does not pass and is written all the same: {'; '.join(one.problems)}"
+            f"warning: {one.target} does not pass and is written nevertheless: {'; '.join(one.problems)}"
         )
     return replace(manifest, quality=summary(quality))
 
 
 def without_gate(steps: ExportSteps, manifest: Manifest) -> Manifest:
-    """Return the manifest of a bundle whose masks were not compared, and say so."""
+    """Return the manifest of a bundle whose masks were not compared, and print a warning."""
     note = "no gate: --gate-count 0"
     steps.progress.say(f"warning: {note}; masks were not compared with PyTorch's")
     return replace(manifest, quality={"gate": None, "notes": [note]})
 
 
 def _masks(gate: Gate, folder: Path, opened: ExitStack) -> Masks:
-    """Return what gives the report its pictures; a target is opened once for all of its pictures."""
+    """Return the function that computes the report's pictures; each target is opened once."""
     segmenters = {}
 
     def masks(target: str, pair: MaskPair) -> tuple[Image.Image, Mask, Mask]:

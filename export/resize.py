@@ -1,13 +1,13 @@
-"""A trained model at another input size: its positions interpolated, everything else shared.
+"""A trained model at another input size: interpolated positions, everything else shared.
 
-Of a SAM only two things are made for one size: the absolute positions and, in blocks with global attention, the tables
-of relative positions. The former are interpolated bilinearly, as SAMed (``load_from`` of its builder of SAM) and the
-projects after it do; the latter linearly, by segment_anything's own ``get_rel_pos``. Windows stay as they are; only how
-far they are padded follows the grid. CLIP's positions are interpolated bilinearly, as upstream does it for training.
+Only two parts of a SAM depend on its size: the absolute positions and, in blocks with global attention, the tables of
+relative positions. The former are interpolated bilinearly, as in SAMed (``load_from`` of its builder of SAM) and later
+projects; the latter linearly, by segment_anything's own ``get_rel_pos``. Windows do not change, only their padding
+follows the grid. CLIP's positions are interpolated bilinearly, as upstream does for training.
 
-Upstream's features are normalised over the tokens, so that their size follows the number of tokens: with a quarter of
-CLIP's patches they are twice as great, and the adapters were never trained on that. The norm is therefore brought to
-the number of tokens of training (`ClipConfig.norm_scale`).
+Upstream's features are normalised over the tokens, so their magnitude depends on the number of tokens: with a quarter
+of CLIP's patches they are twice as large, which the adapters never saw in training. The norm is therefore scaled to the
+number of tokens of training (`ClipConfig.norm_scale`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from cgsam_edge.export.reference import ReferenceModel
 
 
 def resize(model: ReferenceModel, size: int | None, clip_size: int | None = None) -> ReferenceModel:
-    """Return a model at another image size, in float32 and evaluation mode; it shares all tensors but the positions.
+    """Return a model at another image size, in float32 and evaluation mode; it shares all tensors except the positions.
 
     Args:
-        model: a model at the size of its training.
-        size: the new side in pixels, see `cgsam_edge.export.image_sizes`; None leaves SAM as it is.
-        clip_size: side at which CLIP shall run, cut to whole patches; by default its own, but never more than ``size``:
+        model: a model at its training size.
+        size: the new side in pixels, see `cgsam_edge.export.image_sizes`; None does not change SAM.
+        clip_size: side of CLIP's input, truncated to whole patches; by default its own, but never more than ``size``:
             CLIP is the smaller part of the work, and a smaller CLIP cost the reference model more accuracy than a
             smaller SAM.
 
@@ -42,11 +42,11 @@ def resize(model: ReferenceModel, size: int | None, clip_size: int | None = None
     size = sam.image_size if size is None else size
     if size > sam.image_size:
         raise InputError(
-            f"an image size of {size} is above the checkpoint's own, {sam.image_size}: no training saw that many "
+            f"an image size of {size} is above the checkpoint's own, {sam.image_size}: training never saw that many "
             f"tokens, and each costs time. Take {sam.image_size} or less."
         )
     if size % sam.patch_size:
-        raise InputError(f"an image size of {size} is no multiple of the model's patch of {sam.patch_size} pixels.")
+        raise InputError(f"an image size of {size} is not a multiple of the model's patch of {sam.patch_size} pixels.")
     own = model.config.clip.image_size
     clip = resized_clip(model.config.clip, min(own, size) if clip_size is None else clip_size)
     config = replace(model.config, sam=replace(sam, image_size=size), clip=clip)
@@ -61,7 +61,7 @@ def resize(model: ReferenceModel, size: int | None, clip_size: int | None = None
 
 
 def resized_clip(clip: ClipConfig, size: int) -> ClipConfig:
-    """Return CLIP's sizes at another side, cut to whole patches."""
+    """Return CLIP's sizes at another side, truncated to whole patches."""
     grid = size // clip.patch_size
     if grid < 1:
         raise InputError(f"CLIP's input of {size} pixels is smaller than its patch of {clip.patch_size} pixels.")
@@ -70,7 +70,7 @@ def resized_clip(clip: ClipConfig, size: int) -> ClipConfig:
 
 
 def interpolate_patches(table: Tensor, grid: int) -> Tensor:
-    """Interpolate CLIP's position table (1 + M, C) bilinearly to ``grid`` patches a side; row 0, the class's, stays."""
+    """Interpolate CLIP's position table (1 + M, C) to ``grid`` patches a side; row 0, for the class token, is kept."""
     old = math.isqrt(len(table) - 1)
     if grid == old:
         return table

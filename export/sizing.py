@@ -1,7 +1,8 @@
-"""Measuring what a smaller image size costs: masks of the resized model beside those at its own size, in PyTorch.
+"""Measuring the loss at a smaller image size: masks of the resized model compared with its own size, in PyTorch.
 
-Points drawn from text are a lottery among the pixels of the model's square, and another square draws others: masks
-would differ with no loss. So both draw among the pixels of the own size's square, each on its own similarity map.
+Points from text are drawn pseudo-randomly among the pixels of the model's square, and another square gives other
+points: masks would differ without any loss. Both therefore draw among the pixels of the original square, each on its
+own similarity map.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ from cgsam_edge.vocabulary import Vocabulary
 class Sizing:
     """Tries image sizes of one model.
 
-    Sizes are tried from the smallest up, and the first that passes is taken, so that it is the smallest without any
-    assumption about those between; as time grows at least with the area, what is tried in vain is the cheap part.
+    Sizes are tried from the smallest up, and the first that passes is taken, so that it is certainly the smallest;
+    because time grows at least with the area, failed trials are the cheap part.
 
     Args:
-        options: what is exported, and at which size.
-        min_iou: least mean mask IoU that the size "auto" accepts; None where a size was named.
-        pictures: to compare masks on.
+        options: options of the export, with the size.
+        min_iou: lowest mean mask IoU that the size "auto" accepts; None if a size was given.
+        pictures: pictures to compare masks on.
         vocabulary: the concepts.
-        work: a folder for what is needed meanwhile.
+        work: a folder for temporary files.
     """
 
     def __init__(
@@ -62,14 +63,14 @@ class Sizing:
         self._min_iou = min_iou
 
     def choose(self, model: ReferenceModel, progress: StepProgress) -> tuple[ReferenceModel, SizeSearch]:
-        """Return the model at the size that is asked for or that passes, and what was found on the way.
+        """Return the model at the requested or smallest passing size, and the search.
 
         Args:
-            model: at its own size; returned as it is where no smaller size passes.
-            progress: takes a step for each size, and the table of all of them.
+            model: the model at its own size; returned unchanged if no smaller size passes.
+            progress: receives a step for each size, and the table of all sizes.
 
         Raises:
-            InputError: the size that is asked for is not one for this model.
+            InputError: the requested size does not fit this model.
         """
         size = model.config.sam.image_size
         candidates = self._candidates(model)

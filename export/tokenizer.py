@@ -16,13 +16,14 @@ from cgsam_edge.export.reference import ReferenceModel, text
 from cgsam_edge.manifest import TEXT_FILE, TOKENIZER_FILE
 
 _WORDS = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-"""How CLIP cuts text into words, as open_clip writes it."""
+"""CLIP's pattern for splitting text into words, from open_clip."""
 
 
 def write_tokenizer(path: Path) -> None:
     """Write CLIP's byte-pair encoding as a ``tokenizer.json`` of the ``tokenizers`` library.
 
-    Beside open_clip's own, mended encodings (ftfy) and HTML entities are left out: names of concepts have neither.
+    Unlike open_clip's tokenizer, it neither repairs encodings (ftfy) nor decodes HTML entities: concept names have
+    neither.
     """
     source = open_clip.SimpleTokenizer()
     merges = sorted(source.bpe_ranks, key=source.bpe_ranks.__getitem__)
@@ -35,7 +36,7 @@ def write_tokenizer(path: Path) -> None:
 
 
 def write_text_files(model: ReferenceModel, folder: Path, *, prompt_ensemble: bool) -> None:
-    """Write what the text graphs need beside them: tokenizer, redundant feature t_0, and the templates if used."""
+    """Write the files that the text graphs need: tokenizer, redundant feature t_0, and the templates if used."""
     write_tokenizer(folder / TOKENIZER_FILE)
     templates = [template("{}") for template in text.templates()] if prompt_ensemble else []
     redundant = text.redundant_feature(model.clip).numpy()

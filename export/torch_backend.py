@@ -1,4 +1,4 @@
-"""The fused graphs in PyTorch behind the runtime's own protocol: what a target's masks are compared with."""
+"""The fused graphs in PyTorch behind the runtime's protocol, with which targets are compared."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TorchSession:
     """One fused graph; see `cgsam_edge.runtimes.protocol.Session`.
 
     Args:
-        graph: what to run, in float32.
+        graph: the graph to run, in float32.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -47,7 +47,7 @@ class TorchSession:
         return {name: tensor.numpy() for name, tensor in made.items()}
 
     def facts(self) -> SessionFacts:
-        """Return what it runs on; see `Session.facts`."""
+        """Return where it runs; see `Session.facts`."""
         return SessionFacts({"torch": 1}, "float32", torch.get_num_threads())
 
     def close(self) -> None:
@@ -55,10 +55,10 @@ class TorchSession:
 
 
 class TorchBackend:
-    """PyTorch as a backend; in no registry. See `cgsam_edge.runtimes.protocol.Backend`.
+    """PyTorch as a backend, which is not registered. See `cgsam_edge.runtimes.protocol.Backend`.
 
     Args:
-        graphs: of the model that is exported.
+        graphs: graphs of the exported model.
     """
 
     name = NAME
@@ -73,7 +73,7 @@ class TorchBackend:
         return str(torch.__version__)
 
     def problem(self) -> str:
-        """Return that there is none: the export needs PyTorch."""
+        """Return an empty text: the export needs PyTorch anyway."""
         return ""
 
     def devices(self) -> tuple[Device, ...]:
@@ -90,8 +90,8 @@ def write_torch_bundle(folder: Path, manifest: Manifest, vocabulary: Vocabulary,
     """Write a bundle that only `TorchBackend` opens: manifest and vocabulary, and an empty file for each graph.
 
     Args:
-        folder: where to; it is made where it is missing.
-        manifest: of the bundle that is being exported; its files and targets are left out.
+        folder: where to write; created if necessary.
+        manifest: manifest of the bundle being exported, without its files and targets.
         vocabulary: its concepts.
         graphs: its graphs.
     """

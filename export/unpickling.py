@@ -1,4 +1,4 @@
-"""Reading what ``torch.save`` wrote without running any code of it."""
+"""Reading files of ``torch.save`` without running any of their code."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _DICTS = (
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "yacs.config.CfgNode",
 )
-"""Dictionaries by another name, in which training loops keep their settings."""
+"""Subclasses of dict in which training loops keep their settings."""
 
 _SETTINGS = re.compile(
     r"(?:omegaconf|pathlib|datetime|enum|typing|numpy\.random|lightning|pytorch_lightning|lightning_fabric|ml_collections)\."
     r"|(?:torch\.torch_version\.TorchVersion|types\.SimpleNamespace|builtins\.(?:dict|list|tuple|int|float|str|bool))$"
     r"|__main__\.\w*(?:Args|Config|Options|Settings|Namespace|Params|Enum)$",
 )
-"""What training loops keep beside the weights. Nothing of it is called: a `_LeftAside` stands for it."""
+"""Classes that training loops store next to the weights. None of them is called: `_LeftAside` replaces them."""
 
 _MOST_CLASSES = 200
 
 
 class _LeftAside:
-    """Stands for an object of another program: takes whatever it would be made from, and does nothing."""
+    """Placeholder for an object of another program: accepts any arguments, and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> _LeftAside:  # noqa: PYI034 — Self needs Python 3.11
         return super().__new__(cls)
@@ -52,16 +52,16 @@ class _LeftAside:
 
 @dataclass(frozen=True)
 class _Refused:
-    """What unpickling would have called; None where the file is no pickle of torch.save."""
+    """The name that unpickling would have called; None if the file is not a pickle of torch.save."""
 
     name: str | None
 
 
 def load_pickle(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Read a file of ``torch.save``; return it, and the classes whose objects were left aside.
+    """Read a file of ``torch.save``; return its content, and the classes whose objects were ignored.
 
     Raises:
-        CheckpointError: it is truncated, no dict, or holds what only running its code could restore.
+        CheckpointError: it is truncated, not a dict, or contains objects that only running code could restore.
     """
     mapped = _can_be_mapped(path)
     aside: list[str] = []
@@ -78,22 +78,22 @@ def load_pickle(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _load(path: Path, aside: list[str], *, mapped: bool) -> Any:
-    """Return a file's content, or what its unpickling would have called."""
+    """Return a file's content, or the name that its unpickling would have called."""
     try:
         with torch.serialization.safe_globals(_allowed(aside)):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         return _Refused(_refused_name(str(error)))
-    except Exception as error:  # torch and the unpickler raise whatever a damaged file leads them to
+    except Exception as error:  # torch and the unpickler raise many kinds of errors for damaged files
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint, or truncated ({first}).") from error
 
 
 def _can_be_mapped(path: Path) -> bool:
-    """Whether a file's tensors can stay on the disk: in a zip archive whose parts are stored as they are.
+    """Return whether a file's tensors can be memory-mapped: in a zip archive with uncompressed parts.
 
     Raises:
-        CheckpointError: its parts are compressed to far less than they would take.
+        CheckpointError: its parts would unpack to far more than the file's size.
     """
     if not zipfile.is_zipfile(path):
         return False
@@ -106,7 +106,7 @@ def _can_be_mapped(path: Path) -> bool:
 
 
 def _refused_name(detail: str) -> str | None:
-    """Return what the unpickler would not call, from its message."""
+    """Return the name that the unpickler refused to call, from its message."""
     found = re.search(r"GLOBAL ([\w.]+)", detail) or re.search(r"(?:class|function|global) ([\w.]*\.[\w.]+)", detail)
     if not found:
         return None
@@ -120,7 +120,7 @@ def _stands_aside(name: str) -> bool:
 
 def _pickle_message(path: Path, name: str | None) -> str:
     if name is None:
-        return f"{path}: not a checkpoint (it is no file that torch.save writes)."
+        return f"{path}: not a checkpoint (torch.save did not write this file)."
     return (
         f"{path}: refused, because unpickling it would call {name!r}. A checkpoint may hold only tensors and plain "
         "values; save the state dict again, or as safetensors, with the code that made the file."
@@ -128,7 +128,7 @@ def _pickle_message(path: Path, name: str | None) -> str:
 
 
 def _allowed(aside: list[str]) -> list[Any]:
-    """Return what the unpickler may call: numpy's numbers and arrays, ``argparse.Namespace``, and the stand-ins."""
+    """Return what the unpickler may call: numpy's numbers and arrays, ``argparse.Namespace``, and placeholders."""
     restore = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
     numpy = [
         (function, f"{module}.multiarray.{name}")

@@ -1,9 +1,9 @@
 """Graphs that engines compiled, kept for later processes together with the proof of a trial.
 
 The key of a folder of compiled graphs contains everything that they depend on: the bundle, the engine and its version,
-    the
-device, every option of the session, the processor and this package. An engine's own cache does not distinguish all of
-these: OpenVINO's (2026.4) opens what it compiled for float32 with a hint of bfloat16, and crashes on some processors.
+the device, every option of the session, the processor and this package. An engine's own cache does not distinguish all
+of these: OpenVINO's (2026.4) opens what it compiled for float32 with a hint of bfloat16, and crashes on some
+processors.
 """
 
 from __future__ import annotations

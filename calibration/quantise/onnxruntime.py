@@ -28,7 +28,7 @@ def quantise(
     """Rewrite a float32 ``.onnx`` file with its linear layers in INT8, and its other constants stored as float16.
 
     Weights have a scale for each output channel and seven bits: with eight, a processor without VNNI overflows when it
-        adds products in 16 bits (ONNX Runtime on AVX2: twice the error). Inputs are uint8 with the given ranges.
+    adds products in 16 bits (ONNX Runtime on AVX2: twice the error). Inputs are uint8 with the given ranges.
 
     Args:
         graph: the graph from which the file was converted.

@@ -1,4 +1,4 @@
-"""SAM's attention with constants gathered at export, never holding all scores of a global block at once."""
+"""SAM's attention with constants gathered at export, never storing all scores of a global block at once."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 from cgsam_edge.export.reference.image_encoder import Block
 
 _CACHE_BYTES = 16 * 2**20
-"""Upper bound of the scores that are held at once, of one head.
+"""Upper bound in bytes of the scores of one head that exist at once.
 
 A global attention of ViT-B takes ONNX Runtime a sixth and OpenVINO a ninth less time than with 32 MiB over all heads.
 With 8 MiB they gain a quarter and a sixth, but OpenVINO then took 4.7 s to compile the graph, here 2.3 s.
 """
 
 _SCORE_BYTES = 32 * 2**20
-"""Likewise over all heads, for devices that like few and large operators."""
+"""Likewise over all heads, for devices that prefer few and large operators."""
 
 
 class Chunk(NamedTuple):
-    """How many heads, and how many rows of queries, attend at once."""
+    """Number of heads, and of rows of queries, that attend at once."""
 
     heads: int
     rows: int
 
 
 def cached(side: int) -> Chunk:
-    """Return a head, and as many of the ``side`` rows as the caches hold; rows divide them."""
+    """Return one head, and as many of the ``side`` rows as fit the caches; a divisor of ``side``."""
     return Chunk(1, _rows(4 * side**3, side, _CACHE_BYTES))
 
 
 def by_head(side: int) -> Chunk:
-    """Return a head with all its queries, for engines whose attention does not write the scores."""
+    """Return one head with all its queries, for engines whose attention does not write the scores."""
     return Chunk(1, side)
 
 
 def together(heads: int, side: int) -> Chunk:
-    """Return all heads, and as many of the ``side`` rows as the bound allows; rows divide them."""
+    """Return all heads, and as many of the ``side`` rows as the bound allows; a divisor of ``side``."""
     return Chunk(heads, _rows(4 * heads * side**3, side, _SCORE_BYTES))
 
 
@@ -55,8 +55,8 @@ def _rows(row_bytes: int, side: int, bound: int) -> int:
 class FusedAttention(nn.Module):
     """Norm, attention and space adapter of one block, before the residual sum.
 
-    The query's scale is folded into the qkv weights; window padding enters after qkv, as the constant it is:
-    before, OpenVINO would not compute the layer in INT8.
+    The query's scale is folded into the qkv weights; window padding is inserted after qkv, as a constant: before qkv,
+    it would keep OpenVINO from computing the layer in INT8.
 
     Args:
         block: the reference block.
@@ -82,7 +82,7 @@ class FusedAttention(nn.Module):
         self.qkv = fusion.linear(weight * factor[:, None], bias * factor)
         padding = fusion.window_padding(block.norm1, attn.qkv, before_norm=block.pad_before_norm)
         self.register_buffer("padding", padding * factor.float())
-        for axis in "hw":  # (1, query, c, key): with three axes engines add one, and keep a copy for each product
+        for axis in "hw":  # (1, query, c, key): to three axes engines add a fourth, with a copy for each product
             table = get_rel_pos(self.side, self.side, getattr(attn, f"rel_pos_{axis}"))
             self.register_buffer(f"table_{axis}", (table / scale).transpose(1, 2).contiguous()[None])
         if block.Space_Adapter is None:
@@ -111,7 +111,7 @@ class FusedAttention(nn.Module):
         q, k, v = (part.reshape(batch * heads, side * side, -1) for part in split.unbind(0))
         grid, at_once = q.reshape(batch * heads, side, side, -1), (batch if self.windows else 1) * self.chunk.heads
         given = zip(*(_pieces(part, at_once, 0) for part in (grid, k, v)), strict=True)
-        tables = _pieces(self.table_h, self.chunk.rows, 1)  # once, as engines copy what is cut again
+        tables = _pieces(self.table_h, self.chunk.rows, 1)  # cut once, because engines copy at each cut
         joined = _joined([self._rowwise(q, k.transpose(1, 2), v, tables) for q, k, v in given], 0)
         return joined.reshape(batch, heads, side, side, -1).permute(0, 2, 3, 1, 4).reshape(batch, side, side, -1)
 

@@ -1,8 +1,8 @@
-"""A graph in the form that survives half precision: inputs kept in the range that they can have, norms as one operator.
+"""A graph in a form that is safe in half precision: inputs clamped to their possible range, norms as one operator.
 
-Half precision ends at 65504. A number beyond what the contract allows would become infinite, and one infinite score
-makes a whole softmax NaN; and SAM's LayerNorm2d, written out, squares values that may be over 256. Neither changes what
-the graph computes for an input that keeps the contract.
+The largest number in half precision is 65504. An input outside the contract would become infinite, and one infinite
+score makes a whole softmax NaN; and SAM's LayerNorm2d, written out, squares values that may exceed 256. Neither change
+affects the results for inputs within the contract.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cgsam_edge.export.graphs.variants import for_core_ml
 
 
 class Bounded(nn.Module):
-    """A graph that takes its inputs by position, clamps them to the graph's limits, and returns a tuple.
+    """A graph that takes positional inputs, clamps them to the graph's limits, and returns a tuple.
 
     Args:
         graph: the graph; its module is copied, its tensors are shared.

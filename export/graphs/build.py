@@ -1,4 +1,4 @@
-"""The graphs of one model together, with named example inputs: what converters and parity checks start from."""
+"""The graphs of one model together, with named example inputs: the starting point of converters and parity checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Graph:
         module: maps named tensors to a dict of named tensors.
         inputs: shape of each input by name, float32, in the order of the module's arguments.
         outputs: names in the order of the module's dict.
-        limits: least and greatest value of inputs, for targets whose numbers end early.
+        limits: lowest and highest value of inputs, for targets with a small range of numbers.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Graph:
         made = {name: torch.randn(shape, generator=generator) for name, shape in self.inputs.items()}
         if "labels" in made:
             made["labels"] = made["labels"].sign()
-        if "end" in made:  # the graph of text: the empty name
+        if "end" in made:  # the text graph: the empty name
             made = {name: torch.zeros(shape) for name, shape in self.inputs.items()}
             made["token_ids"][..., :2] = (
                 torch.tensor([[START, START + 1]]).unsqueeze(1).div(torch.tensor([[256], [1]]), rounding_mode="floor")
@@ -52,14 +52,14 @@ class Graph:
 
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the outputs in PyTorch; inputs that the graph does not have are left aside."""
+        """Compute the outputs in PyTorch; inputs that the graph does not have are ignored."""
         out: dict[str, Tensor] = self.module(**{name: inputs[name] for name in self.inputs})
         return out
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """The four graphs of a bundle, and those that make it learn new names, if asked for."""
+    """The four graphs of a bundle, and the text graphs for adding concepts, if requested."""
 
     clip: Graph
     image: Graph
@@ -80,7 +80,7 @@ def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
 
 
 def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
-    """Return the graphs from tokens to a text feature, and from that to a row of the table where the model has one."""
+    """Return the graphs from tokens to a text feature, and from that to a row of the table if the model has one."""
     clip = model.config.clip
     inputs = {"token_ids": (1, 2, clip.context_length), "end": (1, clip.context_length)}
     limits = {"token_ids": (0.0, 255.0), "end": (0.0, 1.0), "text": (-1.0, 1.0)}
@@ -96,8 +96,8 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
 
     Args:
         model: the reference model; tensors that fusion leaves alone are shared with it.
-        prompt_slots: clicks that fit the decoder; three slots more hold a box and SAM's "not a point" token.
-        text: whether to add the graphs that make the bundle learn new names.
+        prompt_slots: number of click slots; three more slots are for a box and SAM's "not a point" token.
+        text: whether to add the text graphs for adding concepts.
     """
     sam, clip = model.config.sam, model.config.clip
     grid, r = sam.grid, sam.mlp_adapter_width
@@ -130,9 +130,9 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
 
 
 def _limits(model: ReferenceModel, clip: ClipGraph) -> dict[str, tuple[float, float]]:
-    """Return what each input can be: by the bundle's contract, by the weights, or else a generous guess."""
+    """Return each input's possible range: from the bundle's contract, from the weights, or a generous estimate."""
     size, dense = float(model.config.sam.image_size), float(model.config.prompt.dense_value)
-    if clip.clip.positions.is_meta:  # only counted, never run
+    if clip.clip.positions.is_meta:  # the graph is only counted, never run
         return {}
     last_norm: Any = model.sam.image_encoder.neck[-1]
     channels = model.config.sam.prompt_width
@@ -142,7 +142,7 @@ def _limits(model: ReferenceModel, clip: ClipGraph) -> dict[str, tuple[float, fl
         "adapter_hidden": 2.0**10,
         "text_row": 2.0**10,
         "similarity": float(model.config.clip.embed_dim) ** 0.5,  # features of at most 1, a text of unit length
-        "image_embedding": embedding,  # as a layer norm can make it
+        "image_embedding": embedding,  # the largest output of a layer norm
     }
     if clip.vision_products is not None:
         symmetric["vision"] = clip.vision_products.abs().sum(dim=1).max().item()

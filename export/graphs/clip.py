@@ -1,4 +1,4 @@
-"""CLIP-Surgery's vision tower for deployment: only what reaches the output is computed."""
+"""CLIP-Surgery's vision tower for deployment, without parts that do not affect the output."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ClipAttention(nn.Module):
 
 
 class ClipBlock(nn.Module):
-    """One ordinary block; holds no weight that the deployed graph does not use.
+    """One ordinary block, with only the weights that the deployed graph uses.
 
     Args:
         block: open_clip's ResidualAttentionBlock.
@@ -58,7 +58,7 @@ class ClipBlock(nn.Module):
         super().__init__()
         self.attention = ClipAttention(block.attn)
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
-        # a container of its own: what replaces a layer in it leaves the model alone
+        # a separate container: replacing a layer in it does not change the model
         self.mlp = nn.Sequential(OrderedDict(block.mlp.named_children()))
 
     def block_output(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -71,8 +71,8 @@ class ClipBlock(nn.Module):
 class ClipFeatures(nn.Module):
     """F of the contract from CLIP's pixels.
 
-    The surgery path reads the ordinary one and nothing reads it, so its class token is left out; the ordinary path ends
-    with the class token alone.
+    The surgery path reads the ordinary path, and nothing reads its class token, which is left out; the ordinary path
+    ends with only the class token.
 
     Args:
         visual: open_clip's VisionTransformer.

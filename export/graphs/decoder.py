@@ -1,7 +1,7 @@
 """The graph ``decoder``: SAM's prompt encoder and mask decoder with a fixed number of prompt slots.
 
-A slot that is not used is masked out of every softmax that could see it, so it changes nothing: SAM's own label -1 is
-a learned token that takes part in attention, and no substitute for leaving a point away.
+An unused slot is masked in every softmax that could see it, so it has no effect. SAM's own label -1 is a learned token
+that takes part in attention, and cannot stand for a missing point.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cgsam_edge.export.reference import ReferenceModel
 
 MASKED = -3e4
-"""Added to the scores of masked slots: exp of it is zero, and it is finite in float16."""
+"""Added to the scores of masked slots: its exponential is zero, and it is finite in float16."""
 
 
 class MaskedAttention(nn.Module):
@@ -82,7 +82,7 @@ class TwoWayLayer(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """What is computed once per prompt.
+    """The computation for each prompt.
 
     Labels: 1 a click inside, 0 outside, 2 and 3 a box's corners, -1 SAM's "not a point" token, -2 an unused slot.
 
@@ -102,7 +102,7 @@ class DecoderGraph(nn.Module):
         self.final = MaskedAttention(decoder.transformer.final_attn_token_to_image)
         self.final_norm = decoder.transformer.norm_final_attn
         self.upscaling = decoder.output_upscaling
-        self.hyper = decoder.output_hypernetworks_mlps[0]  # multimask_output=False keeps the first mask only
+        self.hyper = decoder.output_hypernetworks_mlps[0]  # multimask_output=False keeps only the first mask
         self.iou_head = decoder.iou_prediction_head
         labels = [prompt.not_a_point_embed, *prompt.point_embeddings]
         tokens = [decoder.iou_token.weight, decoder.mask_tokens.weight]

@@ -38,8 +38,9 @@ class FusedBlock(nn.Module):
 class SemanticBlock(nn.Module):
     """A block that depends on the concept, in two halves.
 
-    ``prepare`` is free of the concept and holds all but the adapter's second half, which `add_adapter` computes. The
-    adapter stays beside the MLP: adding a condition to r of 4C + r hidden channels would copy all of them.
+    ``prepare`` is independent of the concept and contains all but the adapter's second half, which `add_adapter`
+    computes. The adapter stays separate from the MLP: adding a condition to r of 4C + r hidden channels would copy all
+    of them.
 
     Args:
         block: the reference block, with a SemanticAdapter.

@@ -14,7 +14,7 @@ def quantisable(graph: Graph) -> dict[str, nn.Linear]:
     """Return the linear layers of an encoder graph by the path of their module, such as "blocks.0.attention.qkv".
 
     Attention's products, norms, the patch embedding and the neck are not among them.
-    A graph that stays as it is has none.
+    Graphs that are never quantised have none.
     """
     if graph.name not in QUANTISED_GRAPHS:
         return {}
@@ -24,6 +24,6 @@ def quantisable(graph: Graph) -> dict[str, nn.Linear]:
 
 
 def _uncalled(module: nn.Module) -> nn.Module | None:
-    """Return the layer that an image graph only holds for the concept graph, whose ``first_up`` it is."""
+    """Return the layer that an image graph only contains for the concept graph, whose ``first_up`` it is."""
     last = module.blocks[-1] if isinstance(module, ImageGraph) else None
     return last.up if isinstance(last, SemanticBlock) else None

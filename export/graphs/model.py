@@ -20,7 +20,7 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 def normalise_pixels(pixels: Tensor) -> Tensor:
-    """Map RGB values 0 to 255, float32 (B, 3, S, S), to normalised pixels, by the very operations of training."""
+    """Map RGB values 0 to 255, float32 (B, 3, S, S), to normalised pixels, by the operations of training."""
     mean, std = (torch.tensor(v, device=pixels.device).reshape(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
     return (pixels / 255 - mean) / std
 
@@ -36,7 +36,7 @@ class ClipGraph(nn.Module):
     """CLIP's features of an image, and what they add to the adapters' conditions.
 
     Args:
-        model: the reference model; its tensors are shared where fusion leaves them as they are.
+        model: the reference model; tensors that fusion does not change are shared.
     """
 
     def __init__(self, model: ReferenceModel) -> None:
@@ -52,7 +52,7 @@ class ClipGraph(nn.Module):
         features = self.clip(clip_pixels(normalise_pixels(pixels), self.clip_size))
         out = {"clip_features": features[0]}
         if self.vision_products is not None:
-            products = features[:, 1:] @ self.vision_products.T  # engines like the constant on the right
+            products = features[:, 1:] @ self.vision_products.T  # engines prefer the constant on the right
             out["vision"] = products.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         return out
 
@@ -63,7 +63,7 @@ class ImageGraph(nn.Module):
     Without semantic blocks, ``tokens`` are those after the last block, and it is the only output for SAM.
 
     Args:
-        model: the reference model; its tensors are shared where fusion leaves them as they are.
+        model: the reference model; tensors that fusion does not change are shared.
     """
 
     def __init__(self, model: ReferenceModel) -> None:
@@ -97,7 +97,7 @@ def _vision_products(model: ReferenceModel) -> Tensor | None:
 
 
 class ConceptGraph(nn.Module):
-    """What is computed once per image and concept: from the first condition to the image embedding.
+    """The computation for each image and concept: from the first condition to the image embedding.
 
     Args:
         model: the reference model.
@@ -139,7 +139,7 @@ class ConceptGraph(nn.Module):
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Return ``image_embedding`` (1, 256, grid, grid) of the inputs that ``input_names`` lists.
 
-        ``similarity`` (1, 1, g, g) is s on CLIP's patches as it is, not the map; ``text_row`` (1, n, r).
+        ``similarity`` (1, 1, g, g) is the raw similarity on CLIP's patches, not the map; ``text_row`` (1, n, r).
         """
         x = inputs["tokens"].flatten(1, 2)  # engines have one operator for a norm of three axes
         conditions = self._conditions(inputs)

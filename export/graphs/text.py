@@ -1,4 +1,4 @@
-"""CLIP's text encoder and the text half of the semantic adapters, for concepts that come after the export."""
+"""CLIP's text encoder and the text half of the semantic adapters, for concepts that are added after the export."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cgsam_edge.export.graphs.model import semantic_adapters
 from cgsam_edge.export.reference import ReferenceModel
 
 START = 49406
-"""Number of CLIP's start token; the end token follows."""
+"""CLIP's start token; the end token is the next number."""
 
 
 class TextGraph(nn.Module):
-    """Tokens to CLIP's text embedding, unnormalised, as upstream's ``encode_text``.
+    """Tokens to CLIP's text embedding, not normalised, as in upstream's ``encode_text``.
 
     Args:
         clip: open_clip's CLIP.
@@ -42,7 +42,8 @@ class TextGraph(nn.Module):
         """Map tokens to ``text_embedding`` (1, D).
 
         Args:
-            token_ids: (1, 2, L), each token's number divided by 256, and the rest: FP16 holds no great integers.
+            token_ids: (1, 2, L), each token's number divided by 256, and the remainder, because FP16 cannot represent
+                large integers.
             end: (1, L), 1 at the end token, else 0.
         """
         high, low = token_ids.long().unbind(dim=1)
@@ -57,7 +58,7 @@ class TextGraph(nn.Module):
 
 
 _MASKED = -1e4
-"""In place of minus infinity, which FP16 and quantisers do not like; exp of it is 0 in float32 and in FP16."""
+"""Replaces minus infinity, which FP16 and quantisers do not handle; its exponential is 0 in float32 and in FP16."""
 
 
 class TextRowGraph(nn.Module):

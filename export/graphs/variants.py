@@ -1,4 +1,4 @@
-"""What one engine is better served with, in a copy of a graph's module that shares its tensors."""
+"""Variants of a graph for one engine: copies of its module that share its tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def for_core_ml(module: nn.Module) -> nn.Module:
     """Return a copy for Core ML.
 
     Its LayerNorm2d are `ChannelNorm`, its windows are `PaddedWindows`, and its attention takes all heads at once: a
-    program of thousands of small operators takes a device long to compile.
+    device takes long to compile a program of thousands of small operators.
     """
     made = _copied(module)
     for parent in list(made.modules()):
@@ -49,10 +49,10 @@ def for_core_ml(module: nn.Module) -> nn.Module:
 
 
 def for_openvino(module: nn.Module) -> nn.Module:
-    """Return a copy for OpenVINO, or the module itself if that is right already.
+    """Return a copy for OpenVINO, or the module itself if it already has that form.
 
-    Its kernel of attention never writes the scores, and each chunk costs it about a megabyte and time to compile, so
-    global attention takes a head at a time and all its queries.
+    OpenVINO's attention kernel never writes the scores, and each chunk costs about a megabyte and compile time, so
+    global attention takes one head at a time with all its queries.
     """
     if not any(isinstance(one, FusedAttention) and one.windows is None for one in module.modules()):
         return module
@@ -64,6 +64,6 @@ def for_openvino(module: nn.Module) -> nn.Module:
 
 
 def _copied(module: nn.Module) -> nn.Module:
-    """Return a copy whose parameters and buffers are the original's."""
+    """Return a copy that shares parameters and buffers with the original."""
     shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
     return copy.deepcopy(module, shared)

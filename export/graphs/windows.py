@@ -1,4 +1,4 @@
-"""Tokens of an image in square windows, and back; where windows reach over the border, a filler is in them."""
+"""Splitting an image's tokens into square windows, and joining them; windows beyond the border contain a filler."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Windows(nn.Module):
-    """Windows gathered by index: one copy each way.
+    """Windows gathered by index: one copy in each direction.
 
     Args:
         grid: tokens on a side of the image.
@@ -39,7 +39,7 @@ class Windows(nn.Module):
 
 
 class PaddedWindows(nn.Module):
-    """The same by padding and moving axes, for devices of which it is not known how they gather.
+    """The same by padding and moving axes, for devices whose gather may be slow.
 
     Args:
         grid: tokens on a side of the image.
@@ -51,7 +51,7 @@ class PaddedWindows(nn.Module):
         self.grid, self.side, self.count = grid, side, -(-grid // side)
 
     def part(self, tokens: Tensor, filler: Tensor) -> Tensor:
-        """Map as `Windows.part` does."""
+        """Same mapping as `Windows.part`."""
         batch, grid, side, count = tokens.shape[0], self.grid, self.side, self.count
         x: Tensor = tokens.unflatten(1, (grid, grid))
         missing = count * side - grid
@@ -62,7 +62,7 @@ class PaddedWindows(nn.Module):
         return windows.reshape(-1, side, side, x.shape[-1])
 
     def join(self, windows: Tensor, batch: int) -> Tensor:
-        """Map as `Windows.join` does."""
+        """Same mapping as `Windows.join`."""
         side, count, grid = self.side, self.count, self.grid
         rows = windows.reshape(batch * count, count, side, side, -1).transpose(1, 2)
         return rows.reshape(batch, count * side, count * side, -1)[:, :grid, :grid].flatten(1, 2)

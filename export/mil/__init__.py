@@ -1,1 +1,1 @@
-"""Core ML packages away from a Mac: loading what was written, computing it operator by operator, and linting it."""
+"""Core ML packages away from a Mac: loading written packages, computing them operator by operator, and linting them."""

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLLOWED = {"leaky_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "relu", "relu6"}
-"""Operators whose output coremltools quantises in place of that of the linear operator before them."""
+"""Operators whose output coremltools quantises instead of that of the preceding linear operator."""
 
 LEAST_SCALE = 2.0**-14
-"""Of activations: what is smaller has not all of its digits in half precision, or is zero."""
+"""Smallest scale of activations: a smaller one is subnormal or zero in half precision."""
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Least and greatest value by the name of a value."""
+"""Lowest and highest value by the name of a value."""
 
 
 def small_activations(model: Any, operators: Collection[Any], ranges: Ranges) -> Any:
@@ -57,7 +57,7 @@ def small_weights(model: Any, operators: Collection[Any], palette_bits: int | No
 
 
 def _wide_enough(low: float, high: float) -> tuple[float, float]:
-    """Return a range whose scale half precision can hold, also where all values were zero."""
+    """Return a range whose scale half precision can represent, even if all values were zero."""
     least = 127 * LEAST_SCALE
     return (low, high) if max(-low, high) >= least else (low, least)
 
@@ -68,7 +68,7 @@ def _only(names: set[str], config: Any) -> Any:
 
 @contextmanager
 def _statistics(ranges: Ranges) -> Iterator[None]:
-    """Make coremltools take these ranges for measured; its own function would run the model, which only a Mac can."""
+    """Make coremltools use these ranges; its own function would run the model, which needs a Mac."""
     module = coremltools().optimize.coreml._post_training_quantization  # noqa: SLF001 — there is no public way
     own = module._get_activation_calibration_stats  # noqa: SLF001
     known = {name: {"rmin": low, "rmax": high} for name, (low, high) in ranges.items()}
@@ -82,7 +82,7 @@ def _statistics(ranges: Ranges) -> Iterator[None]:
 def _palette_of(bits: int) -> Any:
     """Return the function from a weight to its palette and indices: coremltools' exact k-means in one dimension.
 
-    Its mode "kmeans" would take scikit-learn's for small layers, whose sums depend on the number of threads.
+    Its mode "kmeans" would use scikit-learn's for small layers, whose sums depend on the number of threads.
     """
     coremltools()
     module = telemetry.load("coremltools.models.neural_network.quantization_utils")

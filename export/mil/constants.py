@@ -1,4 +1,4 @@
-"""The tier "constants": a half-precision program is its twin with every constant rounded, and nothing else."""
+"""The tier "constants": a half-precision program must equal its twin with every constant rounded."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from cgsam_edge.errors import ExportError
 
 _TINY = 1e-7
-"""coremltools lets no constant of a half-precision program vanish: what is smaller becomes this."""
+"""coremltools does not round constants of a half-precision program to zero: smaller ones become this value."""
 
 
 def compare_constants(twin: Any, half: Any, package: Path) -> int:
     """Compare two programs, as `load_function` gives them, and return how many constants were compared.
 
-    Constants go by name, to which the conversion adds ``_to_fp16``; those that only one of them has are casts.
+    Constants are matched by name, to which the conversion adds ``_to_fp16``; those in only one program are casts.
 
     Raises:
         ExportError: the operators or a constant differ.
@@ -47,7 +47,7 @@ def _constants(function: Any) -> dict[str, Any]:
 
 
 def same(expected: Any, value: Any) -> bool:
-    """Return whether a constant of a half-precision program is this array, rounded; of another, whether it is equal."""
+    """Return whether a constant equals this array, rounded if the program is in half precision."""
     got = np.asarray(value)
     if got.dtype != np.float16 or np.asarray(expected).dtype == np.float16:
         return bool(np.array_equal(expected, value))

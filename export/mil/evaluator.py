@@ -1,7 +1,8 @@
 """The MIL evaluator: a Core ML package computed operator by operator in PyTorch, on any machine.
 
-It reads what was written, and rounds each result to the type that the program declares, so that half precision shows.
-It cannot see Apple's compiler, what runs on which unit, or how that accumulates: it proves the program, not the device.
+It reads the written package, and rounds each result to the type that the program declares, so that the effects of half
+precision appear. It cannot reproduce Apple's compiler, the choice of units, or how they accumulate: it checks the
+program, not the device.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ROUNDED |= {"int16": torch.int16, "uint16": torch.int32, "int32": torch.int32, 
 
 @dataclass(frozen=True)
 class Output:
-    """A value that an operator makes: its name in the program and its declared type."""
+    """A value that an operator produces: its name in the program and its declared type."""
 
     name: str
     dtype: str
@@ -46,11 +47,11 @@ class Step:
 
     Attributes:
         kind: MIL's name of the operator.
-        operator: what it computes.
+        operator: function that computes it.
         fixed: inputs that are constants.
         variable: the other inputs, by the name of the value, or of several.
-        outputs: what it makes.
-        frees: values that nothing needs afterwards.
+        outputs: its outputs.
+        frees: values that are not used afterwards.
     """
 
     kind: str
@@ -62,11 +63,11 @@ class Step:
 
 
 Watch = Callable[[Step, Output, Tensor], None]
-"""Called with each value that is made, before it is rounded."""
+"""Called with each value before it is rounded."""
 
 
 class Evaluator:
-    """A package of which every operator is known.
+    """A package with only known operators.
 
     Args:
         path: the ``.mlpackage``.
@@ -123,7 +124,7 @@ class Evaluator:
         )
         if step.variable:
             self.steps.append(step)
-        else:  # decompress once, and keep as small as it is declared
+        else:  # decompress once, and store it in the declared type
             for name, value in self._compute(step, {}, None).items():
                 self._constants[name] = (
                     value.half() if value.dtype == torch.float32 and not self._wide_type(step) else value
@@ -152,7 +153,7 @@ class Evaluator:
         return values[name] if name in values else _wide(self._constants[name])
 
     def _round(self, step: Step, output: Output, value: Tensor) -> Tensor:
-        """Return a value as its declared type holds it; float16 is held in float32."""
+        """Return a value rounded to its declared type; float16 is stored as float32."""
         if output.dtype != "fp16":
             return value.to(_ROUNDED[output.dtype])
         if self._single or step.operator.moves:
@@ -183,7 +184,7 @@ def _wide(value: Any) -> Any:
 
 
 def _note_last_uses(steps: list[Step], keep: set[str]) -> None:
-    """Enter into each step what nothing reads after it."""
+    """Record in each step the values that no later step reads."""
     seen = set(keep)
     for step in reversed(steps):
         read = [n for names in step.variable.values() for n in ([names] if isinstance(names, str) else names)]
@@ -220,7 +221,7 @@ class EvaluatorSession:
         return {name: np.array(value.numpy()) for name, value in made.items()}
 
     def facts(self) -> SessionFacts:
-        """Return that PyTorch's float32 holds whatever is computed; see `Session.facts`."""
+        """Return the arithmetic, which is PyTorch's float32; see `Session.facts`."""
         with self._lock:
             if self._evaluator is None:
                 raise BackendError(f"{self._path}: the session is closed.")

@@ -1,4 +1,4 @@
-"""Which linear operators of a written package are which layers of the graph that it was converted from."""
+"""Matching the linear operators of a written package with the layers of the original graph."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 def find_linears(function: Any, layers: Mapping[str, nn.Linear], package: Path) -> dict[str, list[Any]]:
-    """Return the ``linear`` operators of each layer, of which one that is called twice has two.
+    """Return the ``linear`` operators of each layer, a layer that is called twice has two.
 
-    They are found by the values of their weights. Names would not do: coremltools numbers operators, and of layers with
-    equal weights it keeps one constant under one of their names. The operators of such layers are in the lists of all.
+    They are found by the values of their weights. Names are not reliable: coremltools numbers operators, and for layers
+    with equal weights it keeps one constant under one of their names. The operators of such layers are in the lists of
+    all of them.
 
     Args:
         function: as `load_function` gives it, of a package without compressed weights.
         layers: linear modules by name.
-        package: where it was read, for the message.
+        package: path of the package, for the message.
 
     Raises:
         ExportError: a layer is not in the package.
@@ -38,12 +39,12 @@ def find_linears(function: Any, layers: Mapping[str, nn.Linear], package: Path) 
         if not found[name]:
             raise ExportError(
                 f"{package}: no linear operator has the weight of the layer {name!r}, {weight.shape[0]} × "
-                f"{weight.shape[1]}. The package is of another model: convert the graph again."
+                f"{weight.shape[1]}. The package belongs to another model: convert the graph again."
             )
     return found
 
 
 def _holds(op: Any, weight: NDArray[np.float32]) -> bool:
-    """Return whether it is the operator's weight, in its precision; most others differ in the first row."""
+    """Return whether an operator has this weight, in its precision; most others differ in the first row."""
     value = op.inputs["weight"].val
     return value.shape == weight.shape and same(weight[:1], value[:1]) and same(weight, value)

@@ -1,4 +1,4 @@
-"""What in a package is known to go wrong on Apple's units, or might: told, not refused."""
+"""Known or possible problems of a package on Apple's units, as warnings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cgsam_edge.export.mil.evaluator import dtype_name
 
 HALF_MAX = 65504.0
 HALF_NORMAL = 2.0**-14
-"""Smallest float16 with all its digits; an engine may flush what is smaller to zero."""
+"""Smallest normal float16; engines may flush smaller values to zero."""
 
 MAX_RANK = 5
 
@@ -23,7 +23,7 @@ _INDEXED = {"non_zero", "gather_nd", "non_maximum_suppression", "topk", "argsort
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about a package.
+    """A warning about a package.
 
     Attributes:
         graph: "clip", "image", "concept" or "decoder".
@@ -41,13 +41,13 @@ class Finding:
 
 
 def lint(function: Any, graph: str, precision: str, peaks: Mapping[str, float] | None = None) -> list[Finding]:
-    """Look over a program.
+    """Check a program.
 
     Args:
         function: as `load_function` gives it.
         graph: its name, for the findings.
         precision: "fp16" or "fp32", that of the package.
-        peaks: the greatest magnitude of values by name, from a run.
+        peaks: largest magnitude of values by name, from a run.
     """
     operations = [op for op in function.operations if op.op_type != "const"]
     found = [*_operators(operations), *_ranks(operations)]
@@ -78,7 +78,7 @@ def _ranks(operations: list[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _dtypes(operations: list[Any], borders: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield types between the borders beside float16, and bool, which comparisons make."""
+    """Yield types of inner values other than float16 and bool, the type of comparisons."""
     wide = Counter(
         (op.op_type, dtype_name(var))
         for op in operations

@@ -10,7 +10,7 @@ from cgsam_edge.export.mil.tools import coremltools, quiet
 from cgsam_edge.runtimes import telemetry
 
 DATA = Path("Data") / "com.apple.CoreML"
-"""Where a package keeps its model and its weights."""
+"""Paths of a package's model and weights."""
 
 
 def read_spec(path: Path) -> Any:
@@ -34,5 +34,5 @@ def load_function(path: Path) -> Any:
             spec = read_spec(path)
             program = load(spec, spec.specificationVersion, str(path / DATA / "weights"))
             return program.functions[program.default_function_name]
-    except Exception as error:  # coremltools raises many kinds
-        raise BackendError(f"{path}: not an ML program that can be read: {error}. Export it again.") from error
+    except Exception as error:  # coremltools raises many kinds of errors
+        raise BackendError(f"{path}: not a readable ML program: {error}. Export it again.") from error

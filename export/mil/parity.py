@@ -1,8 +1,8 @@
 """MIL parity: agreement of written Core ML packages with PyTorch, as the evaluator computes them.
 
-Tiers, because half precision hides small mistakes. A twin in single precision, converted by the same steps, must be
-exact to rounding; each constant of the half-precision program must be the twin's, rounded; then its outputs and masks
-must be as near as half precision goes. None of it ran on Apple's hardware: nothing here may be called Core ML parity.
+There are tiers, because half precision hides small mistakes. A twin in single precision, converted by the same steps,
+must be exact to rounding; each constant of the half-precision program must equal the twin's, rounded; then outputs and
+masks must be as close as half precision allows. Nothing of this runs on Apple's hardware: never call it Core ML parity.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 NAME = "MIL parity"
 
 TWIN_LIMIT = {"mask_logits": 1e-3}
-"""Largest error of the single-precision twin, in standard deviations of what PyTorch computes."""
+"""Largest error of the single-precision twin, in standard deviations of PyTorch's values."""
 
 TWIN_LIMIT_OTHERS = 1e-4
 COSINE_LIMIT = 0.99999
-"""Of the half-precision encoder's outputs with PyTorch's."""
+"""Lowest cosine of the half-precision encoder's outputs with PyTorch's."""
 
 MASK_IOU_LIMIT = {"fp32": 0.999, "fp16": 0.99}
 FLIPPED_LIMIT = 1e-3
-"""A mask of a few pixels may miss the IoU by one of them; so few flipped pixels pass."""
+"""Share of flipped pixels that passes, because one pixel may spoil the IoU of a tiny mask."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class OutputParity:
 
     Attributes:
         graph: the graph's name.
-        tensor: the output's.
-        max_error: largest difference, as `deviation` measures it.
-        cosine: of the two as vectors.
+        tensor: name of the output.
+        max_error: largest difference, see `deviation`.
+        cosine: cosine of the two as vectors.
     """
 
     graph: str
@@ -67,13 +67,13 @@ class OutputParity:
 
 @dataclass
 class TierFindings:
-    """What was found so far.
+    """The findings so far.
 
     Attributes:
         twin: the tier "fp32 twin".
         constants: the tier "constants", how many were compared, by graph.
         half: the tier "fp16".
-        peaks: the greatest magnitude of a value between the borders, by graph.
+        peaks: largest magnitude of an inner value, by graph.
         lint: remarks.
     """
 
@@ -92,15 +92,15 @@ def check(
     ios: int,
     progress: Progress = silent,
 ) -> TargetParity:
-    """Measure all tiers, and refuse packages that do not compute what PyTorch computes.
+    """Measure all tiers, and refuse packages that disagree with PyTorch.
 
     Args:
         model: the reference model.
-        graphs: what the packages were converted from.
+        graphs: the original graphs of the packages.
         bundle: the bundle, with its packages written.
-        precision: of the packages.
-        ios: as they were converted.
-        progress: takes a line about each tier.
+        precision: precision of the packages.
+        ios: iOS version of the conversion.
+        progress: receives a line about each tier.
 
     Raises:
         ExportError: a tier failed.
@@ -142,10 +142,10 @@ def example_values(graphs: Graphs, bundle: Bundle) -> dict[str, Tensor]:
     values["points"], values["labels"] = torch.from_numpy(prompt.points), torch.from_numpy(prompt.labels)
     values["dense_prompt"] = torch.from_numpy(prompt.dense)
     values |= graphs.decoder.run(values)
-    for graph in graphs.text[:1]:  # its inputs have nothing to do with the picture
+    for graph in graphs.text[:1]:  # its inputs do not depend on the picture
         values |= graph.example()
         values |= graph.run(values)
-    values["text"] = torch.from_numpy(bundle.vocabulary.features[:1].copy())  # what gave the row above
+    values["text"] = torch.from_numpy(bundle.vocabulary.features[:1].copy())  # the input that gave the row above
     return values
 
 
@@ -170,10 +170,10 @@ def check_twin(graph: Graph, package: Path, values: Mapping[str, Tensor]) -> lis
 def check_half(
     graph: Graph, package: Path, values: Mapping[str, Tensor], peaks: dict[str, float]
 ) -> list[OutputParity]:
-    """Compare a half-precision package's outputs with PyTorch's, and note the greatest magnitudes in ``peaks``.
+    """Compare a half-precision package's outputs with PyTorch's, and record the largest magnitudes in ``peaks``.
 
     Raises:
-        ExportError: an encoder's output is too far away.
+        ExportError: an encoder's output differs too much.
     """
 
     def watch(_: Step, output: Output, value: Tensor) -> None:

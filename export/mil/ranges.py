@@ -1,4 +1,4 @@
-"""Least and greatest values that a package's intermediate results take on samples, by the evaluator."""
+"""Lowest and highest values of a package's intermediate results on samples, measured by the evaluator."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.export.mil.evaluator import Evaluator, Output, Step
 
 Feeds = Callable[[], Iterator[Mapping[str, NDArray[np.float32]]]]
-"""Gives a graph's inputs by name, a sample at a time; what the graph does not take is left aside."""
+"""Function that yields a graph's inputs by name, one sample at a time; unknown inputs are ignored."""
 
 
 def no_feeds() -> Iterator[Mapping[str, NDArray[np.float32]]]:
-    """Give no samples."""
+    """Yield no samples."""
     return iter(())
 
 
 def measure_ranges(package: Path, feeds: Feeds, names: Collection[str]) -> dict[str, tuple[float, float]]:
-    """Return the least and greatest value of each named result over all samples; NaN where it ever was NaN.
+    """Return the lowest and highest value of each named result over all samples; NaN if any value was NaN.
 
-    Only these numbers are kept, so that memory does not grow with the number of samples.
+    Only these numbers are stored, so memory does not grow with the number of samples.
 
     Args:
         package: the ``.mlpackage``.
-        feeds: gives the samples.
-        names: of values in the program; one that no operator makes is not in the answer.
+        feeds: function that yields the samples.
+        names: names of values in the program; those that no operator produces are not in the result.
 
     Raises:
         InputError: there is no sample, or one does not fit the package.
@@ -48,7 +48,7 @@ def measure_ranges(package: Path, feeds: Feeds, names: Collection[str]) -> dict[
         evaluator.run(_inputs(sample, evaluator.shapes, count, package), watch)
         count += 1
     if not count:
-        raise InputError(f"{package.name}: there is no calibration sample to measure ranges with; give at least one.")
+        raise InputError(f"{package.name}: no calibration sample to measure ranges with; give at least one.")
     return found
 
 

@@ -15,7 +15,7 @@ from cgsam_edge.runtimes import telemetry
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back progress bars and remarks: that this is no Mac, and that it does not know this PyTorch."""
+    """Suppress progress bars, and the remarks about a missing Mac and an untested PyTorch."""
     logger = logging.getLogger("coremltools")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -20,7 +20,7 @@ def build_clip(config: ClipConfig) -> Any:
             layers=config.layers,
             width=config.width,
             head_width=config.head_width,
-            mlp_ratio=(config.mlp_width + 0.5) / config.width,  # open_clip cuts the product to a whole number
+            mlp_ratio=(config.mlp_width + 0.5) / config.width,  # open_clip truncates the product to an integer
             patch_size=config.patch_size,
             image_size=config.image_size,
         ),

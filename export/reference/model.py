@@ -48,7 +48,7 @@ class Sam(nn.Module):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one prompt gives.
+    """The result of one prompt.
 
     Attributes:
         image_embedding: (1, 256, grid, grid).

@@ -24,7 +24,7 @@ def templates() -> list[Callable[[str], str]]:
 
 
 def tokenize(texts: Sequence[str], context_length: int) -> Tensor:
-    """Return CLIP's tokens, int64 (N, context_length), padded with zeros; longer texts are cut."""
+    """Return CLIP's tokens, int64 (N, context_length), padded with zeros; longer texts are truncated."""
     tokens: Tensor = open_clip.tokenize(list(texts), context_length)
     return tokens
 
@@ -45,14 +45,14 @@ def ensemble(clip: Any, name: str) -> Tensor:
 
 
 def redundant_feature(clip: Any) -> Tensor:
-    """t_0 of the contract, (D,): what every text shares, the ensemble of the empty name."""
+    """t_0 of the contract, (D,): the part that all texts share, the ensemble of the empty name."""
     return ensemble(clip, "")
 
 
 def raw_feature(clip: Any, names: Sequence[str], *, prompt_ensemble: bool = False) -> Tensor:
     """t_raw of the contract, (D,): the mean over a concept's name and synonyms, unnormalised.
 
-    With ``prompt_ensemble`` each name goes through the templates instead of standing as it is.
+    With ``prompt_ensemble``, each name is averaged over the templates.
     """
     if prompt_ensemble:
         return torch.stack([ensemble(clip, name) for name in names]).mean(dim=0)

@@ -1,4 +1,4 @@
-"""The targets of an export: what each can write. PyTorch and the target's converter are imported on first use."""
+"""The targets of an export. PyTorch and the target's converter are imported on first use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from cgsam_edge.manifest import GraphSpec
 
 Converter = Callable[..., GraphSpec]
-"""Takes a `Graph`, the folder of the bundle being written, a precision, and the target's settings by name; writes the
-graph into the target's folder and says what it wrote."""
+"""Takes a `Graph`, the folder of the bundle being written, a precision, and the target's settings by name; writes
+the graph into the target's folder, and returns its spec."""
 
 QUANTISED_GRAPHS = ("clip", "image", "concept")
-"""The decoder is small: quantising it costs accuracy and gains no time."""
+"""The decoder is not included: quantising it costs accuracy and saves no time."""
 
 COREML = "coreml"
 
@@ -21,7 +21,7 @@ IOS_VERSIONS = (16, 17, 18)
 DEFAULT_IOS = 17
 
 COREML_INT8 = {"weights": "int8", "w8a8": "int8", "palette6": "int6", "palette4": "int4"}
-"""The kinds of INT8 on Core ML, and what a bundle calls the precision of each."""
+"""The kinds of INT8 on Core ML, and the name of each one's precision in a bundle."""
 
 DEFAULT_COREML_INT8 = "weights"
 
@@ -31,11 +31,11 @@ class Target:
     """A target of the export.
 
     Attributes:
-        module: of this package; its ``convert`` is a `Converter`.
-        precisions: those that it can write, the default first.
-        settings: options of the export that its converter takes.
-        quantised_from: the precision in which a graph is written before it is quantised.
-        needs: modules to import, beyond those of every export.
+        module: name within this package; its ``convert`` is a `Converter`.
+        precisions: precisions that it can write, the default first.
+        settings: options of the export that its converter accepts.
+        quantised_from: precision of a graph before it is quantised.
+        needs: modules that it needs, beyond those of every export.
     """
 
     module: str
@@ -46,7 +46,7 @@ class Target:
 
     @property
     def default_precision(self) -> str:
-        """The precision of an export that names none."""
+        """The precision of an export without --precision."""
         return self.precisions[0]
 
     @property

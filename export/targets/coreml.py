@@ -1,4 +1,4 @@
-"""The Core ML target: one ML program, an ``.mlpackage`` folder, a graph."""
+"""The Core ML target: one ML program, an ``.mlpackage`` folder, per graph."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DESCRIPTIONS = {
     "text_embedding": "CLIP's text embedding, unnormalised",
     "text": "a text feature of unit length",
 }
-"""A line for each tensor, which Xcode shows."""
+"""A description of each tensor, which Xcode shows."""
 
 _PURPOSE = {
     "clip": "CLIP-Guided SAM, once per image: CLIP's features.",
@@ -51,13 +51,13 @@ _PURPOSE = {
 
 
 def convert(graph: Graph, folder: Path, precision: str, ios: int = DEFAULT_IOS) -> GraphSpec:
-    """Write one graph as an ML program; inputs and outputs are float32 multi-arrays whatever is inside.
+    """Write one graph as an ML program; inputs and outputs are float32 multi-arrays in either precision.
 
     Args:
         graph: what to write.
         folder: the bundle being written; the package goes into ``coreml/``.
         precision: "fp16" computes and stores in half precision, "fp32" in single.
-        ios: the oldest iOS that must open it: 16, 17 or 18 (macOS 13, 14, 15).
+        ios: the oldest iOS version that must open it: 16, 17 or 18 (macOS 13, 14, 15).
 
     Raises:
         ExportError: the conversion failed.
@@ -86,16 +86,16 @@ def _to_mil(graph: Graph, precision: str, ios: int) -> Any:
         )
     except CgsamError:
         raise
-    except Exception as error:  # torch.export and coremltools raise many kinds
+    except Exception as error:  # torch.export and coremltools raise many kinds of errors
         raise ExportError(f"the graph {graph.name!r} could not be converted to Core ML: {error}") from error
 
 
 def _exported(graph: Graph) -> Any:
-    """Return the graph as torch.export's program, without the nodes that coremltools does not know."""
+    """Return the graph as a torch.export program, without the nodes that coremltools does not support."""
     with torch.no_grad():
         program = torch.export.export(Bounded(graph), tuple(graph.example().values())).run_decompositions({})
     for node in list(program.graph.nodes):
-        if node.target is torch.ops.aten.alias.default:  # what is left of a slice that takes all
+        if node.target is torch.ops.aten.alias.default:  # the remains of a slice that takes everything
             node.replace_all_uses_with(node.args[0])
             program.graph.erase_node(node)
         elif node.target is torch.ops.aten._assert_tensor_metadata.default:  # noqa: SLF001 — an operator's name
@@ -114,7 +114,7 @@ def _describe(model: Any, name: str) -> None:
 
 
 def make_reproducible(path: Path) -> None:
-    """Drop from a package what differs between two exports: the day, random identifiers, a debugger's notes."""
+    """Remove everything that differs between two exports: the date, random identifiers, debug information."""
     model = read_spec(path)
     model.description.metadata.userDefined.pop("com.github.apple.coremltools.conversion_date", None)
     (path / DATA / "model.mlmodel").write_bytes(model.SerializeToString(deterministic=True))
@@ -124,7 +124,7 @@ def make_reproducible(path: Path) -> None:
     }
     index["itemInfoEntries"] = {stable[key]: entry for key, entry in index["itemInfoEntries"].items()}
     index["rootModelIdentifier"] = stable[index["rootModelIdentifier"]]
-    # With the line end, so that coremltools, which writes it anew whenever it opens a package, writes the same bytes.
+    # With a line end, because coremltools rewrites the file when it opens a package; the bytes then stay the same.
     (path / "Manifest.json").write_text(json.dumps(index, indent=4, sort_keys=True) + "\n", encoding="utf-8")
     for extra in path.glob("*_debug_handle_mapping.json"):
         extra.unlink()

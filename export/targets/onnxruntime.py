@@ -1,4 +1,4 @@
-"""The ONNX Runtime target: one ``.onnx`` file a graph, and an external data file where a file would pass 2 GB."""
+"""The ONNX Runtime target: one ``.onnx`` file per graph, and an external data file for graphs over 2 GB."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from cgsam_edge.manifest import GraphSpec, TensorSpec
 TARGET = "onnxruntime"
 
 OPSET = 20
-"""The first opset with GELU as one operator; LayerNormalization is in since 17."""
+"""The first opset with GELU as one operator; LayerNormalization exists since 17."""
 
 EXTERNAL_BYTES = 2_000_000_000
-"""Above it the weights go into a file of their own: protobuf ends at 2 GiB."""
+"""Above this size, weights go into a separate file: protobuf's limit is 2 GiB."""
 
 HALVED_SIZE = 1024
-"""Smaller constants stay float32: they are norms and biases, and save nothing."""
+"""Smaller constants stay in float32: they are norms and biases, and would save nothing."""
 
 HALF_MAX = float(np.finfo(np.float16).max)
 
@@ -58,7 +58,7 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
 
 def _to_onnx(graph: Graph) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about its own future
+        warnings.simplefilter("ignore")  # the exporter's deprecation warnings
         try:
             program = torch.onnx.export(
                 graph.module,
@@ -69,7 +69,7 @@ def _to_onnx(graph: Graph) -> Any:
                 dynamo=True,
                 verbose=False,
             )
-        except Exception as error:  # the exporter raises many kinds
+        except Exception as error:  # the exporter raises many kinds of errors
             raise ExportError(f"the graph {graph.name!r} could not be converted to ONNX: {error}") from error
     assert program is not None
     model = program.model_proto
@@ -94,16 +94,18 @@ def _name_layers(model: Any, graph: Graph) -> None:
             node.name = layer if calls[layer] == 1 else f"{layer}#{calls[layer]}"
     missing = layers.keys() - calls.keys()
     if missing:
-        raise ExportError(f"the graph {graph.name!r} lost the layers {', '.join(sorted(missing))} on the way to ONNX.")
+        raise ExportError(
+            f"the graph {graph.name!r} lost the layers {', '.join(sorted(missing))} in the conversion to ONNX."
+        )
 
 
 def layer_of(node: str) -> str:
-    """Return the layer that a node is named after."""
+    """Return the layer after which a node is named."""
     return node.partition("#")[0]
 
 
 def _fold_transposes(model: Any) -> None:
-    """Transpose constants now: the exporter leaves it to the engine where a layer runs twice, and hides the weight."""
+    """Transpose constants now: if a layer runs twice, the exporter leaves it to the engine, and hides the weight."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [n for n in model.graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
         order = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
@@ -116,7 +118,7 @@ def _fold_transposes(model: Any) -> None:
 
 
 def _strip(model: Any) -> None:
-    """Drop what the exporter notes about the machine it ran on: source lines and module names."""
+    """Remove the exporter's notes: source lines and module names."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -145,12 +147,12 @@ def halve_weights(model: Any) -> None:
 
 
 def weights_beside(path: Path) -> Path:
-    """Return where a graph's weights lie if they are not in its own file."""
+    """Return the path of a graph's weights if they are in a separate file."""
     return path.with_name(f"{path.name}.data")
 
 
 def save(model: Any, path: Path) -> None:
-    """Write a model and check what was written; weights beyond `EXTERNAL_BYTES` go into a file beside it."""
+    """Write a model and check the file; weights beyond `EXTERNAL_BYTES` go into a separate file."""
     external = model.ByteSize() > EXTERNAL_BYTES
     if external:
         onnx.save_model(
@@ -161,7 +163,7 @@ def save(model: Any, path: Path) -> None:
     try:
         onnx.checker.check_model(str(path) if external else model, full_check=not external)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"{path.name}: what was written is not valid ONNX: {error}") from error
+        raise ExportError(f"{path.name}: the written file is not valid ONNX: {error}") from error
 
 
 def _specs(values: Any) -> tuple[TensorSpec, ...]:

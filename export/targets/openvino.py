@@ -1,4 +1,4 @@
-"""The OpenVINO target: an ``.xml`` and a ``.bin`` a graph, from the ONNX of the form of the graph that it likes."""
+"""The OpenVINO target: an ``.xml`` and a ``.bin`` per graph, converted from ONNX in OpenVINO's preferred form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
     """Write one graph in OpenVINO's format.
 
     The graph goes through ONNX, so that both engines compute the same operations with the same rounded weights; the
-    file of the target "onnxruntime" is read where the bundle holds that too and both take the same form of the graph.
+    file of the target "onnxruntime" is reused if the bundle has it and both use the same form of the graph.
 
     Args:
         graph: what to write.
@@ -51,7 +51,7 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
     openvino = telemetry.load("openvino")
     try:
         core = openvino.Core()
-        core.set_property({"ENABLE_MMAP": False})  # the source may be removed while the model lives
+        core.set_property({"ENABLE_MMAP": False})  # the source may be removed while the model is in use
         model = core.read_model(str(source))
         _turn_weights(model)
         _name(model, graph)
@@ -59,12 +59,12 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
     except RuntimeError as error:
         raise ExportError(f"the graph {graph.name!r} could not be converted to OpenVINO: {error}") from error
     if model.is_dynamic():
-        raise ExportError(f"the graph {graph.name!r} has shapes that are not fixed; NPUs need fixed ones.")
+        raise ExportError(f"the graph {graph.name!r} has dynamic shapes; NPUs need fixed ones.")
     return model
 
 
 def _turn_weights(model: Any) -> None:
-    """Store each layer's weights as (outputs, inputs): the CPU turns others when it opens them, and keeps both."""
+    """Store each layer's weights as (outputs, inputs): the CPU would transpose others, and keep both copies."""
     opset13 = telemetry.load("openvino.opset13")
 
     for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
@@ -73,7 +73,7 @@ def _turn_weights(model: Any) -> None:
         constant = weights.input_value(0).get_node() if halved else weights
         if constant.get_type_name() != "Constant" or len(constant.shape) != 2 or turns["transpose_b"]:
             continue
-        turned = opset13.constant(np.ascontiguousarray(constant.data.T))  # written once where a layer runs twice
+        turned = opset13.constant(np.ascontiguousarray(constant.data.T))  # written only once if a layer runs twice
         if halved:
             turned = opset13.convert(turned, "f32")
         made = opset13.matmul(product.input_value(0), turned, turns["transpose_a"], transpose_b=True)
@@ -82,7 +82,7 @@ def _turn_weights(model: Any) -> None:
 
 
 def _name(model: Any, graph: Graph) -> None:
-    """Replace names that count up over the life of the process: the same export shall write the same bytes."""
+    """Replace names that contain a counter of the process, so that the same export writes the same bytes."""
     model.set_friendly_name(graph.name)
     layers = quantisable(graph)
     for i, op in enumerate(model.get_ordered_ops()):

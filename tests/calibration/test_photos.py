@@ -76,7 +76,7 @@ def test_without_photos_scenes_are_rendered_and_it_is_said(tmp_path: Path) -> No
     chosen = choose_photos(QualityOptions(calibration_count=9, gate_count=2), tmp_path, 64, calibrate=True)
     assert len(chosen.calibration.paths) == 9
     assert len(chosen.gate) == 2
-    assert any("photos of what the device will see are better" in note for note in chosen.notes)
+    assert any("photos like those that the device will see would be better" in note for note in chosen.notes)
     again = rendered(tmp_path / "again", GATE_SERIES, 2, 64)
     assert [p.read_bytes() for p in again.paths] == [image.path.read_bytes() for image in chosen.gate]
 

@@ -125,7 +125,7 @@ def _nan(path: Path, parts: Parts) -> str:
 
 def _no_clip(path: Path, parts: Parts) -> str:
     write(path, parts[0], None)
-    return "holds no CLIP.*--clip"
+    return "contains no CLIP.*--clip"
 
 
 def _resnet(path: Path, parts: Parts) -> str:
@@ -186,5 +186,5 @@ def test_trained_clip_and_public_clip_exclude_each_other(parts: Parts, model: Re
 
 def test_torchscript_is_read_for_clip_only(model: ReferenceModel, tmp_path: Path) -> None:
     openai_archive(dict(model.clip.state_dict()), tmp_path / "clip.pt")
-    with pytest.raises(CheckpointError, match="Only --clip reads those"):
+    with pytest.raises(CheckpointError, match="Only --clip accepts those"):
         load_reference(tmp_path / "clip.pt")

@@ -92,7 +92,7 @@ def test_the_configuration_beside_the_weights(quick: bool, tmp_path: Path) -> No
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     found = recognised(tmp_path / "open_clip_pytorch_model.bin", "ViT-H-14")
     assert (found.activation, found.heads) == ("quickgelu" if quick else "gelu", (16, 16))
-    with pytest.raises(CheckpointError, match=r"open_clip_config\.json: describes another CLIP"):
+    with pytest.raises(CheckpointError, match=r"open_clip_config\.json: describes a CLIP that differs"):
         recognised(tmp_path / "open_clip_pytorch_model.bin", "ViT-B-16")
 
 

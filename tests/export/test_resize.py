@@ -202,7 +202,7 @@ def test_a_patch_that_does_not_fit(own: ReferenceModel) -> None:
 
 
 def test_auto_is_for_who_can_measure(options: ExportOptions) -> None:
-    with pytest.raises(InputError, match="'auto' needs measuring"):
+    with pytest.raises(InputError, match="'auto' needs measurements"):
         export_bundle(replace(options, image_size="auto"))
 
 

@@ -59,7 +59,7 @@ def wrapped_blocks(folder: Path, kit: Kit) -> Path:
     return write(folder / "c.pth", named, clip)
 
 
-@case("checkpoint", READ, "what is no weight was left aside: total_ops (2), total_params (2)")
+@case("checkpoint", READ, "entries that are not weights were ignored: total_ops (2), total_params (2)")
 def profiled(folder: Path, kit: Kit) -> Path:
     """Counters of thop in every module"""
     sam, clip = kit.parts()
@@ -68,7 +68,7 @@ def profiled(folder: Path, kit: Kit) -> Path:
     return write(folder / "c.pth", sam, clip)
 
 
-@case("checkpoint", READ, "what is no weight was left aside: pixel_mean, pixel_std")
+@case("checkpoint", READ, "entries that are not weights were ignored: pixel_mean, pixel_std")
 def pixel_buffers(folder: Path, kit: Kit) -> Path:
     """SAM's own pixel_mean and pixel_std among the weights"""
     sam, clip = kit.parts()
@@ -77,14 +77,14 @@ def pixel_buffers(folder: Path, kit: Kit) -> Path:
     return write(folder / "c.pth", sam, clip)
 
 
-@case("checkpoint", READ, "what is no weight was left aside: attn_mask")
+@case("checkpoint", READ, "entries that are not weights were ignored: attn_mask")
 def attention_mask(folder: Path, kit: Kit) -> Path:
     """CLIP's causal mask among its weights, as older open_clip saves it"""
     sam, clip = kit.parts()
     return write(folder / "c.pth", sam, {**clip, "attn_mask": torch.full((77, 77), -torch.inf).triu(1)})
 
 
-@case("checkpoint", READ, "settings beside the weights were left aside (pathlib.PosixPath, datetime.date")
+@case("checkpoint", READ, "settings beside the weights were ignored (pathlib.PosixPath, datetime.date")
 def settings(folder: Path, kit: Kit) -> Path:
     """numpy numbers and arrays, argparse's options, paths and dates beside the weights"""
     options = argparse.Namespace(lr=1e-4, out=pathlib.PosixPath("runs"), day=dt.date(2026, 1, 1))
@@ -92,7 +92,7 @@ def settings(folder: Path, kit: Kit) -> Path:
     return write(folder / "c.pth", *kit.parts(), **more)
 
 
-@case("checkpoint", READ, "settings beside the weights were left aside (omegaconf.dictconfig.DictConfig")
+@case("checkpoint", READ, "settings beside the weights were ignored (omegaconf.dictconfig.DictConfig")
 def hydra(folder: Path, kit: Kit) -> Path:
     """Settings of a package that is not installed"""
     with foreign_class("omegaconf.dictconfig.DictConfig") as settings_class:
@@ -101,7 +101,7 @@ def hydra(folder: Path, kit: Kit) -> Path:
         return write(folder / "c.pth", *kit.parts(), config=made)
 
 
-@case("checkpoint", READ, "settings beside the weights were left aside (easydict.EasyDict)")
+@case("checkpoint", READ, "settings beside the weights were ignored (easydict.EasyDict)")
 def easy_dict(folder: Path, kit: Kit) -> Path:
     """Settings in a dictionary of another class"""
     with foreign_class("easydict.EasyDict", dict) as settings_class:
@@ -122,7 +122,7 @@ def lightning(folder: Path, kit: Kit) -> Path:
     return folder / "last.ckpt"
 
 
-@case("checkpoint", READ, "what belongs to losses or metrics was left aside: 'loss_fn.weight' (2 in all)")
+@case("checkpoint", READ, "entries of losses or metrics were ignored: 'loss_fn.weight' (2 in all)")
 def lightning_with_metrics(folder: Path, kit: Kit) -> Path:
     """Lightning's checkpoint with a loss and a metric that have tensors"""
     state = _flat(kit, "net.", "clip_net.")
@@ -131,7 +131,7 @@ def lightning_with_metrics(folder: Path, kit: Kit) -> Path:
     return folder / "c.ckpt"
 
 
-@case("checkpoint", READ, "an averaged copy ('ema_model.') was left aside, as upstream evaluates the other weights")
+@case("checkpoint", READ, "an averaged copy ('ema_model.') was ignored, as upstream evaluates the other weights")
 def averaged_beside(folder: Path, kit: Kit) -> Path:
     """An averaged model (EMA) under the same state dict"""
     state = _flat(kit, "model.", "clip.")
@@ -143,7 +143,7 @@ def averaged_beside(folder: Path, kit: Kit) -> Path:
 @case(
     "checkpoint",
     READ,
-    "an averaged copy ('model_ema') was left aside, and 'model_state_dict' taken",
+    "an averaged copy ('model_ema') was ignored, and 'model_state_dict' taken",
 )
 def averaged_entry(folder: Path, kit: Kit) -> Path:
     """An averaged model (EMA) in an entry beside the trained one"""

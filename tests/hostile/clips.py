@@ -27,14 +27,14 @@ def unknown(folder: Path, kit: Kit) -> Path:
     return _saved(folder, kit.model.clip.state_dict())
 
 
-@case("CLIP weights", REFUSED, "open_clip_config.json: describes another CLIP than the weights beside it")
+@case("CLIP weights", REFUSED, "open_clip_config.json: describes a CLIP that differs from the weights next to it")
 def other_configuration(folder: Path, kit: Kit) -> Path:
     """The configuration of other weights beside them"""
     put(folder / "open_clip_config.json", json.dumps({"model_cfg": open_clip.get_model_config("ViT-B-16")}))
     return _saved(folder, kit.model.clip.state_dict())
 
 
-@case("CLIP weights", REFUSED, "holds SAM; --clip takes")
+@case("CLIP weights", REFUSED, "contains SAM, but --clip takes")
 def sam_in_its_place(folder: Path, kit: Kit) -> Path:
     """SAM's checkpoint in place of CLIP's"""
     return _saved(folder, kit.parts()[0])
@@ -52,7 +52,7 @@ def resnet(folder: Path, kit: Kit) -> Path:
     return _saved(folder, {"visual.layer1.0.conv1.weight": torch.zeros(1), "token_embedding.weight": torch.zeros(2, 2)})
 
 
-@case("CLIP weights", REFUSED, "a CLIP whose image tower is timm's")
+@case("CLIP weights", REFUSED, "a CLIP with an image tower from timm")
 def siglip(folder: Path, kit: Kit) -> Path:
     """SigLIP"""
     return _saved(folder, {"visual.trunk.pos_embed": torch.zeros(1), "text.token_embedding.weight": torch.zeros(2, 2)})

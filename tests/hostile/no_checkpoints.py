@@ -70,13 +70,13 @@ def shard(folder: Path, kit: Kit) -> Path:
     return path
 
 
-@case("checkpoint", REFUSED, "an empty file; the download or copy never began")
+@case("checkpoint", REFUSED, "an empty file; the download or copy failed")
 def empty(folder: Path, kit: Kit) -> Path:
     """No byte at all"""
     return put(folder / "c.pth", b"")
 
 
-@case("checkpoint", REFUSED, "a download that is not complete")
+@case("checkpoint", REFUSED, "an incomplete download, according to its name")
 def unfinished(folder: Path, kit: Kit) -> Path:
     """A browser's partial download"""
     path = write(folder / "c.pth", *kit.parts())
@@ -153,7 +153,7 @@ def picture(folder: Path, kit: Kit) -> Path:
     return folder / "c.png"
 
 
-@case("checkpoint", REFUSED, "a TorchScript archive. Only --clip reads those")
+@case("checkpoint", REFUSED, "a TorchScript archive. Only --clip accepts those")
 def torchscript(folder: Path, kit: Kit) -> Path:
     """A scripted model in place of its weights"""
     with zipfile.ZipFile(folder / "c.pt", "w") as archive:
@@ -211,7 +211,7 @@ def transformers_sam(folder: Path, kit: Kit) -> Path:
     return folder / "m.safetensors"
 
 
-@case("checkpoint", REFUSED, "holds CLIP alone. Give it with --clip")
+@case("checkpoint", REFUSED, "contains only CLIP. Pass it with --clip")
 def clip_alone(folder: Path, kit: Kit) -> Path:
     """CLIP's weights in place of SAM's"""
     torch.save(kit.model.clip.state_dict(), folder / "clip.pt")

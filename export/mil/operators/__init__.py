@@ -1,7 +1,7 @@
-"""What each MIL operator computes, in PyTorch.
+"""Each MIL operator in PyTorch.
 
-A function takes the operator's inputs by their MIL names, and its defaults are the operator's. Floating tensors come as
-float32 whatever their declared type; integer constants come as numpy arrays, scalars as Python's.
+A function takes the operator's inputs by their MIL names, with the operator's defaults. Floating-point tensors are
+float32 regardless of their declared type; integer constants are numpy arrays, scalars are Python's.
 """
 
 from cgsam_edge.export.mil.operators import constants, elementwise, layout, neural

@@ -1,4 +1,4 @@
-"""Operators that move values and compute none."""
+"""Operators that move values without computing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cgsam_edge.export.mil.operators.table import operator
 
 
 def ints(values: Iterable[Any]) -> list[int]:
-    """Return numbers as Python's."""
+    """Return numbers as Python integers."""
     return [int(value) for value in values]
 
 
@@ -25,7 +25,7 @@ def identity(x: Any) -> Any:
 
 @operator("reshape", moves=True)
 def reshape(x: Tensor, shape: Any) -> Tensor:
-    """Return x in another shape, where 0 keeps a size and -1 takes what is left."""
+    """Return x in another shape, where 0 keeps a size and -1 takes the remaining size."""
     sizes = ints(shape)
     return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(sizes)])
 
@@ -110,7 +110,7 @@ def slice_by_index(
 
 @operator("slice_by_size", moves=True)
 def slice_by_size(x: Tensor, begin: Any, size: Any) -> Tensor:
-    """Slice from a start, by sizes; -1 takes what is left."""
+    """Slice from a start, by sizes; -1 takes the rest."""
     for i, (start, count) in enumerate(zip(ints(begin), ints(size), strict=True)):
         x = x.narrow(i, start, x.shape[i] - start if count == -1 else count)
     return x

@@ -84,7 +84,7 @@ def conv_transpose(  # noqa: PLR0913, PLR0917 — MIL's inputs
     dilations: Any = None,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve transposed, then crop what the padding says, or to the given shape."""
+    """Convolve transposed, then crop by the padding, or to the given shape."""
     spatial = x.ndim - 2
     if pad_type not in ("valid", "custom"):
         raise NotImplementedError(f"conv_transpose with pad_type {pad_type!r}")
@@ -160,5 +160,5 @@ def reduce_argmax(
     keep_dims: bool = False,  # noqa: FBT001, FBT002 — MIL's input
     output_dtype: str = "int32",  # noqa: ARG001 — the declared type does it
 ) -> Tensor:
-    """Return where the greatest value is."""
+    """Return the index of the largest value."""
     return tensor(x).argmax(dim=axis, keepdim=keep_dims)

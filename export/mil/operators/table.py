@@ -1,4 +1,4 @@
-"""The table of operators, which the modules beside this one fill."""
+"""The table of operators, filled by the other modules of this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Operator:
 
     Attributes:
         compute: from inputs by name to a tensor, or a list of them for an operator of several outputs.
-        moves: the values are those of an input, so that there is nothing to round.
+        moves: whether the values are those of an input, so that nothing needs rounding.
     """
 
     compute: Compute
@@ -28,7 +28,7 @@ OPERATORS: dict[str, Operator] = {}
 
 
 def operator(*names: str, moves: bool = False) -> Callable[[F], F]:
-    """Enter a function into the table."""
+    """Add a function to the table."""
 
     def enter(compute: F) -> F:
         for name in names:

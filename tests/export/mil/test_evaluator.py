@@ -209,5 +209,5 @@ def test_a_damaged_package(tmp_path: Path) -> None:
     package = write(tmp_path / "one.mlpackage", {"x": (2,)}, lambda x: Builder.sin(x=x))
     spec = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
     spec.write_bytes(spec.read_bytes()[:-40])
-    with pytest.raises(BackendError, match=r"one\.mlpackage: not an ML program that can be read: .* Export it again"):
+    with pytest.raises(BackendError, match=r"one\.mlpackage: not a readable ML program: .* Export it again"):
         Evaluator(package)
