@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cgsam_edge.bundle import Bundle
     from cgsam_edge.runtimes.protocol import SessionOptions
 
-_GUARANTEED = (arithmetic.FLOAT32, *arithmetic.BELOW_FLOAT32)
+_TOLD = (arithmetic.FLOAT32, *arithmetic.BELOW_FLOAT32)
 
 
 def options_for(bundle: Bundle, target: str, graph: str, options: SessionOptions) -> SessionOptions:
@@ -23,7 +23,7 @@ def options_for(bundle: Bundle, target: str, graph: str, options: SessionOptions
 
 def why(bundle: Bundle, target: str, graph: str, options: SessionOptions, computed: str) -> str:
     """Say why a graph computes in what it does; nothing where the engine does not tell in what."""
-    if computed not in _GUARANTEED:
+    if computed not in _TOLD:
         return ""
     return arithmetic.why(arithmetic.proven(bundle.manifest.arithmetic, target, graph), options.precision, computed)
 
@@ -43,8 +43,9 @@ def warn_of_unproven(bundle: Bundle, target: str, computed: Mapping[str, str]) -
         if kind != arithmetic.FLOAT32 and kind not in (arithmetic.proven(proofs, target, graph) or ())
     }
     if unproven:
+        known = set(unproven.values()) <= set(_TOLD)  # some engines do not tell
+        kinds = arithmetic.summary(unproven) if known else "less than float32"
         warn_caller(
-            f'{bundle.path}: precision="reduced" computes the graphs {", ".join(unproven)} in '
-            f"{arithmetic.summary(unproven)}, which its export did not prove good enough; compare masks with "
-            'precision="float32".'
+            f'{bundle.path}: precision="reduced" computes the graphs {", ".join(unproven)} in {kinds}, which its '
+            'export did not prove good enough; compare masks with precision="float32".'
         )
