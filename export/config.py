@@ -58,7 +58,10 @@ class BlockConfig:
 
 @dataclass(frozen=True)
 class SamConfig:
-    """Sizes of a SAM with adapters. Lengths are in pixels if named so, otherwise in channels or counts."""
+    """Sizes of a SAM with adapters. Lengths are in pixels if named so, otherwise in channels or counts.
+
+    In the first ``shared_blocks`` semantic blocks all concepts share one condition: see `cgsam_edge.export.sharing`.
+    """
 
     image_size: int
     patch_size: int
@@ -77,6 +80,7 @@ class SamConfig:
     mask_tokens: int = 4
     iou_depth: int = 3
     iou_width: int = 256
+    shared_blocks: int = 0
 
     @property
     def grid(self) -> int:
@@ -102,6 +106,12 @@ class SamConfig:
     def semantic_blocks(self) -> tuple[int, ...]:
         """Indices of the blocks that depend on the concept, ascending."""
         return tuple(i for i, block in enumerate(self.blocks) if block.semantic)
+
+    @property
+    def first_own(self) -> int:
+        """The first block whose condition is the concept's own; the number of blocks where there is none."""
+        own = self.semantic_blocks[self.shared_blocks :]
+        return own[0] if own else len(self.blocks)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -89,6 +89,7 @@ def _count(run: Callable[[], object]) -> tuple[int, int]:
 
 def reference_cost(config: ModelConfig) -> Cost:
     """Count the unfused model: CLIP's vision tower, the conditioned encoder, and the decoder."""
+    config = replace(config, sam=replace(config.sam, shared_blocks=0))
     with torch.device("meta"):
         model = ReferenceModel(config).eval()
         size, dim = config.sam.image_size, config.clip.embed_dim

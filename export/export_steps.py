@@ -27,6 +27,7 @@ from cgsam_edge.export.progress import StepProgress
 from cgsam_edge.export.quality_options import QualityOptions, thresholds
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.resize import resize
+from cgsam_edge.export.sharing import Sharing, share
 from cgsam_edge.export.sizing import Sizing
 from cgsam_edge.export.targets import COREML, TARGETS
 from cgsam_edge.export.tokenizer import write_text_files
@@ -36,6 +37,7 @@ from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.photos import Photos
 from cgsam_edge.quality.resolution import SizeSearch
+from cgsam_edge.quality.shared_blocks import SharingSearch
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import Vocabulary
 
@@ -111,6 +113,18 @@ class ExportSteps:
         if model is not own:
             self.progress.say(f"resized: {describe(model.config)}")
         return model, search
+
+    def share(
+        self, model: ReferenceModel, vocabulary: Vocabulary, photos: PhotoSets
+    ) -> tuple[ReferenceModel, SharingSearch | None]:
+        """Let all concepts share the condition of as many blocks as asked for or as pass, and measure what it costs."""
+        options = self.options
+        if not options.shared_blocks:
+            return model, None
+        if not photos.gate:
+            return share(model, int(options.shared_blocks), vocabulary), None
+        limits = thresholds(options, self.quality).targets[options.targets[0]]
+        return Sharing(options, limits, photos.gate, vocabulary, self.work / "shared").choose(model, self.progress)
 
     def fuse(self, model: ReferenceModel) -> Graphs:
         """Fuse the adapters into the graphs that targets are converted from."""

@@ -52,6 +52,7 @@ def rank_layers(
         if remarks is not None:
             remarks.left_out += photos.left_out
         model, _ = steps.resize(own, vocabulary, photos)
+        model, _ = steps.share(model, vocabulary, photos)
         graphs = steps.fuse(model)
         manifest = new_manifest(model.config, options, vocabulary, steps.count(model), own.config.sam.image_size)
         reference = open_in_torch(Path(work) / "reference", manifest, vocabulary, graphs)

@@ -26,6 +26,7 @@ def describe(config: ModelConfig) -> str:
     which = f"{len(semantic)} of {len(sam.blocks)} blocks semantic" if semantic else "no semantic block"
     if semantic and len(semantic) < len(sam.blocks):
         which += f" ({', '.join(map(str, semantic))})"
+    which += f", {sam.shared_blocks} of them shared" if sam.shared_blocks else ""
     return (
         f"SAM of width {sam.width}, {len(sam.blocks)} blocks, {sam.image_size} pixels; {which}; "
         f"CLIP of width {clip.width}, patch {clip.patch_size}, {clip.image_size} pixels, {clip_form.describe(clip)}"
@@ -92,6 +93,7 @@ def _created(config: ModelConfig, options: ExportOptions, own_size: int) -> dict
         "checkpoint": {**checkpoint, "image_size": own_size},
         "clip": clip,
         "model": describe(config),
+        **({"shared_blocks": config.sam.shared_blocks} if config.sam.shared_blocks else {}),
         "prompt_ensemble": options.prompt_ensemble,
         "onnx_opset": OPSET,
         "ios": options.ios,

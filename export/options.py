@@ -33,6 +33,8 @@ class ExportOptions:
             pass; None means the checkpoint's own.
         clip_image_size: side in pixels at which CLIP runs; None means the size of its training, but never more than
             ``image_size``.
+        shared_blocks: number of semantic blocks, from the first, in which all concepts share one condition, see
+            `sharing`; "auto" takes the most whose masks pass.
         prompt: settings that checkpoints do not record.
         prompt_slots: largest number of clicks in one prompt.
         prompt_ensemble: average concept names over CLIP's templates.
@@ -50,6 +52,7 @@ class ExportOptions:
     clip_heads: tuple[int, ...] | None = None
     image_size: int | Literal["auto"] | None = None
     clip_image_size: int | None = None
+    shared_blocks: int | Literal["auto"] = 0
     prompt: PromptConfig = field(default_factory=PromptConfig)
     prompt_slots: int = DEFAULT_PROMPT_SLOTS
     prompt_ensemble: bool = False
@@ -69,6 +72,9 @@ class ExportOptions:
             check_size(self.fixed_size)
         elif self.image_size not in (None, AUTO):
             raise InputError(f"an image size is a number of pixels, or {AUTO!r}, got {self.image_size!r}.")
+
+        if self.shared_blocks != AUTO and not (isinstance(self.shared_blocks, int) and self.shared_blocks >= 0):
+            raise InputError(f"shared blocks are a number from 0, or {AUTO!r}, got {self.shared_blocks!r}.")
 
     def _check_target(self, name: str) -> None:
         if name not in TARGETS:
@@ -91,6 +97,11 @@ class ExportOptions:
     def fixed_size(self) -> int | None:
         """The image size as a number; None if it was not given, or "auto"."""
         return self.image_size if isinstance(self.image_size, int) else None
+
+    @property
+    def auto_shared(self) -> bool:
+        """Whether the export looks for the most blocks that can be shared."""
+        return self.shared_blocks == AUTO
 
     @property
     def resized(self) -> bool:

@@ -19,12 +19,11 @@ from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.photo_sets import PhotoSets
 from cgsam_edge.export.progress import Progress, StepProgress, silent
 from cgsam_edge.export.quality_options import QualityOptions, check_together
-from cgsam_edge.export.quality_report import gather_quality, without_gate, write_quality_report
+from cgsam_edge.export.quality_report import Searches, gather_quality, without_gate, write_quality_report
 from cgsam_edge.export.torch_backend import open_in_torch
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS, Manifest
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.labels import Remarks
-from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.verdicts import line
 from cgsam_edge.staging import check_destination, staged
 
@@ -82,6 +81,7 @@ def follow_recipe(
     if remarks is not None:
         remarks.left_out += photos.left_out
     model, size = steps.resize(own, vocabulary, photos)
+    model, sharing = steps.share(model, vocabulary, photos)
     graphs = steps.fuse(model)
     cost = steps.count(model)
     manifest = new_manifest(model.config, steps.options, vocabulary, cost, own.config.sam.image_size)
@@ -100,7 +100,7 @@ def follow_recipe(
             written = replace(written, manifest=proven)
         manifest = written.manifest
         if gate is not None:
-            manifest = add_report(steps, written, photos, size, quantiser, gate, folder)
+            manifest = add_report(steps, written, photos, Searches(size, sharing), quantiser, gate, folder)
         elif judged:
             manifest = without_gate(steps, manifest)
         with steps.progress.step(f"write {steps.options.destination}"):
@@ -126,14 +126,14 @@ def add_report(
     steps: ExportSteps,
     written: Written,
     photos: PhotoSets,
-    size: SizeSearch | None,
+    searches: Searches,
     quantiser: Quantiser | None,
     gate: Gate,
     folder: Path,
 ) -> Manifest:
     """Write the report into the bundle, and return the manifest with its summary."""
     with steps.progress.step("report"):
-        found = gather_quality(steps, written.attempts, written.ranking, photos, size, quantiser, folder)
+        found = gather_quality(steps, written.attempts, written.ranking, photos, searches, quantiser, folder)
         proofs = written.manifest.arithmetic
         proven = [f"{target}: {text}" for target in proofs for text in lines(proofs, target)]
         found = replace(found, notes=(*found.notes, *proven))
@@ -175,7 +175,7 @@ def quantise_and_judge(
 
 
 def planned(options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
-    """Return the names of an export's steps, in order; trials of image sizes and a fallback add further steps."""
+    """Return the names of an export's steps, in order; trials of image sizes and shared blocks, and a fallback, add further steps."""
     graphs = (*GRAPH_NAMES, *(TEXT_GRAPHS if options.text_encoder else ()))
     return (
         *planned_preparation(options, quality),

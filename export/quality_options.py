@@ -114,11 +114,15 @@ def check_together(options: ExportOptions, quality: QualityOptions | None) -> No
     """Refuse an export that needs to measure masks but has no gate.
 
     Raises:
-        InputError: INT8 without quality options, or the image size "auto" without the gate's pictures.
+        InputError: INT8 without quality options, or an "auto" without the gate's pictures.
     """
     if quality is None and options.int8:
         raise InputError("int8 needs calibration: pass quality options, such as quality=QualityOptions().")
     if quality is None and options.auto_size:
         raise InputError("the image size 'auto' needs measurements: pass quality options.")
+    if quality is None and options.auto_shared:
+        raise InputError("the number of shared blocks 'auto' needs measurements: pass quality options.")
+    if quality is not None and options.auto_shared and not quality.gate_count:
+        raise InputError("--shared-blocks auto compares masks on the gate's pictures, so --gate-count must not be 0.")
     if quality is not None and options.auto_size and not quality.gate_count:
         raise InputError("--image-size auto compares masks on the gate's pictures, so --gate-count must not be 0.")

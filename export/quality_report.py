@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from cgsam_edge.quality.findings import FloatLayer, Quality
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.report import HTML_FILE, save_report, write_report
 from cgsam_edge.quality.resolution import SizeSearch
+from cgsam_edge.quality.shared_blocks import SharingSearch
 from cgsam_edge.quality.verdicts import refusal, summary
 
 if TYPE_CHECKING:
@@ -30,12 +31,31 @@ if TYPE_CHECKING:
     from cgsam_edge.quality.pictures import Masks
 
 
+@dataclass(frozen=True)
+class Searches:
+    """What was tried before anything was converted.
+
+    Attributes:
+        size: of the image; None where the model keeps its own.
+        sharing: of blocks; None where none is shared.
+    """
+
+    size: SizeSearch | None = None
+    sharing: SharingSearch | None = None
+
+    @property
+    def remarks(self) -> str:
+        """What they made of the model, to be added to its name."""
+        size = f", at {self.size.chosen} pixels" if self.size else ""
+        return size + (f", with {self.sharing.chosen} blocks shared" if self.sharing else "")
+
+
 def gather_quality(
     steps: ExportSteps,
     attempts: Sequence[TargetAttempt],
     ranking: Ranking | None,
     photos: PhotoSets,
-    size: SizeSearch | None,
+    searches: Searches,
     quantiser: Quantiser | None,
     folder: Path,
 ) -> Quality:
@@ -45,11 +65,12 @@ def gather_quality(
     late = ranking.unmeasured if ranking else 0
     return Quality(
         title=steps.options.destination.name,
-        reference="PyTorch, float32" + (f", at {size.chosen} pixels" if size else ""),
+        reference="PyTorch, float32" + searches.remarks,
         pictures=f"{len(photos.gate)} pictures: {photos.origin}",
         targets=found,
         graphs=time_targets(folder, [one.target for one in found]),
-        size=size,
+        size=searches.size,
+        sharing=searches.sharing,
         kept_in_float=tuple(_float_layers(attempts, ranking)) if ranking else (),
         sensitivity=ranking.sensitivity if ranking else (),
         notes=(

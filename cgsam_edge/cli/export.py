@@ -87,6 +87,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "own size"
     )
     add("--image-size", text, "--imgsz", type=_image_size, metavar="PIXELS", unset="its own")
+    text = (
+        "in how many of the first blocks that depend on the concept all concepts share one condition, so that they run "
+        "once an image and a further concept costs less; or auto, the most whose masks pass the gate"
+    )
+    add("--shared-blocks", text, type=_shared_blocks, metavar="K", unset="0, masks stay as they are")
     text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can add concepts later"
     add("--text-encoder", text)
 
@@ -207,6 +212,14 @@ def _image_size(text: str) -> int | str:
 
     if text != AUTO and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number of pixels, or {AUTO}, got {text!r}")
+    return text if text == AUTO else int(text)
+
+
+def _shared_blocks(text: str) -> int | str:
+    from cgsam_edge.export.image_sizes import AUTO
+
+    if text != AUTO and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of blocks, or {AUTO}, got {text!r}")
     return text if text == AUTO else int(text)
 
 

@@ -43,6 +43,7 @@ def describe(bundle: Bundle) -> Iterator[str]:
     yield f"{bundle.path}: {bundle.size / 1e6:.1f} MB, format {manifest.format_version}, all files verified"
     yield f"made by {created.get('by', 'unknown')} from {_checkpoint(created)}"
     yield f"model: {created.get('model', 'not described')}"
+    yield from _sharing(manifest.quality.get("sharing"))
     yield (
         f"prompts: trained for {' and '.join(prompting.trained_for)}; {prompting.points} points from text, threshold "
         f"{prompting.threshold:g}, {prompting.click_slots} click slots"
@@ -57,6 +58,17 @@ def describe(bundle: Bundle) -> Iterator[str]:
             yield from _graph(bundle, name, graph)
         yield from _parity(bundle, target)
         yield from (f"  arithmetic: {line}" for line in arithmetic.lines(manifest.arithmetic, target))
+
+
+def _sharing(found: Any) -> Iterator[str]:
+    """Yield what sharing blocks saves, where the export measured it."""
+    try:
+        saved = 100 * (1 - found["macs"] / found["own_macs"])
+        cost = f"{found['macs'] / 1e9:.2f} of {found['own_macs'] / 1e9:.2f} G multiply-adds, {saved:.0f} % less"
+        how = "the most that pass the gate" if found["auto"] else "as asked for"
+        yield f"shared blocks: {found['chosen']} of {found['semantic']}, {how}; a further concept costs {cost}"
+    except (TypeError, KeyError, ZeroDivisionError):
+        return
 
 
 def _checkpoint(created: dict[str, Any]) -> str:

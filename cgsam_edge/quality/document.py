@@ -23,6 +23,7 @@ def to_json(quality: Quality) -> dict[str, Any]:
     document |= {
         "kept": document.pop("kept_in_float"),
         "size": None if quality.size is None else quality.size.summary(),
+        "sharing": None if quality.sharing is None else quality.sharing.summary(),
         "targets": [_target(quality, target) for target in quality.targets],
         "not_run": list(not_run(quality)),
     }

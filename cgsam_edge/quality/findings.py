@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.resolution import SizeSearch
+from cgsam_edge.quality.shared_blocks import SharingSearch
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Quality:
         targets: by target.
         graphs: each graph of each target.
         size: the search for a smaller image size; None if the model keeps its own.
+        sharing: the search for blocks that concepts can share; None if nobody asked for it.
         kept_in_float: layers that are not quantised.
         sensitivity: of layers, if it was measured, the most sensitive first.
         notes: warnings and remarks, one line each.
@@ -91,6 +93,7 @@ class Quality:
     targets: tuple[TargetQuality, ...]
     graphs: tuple[GraphQuality, ...] = ()
     size: SizeSearch | None = None
+    sharing: SharingSearch | None = None
     kept_in_float: tuple[FloatLayer, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
     notes: tuple[str, ...] = ()

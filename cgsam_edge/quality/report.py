@@ -15,7 +15,7 @@ from cgsam_edge.page.markup import Html, joined, number, tag
 from cgsam_edge.quality import charts
 from cgsam_edge.quality.document import to_json
 from cgsam_edge.quality.pictures import figures
-from cgsam_edge.quality.tables import float_table, graph_table, size_table
+from cgsam_edge.quality.tables import float_table, graph_table, sharing_table, size_table
 from cgsam_edge.quality.verdicts import NOT_RUN, Verdict, not_run, verdict
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cgsam_edge.quality.pairs import MaskPair
     from cgsam_edge.quality.pictures import Figure, Masks
     from cgsam_edge.quality.resolution import SizeSearch
+    from cgsam_edge.quality.shared_blocks import SharingSearch
 
 HTML_FILE, JSON_FILE = "report.html", "report.json"
 
@@ -166,6 +167,7 @@ def _flip(pair: MaskPair) -> str:
 
 def _measures(quality: Quality) -> list[Html]:
     made = [_size(quality.size)] if quality.size else []
+    made += [_sharing(quality.sharing)] if quality.sharing else []
     if quality.graphs:
         text = (
             "Error: root mean square, in standard deviations (σ) of the expected outputs. Cold: open, then first run."
@@ -183,6 +185,11 @@ def _measures(quality: Quality) -> list[Html]:
 def _size(search: SizeSearch) -> Html:
     text = f"Chosen: {search.conclusion}. Masks are compared with those of the same model at its own size."
     return section("Image size", text, size_table(search), plot_grid([charts.sizes(search)]))
+
+
+def _sharing(search: SharingSearch) -> Html:
+    text = f"Taken: {search.conclusion}. Masks are compared with those of the same model without shared blocks."
+    return section("Shared blocks", text, sharing_table(search))
 
 
 def _figures(quality: Quality, pictures: dict[str, list[Figure]]) -> list[Html]:

@@ -14,6 +14,7 @@ from cgsam_edge.quality.verdicts import NOT_RUN
 if TYPE_CHECKING:
     from cgsam_edge.quality.findings import FloatLayer, GraphQuality, Latency
     from cgsam_edge.quality.resolution import SizeSearch
+    from cgsam_edge.quality.shared_blocks import SharingSearch
 
 _COLUMNS = ("graph", "precision", "size", "multiply-adds", "error", "cold", "warm")
 _SHOWN_LAYERS = 12
@@ -74,6 +75,12 @@ def _warm(latency: Latency | None) -> str:
 
 def size_table(search: SizeSearch) -> Html:
     """Return a row for each image size, the model's own first."""
+    names, *rows = search.rows()
+    return table(names, rows)
+
+
+def sharing_table(search: SharingSearch) -> Html:
+    """Return a row for each number of shared blocks that was tried, none first."""
     names, *rows = search.rows()
     return table(names, rows)
 

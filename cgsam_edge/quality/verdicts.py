@@ -107,7 +107,8 @@ def summary(quality: Quality) -> dict[str, Any]:
         for one in quality.kept_in_float
     ]
     notes = list(quality.notes)
-    size = {"size": quality.size.summary()} if quality.size else {}
+    tried = {"size": quality.size.summary()} if quality.size else {}
+    tried |= {"sharing": quality.sharing.summary()} if quality.sharing else {}
     return {
-        "degraded": quality.degraded, "pictures": quality.pictures, "gate": gate, **size, "kept": kept, "notes": notes,
+        "degraded": quality.degraded, "pictures": quality.pictures, "gate": gate, **tried, "kept": kept, "notes": notes,
     }  # fmt: skip

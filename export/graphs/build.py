@@ -76,7 +76,7 @@ def _clip_outputs(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _image_outputs(config: ModelConfig) -> tuple[str, ...]:
-    return ("tokens", *(["adapter_hidden"] if config.sam.semantic_blocks else []))
+    return ("tokens", *(["adapter_hidden"] if config.sam.first_own < len(config.sam.blocks) else []))
 
 
 def build_text_graphs(model: ReferenceModel) -> tuple[Graph, ...]:
@@ -106,6 +106,7 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
     image = ImageGraph(model).eval()
     concept = ConceptGraph(model, clip_graph, image).eval()
     shapes = {
+        "pixels": (1, 3, sam.image_size, sam.image_size),
         "tokens": (1, grid, grid, sam.width),
         "adapter_hidden": (1, grid, grid, r),
         "vision": (1, sum(block.vision for block in sam.blocks) * r, clip.grid, clip.grid),
@@ -118,11 +119,10 @@ def build_graphs(model: ReferenceModel, prompt_slots: int = DEFAULT_PROMPT_SLOTS
         "labels": (1, slots),
         "dense_prompt": (1, 1, sam.mask_size, sam.mask_size),
     }
-    pixels = {"pixels": (1, 3, sam.image_size, sam.image_size)}
     limits = _limits(model, clip_graph)
     return Graphs(
-        Graph("clip", clip_graph, pixels, _clip_outputs(model.config), limits),
-        Graph("image", image, pixels, _image_outputs(model.config), limits),
+        Graph("clip", clip_graph, {"pixels": shapes["pixels"]}, _clip_outputs(model.config), limits),
+        Graph("image", image, {name: shapes[name] for name in image.input_names}, _image_outputs(model.config), limits),
         Graph("concept", concept, {name: shapes[name] for name in concept.input_names}, ("image_embedding",), limits),
         Graph("decoder", DecoderGraph(model).eval(), decoder_inputs, ("mask_logits", "iou"), limits),
         build_text_graphs(model) if text else (),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import nn
 
 from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.graphs.encoder import SemanticBlock
 from cgsam_edge.export.graphs.model import ImageGraph
 from cgsam_edge.export.targets import QUANTISED_GRAPHS
 
@@ -25,5 +24,4 @@ def quantisable(graph: Graph) -> dict[str, nn.Linear]:
 
 def _uncalled(module: nn.Module) -> nn.Module | None:
     """Return the layer that an image graph only contains for the concept graph, whose ``first_up`` it is."""
-    last = module.blocks[-1] if isinstance(module, ImageGraph) else None
-    return last.up if isinstance(last, SemanticBlock) else None
+    return module.first_up if isinstance(module, ImageGraph) else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
+from cgsam_edge.export.config import SamConfig
 from cgsam_edge.export.graphs.clip import ClipFeatures
 from cgsam_edge.export.graphs.encoder import SemanticBlock, add_adapter, fuse_block
 from cgsam_edge.export.reference import ReferenceModel
@@ -58,34 +61,50 @@ class ClipGraph(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """What SAM computes once per image.
+    """What SAM computes once per image: up to the first block whose condition is the concept's own.
 
-    Without semantic blocks, ``tokens`` are those after the last block, and it is the only output for SAM.
+    Where no block has one, ``tokens`` are those after the last block, and it is the only output.
 
     Args:
         model: the reference model; tensors that fusion does not change are shared.
     """
 
+    blocks: Any  # a ModuleList of FusedBlock and SemanticBlock
+    shared_rows: Tensor
+
     def __init__(self, model: ReferenceModel) -> None:
         super().__init__()
         config = model.config
         encoder = model.sam.image_encoder
+        self.conditions = Conditions.of_blocks(config.sam, shared=True)
+        self.register_buffer("shared_rows", _shared_rows(model))
         self.patch_embed, self.pos_embed = encoder.patch_embed, encoder.pos_embed
-        cut = config.sam.semantic_blocks[0] + 1 if config.sam.semantic_blocks else len(encoder.blocks)
-        self.blocks = nn.ModuleList(fuse_block(block, config.sam) for block in encoder.blocks[:cut])
+        self.first_own = config.sam.first_own
+        self.blocks = nn.ModuleList(fuse_block(b, config.sam) for b in encoder.blocks[: self.first_own + 1])
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Map RGB pixels (1, 3, S, S), 0 to 255, to the named outputs of the graph."""
+    @property
+    def first_up(self) -> nn.Module | None:
+        """The layer of the last block that the concept graph computes; None where no block is the concept's own."""
+        return getattr(self.blocks[self.first_own], "up", None) if self.first_own < len(self.blocks) else None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs that this model has, in the order of ``forward``."""
+        return ("pixels", "vision") if self.conditions.vision else ("pixels",)
+
+    def forward(self, pixels: Tensor, vision: Tensor | None = None) -> dict[str, Tensor]:
+        """Map RGB pixels (1, 3, S, S), 0 to 255, and ``vision`` of the clip graph to the outputs of the graph."""
         out = {}
+        conditions = self.conditions.of(vision, self.shared_rows)
         embedded = self.patch_embed(normalise_pixels(pixels)) + self.pos_embed
         shape = embedded.shape[1:3]
         tokens = embedded.flatten(1, 2)
-        for block in self.blocks:
-            if isinstance(block, SemanticBlock):
+        for i, block in enumerate(self.blocks):
+            if i == self.first_own:
                 tokens, hidden = block.prepare(tokens)
                 out["adapter_hidden"] = hidden.unflatten(1, shape)
             else:
-                tokens = block(tokens)
+                tokens = block(tokens, next(conditions)) if isinstance(block, SemanticBlock) else block(tokens)
         return {"tokens": tokens.unflatten(1, shape), **out}
 
 
@@ -94,6 +113,88 @@ def _vision_products(model: ReferenceModel) -> Tensor | None:
     adapters = ((a.D_fc1, a.vis_projection) for a in semantic_adapters(model))
     products = [fusion.wide(d)[0] @ fusion.wide(v)[0] for d, v in adapters if v is not None]
     return torch.cat(products).float() if products else None
+
+
+def _shared_rows(model: ReferenceModel) -> Tensor:
+    """Return the mean rows of the vocabulary that shared blocks take, (1, n, r), of all blocks that take text."""
+    adapters = [one for one in semantic_adapters(model) if one.text_projection is not None]
+    if not model.config.sam.shared_blocks:
+        adapters = []
+    texts = model.shared_texts
+    rows = [fusion.text_row(one, texts.to(one.D_fc1.weight.device)).mean(dim=0) for one in adapters]
+    return torch.stack(rows)[None] if rows else torch.zeros(1, 0, 1)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions of those semantic blocks that share one, or of those that have their own.
+
+    Attributes:
+        kinds: of each block, whether it takes text and whether it takes vision.
+        first_text, first_vision: blocks before these that take them.
+        grid: SAM's tokens along one side.
+        width: r, channels of a condition.
+    """
+
+    kinds: tuple[tuple[bool, bool], ...]
+    first_text: int
+    first_vision: int
+    grid: int
+    width: int
+
+    @classmethod
+    def of_blocks(cls, config: SamConfig, *, shared: bool) -> Conditions:
+        """Return the conditions of the shared blocks, or of the others."""
+        kinds = tuple((config.blocks[i].text, config.blocks[i].vision) for i in config.semantic_blocks)
+        before, after = kinds[: config.shared_blocks], kinds[config.shared_blocks :]
+        sizes = config.grid, config.mlp_adapter_width
+        if shared:
+            return cls(before, 0, 0, *sizes)
+        return cls(after, sum(text for text, _ in before), sum(vision for _, vision in before), *sizes)
+
+    @property
+    def text(self) -> bool:
+        """Whether one of the blocks takes text."""
+        return any(text for text, _ in self.kinds)
+
+    @property
+    def vision(self) -> bool:
+        """Whether one of the blocks takes vision."""
+        return any(vision for _, vision in self.kinds)
+
+    def of(
+        self,
+        vision: Tensor | None,
+        rows: Tensor | None,
+        similarity: Tensor | None = None,
+        sums: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield each block's condition, (B, N or 1, r).
+
+        Args:
+            vision: as the clip graph gives it, of all blocks that take it.
+            rows: (1, n, r), of all blocks that take text.
+            similarity: (1, 1, g, g); None where the concept's is left out.
+            sums: what it is multiplied by, (1, n·r, 1, 1).
+        """
+        texts, visions, r, size = self.first_text, self.first_vision, self.width, (self.grid, self.grid)
+        for takes_text, takes_vision in self.kinds:
+            condition: Tensor | None = None
+            if takes_vision:
+                part = slice(visions * r, (visions + 1) * r)
+                assert vision is not None
+                low = vision[:, part]
+                if similarity is not None and sums is not None:
+                    low = low + similarity * sums[:, part]
+                condition = F.interpolate(low, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+                visions += 1
+            if takes_text:
+                assert rows is not None
+                row = rows[:, texts].reshape(-1, 1, r)
+                condition = row if condition is None else condition + row
+                texts += 1
+            assert condition is not None
+            yield condition
 
 
 class ConceptGraph(nn.Module):
@@ -111,13 +212,10 @@ class ConceptGraph(nn.Module):
         super().__init__()
         config = model.config.sam
         encoder = model.sam.image_encoder
-        self.grid, self.width = config.grid, config.mlp_adapter_width
-        semantic = config.semantic_blocks
-        last = image.blocks[-1]
-        self.first_up = last.up if isinstance(last, SemanticBlock) else None
-        rest = range(semantic[0] + 1, len(encoder.blocks)) if semantic else range(0)
-        self.blocks = nn.ModuleList(fuse_block(encoder.blocks[i], config) for i in rest)
-        self.kinds = [(config.blocks[i].text, config.blocks[i].vision) for i in semantic]
+        self.grid = config.grid
+        self.conditions = Conditions.of_blocks(config, shared=False)
+        self.first_up = image.first_up
+        self.blocks = nn.ModuleList(fuse_block(block, config) for block in encoder.blocks[config.first_own + 1 :])
         self.neck = encoder.neck
         vision = clip.vision_products
         self.register_buffer(
@@ -130,9 +228,9 @@ class ConceptGraph(nn.Module):
         names = ["tokens"]
         if self.first_up is not None:
             names.append("adapter_hidden")
-        if any(vision for _, vision in self.kinds):
+        if self.conditions.vision:
             names += ["vision", "similarity"]
-        if any(text for text, _ in self.kinds):
+        if self.conditions.text:
             names.append("text_row")
         return tuple(names)
 
@@ -142,28 +240,11 @@ class ConceptGraph(nn.Module):
         ``similarity`` (1, 1, g, g) is the raw similarity on CLIP's patches, not the map; ``text_row`` (1, n, r).
         """
         x = inputs["tokens"].flatten(1, 2)  # engines have one operator for a norm of three axes
-        conditions = self._conditions(inputs)
+        conditions = self.conditions.of(
+            inputs.get("vision"), inputs.get("text_row"), inputs.get("similarity"), self.sums
+        )
         if self.first_up is not None:
             x = add_adapter(x, inputs["adapter_hidden"].flatten(1, 2), next(conditions), self.first_up)
         for block in self.blocks:
             x = block(x, next(conditions)) if isinstance(block, SemanticBlock) else block(x)
         return {"image_embedding": self.neck(x.transpose(1, 2).unflatten(2, (self.grid, self.grid)))}
-
-    def _conditions(self, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
-        """Yield each semantic block's condition, (B, N or 1, r)."""
-        texts, visions, r = 0, 0, self.width
-        for text, vision in self.kinds:
-            condition: Tensor | None = None
-            if vision:
-                part = slice(visions * r, (visions + 1) * r)
-                assert self.sums is not None
-                low = inputs["vision"][:, part] + inputs["similarity"] * self.sums[:, part]
-                size = (self.grid, self.grid)
-                condition = F.interpolate(low, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-                visions += 1
-            if text:
-                row = inputs["text_row"][:, texts].reshape(-1, 1, r)
-                condition = row if condition is None else condition + row
-                texts += 1
-            assert condition is not None
-            yield condition

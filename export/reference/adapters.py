@@ -43,9 +43,10 @@ class SemanticAdapter(Adapter):
         self.vis_projection = nn.Linear(embed_dim, width) if vision else None
 
     def project_text(self, text: Tensor) -> Tensor:
-        """T of the contract: (B, D) to (B, width)."""
+        """T of the contract: (B, D) to (B, width); of several texts (B, N, D), their mean."""
         assert self.text_projection is not None
-        return F.gelu(self.text_projection(text))
+        projected = F.gelu(self.text_projection(text))
+        return projected.mean(dim=1) if projected.ndim == 3 else projected  # (B, N, width)
 
     def project_vision(self, patches: Tensor, grid: int) -> Tensor:
         """U of the contract: (B, M, D), the similarity already added, to (B, grid, grid, width)."""
@@ -56,7 +57,7 @@ class SemanticAdapter(Adapter):
         return F.interpolate(image, (grid, grid), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
 
     def forward(self, u: Tensor, text: Tensor | None = None, patches: Tensor | None = None) -> Tensor:
-        """Map tokens u (B, H, W, width), with t (B, D) and F_p + s_p (B, M, D), to (B, H, W, width)."""
+        """Map tokens u (B, H, W, width), with t (B, D) or (B, N, D) and F_p + s_p (B, M, D), to (B, H, W, width)."""
         if self.text_projection is not None and text is not None:
             u = u + self.project_text(text)[:, None, None, :]
         if self.vis_projection is not None and patches is not None:

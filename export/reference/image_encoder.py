@@ -89,6 +89,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: SamConfig, embed_dim: int) -> None:
         super().__init__()
+        self.shared = frozenset(config.semantic_blocks[: config.shared_blocks])
         kernel = (config.patch_size, config.patch_size)
         self.patch_embed = PatchEmbed(kernel_size=kernel, stride=kernel, in_chans=3, embed_dim=config.width)
         self.pos_embed = nn.Parameter(torch.zeros(1, config.grid, config.grid, config.width))
@@ -100,10 +101,23 @@ class ImageEncoder(nn.Module):
             LayerNorm2d(config.prompt_width),
         )
 
-    def forward(self, pixels: Tensor, text: Tensor | None = None, patches: Tensor | None = None) -> Tensor:
-        """Map pixels (B, 3, S, S), t (B, D) and F_p + s_p (B, M, D) to the embedding (B, 256, grid, grid)."""
+    def forward(
+        self,
+        pixels: Tensor,
+        text: Tensor | None = None,
+        patches: Tensor | None = None,
+        shared: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the embedding (B, 256, grid, grid).
+
+        Args:
+            pixels: (B, 3, S, S).
+            text: t (B, D).
+            patches: F_p + s_p (B, M, D).
+            shared: what blocks take instead whose condition all concepts share: texts (1, N, D) and F_p (B, M, D).
+        """
         x = self.patch_embed(pixels) + self.pos_embed
-        for block in self.blocks:
-            x = block(x, text, patches)
+        for i, block in enumerate(self.blocks):
+            x = block(x, *shared) if shared is not None and i in self.shared else block(x, text, patches)
         out: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return out

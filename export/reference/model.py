@@ -70,6 +70,7 @@ class ReferenceModel(nn.Module):
     Attributes:
         sam: keys of the checkpoint's ``model_state_dict``.
         clip: open_clip's model, keys of OpenAI's layout.
+        shared_texts: (N, D), the text features whose mean the shared blocks take; no entry of the state.
     """
 
     clip: Any  # open_clip has no types
@@ -79,6 +80,7 @@ class ReferenceModel(nn.Module):
         self.config = config
         self.sam = Sam(config.sam, config.clip.embed_dim)
         self.clip = build_clip(config.clip)
+        self.shared_texts = torch.zeros(1, config.clip.embed_dim, device="cpu")  # in a model without data too
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """F of the contract: normalised pixels (B, 3, S, S) to (B, 1 + M, D)."""
@@ -88,7 +90,8 @@ class ReferenceModel(nn.Module):
     def encode(self, pixels: Tensor, features: Tensor, text: Tensor) -> Tensor:
         """Return the image embedding (B, 256, grid, grid) of normalised pixels, F and t (B, D)."""
         scores = similarity(features, text)
-        out: Tensor = self.sam.image_encoder(pixels, text, conditioning(features, scores))
+        shared = (self.shared_texts.to(text.device)[None], features[:, 1:])
+        out: Tensor = self.sam.image_encoder(pixels, text, conditioning(features, scores), shared)
         return out
 
     def map(self, features: Tensor, text: Tensor) -> Tensor:
