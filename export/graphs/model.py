@@ -76,7 +76,7 @@ class ImageGraph(nn.Module):
         super().__init__()
         config = model.config
         encoder = model.sam.image_encoder
-        self.conditions = Conditions.of_blocks(config.sam, shared=True)
+        self.conditions = BlockConditions.of_blocks(config.sam, shared=True)
         self.register_buffer("shared_rows", _shared_rows(model))
         self.patch_embed, self.pos_embed = encoder.patch_embed, encoder.pos_embed
         self.first_own = config.sam.first_own
@@ -126,7 +126,7 @@ def _shared_rows(model: ReferenceModel) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class BlockConditions:
     """The conditions of those semantic blocks that share one, or of those that have their own.
 
     Attributes:
@@ -143,7 +143,7 @@ class Conditions:
     width: int
 
     @classmethod
-    def of_blocks(cls, config: SamConfig, *, shared: bool) -> Conditions:
+    def of_blocks(cls, config: SamConfig, *, shared: bool) -> BlockConditions:
         """Return the conditions of the shared blocks, or of the others."""
         kinds = tuple((config.blocks[i].text, config.blocks[i].vision) for i in config.semantic_blocks)
         before, after = kinds[: config.shared_blocks], kinds[config.shared_blocks :]
@@ -213,7 +213,7 @@ class ConceptGraph(nn.Module):
         config = model.config.sam
         encoder = model.sam.image_encoder
         self.grid = config.grid
-        self.conditions = Conditions.of_blocks(config, shared=False)
+        self.conditions = BlockConditions.of_blocks(config, shared=False)
         self.first_up = image.first_up
         self.blocks = nn.ModuleList(fuse_block(block, config) for block in encoder.blocks[config.first_own + 1 :])
         self.neck = encoder.neck
