@@ -175,7 +175,7 @@ def quantise_and_judge(
 
 
 def planned(options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
-    """Return the names of an export's steps, in order; trials of image sizes and shared blocks, and a fallback, add further steps."""
+    """Return the names of an export's steps, in order; trials and a fallback add further steps."""
     graphs = (*GRAPH_NAMES, *(TEXT_GRAPHS if options.text_encoder else ()))
     return (
         *planned_preparation(options, quality),
