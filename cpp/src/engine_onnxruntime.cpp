@@ -1,3 +1,18 @@
+#ifdef __MINGW32__  // whose headers lack some of Microsoft's words
+#include <specstrings.h>
+#ifndef _stdcall
+#define _stdcall __stdcall
+#endif
+#ifndef _Return_type_success_
+#define _Return_type_success_(condition)
+#endif
+#ifndef _Frees_ptr_opt_
+#define _Frees_ptr_opt_
+#endif
+#ifndef _Outptr_result_buffer_maybenull_
+#define _Outptr_result_buffer_maybenull_(size)
+#endif
+#endif
 #include <onnxruntime_cxx_api.h>
 
 #include "cgsam/errors.hpp"
