@@ -70,8 +70,9 @@ class Search:
     def run(self, first: Combination | None = None) -> Outcome:
         """Return the largest combination that was found to pass.
 
-        All graphs at once come first. Where they do not pass, each is tried alone, those that pass alone are tried
-        together, and the one that moves masks the most for what it computes is put back until the rest passes.
+        All graphs at once come first, and then all but one, the one that computes least first. Where more than one has
+        to stay in float32, each is tried alone, those that pass alone are tried together, and the one that moves masks
+        the most for what it computes is put back until the rest passes.
 
         Args:
             first: a combination that is likely to pass, tried before the others where it is not all graphs.
@@ -82,6 +83,10 @@ class Search:
                 return self._outcome(first, "as far as on the target before")
             if self._passes(everything):
                 return self._outcome(everything, "")
+            for graph in sorted(everything, key=self._costs.__getitem__):
+                rest = everything - {graph}
+                if rest and self._passes(rest):
+                    return self._outcome(rest, f"{graph} moved the masks too far")
             return self._outcome(*self._reduced(everything))
         except OutOfTimeError:
             passing = [one for one, found in self._tried.items() if found.passed]
