@@ -183,7 +183,7 @@ def _root(path: Path, what: str, form: re.Pattern[str], state: StateDict, notes:
     if trained and averaged:
         for key in [key for key in state if key.startswith(tuple(averaged))]:
             del state[key]
-        notes.append(f"an averaged copy ({averaged[0]!r}) was left aside, because upstream evaluates the other weights")
+        notes.append(f"an averaged copy ({averaged[0]!r}) was ignored, because upstream evaluates the other weights")
     root = next(iter(trained or averaged), None)
     if root and root not in _PARTS:
         notes.append(f"{what} was read from {root!r}")
