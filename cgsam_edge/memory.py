@@ -23,7 +23,7 @@ def return_big_blocks() -> bool:
 def share_arenas() -> bool:
     """Make threads that start from now on share two of glibc's arenas; return whether they will.
 
-    By default each thread takes one of up to eight a core, and each arena keeps freed blocks of its own: the memory of
+    By default each thread takes one of up to eight a core, and each arena keeps its own freed blocks: the memory of
     a service with many threads grows for a long time, although what is in use stands still. This also holds for the
     whole process, of an app that asks for ``save_memory``.
     """

@@ -78,7 +78,7 @@ class Segmenter:
             no graphs for it.
     """
 
-    def __init__(  # noqa: PLR0913 — each is an option of its own, and has a default
+    def __init__(  # noqa: PLR0913 — each is a separate option with a default
         self,
         bundle: str | PathLike[str] | None = None,
         *,

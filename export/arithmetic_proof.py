@@ -32,7 +32,7 @@ _NAMES = {"bfloat16": "BF16", "float16": "FP16"}
 
 
 class InArithmetic(OpenVinoBackend):
-    """OpenVINO with each graph of one target in an arithmetic of its own.
+    """OpenVINO with a separate arithmetic for each graph of one target.
 
     Args:
         target: the only folder of graphs that it opens.

@@ -1,7 +1,7 @@
 """Child processes, in which an engine that crashes or hangs causes an error message and does not end the program.
 
 Parent and child exchange lines of JSON; `child` is the other side. A child must greet within seconds: an interpreter
-that prints, a host program that embeds Python, or none at all is told apart from an engine that fails.
+that prints, a host program that embeds Python, or a missing one is distinguished from a failing engine.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ class ChildError(BackendError):
 
 
 def unavailable() -> str:
-    """Return why this program can start no Python of its own; empty where it can, as far as can be seen."""
+    """Return why this program cannot start another Python process; empty if nothing is known to prevent it."""
     if getattr(sys, "frozen", False):
-        return "this program is frozen, so it cannot start a Python of its own"
+        return "this program is frozen, so it cannot start another Python process"
     if interpreter() is None:
-        return f"this program cannot start a Python of its own (its executable is {sys.executable or 'unknown'})"
+        return f"this program cannot start another Python process (its executable is {sys.executable or 'unknown'})"
     return _unable
 
 
@@ -280,7 +280,7 @@ def _too_slow(why: str) -> NoChildError:
 
 def _no_child(why: str) -> NoChildError:
     global _unable  # noqa: PLW0603 — what is seen once holds for the process
-    _unable = f"this program cannot start a Python of its own: {why}"
+    _unable = f"this program cannot start another Python process: {why}"
     return NoChildError(f"{_unable}.")
 
 

@@ -191,7 +191,7 @@ def _session(path: Path, options: SessionOptions, provider: Provider, entries: d
 
 
 def _precision(provider: Provider, options: SessionOptions) -> str:
-    """Return the name of a provider's arithmetic, measured where it does not tell."""
+    """Return the name of a provider's arithmetic, measured if the provider does not report it."""
     if provider.precision != UNTOLD:
         return provider.precision
     return _measured(provider, replace(options, cache=None, device=provider.device))

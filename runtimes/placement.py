@@ -84,7 +84,7 @@ class GraphPlacement:
         precision: of the arithmetic.
         nodes: number of operations by device or provider.
         cached: whether the compiled graph came from the cache.
-        why: why this arithmetic; empty where the engine does not tell its own.
+        why: why this arithmetic; empty if the engine does not report its arithmetic.
     """
 
     graph: str

@@ -22,7 +22,7 @@ def options_for(bundle: Bundle, target: str, graph: str, options: SessionOptions
 
 
 def why(bundle: Bundle, target: str, graph: str, options: SessionOptions, computed: str) -> str:
-    """Say why a graph computes in what it does; nothing where the engine does not tell in what."""
+    """Say why a graph computes in what it does; nothing if the engine does not report its arithmetic."""
     if computed not in _TOLD:
         return ""
     return arithmetic.why(arithmetic.proven(bundle.manifest.arithmetic, target, graph), options.precision, computed)

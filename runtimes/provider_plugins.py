@@ -1,4 +1,4 @@
-"""Execution providers that packages of their own bring to ONNX Runtime: found, registered, and asked for hardware.
+"""Execution providers from separate packages for ONNX Runtime: finding, registering and asking them for hardware.
 
 Such a provider is in no build of ONNX Runtime and never in ``get_available_providers()`` before it is registered.
 """

@@ -11,7 +11,7 @@ from cgsam_edge.runtimes.protocol import SessionOptions
 
 CPU = "CPUExecutionProvider"
 UNTOLD = "as the provider chooses"
-"""Of an arithmetic that a provider does not tell; `mantissa` measures it."""
+"""Name of an arithmetic that a provider does not report; `mantissa` measures it."""
 
 Settings = Callable[[SessionOptions], dict[str, str]]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections import defaultdict
+from collections.abc import Iterator
 
 from tests.source import ROOT, Module, functions, modules, names, python_files, words
 
@@ -19,6 +22,14 @@ LONG_FILES = {
 
 OTHER_WORDS = ("finish", "harm", "stayed", "repair", "draft")
 """Words that the field has others for: rank, sensitivity, accuracy drop, kept in float, fallback."""
+
+STUMBLED_OVER = (
+    *("of its own", "of their own", "of our own", "so many", "so few", "makes of", "made of them", "all the same"),
+    *("is told", "not told", "does not tell", "left aside", "what goes on", "what stands there", "as it stands"),
+    *("as asked", "as was asked", "acted out", "after so long", "begin no further", "in none of these", "be had"),
+    *("may have it", "hands everything", "nothing of its", "somebody else", "put into words", "in words of"),
+)
+"""Phrases of an earlier style. The field says separate, own, report, ignored, compared with, simulated."""
 
 PAGES = ("add", "write", "save", "show", "render", "make")
 """What can be done with a report, which is a page that a person reads."""
@@ -100,3 +111,34 @@ def test_these_tests_see_what_they_are_for() -> None:
     ):
         assert any(_misused_report(node) for node in ast.walk(ast.parse(bad))), bad
     assert not any(_misused_report(node) for node in ast.walk(ast.parse("def write_report(report: Path): pass")))
+
+
+def test_texts_are_plain() -> None:
+    """No docstring, message, help text or comment uses a phrase that readers stumbled over."""
+    found = []
+    for module in package():
+        for line, text in texts(module.text):
+            found += [f"{module.file}:{line}: {phrase!r}" for phrase in STUMBLED_OVER if phrase in text]
+    for name in ("README.md", "CONTRIBUTING.md"):
+        flat = " ".join((ROOT / name).read_text(encoding="utf-8").lower().split())
+        found += [f"{name}: {phrase!r}" for phrase in STUMBLED_OVER if phrase in flat]
+    assert found == [], "say it plainly: subject, verb, object"
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """Every string and comment of a file with its line, in lower case, on one line."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, " ".join(node.value.lower().split())
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lower()
+
+
+def test_a_stumble_is_seen_in_each_kind_of_text() -> None:
+    source = '"""A page\\n    of its own."""\nraise ValueError(f"{x}: not told")  # so many\n'
+    assert [(line, phrase) for line, text in texts(source) for phrase in STUMBLED_OVER if phrase in text] == [
+        (1, "of its own"),
+        (2, "not told"),
+        (2, "so many"),
+    ]

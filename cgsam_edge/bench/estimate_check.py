@@ -29,7 +29,7 @@ class MachineCheck:
         image: milliseconds measured, the median, as the others.
         concept: likewise.
         click: likewise.
-        memory: bytes of the process at its peak; None where the system does not tell.
+        memory: bytes of the process at its peak; None if the system does not report it.
     """
 
     estimate: PlannedRun

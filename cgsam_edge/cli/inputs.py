@@ -86,7 +86,7 @@ def find_images(patterns: list[str], on_error: Callable[[InputError], object] | 
             on_error(error)
             continue
         for file in found:
-            spelled = os.path.normcase(os.path.abspath(file))  # noqa: PTH100 — links stay files of their own
+            spelled = os.path.normcase(os.path.abspath(file))  # noqa: PTH100 — links count as separate files
             if spelled not in seen:
                 seen.add(spelled)
                 yield file

@@ -82,11 +82,11 @@ def test_a_host_program_opens_bundles_in_its_own_process(
     monkeypatch.setattr(sys, "exec_prefix", str(tmp_path))
     with Segmenter(backend="onnxruntime") as segmenter:
         assert segmenter.placement.reason == (
-            "the only candidate here; not tried: this program cannot start a Python of its own (its executable is "
+            "the only candidate here; not tried: this program cannot start another Python process (its executable is "
             "/opt/qgis/bin/qgis)"
         )
     with Segmenter() as segmenter:
-        assert segmenter.placement.reason.startswith("not measured: this program cannot start a Python of its own")
+        assert segmenter.placement.reason.startswith("not measured: this program cannot start another Python process")
 
 
 OTHER = child.MARK + json.dumps({"python": "cpython-27", "platform": "linux"})
