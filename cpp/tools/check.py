@@ -116,22 +116,22 @@ def linked(capi: Path, name: str) -> Path:
     return folder
 
 
-def build(name: str, *options: str) -> Path:
-    """Configure and build, and return the folder."""
+def build(name: str, *options: str, only: str = "all") -> Path:
+    """Configure and build everything, or one target, and return the folder."""
     need("cmake")
     folder = BUILD / name
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     run(["cmake", "-S", CPP, "-B", folder, *generator, f"-DCGSAM_JSON_INCLUDE={json_include()}", *options])
-    run(["cmake", "--build", folder, "--parallel", str(os.cpu_count() or 1)])
+    run(["cmake", "--build", folder, "--target", only, "--parallel", str(os.cpu_count() or 1)])
     return folder
 
 
-def ort(name: str, *options: str) -> tuple[Path, Path]:
+def ort(name: str, *options: str, only: str = "all") -> tuple[Path, Path]:
     """Build on this Python's ONNX Runtime, and return the folder and that of the library."""
     need("c++")
     library = linked(package("onnxruntime") / "capi", "host")
     given = (f"-DCGSAM_ONNXRUNTIME_INCLUDE={headers()}", f"-DCGSAM_ONNXRUNTIME_LIBRARY={library}/libonnxruntime.so")
-    return build(name, *given, *options), library
+    return build(name, *given, *options, only=only), library
 
 
 def vectors(start: list[str | Path], name: str, target: str, how: str = "hardware", **environment: str) -> None:
@@ -173,7 +173,8 @@ def sanitize() -> None:
 def fuzz() -> None:
     """A minute of libFuzzer on the parsers of manifests, archives and names, from the good files."""
     need("clang++")
-    folder, _ = ort("fuzz", "-DCMAKE_CXX_COMPILER=clang++", "-DCGSAM_FUZZ=ON", "-DCGSAM_EXAMPLE=OFF")
+    options = ("-DCMAKE_CXX_COMPILER=clang++", "-DCGSAM_FUZZ=ON", "-DCGSAM_EXAMPLE=OFF")
+    folder, _ = ort("fuzz", *options, only="cgsam_libfuzzer")
     corpus = BUILD / "corpus"
     corpus.mkdir(exist_ok=True)
     for bundle in (VECTORS / "bundles").iterdir():
