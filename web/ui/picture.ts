@@ -57,6 +57,7 @@ export class PictureView {
     this.#picture?.close();
     this.#picture = picture;
     [this.canvas.width, this.canvas.height] = [picture.width, picture.height];
+    this.canvas.style.setProperty("--ratio", String(picture.width / picture.height));
     this.#marks = { points: [], labels: [], box: null };
     this.setLayers([]);
   }
