@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.agreement import logit_error
+from cgsam_edge.calibration.arithmetic import arithmetic
 from cgsam_edge.calibration.fakequant import quantised
-from cgsam_edge.calibration.ranges import METHODS, Observer, Range
-from cgsam_edge.calibration.smoothing import smooth
+from cgsam_edge.calibration.ranges import METHODS, Layer, Observer, Range
+from cgsam_edge.calibration.smoothing import readers, smooth
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.image import load_image, to_pixels
 from cgsam_edge.manifest import IMAGE_GRAPHS
-from cgsam_edge.quality.gate import Gate, unlabelled
+from cgsam_edge.quality.gate import predict
 from cgsam_edge.quality.photos import Photos
 from cgsam_edge.segmenter import Segmenter
 
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 """Called with one line of progress."""
 
-SMOOTHING_PICTURES = 8
-"""Pictures for smoothing, which only needs the magnitude of each channel."""
-
-JUDGED_PICTURES, JUDGED_CONCEPTS = 2, 4
-"""Pictures for comparing the methods of choosing ranges: each costs a run of the concept graph per method."""
+JUDGED_MASKS, JUDGED_EACH = 4, 2
+"""On which the ways to choose ranges are compared, and how many of a picture: each is computed again for each way."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,14 @@ class Feeds:
     def concepts(self, number: int) -> list[int]:
         """Return the concepts to run on a picture; over all pictures, each concept is used equally often."""
         total = len(self.segmenter.concepts)
-        each = min(total, max(2, math.ceil(2 * total / len(self.photos.paths))))
+        each = min(total, math.ceil(2 * total / len(self.photos.paths)))
         return [(number * each + i) % total for i in range(each)]
 
-    def encoded(self) -> Iterator[tuple[int, Encoded]]:
-        """Encode each picture, and store its features."""
-        for number, path in enumerate(self.photos.paths):
-            encoded = self.segmenter.encode(path)
-            np.savez(self.folder / f"{number}.npz", **encoded.features)  # type: ignore[arg-type]
-            yield number, encoded
+    def encode(self, number: int) -> Encoded:
+        """Encode a picture, and keep its features."""
+        encoded = self.segmenter.encode(self.photos.paths[number])
+        np.savez(self.folder / f"{number}.npz", **encoded.features)  # type: ignore[arg-type]
+        return encoded
 
     def first(self, count: int) -> Feeds:
         """Return the feeds of only the first few pictures."""
@@ -116,7 +113,9 @@ class Feeds:
 
 
 def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress = lambda _: None) -> Calibrated:
-    """Smooth the graphs in place, and observe ranges on all pictures.
+    """Observe the inputs of all layers on all pictures, once, and smooth the graphs in place.
+
+    Smoothing divides channels, so the ranges after it follow from what was seen before.
 
     Args:
         graphs: the graphs that the feeds' segmenter runs.
@@ -127,47 +126,52 @@ def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress
     Raises:
         ExportError: an input of a layer was NaN or infinite.
     """
-    smoothed = 0
-    if smoothing:
-        first = Observer(graphs)
-        with first.watching():
-            for number, encoded in _some(feeds, SMOOTHING_PICTURES):
-                _predict(encoded, feeds.concepts(number))
-                progress(f"channels of picture {number + 1}")
-        first.ranges("minmax")  # refuse NaN before it spreads into the weights
-        smoothed = smooth(graphs, first.seen, smoothing)
-    observer, absent = Observer(graphs), []
+    observer, judged, absent = Observer(graphs, readers(graphs) if smoothing else None), Judged(feeds), []
     with observer.watching():
-        for number, encoded in feeds.encoded():
-            if not _predict(encoded, feeds.concepts(number)):
-                absent.append(feeds.photos.paths[number].name)
+        for number, path in enumerate(feeds.photos.paths):
+            with arithmetic(reduced=len(judged.expected) == JUDGED_MASKS):
+                if not judged.observe(number):
+                    absent.append(path.name)
             progress(f"ranges of picture {number + 1} of {len(feeds.photos.paths)}")
-    scores = _compare(observer, graphs, feeds, progress)
-    method = min(scores, key=scores.__getitem__)
-    return Calibrated(observer.ranges(method), method, smoothed, scores, feeds, tuple(absent))
-
-
-def _some(feeds: Feeds, count: int) -> Iterator[tuple[int, Encoded]]:
-    for number, path in enumerate(feeds.photos.paths[:count]):
-        yield number, feeds.segmenter.encode(path)
-
-
-def _predict(encoded: Encoded, concepts: Sequence[int]) -> bool:
-    """Run some concepts, and return whether any is called present."""
-    names = encoded.vocabulary.names
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the warning about training does not matter here
-        found = [encoded.predict(names[i]).present for i in concepts]  # compute all of them: each run is observed
-    return any(found)
-
-
-def _compare(observer: Observer, graphs: Graphs, feeds: Feeds, progress: Progress) -> dict[str, float]:
-    """Return the mean error of the mask logits with each method's ranges, simulated in PyTorch."""
-    judge = Gate(feeds.segmenter, unlabelled(feeds.photos.take(JUDGED_PICTURES)), concepts=JUDGED_CONCEPTS)
+    observer.check()  # refuses NaN before it spreads into the weights
+    places = smooth(graphs, observer.seen, smoothing) if smoothing else []
+    for layer, scale in (item for place in places for item in place.items()):
+        observer.seen[layer] = observer.seen[layer].divided(scale)
     scores = {}
     for method in METHODS:
-        ranges = observer.ranges(method)
-        with quantised(graphs, ranges, ranges.keys()):
-            scores[method] = float(np.mean([pair.error for pair in judge.measure(feeds.segmenter)]))
+        scores[method] = judged.error(graphs, observer.ranges(method))
         progress(f"ranges by {method}: error of the masks {scores[method]:.4f}")
-    return scores
+    best = min(scores, key=scores.__getitem__)
+    return Calibrated(observer.ranges(best), best, len(places), scores, feeds, tuple(absent))
+
+
+@dataclass
+class Judged:
+    """The masks of the first pictures, by which the ways to choose ranges are compared.
+
+    Attributes:
+        feeds: over the calibration pictures.
+        expected: logits by picture and concept, in float.
+    """
+
+    feeds: Feeds
+    expected: dict[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+
+    def observe(self, number: int) -> bool:
+        """Run the concepts that go with a picture, and return whether one is called present."""
+        encoded = self.feeds.encode(number)
+        names = [encoded.vocabulary.names[index] for index in self.feeds.concepts(number)]
+        found = [predict(encoded, name) for name in names]  # all of them: each is observed
+        judged = found[: min(JUDGED_EACH, JUDGED_MASKS - len(self.expected))]
+        self.expected |= {(number, result.name): result.logits for result in judged}
+        return any(result.present for result in found)
+
+    def error(self, graphs: Graphs, ranges: Mapping[Layer, Range]) -> float:
+        """Return the mean error of the logits with these ranges, acted out in PyTorch, in standard deviations."""
+        errors = []
+        with quantised(graphs, ranges, ranges.keys()):
+            for number in sorted({number for number, _ in self.expected}):
+                encoded = self.feeds.segmenter.encode(self.feeds.photos.paths[number])
+                asked = {name: logits for (picture, name), logits in self.expected.items() if picture == number}
+                errors += [logit_error(logits, predict(encoded, name).logits).rms for name, logits in asked.items()]
+        return float(np.mean(errors))

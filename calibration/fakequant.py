@@ -20,7 +20,7 @@ def round_input(values: Tensor, held: Range) -> Tensor:
     """Round to 256 steps over a range that contains 0, like QuantizeLinear with uint8."""
     scale = max((held.high - held.low) / 255, 1e-12)
     zero = round(-held.low / scale)
-    return ((values / scale).round() + zero).clamp(0, 255).sub(zero) * scale
+    return (values / scale).round_().add_(zero).clamp_(0, 255).sub_(zero).mul_(scale)
 
 
 def round_weight(weight: Tensor) -> Tensor:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 
+Layer = tuple[str, str]
+"""Graph and layer."""
+
 METHODS = ("minmax", "percentile", "mse")
 """Methods of choosing a range: all values; all but a ten-thousandth; the lowest rounding error."""
 
-_BINS = 2048
+_BINS, _CHANNEL_BINS = 2048, 512
+"""Of the histogram of a whole input, and of each channel where they are kept apart."""
+
 _TAIL = 5e-5
 """Share of the values that "percentile" leaves out on each side."""
+
+_TAILS = (1e-6, 1e-5, 5e-5, 2e-4, 1e-3)
+
+_LEAST_EDGE = 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -32,82 +40,122 @@ class Range:
     high: float
 
 
-@dataclass
 class Seen:
     """Statistics of one layer's input.
 
+    Args:
+        channels: how many the input has.
+        apart: keep a histogram of each channel, so that the channels can be divided later.
+
     Attributes:
-        channels: largest magnitude of each channel, (in_features,).
-        low, high: lowest and highest value.
-        counts: histogram over [-edge, edge], `_BINS` bins.
-        edge: range of the histogram; doubled, with bins joined in pairs, whenever a value lies outside.
+        low, high: least and greatest value of each channel, (channels,).
+        counts: histograms over [-edge, edge], a row for each channel, or one for all.
+        edges: of each row; doubled, and the bins joined in pairs, whenever a value lies outside.
     """
 
-    channels: Tensor
-    low: float = float("inf")
-    high: float = float("-inf")
-    counts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))
-    edge: float = 1.0
+    def __init__(self, channels: int, *, apart: bool = False) -> None:
+        self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
+        self._apart = apart
+        rows, bins = (channels, _CHANNEL_BINS) if apart else (1, _BINS)
+        self.counts, self.edges = torch.zeros(rows, bins, dtype=torch.int64), torch.full((rows,), _LEAST_EDGE)
+
+    @property
+    def magnitude(self) -> Tensor:
+        """The greatest magnitude of each channel, (channels,)."""
+        return torch.maximum(self.high, -self.low)
+
+    @property
+    def extremes(self) -> tuple[float, float]:
+        """The least and the greatest value of all; NaN where one was."""
+        return self.low.min().item(), self.high.max().item()
 
     def add(self, values: Tensor) -> None:
-        """Add one input (..., in_features)."""
-        flat = values.detach().reshape(-1, values.shape[-1])
-        low, high = flat.min().item(), flat.max().item()
-        self.low = float(np.minimum(self.low, low))  # numpy's maximum propagates NaN
-        self.high = float(np.maximum(self.high, high))
-        self.channels = torch.maximum(self.channels, flat.abs().amax(dim=0))
-        if not np.isfinite(low + high):
+        """Take in one input (..., channels)."""
+        flat = values.detach().reshape(-1, values.shape[-1]).float()
+        low, high = torch.aminmax(flat, dim=0)
+        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        if not np.isfinite(self.extremes).all():
             return  # reported when ranges are asked for
-        while max(abs(low), abs(high)) > self.edge:
-            self._widen()
-        self.counts += torch.histc(flat.flatten(), _BINS, -self.edge, self.edge).double().numpy()
+        self._widen()
+        self.counts += self._histograms(flat)
 
     def _widen(self) -> None:
-        joined = self.counts.reshape(-1, 2).sum(axis=1)
-        quarter = np.zeros(_BINS // 4)
-        self.counts, self.edge = np.concatenate([quarter, joined, quarter]), 2 * self.edge
+        peak = self.magnitude if self._apart else self.magnitude.max()[None]
+        while (narrow := peak > self.edges).any():
+            joined = self.counts[narrow].unflatten(1, (-1, 2)).sum(dim=2)
+            quarter = self.counts.shape[1] // 4
+            self.counts[narrow] = torch.nn.functional.pad(joined, (quarter, quarter))
+            self.edges[narrow] *= 2
+
+    def _histograms(self, flat: Tensor) -> Tensor:
+        rows, bins = self.counts.shape
+        if not self._apart:
+            edge = self.edges.item()
+            return torch.histc(flat, bins, -edge, edge).long()[None]
+        places = flat.mul(bins / 2 / self.edges).add_(bins / 2).int().clamp_(0, bins - 1)
+        places += torch.arange(0, rows * bins, bins, dtype=torch.int32)
+        return torch.bincount(places.flatten(), minlength=rows * bins).view(rows, bins)
+
+    def divided(self, scale: Tensor) -> Seen:
+        """Return what would have been seen of the input divided by a scale of each channel, (channels,).
+
+        Extremes are exact, the histogram is so to a bin of a channel's; it needs the channels apart.
+        """
+        assert self._apart
+        made = Seen(len(self.low))
+        made.low, made.high = self.low / scale, self.high / scale
+        made._widen()
+        bins = self.counts.shape[1]
+        middles = ((torch.arange(bins) + 0.5) * 2 / bins - 1) * (self.edges / scale)[:, None]
+        places = (middles / made.edges).add(1).mul(_BINS / 2).long().clamp(0, _BINS - 1)
+        made.counts = torch.zeros_like(made.counts).index_add_(1, places.flatten(), self.counts.flatten()[None])
+        return made
 
     def choose(self, method: str) -> Range:
-        """Return a range by one of `METHODS`; it always contains 0."""
-        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        """Return a range, which always holds 0, by one of `METHODS`."""
+        low, high = self.extremes
+        low, high = min(low, 0.0), max(high, 0.0)
         if method == "minmax" or high - low <= 0:
             return Range(low, high)
-        candidates = [self._cut(_TAIL)] if method == "percentile" else [self._cut(t) for t in _TAILS]
+        if self._apart:
+            return self.divided(torch.ones_like(self.low)).choose(method)
+        candidates = [self._cut(tail) for tail in ((_TAIL,) if method == "percentile" else _TAILS)]
         if method == "mse":
             return min([Range(low, high), *candidates], key=self._error)
         return candidates[0]
 
     def _cut(self, tail: float) -> Range:
-        edges = np.linspace(-self.edge, self.edge, _BINS + 1)
-        share = np.cumsum(self.counts) / self.counts.sum()
-        low = float(edges[np.searchsorted(share, tail)])
-        high = float(edges[min(_BINS, np.searchsorted(share, 1 - tail) + 1)])
-        return Range(min(0.0, max(low, self.low)), max(0.0, min(high, self.high)))
+        edge, counts, (low, high) = self.edges.item(), self.counts[0].double().numpy(), self.extremes
+        edges = np.linspace(-edge, edge, _BINS + 1)
+        share = np.cumsum(counts) / counts.sum()
+        lower = float(edges[np.searchsorted(share, tail)])
+        upper = float(edges[min(_BINS, np.searchsorted(share, 1 - tail) + 1)])
+        return Range(min(0.0, max(lower, low)), max(0.0, min(upper, high)))
 
     def _error(self, held: Range) -> float:
         """Return the mean squared error of rounding to 256 steps, from the histogram."""
-        middles = (np.arange(_BINS) + 0.5) * 2 * self.edge / _BINS - self.edge
+        edge, counts = self.edges.item(), self.counts[0].double().numpy()
+        middles = (np.arange(_BINS) + 0.5) * 2 * edge / _BINS - edge
         step = max(held.high - held.low, 1e-12) / 255
         beyond = np.maximum(middles - held.high, 0) + np.maximum(held.low - middles, 0)
-        return float((self.counts * np.where(beyond > 0, beyond**2, step**2 / 12)).sum() / self.counts.sum())
-
-
-_TAILS = (1e-6, 1e-5, 5e-5, 2e-4, 1e-3)
+        return float((counts * np.where(beyond > 0, beyond**2, step**2 / 12)).sum() / counts.sum())
 
 
 class Observer:
     """Watches the inputs of all quantisable layers of some graphs.
 
     Args:
-        graphs: the graphs whose layers are observed.
+        graphs: whose layers to watch.
+        readers: layers that read a norm, each with the first that reads the same: of these one is watched, with its
+            channels apart.
 
     Attributes:
-        seen: statistics by graph and layer, in the order of their first run.
+        seen: by graph and layer.
     """
 
-    def __init__(self, graphs: Iterable[Graph]) -> None:
-        self._graphs = tuple(graphs)
-        self.seen: dict[tuple[str, str], Seen] = {}
+    def __init__(self, graphs: Iterable[Graph], readers: Mapping[Layer, Layer] | None = None) -> None:
+        self._graphs, self._readers = tuple(graphs), readers or {}
+        self.seen: dict[Layer, Seen] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -115,36 +163,48 @@ class Observer:
         hooks = []
         for graph in self._graphs:
             for name, layer in quantisable(graph).items():
-                hooks.append(layer.register_forward_pre_hook(self._hook((graph.name, name), layer)))
+                if self._readers.get((graph.name, name), (graph.name, name)) == (graph.name, name):
+                    hooks.append(layer.register_forward_pre_hook(self._hook((graph.name, name), layer)))
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
+        self.seen |= {layer: self.seen[first] for layer, first in self._readers.items() if first in self.seen}
 
-    def _hook(self, key: tuple[str, str], layer: nn.Linear) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def _hook(self, key: Layer, layer: nn.Linear) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def take(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            self.seen.setdefault(key, Seen(torch.zeros(layer.in_features))).add(inputs[0])
+            if key not in self.seen:
+                self.seen[key] = Seen(layer.in_features, apart=key in self._readers)
+            self.seen[key].add(inputs[0])
 
         return take
 
-    def ranges(self, method: str) -> dict[tuple[str, str], Range]:
+    def ranges(self, method: str) -> dict[Layer, Range]:
         """Return the range of each layer's input.
 
         Raises:
-            ExportError: an input contained NaN or infinity, or nothing ran.
+            ExportError: see `check`.
+        """
+        self.check()
+        return {key: seen.choose(method) for key, seen in self.seen.items()}
+
+    def check(self) -> None:
+        """Refuse what has no range.
+
+        Raises:
+            ExportError: an input held NaN or infinity, or nothing was seen.
         """
         if not self.seen:
             raise ExportError("nothing ran while ranges were observed; calibration needs at least one picture.")
         for (graph, layer), seen in self.seen.items():
-            if not np.isfinite([seen.low, seen.high]).all():
+            if not np.isfinite(seen.extremes).all():
                 raise ExportError(
                     f"the input of the layer {layer!r} of graph {graph!r} was NaN or infinite on a calibration "
                     "picture, so it has no range. The checkpoint is damaged, or its numbers overflow: try fp32 first."
                 )
-        return {key: seen.choose(method) for key, seen in self.seen.items()}
 
 
-def of_graph(ranges: Mapping[tuple[str, str], Range], graph: str) -> dict[str, Range]:
-    """Return the ranges of one graph by layer."""
+def of_graph(ranges: Mapping[Layer, Range], graph: str) -> dict[str, Range]:
+    """Return the ranges of one graph's layers by layer."""
     return {layer: held for (name, layer), held in ranges.items() if name == graph}

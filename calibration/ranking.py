@@ -11,16 +11,13 @@ from itertools import takewhile
 import numpy as np
 
 from cgsam_edge.calibration.fakequant import quantised
-from cgsam_edge.calibration.ranges import Range
+from cgsam_edge.calibration.ranges import Layer, Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.quality.findings import Sensitivity
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import counted
 from cgsam_edge.quality.pairs import MaskPair
 from cgsam_edge.segmenter import Segmenter
-
-Layer = tuple[str, str]
-"""Graph and layer."""
 
 Group = tuple[Layer, ...]
 """Layers that are tried together."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgsam_edge.calibration.ranges import Seen
+from cgsam_edge.calibration.ranges import Layer, Seen
 from cgsam_edge.export.graphs.attention import FusedAttention
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.export.graphs.clip import ClipBlock
@@ -43,8 +43,19 @@ def sites(module: nn.Module) -> Iterator[Site]:
             yield Site((part, "ln_2"), ((part.mlp, "c_fc"),))
 
 
-def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], smoothing: float) -> int:
-    """Smooth all graphs in place, and return in how many places.
+def readers(graphs: Graphs) -> dict[Layer, Layer]:
+    """Return the layers that read a norm which can be smoothed, each with the first that reads the same norm."""
+    found: dict[Layer, Layer] = {}
+    for graph in graphs:
+        names = {id(layer): name for name, layer in graph.module.named_modules()}
+        for site in sites(graph.module):
+            read = [(graph.name, names[id(getattr(holder, name))]) for holder, name in site.readers]
+            found |= dict.fromkeys(read, read[0])
+    return found
+
+
+def smooth(graphs: Graphs, seen: Mapping[Layer, Seen], smoothing: float) -> list[dict[Layer, Tensor]]:
+    """Smooth all graphs in place, and return for each place by what the inputs of its layers were divided.
 
     The original model is not changed: norms and layers are replaced by new ones.
 
@@ -54,20 +65,18 @@ def smooth(graphs: Graphs, seen: Mapping[tuple[str, str], Seen], smoothing: floa
         smoothing: share of the difference between channels that moves into the weights: 0 does not change the inputs, 1
             equalises their channels.
     """
-    return sum(_smooth_graph(graph, seen, smoothing) for graph in graphs)
+    return [done for graph in graphs for done in _smooth_graph(graph, seen, smoothing)]
 
 
-def _smooth_graph(graph: Graph, seen: Mapping[tuple[str, str], Seen], smoothing: float) -> int:
+def _smooth_graph(graph: Graph, seen: Mapping[Layer, Seen], smoothing: float) -> Iterator[dict[Layer, Tensor]]:
     names = {id(layer): name for name, layer in graph.module.named_modules()}
-    done = 0
     for site in list(sites(graph.module)):
-        readers = [getattr(holder, name) for holder, name in site.readers]
-        found = [seen[graph.name, names[id(r)]] for r in readers if (graph.name, names[id(r)]) in seen]
-        if len(found) == len(readers):
-            scale = _scale(found[0].channels, readers, smoothing)
+        layers = [getattr(holder, name) for holder, name in site.readers]
+        keys = [(graph.name, names[id(layer)]) for layer in layers]
+        if all(key in seen for key in keys):
+            scale = _scale(seen[keys[0]].magnitude, layers, smoothing)
             _replace(site, scale)
-            done += 1
-    return done
+            yield dict.fromkeys(keys, scale)
 
 
 def _scale(channels: Tensor, readers: list[nn.Linear], smoothing: float) -> Tensor:

@@ -44,7 +44,7 @@ class TorchSession:
             raise BackendError(f"expected the inputs {', '.join(self._graph.inputs)}, got {', '.join(inputs)}.")
         with self._turn:
             made = self._graph.run({name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in inputs.items()})
-        return {name: tensor.numpy() for name, tensor in made.items()}
+        return {name: tensor.float().numpy() for name, tensor in made.items()}
 
     def facts(self) -> SessionFacts:
         """Return where it runs; see `Session.facts`."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import SamConfig
+from cgsam_edge.export.graphs import kernels
 from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 from cgsam_edge.export.reference.image_encoder import Block
 
@@ -109,11 +110,29 @@ class FusedAttention(nn.Module):
         batch, side, heads = qkv.shape[0], self.side, self.heads
         split = qkv.reshape(batch, side * side, 3, heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = (part.reshape(batch * heads, side * side, -1) for part in split.unbind(0))
-        grid, at_once = q.reshape(batch * heads, side, side, -1), (batch if self.windows else 1) * self.chunk.heads
-        given = zip(*(_pieces(part, at_once, 0) for part in (grid, k, v)), strict=True)
-        tables = _pieces(self.table_h, self.chunk.rows, 1)  # cut once, because engines copy at each cut
-        joined = _joined([self._rowwise(q, k.transpose(1, 2), v, tables) for q, k, v in given], 0)
+        joined = self._by_kernel(q, k, v) if kernels.used() else self._chunkwise(q, k, v, batch)
         return joined.reshape(batch, heads, side, side, -1).permute(0, 2, 3, 1, 4).reshape(batch, side, side, -1)
+
+    def _by_kernel(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend with (B, side², c) each, so many of B at once that their biases fit `_CACHE_BYTES`."""
+        bound = max(1, _CACHE_BYTES // (4 * self.side**4))
+        return _joined([self._kernel(*parts) for parts in zip(*(t.split(bound) for t in (q, k, v)), strict=True)], 0)
+
+    def _kernel(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        grid = q.unflatten(1, (self.side, self.side))
+        by_row = (grid @ self.table_h).unsqueeze(-1)
+        by_column = (grid.transpose(1, 2) @ self.table_w).transpose(1, 2).unsqueeze(-2)
+        bias = (by_row + by_column).reshape(-1, 1, self.side**2, self.side**2)
+        q, k, v = (part.unsqueeze(1) for part in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, bias, scale=1.0).squeeze(1)
+
+    def _chunkwise(self, q: Tensor, k: Tensor, v: Tensor, batch: int) -> Tensor:
+        """Attend with (B, side², c) each, some heads and rows of queries at a time."""
+        grid = q.reshape(-1, self.side, self.side, q.shape[-1])
+        at_once = (batch if self.windows else 1) * self.chunk.heads
+        given = zip(*(_pieces(part, at_once, 0) for part in (grid, k, v)), strict=True)
+        tables = _pieces(self.table_h, self.chunk.rows, 1)  # once, as engines copy what is cut again
+        return _joined([self._rowwise(q, k.transpose(1, 2), v, tables) for q, k, v in given], 0)
 
     def _rowwise(self, q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor]) -> Tensor:
         """Attend from all queries (B, side, side, c), some rows at a time, to all keys (B, c, side²): (B, side², c)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, ModelConfig
+from cgsam_edge.export.graphs import kernels
 from cgsam_edge.export.graphs.decoder import DecoderGraph
 from cgsam_edge.export.graphs.model import ClipGraph, ConceptGraph, ImageGraph
 from cgsam_edge.export.graphs.text import START, TextGraph, TextRowGraph
@@ -52,8 +53,9 @@ class Graph:
 
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the outputs in PyTorch; inputs that the graph does not have are ignored."""
-        out: dict[str, Tensor] = self.module(**{name: inputs[name] for name in self.inputs})
+        """Compute the outputs in PyTorch; inputs that the graph does not have are left aside."""
+        with kernels.using():
+            out: dict[str, Tensor] = self.module(**{name: inputs[name] for name in self.inputs})
         return out
 
 

@@ -6,10 +6,12 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import SURGERY_LAYERS, ClipConfig, SimilarityNorm
+from cgsam_edge.export.graphs import kernels
 from cgsam_edge.export.reference.clip_surgery import normalise
 
 
@@ -38,8 +40,11 @@ class ClipAttention(nn.Module):
 
     def join(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return proj(softmax(q kᵀ) v): (1, N, C)."""
-        weights = (queries @ keys.transpose(-2, -1)).softmax(dim=-1)
-        out: Tensor = self.proj((weights @ values).transpose(1, 2).flatten(2))
+        if kernels.used():
+            attended = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
+        else:
+            attended = (queries @ keys.transpose(-2, -1)).softmax(dim=-1) @ values
+        out: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return out
 
 

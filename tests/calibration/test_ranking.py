@@ -12,8 +12,8 @@ import pytest
 from cgsam_edge.agreement import Overlap
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.calibration import ranking
-from cgsam_edge.calibration.ranges import Observer, Range
-from cgsam_edge.calibration.ranking import Layer, Ranking, blocks, rank
+from cgsam_edge.calibration.ranges import Layer, Observer, Range
+from cgsam_edge.calibration.ranking import Ranking, blocks, rank
 from cgsam_edge.calibration.saved import SavedGraphs
 from cgsam_edge.export.fallback import SavedAttempt, TargetAttempt, best_attempt
 from cgsam_edge.export.graphs.build import Graphs, build_graphs

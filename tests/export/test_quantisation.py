@@ -8,7 +8,7 @@ import torch
 
 from cgsam_edge.calibration.fakequant import quantised, round_input, round_weight
 from cgsam_edge.calibration.ranges import METHODS, Observer, Range, Seen
-from cgsam_edge.calibration.smoothing import smooth
+from cgsam_edge.calibration.smoothing import readers, smooth
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
@@ -50,18 +50,18 @@ def test_every_layer_is_seen_and_no_hook_stays(graphs: Graphs) -> None:
 def test_ranges_are_those_of_all_that_was_seen() -> None:
     generator = torch.Generator().manual_seed(0)
     parts = [torch.randn(50, 3, generator=generator) * s for s in (1.0, 7.0, 0.1)]
-    seen = Seen(torch.zeros(3))
+    seen = Seen(3)
     for part in parts:
         seen.add(part)
     joined = torch.cat(parts)
     found = seen.choose("minmax")
     assert (found.low, found.high) == (joined.min().item(), joined.max().item())
-    assert torch.equal(seen.channels, joined.abs().amax(dim=0))
+    assert torch.equal(seen.magnitude, joined.abs().amax(dim=0))
     assert seen.counts.sum() == joined.numel()
 
 
 def test_an_outlier_is_left_out_where_that_rounds_better() -> None:
-    seen = Seen(torch.zeros(1))
+    seen = Seen(1)
     seen.add(torch.linspace(-1, 1, 100_000)[:, None])
     seen.add(torch.tensor([[300.0]]))
     assert seen.choose("minmax").high == 300
@@ -73,7 +73,7 @@ def test_an_outlier_is_left_out_where_that_rounds_better() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_range_always_holds_zero(method: str) -> None:
-    seen = Seen(torch.zeros(1))
+    seen = Seen(1)
     seen.add(torch.full((10, 1), 5.0))
     found = seen.choose(method)
     assert found.low <= 0 < found.high
@@ -87,6 +87,22 @@ def test_a_range_that_is_no_number_names_its_layer(graphs: Graphs, bad: float) -
         observer.ranges("minmax")
 
 
+def test_what_would_be_seen_after_smoothing_follows_from_what_was_seen_before(graphs: Graphs) -> None:
+    observer = Observer(graphs, readers(graphs))
+    with observer.watching():
+        run(graphs)
+    places = smooth(graphs, observer.seen, 0.5)
+    derived = {layer: observer.seen[layer].divided(scale) for place in places for layer, scale in place.items()}
+    seen = observed(graphs).seen
+    assert len(derived) > len(places) > 10
+    for layer, one in derived.items():
+        for method in METHODS:
+            expected, found = seen[layer].choose(method), one.choose(method)
+            tolerance = {"minmax": 1e-4, "percentile": 0.02, "mse": 0.1}[method] * (expected.high - expected.low)
+            assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=tolerance), layer
+        assert one.counts.sum() == seen[layer].counts.sum()
+
+
 def test_nothing_seen_is_an_error(graphs: Graphs) -> None:
     with pytest.raises(ExportError, match="at least one picture"):
         Observer(graphs).ranges("minmax")
@@ -95,13 +111,13 @@ def test_nothing_seen_is_an_error(graphs: Graphs) -> None:
 def test_smoothing_is_exact_and_leaves_the_model_alone(model: ReferenceModel, graphs: Graphs) -> None:
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     before, plain = run(graphs), observed(graphs)
-    assert smooth(graphs, plain.seen, 0.5) > 10
+    assert len(smooth(graphs, plain.seen, 0.5)) > 10
     after, smoothed = run(graphs), observed(graphs)
     for name, value in before.items():
         assert (after[name] - value).abs().max() < 2e-5 * value.std().clamp(min=1e-3), name
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
     key = ("image", "blocks.0.attention.qkv")
-    spread = [float(o.seen[key].channels.max() / o.seen[key].channels.median()) for o in (plain, smoothed)]
+    spread = [float(o.seen[key].magnitude.max() / o.seen[key].magnitude.median()) for o in (plain, smoothed)]
     assert spread[0] != spread[1]
 
 
