@@ -11,7 +11,7 @@ _USED: ContextVar[bool] = ContextVar("kernels_used", default=False)
 
 @contextmanager
 def using() -> Iterator[None]:
-    """Let attention run in PyTorch's kernel meanwhile: the same values in 0.4 of the time.
+    """Let attention run in PyTorch's kernel meanwhile: the same values with fewer and larger operations.
 
     Converters need the other form, which is cut into what engines are fast with.
     """
