@@ -28,11 +28,15 @@ _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "conv", "scale
 """Beginnings of the names of operations whose inputs, weights among them, are rounded before."""
 
 
+_WIDE = ("pow", "mean", "sum", "var", "exp", "sqrt", "rsqrt")
+"""Operations whose results stay in float32, as engines keep norms: squares leave the range of float16 first."""
+
+
 class Rounding(TorchDispatchMode):
     """While it is entered, every operation gives results that the narrower kind of numbers can hold.
 
-    Products take their inputs and weights rounded as well, and each operation computes in float32 inside. Engines keep
-    some results wider, where they compute several operations at once: this is the pessimist's reading of them.
+    Products take their inputs and weights rounded as well, and each operation computes in float32 inside. Within norms
+    results stay wide; elsewhere engines keep more of them than this does, where they compute several operations at once.
 
     Args:
         kind: "bfloat16" or "float16".
@@ -45,11 +49,12 @@ class Rounding(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Round what a product takes and what an operation makes; views and copies into place stay as they are."""
         del types
-        if func.overloadpacket.__name__.lstrip("_").startswith(_PRODUCTS):
+        name = func.overloadpacket.__name__.lstrip("_")
+        if name.startswith(_PRODUCTS):
             args = tree_map(self._round, args)
         made = func(*args, **(kwargs or {}))
         aliases = any(one.alias_info is not None for one in func._schema.returns)  # noqa: SLF001 — as PyTorch's guide
-        return made if aliases else tree_map(self._round, made)
+        return made if aliases or name in _WIDE else tree_map(self._round, made)
 
     def _round(self, value: Any) -> Any:
         if isinstance(value, Tensor) and value.dtype == torch.float32:
