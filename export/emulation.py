@@ -36,7 +36,7 @@ class Rounding(TorchDispatchMode):
     """While it is entered, every operation gives results that the narrower kind of numbers can hold.
 
     Products take their inputs and weights rounded as well, and each operation computes in float32 inside. Within norms
-    results stay wide; elsewhere engines keep more of them than this does, where they compute several operations at once.
+    results stay wide; elsewhere engines keep more of them wide than this does, where they join operations.
 
     Args:
         kind: "bfloat16" or "float16".
