@@ -14,6 +14,6 @@ def check_size(width: int, height: int, name: str) -> None:
         raise ImageError(f"{name}: {width}x{height} pixels; expected at least {MIN_SIDE} on each side.")
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS // 10**6}. "
+            f"{name}: {width}x{height} is {width * height / 1e6:.2f} megapixels; the limit is {MAX_PIXELS // 10**6}. "
             "Scale it down first."
         )

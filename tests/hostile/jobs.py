@@ -71,7 +71,16 @@ def whole_files(output: Path, before: Path) -> None:
 
 
 _CGSAM = "import sys; from cgsam_edge.cli import main; raise SystemExit(main(sys.argv[1:]))"
-_EXPORT = "import sys; from cgsam_edge.cli import export_main; raise SystemExit(export_main(sys.argv[1:]))"
+_EXPORT = """
+import sys
+from pathlib import Path
+from cgsam_edge.cli import export_main
+from tests.conversions import replaced
+from tests.shelf import Shelf
+with replaced(Shelf(Path(sys.argv[1]))):
+    raise SystemExit(export_main(sys.argv[2:]))
+"""
+"""An export that converts the same graph once and not a hundred times; all else is done each time."""
 
 
 def prepare(root: Path) -> list[Job]:
@@ -80,7 +89,7 @@ def prepare(root: Path) -> list[Job]:
     (root / "concepts.txt").write_text("car\nroad\n")
     photos = _photos(root)
     common = ("--checkpoint", str(checkpoint), "--concepts", str(root / "concepts.txt"), "--gate-count", "0")
-    export: tuple[str, ...] = ("-c", _EXPORT, *common, "--output", "OUTPUT/b.cgsam")
+    export: tuple[str, ...] = ("-c", _EXPORT, str(root / "shelf"), *common, "--output", "OUTPUT/b.cgsam")
     bundles = root / "before-bundle"
     bundles.mkdir()
     subprocess.run(

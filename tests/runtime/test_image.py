@@ -107,7 +107,7 @@ def squashed(picture: NDArray[Any], axis: int, side: int) -> NDArray[Any]:
         (RGB[None], r"got \(1, 12, 20, 3\)"),
         (RGB[:1, :1], "1x1 pixels; expected at least 2"),
         (RGB[:0], "20x0 pixels"),
-        (np.broadcast_to(RGB[:1, :1], (10_001, 10_000, 3)), "100 megapixels; the limit is 100"),
+        (np.broadcast_to(RGB[:1, :1], (10_001, 10_000, 3)), "100.01 megapixels; the limit is 100"),
     ],
 )
 def test_bad_arrays(array: np.ndarray, message: str) -> None:
