@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.targets import onnxruntime as target
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
@@ -69,3 +70,26 @@ def test_large_graphs_go_to_external_data(graphs: Graphs, tmp_path: Path, monkey
     inputs = graphs.decoder.example()
     got = session.run({k: v.numpy() for k, v in inputs.items()})
     assert relative_error(got["mask_logits"], graphs.decoder.run(inputs)["mask_logits"]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("width", "size", "message"),
+    [(64, 64 * 64 * 4, None), (32, 64 * 64 * 4, "ShapeInference"), (64, 1000, "raw_data|elements|size")],
+    ids=["sound", "a product that does not fit", "a weight cut short"],
+)
+def test_what_is_written_is_checked_without_a_copy_of_the_weights(
+    width: int, size: int, message: str | None, tmp_path: Path
+) -> None:
+    """A weight so large that the checker sees it as an input."""
+    value = onnx.helper.make_tensor_value_info
+    weight = TensorProto(name="w", dims=[64, 64], data_type=TensorProto.FLOAT, raw_data=bytes(size))
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])]
+    ends = value("x", TensorProto.FLOAT, [1, width]), value("y", TensorProto.FLOAT, [1, 64])
+    graph = onnx.helper.make_graph(nodes, "g", [ends[0]], [ends[1]], [weight])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    if message is None:
+        target.save(model, tmp_path / "g.onnx")
+        assert onnx.load(tmp_path / "g.onnx") == model
+    else:
+        with pytest.raises(ExportError, match=message):
+            target.save(model, tmp_path / "g.onnx")
