@@ -26,7 +26,7 @@ OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 
 demo: .venv/.device  ## the first mask, then an export of the same model that segments the same scene
 	$(BIN)/cgsam demo --output $(DEMO) >/dev/null
-	@echo "first masks: $(DEMO)/street.overlay.png. Now PyTorch is installed (6 GB), to export that model."
+	@echo "first masks: $(DEMO)/street.overlay.png. Now PyTorch is installed (7 GB), to export that model."
 	@$(MAKE) --no-print-directory .venv/.installed
 	$(BIN)/cgsam-export --concepts examples/concepts.txt --output $(DEMO)/street.cgsam
 	$(BIN)/cgsam demo --bundle $(DEMO)/street.cgsam --output $(DEMO)
