@@ -88,6 +88,10 @@ def _dense(store: Store) -> None:
         made = dense_prompt(full, _geometry(size, mask), PROMPTING)
         given = {"map": full, "mask_size": mask, "threshold": 0.8, "dense_value": 255.0}
         store.add("dense", name, given, {"dense": made[0, 0]})
+    edge = np.full((16, 16), np.float32(0.8))  # which is not above the threshold
+    edge[4] = np.nextafter(np.float32(0.8), np.float32(1))
+    given = {"map": edge, "mask_size": 16, "threshold": 0.8, "dense_value": 255.0}
+    store.add("dense", "at_the_threshold", given, {"dense": dense_prompt(edge, _geometry(16, 16), PROMPTING)[0, 0]})
 
 
 def _priorities(store: Store) -> None:
