@@ -1,7 +1,8 @@
 """Many images through one segmenter from many threads: memory, masks, threads and files must stay as they were.
 
-    python -m benchmarks.soak --images 10000 --threads 8 --backend onnxruntime
+    MALLOC_ARENA_MAX=2 python -m benchmarks.soak --images 10000 --threads 8 --backend onnxruntime
 
+Without the variable, glibc keeps freed blocks for each of many threads, and that grows; see docs/reliability.md.
 Half of the images go through `Segmenter.segment`, half through `Segmenter.stream_images`. About ten minutes for 10,000
 images of the reference bundle on two quiet cores. Prints a Markdown table, and fails if anything grew or differed.
 """
@@ -124,7 +125,6 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=8, help="threads that call the segmenter (default: 8)")
     parser.add_argument("--backend", default="onnxruntime")
-    parser.add_argument("--save-memory", action="store_true", help="as the option of `Segmenter`")
     parser.add_argument("--bundle", type=Path, help="default: the reference bundle")
     args = parser.parse_args()
     process = psutil.Process()
@@ -133,8 +133,7 @@ def main() -> int:
         write_scenes(Path(folder), SERIES, range(SCENES), 512, 512)
         scenes = sorted((Path(folder) / "images").iterdir())
         began = time.perf_counter()
-        options = {"backend": args.backend, "device": "cpu", "save_memory": args.save_memory}
-        with Segmenter(args.bundle, **options) as segmenter:
+        with Segmenter(args.bundle, backend=args.backend, device="cpu") as segmenter:
             segmenter.segment(scenes[0], CONCEPT)
             before = process.num_threads(), process.num_fds()
             watch = soak(segmenter, scenes, args.images, args.threads)

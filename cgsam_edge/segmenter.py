@@ -18,7 +18,6 @@ from cgsam_edge.errors import BackendError, ImageError, InputError
 from cgsam_edge.image import ImageSource, Prepared, load_image, to_pixels
 from cgsam_edge.limits import Limits
 from cgsam_edge.lru import check_bytes
-from cgsam_edge.memory import return_big_blocks, share_arenas
 from cgsam_edge.opened_model import Concepts, OpenedModel
 from cgsam_edge.pipeline import AHEAD
 from cgsam_edge.results import Result
@@ -60,8 +59,7 @@ class Segmenter:
         precision: of the arithmetic. "default": for each graph the fastest that the device has and that the export
             proved good enough; without a proof, float32 on CPUs and the native precision on other devices. "float32":
             nothing lower. "reduced": the fastest arithmetic of the device, with a warning where it is not proven.
-        save_memory: return memory to the system between runs, which costs time. On Linux with glibc, the whole
-            process then returns freed blocks of a megabyte or more, and its new threads share two arenas.
+        save_memory: return memory to the system between runs, which costs time.
         refresh: measure again, even if a choice is remembered.
         cache_bytes: limit of the image embeddings kept for each encoded image, in bytes, so that a further click on a
             concept costs only the decoder; one embedding has 4 MiB for a SAM at 1024 pixels. 0 keeps none.
@@ -94,9 +92,6 @@ class Segmenter:
     ) -> None:
         self._cache_bytes = check_bytes(cache_bytes)
         options = SessionOptions(threads, AUTO, performance, precision, save_memory, soc=soc)
-        if save_memory:
-            return_big_blocks()
-            share_arenas()
         self.bundle = Bundle(_bundle_path(bundle))
         if self.bundle.manifest.quality.get("degraded"):
             warn_caller(

@@ -124,9 +124,9 @@ def run(options: argparse.Namespace) -> int:
     """Segment everything; an image or a video that fails is reported and does not stop the others."""
     from cgsam_edge.cli.destinations import checked, destinations, make_folder, without_labels, without_overlays
     from cgsam_edge.cli.inputs import find_images, open_inputs
+    from cgsam_edge.cli.memory import return_big_blocks
     from cgsam_edge.cli.messages import say
     from cgsam_edge.cli.stages import segment_all
-    from cgsam_edge.memory import return_big_blocks
     from cgsam_edge.segmenter import Segmenter
 
     return_big_blocks()

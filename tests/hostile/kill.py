@@ -79,13 +79,18 @@ def _run(job: Job, output: Path, temporary: Path, moment: Moment = _NEVER) -> Ru
     begins = float("inf")
     while process.poll() is None:
         now = time.perf_counter() - start
-        begins = now if now < begins and litter(output) else begins
+        begins = now if now < begins and _writes(output) else begins
         if now >= moment.seconds + (begins if moment.writing else 0):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         time.sleep(_WATCH)
     ended = time.perf_counter() - start
     return Run(process.returncode, min(begins, ended), ended)
+
+
+def _writes(output: Path) -> bool:
+    """Whether something hidden lies in a folder, as it does beside what is being written."""
+    return any(name.startswith(".") for name in os.listdir(output))  # noqa: PTH208 — a walk meets what just went away
 
 
 def kill(job: Job, root: Path, moments: int) -> str:
