@@ -123,7 +123,7 @@ def test_an_unknown_width_needs_its_heads(tmp_path: Path) -> None:
         clip_form.of_public(path, unknown, ClipForm(), openai=False)
     given = clip_form.from_options(path, unknown, "gelu", (10, 6))
     assert clip_form.of_public(path, unknown, given, openai=False).heads == (10, 6)
-    with pytest.raises(CheckpointError, match="7 heads do not share the 800 channels of its vision tower"):
+    with pytest.raises(CheckpointError, match="the 800 channels of its vision tower cannot be divided among 7 heads"):
         clip_form.from_options(path, unknown, None, (7,))
 
 

@@ -67,7 +67,7 @@ def test_what_was_changed_is_said_with_its_line(tmp_path: Path) -> None:
     assert said == [
         f"{path}, line 2: 'car': U+FEFF (ZERO WIDTH NO-BREAK SPACE), which cannot be seen, was left out.",
         f"{path}, line 2: 'car': U+200B (ZERO WIDTH SPACE), which cannot be seen, was left out.",
-        f"{path}, line 3: '- tree': looks like an item of a list; its mark is part of the name.",
+        f"{path}, line 3: '- tree': looks like a list item; its bullet is part of the name.",
     ]
 
 

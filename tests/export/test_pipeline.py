@@ -180,7 +180,7 @@ def test_wrong_options(options: ExportOptions, change: dict[str, object], messag
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"points": 0}, "1 point or more, got 0"),
+        ({"points": 0}, "at least 1 point, got 0"),
         ({"threshold": 1.0}, "between 0 and 1, got 1"),
         ({"threshold": float("nan")}, "between 0 and 1, got nan"),
     ],

@@ -197,7 +197,7 @@ def test_a_clip_below_its_patch(own: ReferenceModel) -> None:
 
 def test_a_patch_that_does_not_fit(own: ReferenceModel) -> None:
     odd = ReferenceModel(replace(own.config, sam=replace(own.config.sam, image_size=300, patch_size=15)))
-    with pytest.raises(InputError, match="256 is no multiple of the model's patch of 15"):
+    with pytest.raises(InputError, match="256 is not a multiple of the model's patch of 15"):
         resize(odd, SMALL)
 
 

@@ -93,9 +93,9 @@ def other_json(folder: Path, kit: Kit) -> Path:
     return _text(kit.bundle(folder), '{"name": "My App", "icons": []}')
 
 
-@case("bundle", REFUSED, "not JSON (the key 'files' stands there twice)")
+@case("bundle", REFUSED, "not JSON (the key 'files' is repeated)")
 def twin_keys(folder: Path, kit: Kit) -> Path:
-    """A key that stands there twice, of which each reader takes another one"""
+    """A key that is repeated, of which each reader takes another one"""
     return _replaced(kit.bundle(folder), '"files":', '"files": {}, "files":')
 
 
@@ -139,7 +139,7 @@ def huge_tensor(folder: Path, kit: Kit) -> Path:
 @case(
     "bundle",
     REFUSED,
-    "'points' of the graph 'decoder'…has shape (1, 19, 2); the bundle's sizes ask for (1, 9003, 2)",
+    "'points' of the graph 'decoder'…has shape (1, 19, 2); the bundle's sizes require (1, 9003, 2)",
 )
 def other_slots(folder: Path, kit: Kit) -> Path:
     """More click slots than the decoder has"""
@@ -311,14 +311,14 @@ def double_features(folder: Path, kit: Kit) -> Path:
 @case(
     "bundle",
     REFUSED,
-    "'text_row' of the graph 'concept'…has shape (1, 3, 48); the bundle's sizes ask for (1, 2, 48)",
+    "'text_row' of the graph 'concept'…has shape (1, 3, 48); the bundle's sizes require (1, 2, 48)",
 )
 def other_rows(folder: Path, kit: Kit) -> Path:
     """Rows for another number of blocks"""
     return _arrays(kit.bundle(folder), rows=np.zeros((11, 2, 48), np.float32))
 
 
-@case("bundle", REFUSED, "'presence' of 'sky' is neither numbers nor NaN alone")
+@case("bundle", REFUSED, "'presence' of 'sky' mixes numbers and NaN")
 def half_calibrated(folder: Path, kit: Kit) -> Path:
     """A presence calibration of which half is missing"""
     table = np.full((11, 9), np.nan, np.float32)

@@ -117,7 +117,7 @@ def gzipped(folder: Path, kit: Kit) -> Path:
     return put(folder / "c.pth.gz", gzip.compress(b"x" * 100))
 
 
-@case("checkpoint", REFUSED, "a zip archive, but none that torch.save writes; it holds c.pth")
+@case("checkpoint", REFUSED, "a zip archive, but not one that torch.save wrote; it contains c.pth")
 def zip_of_a_checkpoint(folder: Path, kit: Kit) -> Path:
     """A zip archive with the checkpoint in it"""
     write(folder / "c.pth", *kit.parts())
@@ -247,7 +247,7 @@ def object_array(folder: Path, kit: Kit) -> Path:
 @case(
     "checkpoint",
     REFUSED,
-    "holds two different tensors 'image_encoder.pos_embed', one of them as 'module.image_encoder",
+    "contains two different tensors 'image_encoder.pos_embed', one of them as 'module.image_encoder",
 )
 def two_values(folder: Path, kit: Kit) -> Path:
     """One tensor with and without a prefix, with different values"""
@@ -255,7 +255,7 @@ def two_values(folder: Path, kit: Kit) -> Path:
     return _spoilt(folder, parts, **{"module.image_encoder.pos_embed": parts[0]["image_encoder.pos_embed"] + 1})
 
 
-@case("checkpoint", REFUSED, "holds SAM more than once, under 'student.', 'teacher.'. Save the one that is meant alone")
+@case("checkpoint", REFUSED, "holds SAM more than once, under 'student.', 'teacher.'. Save only the intended one")
 def student_and_teacher(folder: Path, kit: Kit) -> Path:
     """Two models in one state dict"""
     sam, clip = kit.parts()
@@ -269,7 +269,7 @@ def other_pixels(folder: Path, kit: Kit) -> Path:
     return _spoilt(folder, kit.parts(), pixel_mean=torch.full((3, 1, 1), 0.5))
 
 
-@case("checkpoint", REFUSED, "holds torch.int8, no floating-point numbers: quantised weights?")
+@case("checkpoint", REFUSED, "contains torch.int8 instead of floating-point numbers: quantised weights?")
 def quantised(folder: Path, kit: Kit) -> Path:
     """Weights as whole numbers"""
     name = f"{_BLOCK}mlp.lin1.weight"

@@ -239,7 +239,7 @@ def test_depth_and_page_on_the_command_line(run: Run, capsys: pytest.CaptureFixt
     assert "cgsam: warning: two.tif: holds 2 pictures, and the first is taken" in capsys.readouterr().err
     assert run("two.tif", "second.png", "--page", 2) == 3
     error = capsys.readouterr().err
-    assert "second.png: holds one picture; there is no page 2" in error
+    assert "second.png: holds a single picture; there is no page 2" in error
     assert "warning" not in error
     assert run("second.png") == 0
     documents = [json.loads(Path(f"out/{name}.json").read_text()) for name in ("two", "second")]
@@ -339,7 +339,8 @@ def test_names_as_long_as_they_can_be(run: Run, capsys: pytest.CaptureFixture[st
     assert run(f"{too_long}.png", f"{fits}.png", f"{'v' * 240}.mp4", "a.png") == 3
     error = capsys.readouterr().err
     assert (
-        f"{too_long}.png: the name of its result, .overlay.png included, has 263 bytes; the limit there is 255" in error
+        f"{too_long}.png: the name of its result, .overlay.png included, has 263 bytes; the limit in that folder is 255"
+        in error
     )
     assert made() == {
         "a.json", "a.overlay.png", f"{fits}.json", f"{fits}.overlay.png",

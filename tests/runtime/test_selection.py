@@ -256,7 +256,7 @@ def test_without_examples_nothing_is_measured(bundle: Path, fresh: Path) -> None
 
 def test_a_frozen_program_starts_no_children(bundle: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert placement(bundle).reason == "not measured: this program is frozen, so it cannot start a Python of its own"
+    assert placement(bundle).reason == "not measured: this program is frozen, so it cannot start another Python process"
 
 
 def test_a_remembered_choice_that_does_not_open_any_more(
