@@ -9,6 +9,7 @@
 #endif
 
 #include "hostile.hpp"
+#include "own.hpp"
 #include "stages.hpp"
 
 namespace {
@@ -197,6 +198,7 @@ int run(int count, char** words) {
     const auto& bundles = in.index().at("bundles");
     for (const std::string bundle : bundles) run_bundle(in, in.path() / bundle, tally, masks, formats);
     const Json hostile = run_hostile(in, tally);
+    tally.wrong += run_own(in.path() / bundles.back().get<std::string>(), fs::temp_directory_path() / ("cgsam-own-" + std::to_string(std::time(nullptr))));
     const Json result = {{"target", options["--target"]}, {"engine", cgsam::Segmenter::engine()}, {"how", options["--how"]}, {"date", today()},
                          {"formats", formats}, {"stages", tally.stages},
                          {"masks", {{"count", masks.count}, {"least_iou", masks.least_iou}, {"pixels_differ", masks.differ}, {"pixels", masks.pixels}}},
