@@ -1,0 +1,1 @@
+"""The device half of the package on arm64, under emulation."""
