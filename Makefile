@@ -8,7 +8,7 @@ OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }
 
-.PHONY: demo test fast docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows test-swift clean
+.PHONY: demo test fast docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows test-swift test-arm64 clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -71,6 +71,9 @@ test-webgpu: web  ## the test vectors with WebGPU on a software adapter, and the
 test-swift: .venv/.installed  ## the Swift package: on a Mac with Core ML, on Linux against a stand-in
 	sh examples/swift/test.sh build/cpp/headers/usr/include/onnxruntime "$$($(BIN)/python -c 'import glob, onnxruntime; \
 	  print(glob.glob(onnxruntime.__path__[0] + "/capi/libonnxruntime.so.1*")[0])' 2>/dev/null)"
+test-arm64: .venv/.installed  ## the device half on an emulated arm64; the first time, it unpacks that into build/arm64
+	PYTHON=$(BIN)/python tests/arm64/root.sh build/arm64
+	$(BIN)/python -m tests.arm64
 
 clean:
 	rm -rf .venv $(DEMO) build dist site web/dist web/node_modules web/tests/data *.egg-info

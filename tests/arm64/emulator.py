@@ -15,7 +15,7 @@ from tests.source import ROOT
 HOME = Path(os.environ.get("CGSAM_ARM64", ROOT / "build" / "arm64"))
 QEMU = "qemu-aarch64-static"
 CPU = "cortex-a72"
-"""Of a Raspberry Pi 4: no instructions beyond the oldest 64-bit Arm that the wheels are for. Newer ones only add some."""
+"""Of a Raspberry Pi 4: the oldest instructions that the wheels need; newer processors only add to them."""
 
 
 def missing() -> str:
@@ -23,7 +23,7 @@ def missing() -> str:
     if shutil.which(QEMU) is None:
         return f"{QEMU} is not installed: apt-get install qemu-user-static"
     if not (HOME / "done-2").exists():
-        return f"{HOME} holds no arm64 system: make {HOME.relative_to(ROOT) if HOME.is_relative_to(ROOT) else HOME}"
+        return f"{HOME} holds no arm64 system: tests/arm64/root.sh {HOME}"
     return ""
 
 
@@ -61,7 +61,7 @@ def run(*arguments: str, timeout: float = 3600) -> str:
     Raises:
         RuntimeError: it failed; the message holds its errors.
     """
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=timeout, cwd=ROOT)
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=timeout, cwd=HOME)
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
