@@ -28,6 +28,16 @@ SYSTEMS = {
 }
 """Platform tags and extras by system."""
 
+BOARDS = {
+    "Raspberry Pi OS bookworm": ("3.11", 36, {"coreml"}),
+    "Raspberry Pi OS trixie": ("3.13", 41, {"coreml"}),
+    "Jetson with JetPack 6": ("3.10", 35, {"coreml", "onnxruntime-gpu"}),  # NVIDIA publishes that wheel elsewhere
+    "Docker's slim image for arm64": ("3.13", 41, {"coreml"}),
+}
+"""64-bit Arm systems: Python, minor version of glibc 2, and the extras that cannot be installed there."""
+
+EXTRAS = ("onnxruntime", "onnxruntime-gpu", "openvino", "text", "coreml")
+
 EXPECTED = {
     DEVICE: {"numpy", "opencv-python", "pillow", "tqdm", "onnxruntime", "openvino", "tokenizers"},
     "export,completion": {"torch", "torchvision", "segment-anything", "open-clip-torch", "onnx", "nncf", "shtab"},
@@ -81,3 +91,17 @@ def test_a_python_that_is_not_promised_is_refused(wheel: Path, tmp_path: Path) -
     found = resolve(f"{wheel}[{DEVICE}]", "3.9", LINUX, tmp_path)
     assert found.returncode != 0
     assert "requires a different python" in found.stderr.lower() or "no matching distribution" in found.stderr.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", BOARDS)
+def test_what_can_be_installed_on_an_arm_board_is_known(wheel: Path, tmp_path: Path, board: str) -> None:
+    """Each extra alone; the message names what fails, or what has become possible."""
+    python, glibc, expected = BOARDS[board]
+    platforms = (*(f"manylinux_2_{minor}_aarch64" for minor in range(glibc, 16, -1)), "manylinux2014_aarch64")
+    errors = {
+        extra: found.stderr.strip()[-300:]
+        for extra in EXTRAS
+        if (found := resolve(f"{wheel}[{extra}]", python, platforms, tmp_path)).returncode
+    }
+    assert set(errors) == expected, f"{board}, Python {python}: {errors}"
