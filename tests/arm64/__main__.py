@@ -11,6 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def main() -> None:
         raise SystemExit(problem)
     work = emulator.HOME / "runs"
     pictures = scenes(work / "scenes")
-    parts = {
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
         "onnxruntime": lambda: both(BUNDLE, pictures, work, "onnxruntime"),
         "openvino": lambda: both(BUNDLE, pictures, work, "openvino", "--masks-only"),
         "int8": lambda: both(int8(emulator.HOME), pictures, work, "onnxruntime", "--masks-only"),

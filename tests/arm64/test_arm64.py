@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cgsam_edge.quality.scenes.concepts import IGNORE
 from tests.arm64 import __main__ as whole
 from tests.arm64 import device, emulator
 from tests.vectors.__main__ import bundles
@@ -43,6 +44,6 @@ def test_scenes_hold_two_concepts(tmp_path: Path) -> None:
     from cgsam_edge.opencv import cv2
 
     folder = whole.scenes(tmp_path, 1)
-    labels = cv2.imread(str(next((folder / "labels").iterdir())), cv2.IMREAD_UNCHANGED)
-    assert set(np.unique(labels)) <= {0, 1, whole.IGNORE}
+    labels = np.asarray(cv2.imread(str(next((folder / "labels").iterdir())), cv2.IMREAD_UNCHANGED))
+    assert set(np.unique(labels)) <= {0, 1, IGNORE}
     assert (folder / "classes.txt").read_text().splitlines()[: len(device.CONCEPTS)] == list(device.CONCEPTS)
