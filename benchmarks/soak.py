@@ -119,6 +119,14 @@ def soak(segmenter: Segmenter, scenes: list[Path], images: int, threads: int) ->
     return watch
 
 
+def settled(process: psutil.Process, before: int) -> int:
+    """Return how many threads there are, once those of the last streams had five seconds to end."""
+    end = time.monotonic() + 5
+    while process.num_threads() > before and time.monotonic() < end:
+        time.sleep(0.05)
+    return process.num_threads()
+
+
 def main() -> int:
     """Measure one engine."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
@@ -138,7 +146,7 @@ def main() -> int:
             before = process.num_threads(), process.num_fds()
             watch = soak(segmenter, scenes, args.images, args.threads)
             version = segmenter.placement.version
-            after = process.num_threads(), process.num_fds()
+            after = settled(process, before[0]), process.num_fds()
     seconds = time.perf_counter() - began
     print("| engine | images | threads | images/s | memory | growth | masks that differ | threads | open files |")
     print("|---|---|---|---|---|---|---|---|---|")
