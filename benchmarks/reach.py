@@ -23,9 +23,10 @@ HEAD = """\
 # Every consumer against the test vectors
 
 Written by `python -m benchmarks.reach` from `docs/devices/results/`, one file a consumer, which its test writes. The
-model is the seeded one of 256 pixels, so times compare steps and engines, not products. "Emulated" ran on another CPU's
-instructions, "software" in place of an accelerator: both prove numbers and say nothing about a device's speed, drivers
-or memory.
+model is the seeded one of 256 pixels, and the machine did other work at the same time, so times say little. "Emulated"
+ran on another CPU's instructions, "software" in place of an accelerator: both prove numbers and say nothing about a
+device's speed, drivers or memory.
+
 [The vectors](../vectors/README.md) says what each stage is.
 """
 
