@@ -69,6 +69,7 @@ test-webgpu: web  ## the test vectors with WebGPU on a software adapter, and the
 	cd web && CGSAM_WEBGPU=1 CGSAM_WRITE_RESULTS=1 npm run test:browser
 
 test-swift: .venv/.installed  ## the Swift package: on a Mac with Core ML, on Linux against a stand-in
+	@test -d build/cpp/headers/usr || ! command -v apt-get > /dev/null || sh cpp/tools/headers.sh build/cpp/headers
 	sh examples/swift/test.sh build/cpp/headers/usr/include/onnxruntime "$$($(BIN)/python -c 'import glob, onnxruntime; \
 	  print(glob.glob(onnxruntime.__path__[0] + "/capi/libonnxruntime.so.1*")[0])' 2>/dev/null)"
 test-arm64: .venv/.installed  ## the device half on an emulated arm64; the first time, it unpacks that into build/arm64
