@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import printable
+from cgsam_edge.shipped import BUNDLE
 
 if TYPE_CHECKING:
     from cgsam_edge.bench.estimate import PlannedRun
@@ -34,7 +35,9 @@ def add_parser(commands: Any) -> None:
         description="Estimate time, memory and disk of a bundle on products with published figures. With --device "
         "this, measure this machine and compare that with the same estimate.",
     )
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", default=BUNDLE, help="the bundle's folder (default: the reference model)"
+    )
     parser.add_argument(
         "--device",
         action="append",
@@ -106,7 +109,7 @@ def _lines(
 ) -> Iterator[str]:
     from cgsam_edge.bench.tables import Table
 
-    yield f"{bundle.path}: {bundle.size / 1e6:.1f} MB"
+    yield f"{bundle.path.resolve().name}: {bundle.size / 1e6:.1f} MB"
     for name, product in chosen.items():
         yield ""
         title = f"{name}: {product.name}{_sizes(product)}"
