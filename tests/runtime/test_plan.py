@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,19 @@ MACS = {"image": 4_000_000_000, "concept": 1_000_000_000, "decoder": 200_000_000
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    """The shipped bundle, with round numbers of multiply-adds and parameters."""
+    """The shipped bundle as format 1 had it, with round numbers of multiply-adds and parameters."""
     return altered(
         tmp_path / "b.cgsam", cost={name: {"macs": macs, "parameters": 1_000_000} for name, macs in MACS.items()}
     )
 
 
-def altered(path: Path, *, cost: object, precision: str = "fp16") -> Bundle:
+def altered(path: Path, *, cost: Mapping[str, object], precision: str = "fp16") -> Bundle:
     shutil.copytree(shipped.BUNDLE, path)
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["cost"] = cost
+    if "clip" not in cost:  # part of the image graph in format 1
+        manifest["format_version"] = 1
+        manifest["targets"]["onnxruntime"].pop("clip", None)
     manifest["targets"]["onnxruntime"]["image"]["precision"] = precision
     (path / "manifest.json").write_text(json.dumps(manifest))
     return Bundle(path)
@@ -52,6 +56,13 @@ def test_a_cpu_computes_at_the_rates_of_the_published_networks(bundle: Bundle) -
     assert (one.click.low, one.click.high) == pytest.approx((0.2 * fast, 0.2 * 2.7 * slow))
     assert (one.engine, one.device, one.arithmetic) == ("onnxruntime", "CPU", "float32")
     assert "raspberry-pi" in one.source
+
+
+def test_clip_and_sam_both_count_for_an_image(tmp_path: Path) -> None:
+    cost = {name: {"macs": macs} for name, macs in {**MACS, "clip": 500_000_000}.items()}
+    (one,) = planned(altered(tmp_path / "two", cost=cost), "pi5")
+    assert one.image.low == pytest.approx(4.5 * 324.17 / 10.75)
+    assert one.image.high >= 4.5 * 168.082 / 3.25
 
 
 def test_a_small_graph_on_a_gpu_may_take_as_long_as_the_smallest_network(bundle: Bundle) -> None:
