@@ -133,7 +133,7 @@ void check_shapes(const Manifest& manifest, const Vocabulary& vocabulary, const 
                 }
 }
 
-/// What may be shown of a path that somebody else wrote.
+/// A path of the manifest as it may be shown: without control characters.
 std::string quoted(const std::string& name) {
     std::string text;
     for (char c : name.substr(0, 100)) {

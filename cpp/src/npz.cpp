@@ -76,7 +76,7 @@ std::pair<std::uint64_t, std::uint64_t> directory(const Reader& in) {
     }
 }
 
-/// Sizes or a place over 4 GB, or written so all the same, stand in an extra field, in this order.
+/// Sizes and places over 4 GB, and others that a writer put there too, stand in an extra field, in this order.
 std::uint64_t widened(const Reader& in, std::uint64_t value, std::uint64_t& extra, std::uint64_t end) {
     if (value != 0xFFFFFFFF) return value;
     if (extra + 8 > end) in.refuse("a member has no size");

@@ -46,7 +46,7 @@ def draw(name: str) -> NDArray[np.uint8]:
 
 
 def add_all(store: Store, folder: Path, bundle: Path) -> None:
-    """Draw the pictures into a folder, and add what a bundle makes of them."""
+    """Draw the pictures into a folder, and add the masks of a bundle."""
     with Segmenter(bundle, backend="onnxruntime", device="cpu", precision="float32") as segmenter:
         for name in PICTURES:
             picture = draw(name)

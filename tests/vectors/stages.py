@@ -155,7 +155,7 @@ def _slots(store: Store) -> None:
 
 
 def mask_of(logits: Float, width: int, height: int) -> NDArray[np.uint8]:
-    """Return the mask (height, width) that a result makes of logits, 0 and 1."""
+    """Return the mask (height, width) of logits as a result has it, 0 and 1."""
     none = np.zeros((0, 2), np.float32)
     kept: dict[str, Any] = {"score": 0.0, "presence": 0.0, "present": True, "evidence": none, "similarity": none}
     result = ConceptResult("", logits, **kept, points=none, labels=none, box=None, image_size=(width, height))
