@@ -17,6 +17,7 @@ from cgsam_edge import _version
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.targets import onnx_file
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 
 TARGET = "onnxruntime"
@@ -47,12 +48,10 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
         ExportError: the conversion failed.
     """
     model = _to_onnx(graph)
-    if precision == "fp16":
-        halve_weights(model)
     model.producer_name, model.producer_version = "cgsam-edge", _version.__version__
     path = folder / TARGET / f"{graph.name}.onnx"
     path.parent.mkdir(exist_ok=True)
-    save(model, path)
+    save(model, path, halve=precision == "fp16")
     return GraphSpec(f"{TARGET}/{path.name}", precision, _specs(model.graph.input), _specs(model.graph.output))
 
 
@@ -131,19 +130,31 @@ def _strip(model: Any) -> None:
 
 def halve_weights(model: Any) -> None:
     """Store large float32 constants as float16, each followed by a cast that engines fold when they open the file."""
-    casts = []
+    names = _widen(model)
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALVED_SIZE:
-            continue
-        values = numpy_helper.to_array(tensor)
-        if np.abs(values).max() > HALF_MAX:
-            continue  # would become infinite
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
-        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
+        if tensor.name in names:
+            tensor.CopyFrom(_half(tensor))
+
+
+def _widen(model: Any) -> frozenset[str]:
+    """Insert the casts of the constants that are to be stored as float16, and return the names of these."""
+    names = [tensor.name for tensor in model.graph.initializer if _fits_half(tensor)]
+    casts = [helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT) for name in names]
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    return frozenset(names)
+
+
+def _fits_half(tensor: Any) -> bool:
+    """Return whether a constant is large, float32, and none of its numbers would become infinite."""
+    if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALVED_SIZE:
+        return False
+    return bool(np.abs(numpy_helper.to_array(tensor)).max() <= HALF_MAX)
+
+
+def _half(tensor: Any) -> Any:
+    return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.fp16")
 
 
 def weights_beside(path: Path) -> Path:
@@ -151,26 +162,42 @@ def weights_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.data")
 
 
-def save(model: Any, path: Path) -> None:
-    """Write a model and check the file; weights beyond `EXTERNAL_BYTES` go into a separate file."""
-    external = model.ByteSize() > EXTERNAL_BYTES
-    if external:
-        onnx.save_model(
-            model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=1024
-        )
-    else:
-        path.write_bytes(model.SerializeToString())
+def save(model: Any, path: Path, *, halve: bool = False) -> None:
+    """Write a model and check it; weights beyond `EXTERNAL_BYTES` go into a separate file.
+
+    Args:
+        model: gets the casts of halved constants, which it keeps as they are unless they go into a separate file.
+        path: the file.
+        halve: whether large float32 constants are stored as float16, as `halve_weights` does.
+    """
+    names = _widen(model) if halve else frozenset[str]()
+
+    def stored(tensor: Any) -> Any:
+        return _half(tensor) if tensor.name in names else tensor
+
+    size = sum(_bytes(tensor) // (1 + (tensor.name in names)) for tensor in model.graph.initializer)
     try:
-        if external:
+        if size > EXTERNAL_BYTES:
+            for tensor in model.graph.initializer:
+                tensor.CopyFrom(stored(tensor))
+            onnx.save_model(
+                model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=1024
+            )
             onnx.checker.check_model(str(path))
-        for tensor in [] if external else model.graph.initializer:
-            onnx.checker.check_tensor(tensor)
-        onnx.checker.check_model(_without_weights(model), full_check=True)
+        else:
+            onnx_file.write(model, path, stored)
+            for tensor in model.graph.initializer:
+                onnx.checker.check_tensor(stored(tensor))
+            onnx.checker.check_model(_without_weights(model, names), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"{path.name}: the written file is not valid ONNX: {error}") from error
 
 
-def _without_weights(model: Any) -> Any:
+def _bytes(tensor: Any) -> int:
+    return int(np.prod(tensor.dims)) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _without_weights(model: Any, halved: frozenset[str]) -> Any:
     """Return a copy whose large constants are inputs: the checker and its shape inference copy a model three times."""
     made = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     for name in ("node", "input", "output", "value_info"):
@@ -179,8 +206,10 @@ def _without_weights(model: Any) -> Any:
     for tensor in model.graph.initializer:
         if np.prod(tensor.dims) < HALVED_SIZE:
             made.graph.initializer.append(tensor)
-        else:
-            made.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+            continue
+        half = tensor.name in halved
+        name, kind = (f"{tensor.name}.fp16", TensorProto.FLOAT16) if half else (tensor.name, tensor.data_type)
+        made.graph.input.append(helper.make_tensor_value_info(name, kind, tensor.dims))
     return made
 
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
@@ -93,3 +94,15 @@ def test_what_is_written_is_checked_without_a_copy_of_the_weights(
     else:
         with pytest.raises(ExportError, match=message):
             target.save(model, tmp_path / "g.onnx")
+
+
+@pytest.mark.parametrize("name", ["clip", "concept", "decoder"])
+def test_a_constant_at_a_time_gives_the_bytes_of_protobuf(name: str, graphs: Graphs, tmp_path: Path) -> None:
+    graph = getattr(graphs, name)
+    whole = target._to_onnx(graph)
+    whole.producer_name, whole.producer_version = "cgsam-edge", __version__
+    spec = target.convert(graph, tmp_path, "fp32")
+    assert (tmp_path / spec.path).read_bytes() == whole.SerializeToString()
+    target.halve_weights(whole)
+    spec = target.convert(graph, tmp_path, "fp16")
+    assert (tmp_path / spec.path).read_bytes() == whole.SerializeToString()
