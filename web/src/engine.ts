@@ -28,6 +28,9 @@ export type Values = Readonly<Record<string, Float32Array>>;
 /** Most threads that help: the products of these graphs are small. */
 const MOST_THREADS = 4;
 
+/** How many threads WebAssembly has on this page: ONNX Runtime starts them once, and keeps them. */
+let running: number | null = null;
+
 /** An opened engine, which opens graphs. */
 export class Engine {
   private constructor(
@@ -141,6 +144,15 @@ async function chosenDevice(wish: Device | "auto"): Promise<Device> {
 }
 
 function chosenThreads(wish: number | undefined): number {
+  const chosen = possibleThreads(wish);
+  if (running !== null && wish !== undefined && chosen !== running) {
+    console.warn(`cgsam-web: WebAssembly runs with ${running} threads on this page already; it keeps them.`);
+  }
+  running ??= chosen;
+  return running;
+}
+
+function possibleThreads(wish: number | undefined): number {
   if (wish !== undefined && !(Number.isInteger(wish) && wish >= 1)) {
     throw new InputError(`threads must be a whole number, 1 or more, got ${wish}.`);
   }
