@@ -50,7 +50,8 @@ def test_the_card_of_the_shipped_bundle(
     text = card.read_text(encoding="utf-8")
     for words in (
         "| bicyclist | cyclist | calibrated |",
-        "| `onnxruntime` | image | fp16 | 12.9 MB | 4.6 G |",
+        "| `onnxruntime` | clip | fp16 | 6.8 MB | 1.1 G |",
+        "| `onnxruntime` | image | fp16 | 6.2 MB | 3.5 G |",
         hashlib.sha256(shipped.CHECKPOINT.read_bytes()).hexdigest(),
         "text and clicks",
         "![Masks of all concepts](card/1-scene.png)",

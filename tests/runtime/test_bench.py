@@ -294,9 +294,9 @@ def test_the_products_are_valid_and_right(
 
 def test_distances() -> None:
     image, decoder = distances(measurement())
-    assert (image.graph, image.measured, image.bound) == ("image", 40.0, "products")
+    assert (image.graph, image.measured, image.bound) == ("image", 50.0, "products")
     assert image.limit == pytest.approx(40.0)
-    assert image.share == pytest.approx(1.0)
+    assert image.share == pytest.approx(0.8)
     assert image.int8_limit == pytest.approx(20.0)
     assert decoder.bound == "memory"
     assert decoder.limit == pytest.approx(5.0)  # 50 MB at 10 GB/s
