@@ -60,6 +60,8 @@ def export_bundle(
         steps = ExportSteps(options, judged, StepProgress(progress, planned(options, judged)), Path(work))
         follow_recipe(steps, concepts, Path(work), judged=quality is not None, remarks=remarks)
     progress(f"wrote {options.destination}: {Bundle(options.destination).size / 1e6:.1f} MB, {count(concepts)}")
+    for row in steps.progress.closing:
+        progress(row)
     return options.destination
 
 

@@ -26,10 +26,12 @@ class StepProgress:
 
     Attributes:
         say: receives lines other than the numbered ones.
+        closing: lines to print when everything is written.
     """
 
     def __init__(self, progress: Progress = silent, planned: Iterable[str] = ()) -> None:
         self.say = progress
+        self.closing: list[str] = []
         self._ahead = list(planned)
         self._taken = 0
 

@@ -21,6 +21,7 @@ from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.report import HTML_FILE, save_report, write_report
 from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.shared_blocks import SharingSearch
+from cgsam_edge.quality.terminal import export_table
 from cgsam_edge.quality.verdicts import refusal, summary
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def write_quality_report(
         steps.progress.say(
             f"warning: {one.target} does not pass and is written nevertheless: {'; '.join(one.problems)}"
         )
+    steps.progress.closing += export_table(quality)
     return replace(manifest, quality=summary(quality))
 
 

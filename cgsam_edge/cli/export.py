@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -252,6 +251,7 @@ def run(arguments: argparse.Namespace) -> int:
     missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
     if missing:
         raise BackendError(f"exporting needs {', '.join(missing)}: pip install 'cgsam-edge[export]'.")
+    from cgsam_edge.cli.progress_lines import ProgressLines
     from cgsam_edge.export.config import PromptConfig
     from cgsam_edge.export.layer_table import rank_layers
     from cgsam_edge.export.options import ExportOptions
@@ -264,7 +264,8 @@ def run(arguments: argparse.Namespace) -> int:
     options = ExportOptions(prompt=prompt, **_given(ExportOptions, arguments))
     quality = QualityOptions(**_given(QualityOptions, arguments))
     remarks = Remarks()
-    recipe(options, quality, progress=lambda line: print(line, file=sys.stderr, flush=True), remarks=remarks)
+    with ProgressLines() as progress:
+        recipe(options, quality, progress=progress, remarks=remarks)
     return EXIT_LEFT_OUT if remarks.left_out else 0
 
 

@@ -1,11 +1,16 @@
-"""A comparison as text for the terminal."""
+"""A comparison, and the summary of an export, as text for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cgsam_edge.manifest import TEXT_GRAPHS
 from cgsam_edge.quality.findings import GraphQuality, Quality
+from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.verdicts import verdict
+
+_VERDICT = 5
+"""Column of the verdict in the summary of an export."""
 
 
 def comparison_text(quality: Quality) -> str:
@@ -24,6 +29,36 @@ def comparison_text(quality: Quality) -> str:
     if quality.left_out:
         lines.append(f"left out, and not included in these numbers: {len(quality.left_out)} images or entries")
     return "\n".join(lines)
+
+
+def export_table(quality: Quality) -> list[str]:
+    """Return the summary of an export: a head, and a line for each target.
+
+    Size is that of the target's graphs, and time that of one image with one concept on this machine.
+    """
+    head = ("target", "size", "mask IoU", "class mIoU", "one image", "verdict")
+    rows = [head, *(_summary(quality, target) for target in quality.targets)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    """Return a cell as wide as its column: names on the left, numbers on the right."""
+    return cell.ljust(width) if column in (0, _VERDICT) else cell.rjust(width)
+
+
+def _summary(quality: Quality, target: TargetQuality) -> tuple[str, ...]:
+    graphs = [one for one in quality.graphs if one.target == target.target]
+    warm = [one.latency.warm for one in graphs if one.latency is not None and one.graph not in TEXT_GRAPHS]
+    labelled = target.labelled
+    return (
+        target.target,
+        f"{sum(one.bytes for one in graphs) / 1e6:.1f} MB",
+        f"{target.mean_iou:.4f}",
+        "no labels" if labelled is None else f"{labelled[0]:.4f} → {labelled[1]:.4f}",
+        f"{1000 * sum(warm):.0f} ms" if warm else "not run here",
+        verdict(quality, target).word,
+    )
 
 
 def _times(graphs: Sequence[GraphQuality]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from cgsam_edge.quality.pairs import MaskPair, extremes
 from cgsam_edge.quality.pictures import figures
 from cgsam_edge.quality.report import write_report
 from cgsam_edge.quality.resolution import SizeSearch, SizeTrial
+from cgsam_edge.quality.terminal import export_table
 from cgsam_edge.quality.verdicts import verdict
 from tests.quality.pages import Page
 
@@ -235,3 +236,13 @@ def test_layers_are_told_apart() -> None:
     assert _distinct(["a/b", "a/b"]) == ["a/b", "a/b"]
     assert _distinct(["car", "cab"]) == ["car", "cab"]
     assert _distinct(["a/", "a/b"]) == ["a/", "b"]
+
+
+def test_the_summary_of_an_export() -> None:
+    """Sizes and times are added up over the graphs: 4 × 12.9 MB, 4 × 12.3 ms."""
+    head, first, second = export_table(QUALITY)
+    assert head.split("  ")[0] == "target"
+    assert first.split() == ["onnxruntime", "51.6", "MB", "0.9820", "0.9000", "→", "0.8000", "49", "ms", "passed"]
+    assert second.startswith("openvino")
+    assert "not run here" in second
+    assert len({line.index("MB") for line in (first, second)}) == 1
