@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,7 +25,7 @@ class ProgressLines:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._stage = ""
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> ProgressLines:  # noqa: PYI034 — Self needs Python 3.11
         """Return the printer."""
@@ -45,16 +45,20 @@ class ProgressLines:
             self._move(counted)
 
     def _move(self, counted: re.Match[str]) -> None:
-        from tqdm import tqdm
-
-        done, total = int(counted["done"]), int(counted["total"])
-        if self._bar is None or counted["stage"] != self._stage or done <= self._bar.n:
-            self._close()
-            self._stage = counted["stage"]
-            self._bar = tqdm(total=total, desc=self._stage, leave=False, mininterval=0, file=self._stream)
-        self._bar.update(done - self._bar.n)
+        done, total, bar = int(counted["done"]), int(counted["total"]), self._bar
+        if bar is None or counted["stage"] != self._stage or done <= bar.n:
+            bar = self._begin(counted["stage"], total)
+        bar.update(done - bar.n)
         if done >= total:
             self._close()
+
+    def _begin(self, stage: str, total: int) -> tqdm[Any]:
+        from tqdm import tqdm
+
+        self._close()
+        bar: tqdm[Any] = tqdm(total=total, desc=stage, leave=False, mininterval=0, file=self._stream)
+        self._stage, self._bar = stage, bar
+        return bar
 
     def _close(self) -> None:
         if self._bar is not None:
