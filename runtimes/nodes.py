@@ -39,6 +39,12 @@ def by_provider(session: Any, path: Path) -> dict[str, int]:
     return from_profile(path, providers)
 
 
+def kinds_elsewhere(session: Any, provider: str) -> Counter[str]:
+    """Count the operations that a session computes with another provider than this one, by kind."""
+    parts = session.get_provider_graph_assignment_info()
+    return Counter(node.op_type for part in parts if part.ep_name != provider for node in part.get_nodes())
+
+
 def from_profile(path: Path, providers: list[tuple[str, dict[str, str]]]) -> dict[str, int]:
     """Run a graph once on zeros, profiled, and count the nodes by provider."""
     onnxruntime = telemetry.load("onnxruntime")
