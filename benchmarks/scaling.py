@@ -163,7 +163,7 @@ def markdown(page: Page) -> str:
         (
             f"`python -m benchmarks.scaling` wrote this on {page.when}: {machine.processor}, {machine.cores} cores, "
             f"{machine.system}; {threads}; {versions}. Each point is the median of {page.rounds} turns or more, a "
-            "process of its own each, all points in turn; the bars go from the least to the most."
+            "separate process each, all points in turn; the bars go from the least to the most."
         ),
         *(f"**Warning:** {line}" for line in page.warnings),
     ]
