@@ -3,16 +3,19 @@
 import argparse
 import datetime
 import logging
+import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from training.cache import Labelled, rendered
-from training.data import Sampler, read_folder
+from training.augment import STRONG, palette_of
+from training.cache import Labelled, Rendering, rendered
+from training.data import Pictures, Sampler, Source, read_folder
 from training.evaluate import evaluate
 from training.model import initialise, small_config
 from training.schedule import Schedule
@@ -63,20 +66,36 @@ def parse() -> argparse.Namespace:
         "--stage-steps", help="steps of the four stages instead, e.g. 900,300,500,400: repeatable elsewhere"
     )
     parser.add_argument("--shares", help="of the four stages in the run, e.g. 0,0,0,1 to continue the joint stage")
-    parser.add_argument("--scenes", type=int, default=4000, help="rendered scenes to train on")
+    parser.add_argument("--scenes", type=int, default=4000, help="rendered scenes to train on (default: %(default)s)")
+    parser.add_argument(
+        "--first", type=int, help="begin when so many scenes are rendered; the others join as they come (default: all)"
+    )
+    parser.add_argument("--batch", type=float, default=1.0, help="factor of the pictures per step")
+    parser.add_argument("--held-out", type=int, default=200, help="pictures of the last evaluation")
+    parser.add_argument("--evaluate-every", type=float, default=420.0, help="seconds between short evaluations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's own choice")
     return parser.parse_args()
 
 
-def _seconds_left(args: argparse.Namespace) -> float:
-    """Return how long the run may take."""
+def _end(args: argparse.Namespace, began: float) -> float:
+    """Return when the run shall have ended, by `time.time`."""
     if not args.until:
-        return float(args.minutes) * 60
+        return began + float(args.minutes) * 60
     now = datetime.datetime.now().astimezone()
     hour, minute = map(int, args.until.split(":"))
     end = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return (end - now).total_seconds() % 86400
+    return began + (end - now).total_seconds() % 86400
+
+
+def _last_evaluation(trainer: Trainer, count: int) -> float:
+    """Return how many seconds the last evaluation and the checkpoint will take, by a short one."""
+    tried = 3
+    evaluate(trainer.model.eval(), trainer.words, trainer.run.held_out, 1)  # the first one prepares
+    start = time.time()
+    evaluate(trainer.model, trainer.words, trainer.run.held_out, tried)
+    trainer.model.train()
+    return (time.time() - start) / tried * count * 1.1 + 2
 
 
 def _start_log(path: Path) -> None:
@@ -93,19 +112,63 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _sets(args: argparse.Namespace, recipe: Recipe, size: int) -> tuple[list[Labelled], list[float], Labelled]:
-    """Return the training sets, how often each is drawn, and held-out pictures."""
-    cache = args.work / "cache"
-    scenes = rendered(cache, TRAINING_SERIES, args.scenes, size)
-    if not recipe.camvid:
-        return [scenes], [1.0], rendered(cache, HELD_OUT_SERIES, 200, size)
-    if args.camvid is None:
+@dataclass(frozen=True)
+class Sets:
+    """What a run trains and is judged on.
+
+    Attributes:
+        sources: of the batches; the first is the rendered scenes.
+        held_out: pictures that no step sees.
+        rendering: of the scenes that are still to come.
+    """
+
+    sources: Sequence[Source]
+    held_out: Labelled
+    rendering: Rendering
+
+
+def _sets(args: argparse.Namespace, recipe: Recipe, size: int, device: torch.device) -> Sets:
+    cache, workers = args.work / "cache", os.cpu_count() or 2
+    if recipe.camvid and args.camvid is None:
         raise SystemExit(f"--recipe {args.recipe} needs --camvid DIR")
-    return (
-        [scenes, read_folder(args.camvid / "train")],
-        [1 - recipe.camvid, recipe.camvid],
-        read_folder(args.camvid / "val"),
+    held_out = (
+        read_folder(args.camvid / "val")
+        if recipe.camvid
+        else rendered(cache, HELD_OUT_SERIES, args.held_out, size, workers)
     )
+    rendering = Rendering(cache, TRAINING_SERIES, args.scenes, size, workers)
+    pictures = Pictures(args.scenes, size, size, device)
+    first = rendering.wait(args.first or args.scenes)
+    pictures.add(first.images, first.labels)
+    if not recipe.camvid:
+        return Sets([Source(pictures)], held_out, rendering)
+    frames = Pictures.of(read_folder(args.camvid / "train"), device)
+    scenes = Source(pictures, 1 - recipe.camvid, look=STRONG, palette=palette_of(frames.images))
+    return Sets([scenes, Source(frames, recipe.camvid, 0.3, STRONG)], held_out, rendering)
+
+
+def _trainer(args: argparse.Namespace, recipe: Recipe, sets: Sets, device: torch.device, end: float) -> Trainer:
+    """Return what trains: from the state of an interrupted run, from another model, or from nothing."""
+    config = small_config()
+    model = initialise(config, args.seed).to(device)
+    state_file = args.work / f"{args.recipe}.state"
+    start = load_state(state_file) if state_file.exists() else None
+    steps = tuple(map(int, args.stage_steps.split(","))) if args.stage_steps else None
+    if start is None and args.init is None:
+        log.info("text tower: loss %.4f", train_text(model, 100, args.seed)[-1])
+    shares = tuple(map(float, args.shares.split(","))) if args.shares else recipe.shares
+    schedule = Schedule(shares, 0.0, steps, start["progress"] if start else 0.0, recipe.peak)
+    run = Run(
+        Sampler(sets.sources, config.sam.image_size, args.seed), sets.held_out, schedule, state_file, args.seed,
+        sets.rendering, args.batch, evaluate_every=args.evaluate_every,
+    )  # fmt: skip
+    trainer = Trainer(model, run)
+    if start is not None or args.init is not None:
+        trainer.resume(start or load_start(args.init), weights_only=start is None)
+    model.train()
+    trainer.choose_arithmetic()
+    schedule.begin(end - time.time() - _last_evaluation(trainer, args.held_out))
+    return trainer
 
 
 def main() -> None:
@@ -115,33 +178,28 @@ def main() -> None:
     _start_log(args.work / f"{args.recipe}.log")
     if args.threads:
         torch.set_num_threads(args.threads)
-    config = small_config()
-    sets, shares, held_out = _sets(args, recipe, config.sam.image_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = initialise(config, args.seed).to(device)
-    state_file = args.work / f"{args.recipe}.state"
-    start = load_state(state_file) if state_file.exists() else None
-    steps = tuple(map(int, args.stage_steps.split(","))) if args.stage_steps else None
-    if start is None and args.init is None:
-        log.info("text tower: loss %.4f", train_text(model, 100, args.seed)[-1])
-    shares_of_stages = tuple(map(float, args.shares.split(","))) if args.shares else recipe.shares
-    schedule = Schedule(shares_of_stages, _seconds_left(args), steps, start["progress"] if start else 0.0, recipe.peak)
-    sampler = Sampler(sets, shares, config.sam.image_size, args.seed)
-    trainer = Trainer(model, Run(sampler, held_out, schedule, state_file, args.seed))
-    if start is not None or args.init is not None:
-        trainer.resume(start or load_start(args.init), weights_only=start is None)
-    log.info("%s: from step %d, %.0f s left, on %s", args.recipe, trainer.step, schedule.seconds, device)
-    model.train()
-    trainer.train()
-    model.eval()
-    score = evaluate(model, trainer.words, held_out, 200)
-    log.info("final, all held-out pictures, text-only: %s", score)
-    write_checkpoint(args.output, model, {
-        "trained_for": "text,clicks", "norm_dim": 1, "recipe": args.recipe, "seed": args.seed, "steps": trainer.taken,
-        "commit": _commit(), "seconds": round(time.time() - began), "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}",
-        "concepts": {name: [name, *more] for name, more in SYNONYMS.items()}, "held_out_miou": round(score.mean, 4),
-    }, trainer.heads())  # fmt: skip
-    log.info("wrote %s", args.output)
+    torch.set_float32_matmul_precision("high")  # of a GPU: what is left in float32 may be TF32
+    sets = _sets(args, recipe, small_config().sam.image_size, device)
+    trainer = _trainer(args, recipe, sets, device, _end(args, began))
+    left = trainer.run.schedule.seconds
+    log.info(
+        "%s: from step %d, %.0f s of steps, %s a step, on %s", args.recipe, trainer.step, left, trainer.pictures, device
+    )
+    try:
+        trainer.train()
+    finally:
+        sets.rendering.stop()
+    trainer.model.eval()
+    with trainer.average.in_place():
+        score = evaluate(trainer.model, trainer.words, sets.held_out, args.held_out)
+        log.info("final, all held-out pictures, text-only: %s", score)
+        write_checkpoint(args.output, trainer.model, {
+            "trained_for": "text,clicks", "norm_dim": 1, "recipe": args.recipe, "seed": args.seed, "steps": trainer.taken,
+            "commit": _commit(), "seconds": round(time.time() - began), "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}",
+            "concepts": {name: [name, *more] for name, more in SYNONYMS.items()}, "held_out_miou": round(score.mean, 4),
+        }, trainer.heads())  # fmt: skip
+    log.info("wrote %s after %.0f s", args.output, time.time() - began)
 
 
 if __name__ == "__main__":

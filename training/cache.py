@@ -1,7 +1,7 @@
 """Rendered scenes kept in memory-mapped files, so that training does not wait for the renderer."""
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
+import time
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -55,20 +55,67 @@ def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int) -> None
             done[index] = True
 
 
+class Rendering:
+    """Renders the first scenes of a series into a folder, in processes that go on while training runs.
+
+    Args:
+        folder: where they are kept; scenes that it holds are not rendered again.
+        seed: the series.
+        count: how many scenes.
+        size: side in pixels.
+        workers: processes.
+    """
+
+    def __init__(self, folder: Path, seed: int, count: int, size: int, workers: int) -> None:
+        paths = _files(folder, seed, count, size)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not paths[2].exists():
+            open_memmap(paths[0], "w+", np.uint8, (count, size, size, 3)).flush()
+            open_memmap(paths[1], "w+", np.uint8, (count, size, size)).flush()
+            open_memmap(paths[2], "w+", np.bool_, (count,)).flush()
+        self.scenes = Labelled(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))
+        self._done = np.load(paths[2], mmap_mode="r")
+        self._pool = None
+        if not self._done.all():
+            # a forked child of a process whose engines run threads can hang, so children start afresh
+            self._pool = get_context("spawn").Pool(workers)
+            starts = range(0, count, CHUNK)
+            self._tasks = [self._pool.apply_async(_render_chunk, (paths, seed, start)) for start in starts]
+            self._pool.close()
+
+    def ready(self) -> int:
+        """Return how many scenes are there, counted from the first without a gap.
+
+        Raises:
+            Exception: what a process raised.
+        """
+        if self._done.all():
+            return len(self._done)
+        for task in self._tasks:
+            if task.ready():
+                task.get()
+        return int(np.argmin(self._done))
+
+    def wait(self, count: int) -> Labelled:
+        """Wait for some scenes, and return them."""
+        while (ready := self.ready()) < min(count, len(self._done)):
+            time.sleep(0.1)
+        return Labelled(self.scenes.images[:ready], self.scenes.labels[:ready])
+
+    def stop(self) -> None:
+        """End the processes; what they wrote stays."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool.join()
+
+
 def rendered(folder: Path, seed: int, count: int, size: int, workers: int = 2) -> Labelled:
     """Return the first ``count`` scenes of a series, rendering those that ``folder`` lacks."""
-    paths = _files(folder, seed, count, size)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not paths[2].exists():
-        open_memmap(paths[0], "w+", np.uint8, (count, size, size, 3)).flush()
-        open_memmap(paths[1], "w+", np.uint8, (count, size, size)).flush()
-        open_memmap(paths[2], "w+", np.bool_, (count,)).flush()
-    if not np.load(paths[2]).all():
-        # a forked child of a process whose engines run threads can hang, so children start afresh
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            starts = range(0, count, CHUNK)
-            list(pool.map(_render_chunk, [paths] * len(starts), [seed] * len(starts), starts))
-    return Labelled(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))
+    rendering = Rendering(folder, seed, count, size, workers)
+    try:
+        return rendering.wait(count)
+    finally:
+        rendering.stop()
 
 
 def main() -> None:

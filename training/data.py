@@ -1,19 +1,23 @@
-"""Labelled pictures, their augmentation, and batches that depend on nothing but the seed and the step."""
+"""Labelled pictures on the device, and batches of them that depend on nothing but the seed and the step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
+from training.augment import PLAIN, Look, cut, recolour, transfer, windows
 from training.cache import Labelled
 
 PRESENT_PIXELS = 100
 """A concept counts as present above this many labelled pixels."""
+
+RARITY_LIMITS = 0.5, 3.0
+"""The least and the most that a concept is asked for, against the mean."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +25,24 @@ class Batch:
     """Pictures for one step.
 
     Attributes:
-        images: (B, S, S, 3) uint8 RGB.
+        pixels: (B, 3, S, S) float32 RGB, 0 to 1.
         labels: (B, S, S) int64 concept indices, ``IGNORE`` where unlabelled.
     """
 
-    images: Tensor
+    pixels: Tensor
     labels: Tensor
 
-    def present(self) -> NDArray[np.bool_]:
-        """Return which concepts are in which picture, (B, concepts)."""
-        flat = self.labels.flatten(1).cpu().numpy()
-        counts = np.stack([np.bincount(row, minlength=len(CONCEPTS) + 1) for row in flat])
-        return np.asarray(counts[:, : len(CONCEPTS)] > PRESENT_PIXELS)
+    def present(self) -> Tensor:
+        """Return which concepts are in which picture, bool (B, concepts)."""
+        return counts(self.labels) > PRESENT_PIXELS
+
+
+def counts(labels: Tensor) -> Tensor:
+    """Return how many pixels each concept covers: labels (B, H, W) to float32 (B, concepts)."""
+    flat = labels.flatten(1).long().clamp(max=IGNORE)
+    total = torch.zeros(len(flat), IGNORE + 1, device=labels.device)
+    total.scatter_add_(1, flat, torch.ones((), device=labels.device).expand_as(flat))
+    return total[:, : len(CONCEPTS)]
 
 
 def read_folder(folder: Path) -> Labelled:
@@ -56,86 +66,127 @@ def read_folder(folder: Path) -> Labelled:
     return Labelled(np.stack(images).astype(np.uint8), np.stack(labels).astype(np.uint8))
 
 
-def augment(
-    rng: np.random.Generator, image: NDArray[np.uint8], label: NDArray[np.uint8], size: int, zoom: float = 1.0
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cut a random window, squash it to ``size``, mirror it, and change its colours.
+class Pictures:
+    """Labelled pictures of one size, as bytes on a device; more can be added while training runs.
 
-    A window is half to all of the picture wide, divided by ``zoom``.
+    Args:
+        room: how many there will be at most.
+        height, width: pixels of each.
+        device: where they live.
     """
-    height, width = label.shape
-    share = (rng.uniform(0.5, 1.0) if rng.random() < 0.7 else 1.0) / zoom
-    stretch = rng.uniform(0.8, 1.25) if share < 1 else 1.0
-    h, w = (int(min(1.0, share * f) * side) for f, side in ((stretch**0.5, height), (stretch**-0.5, width)))
-    y, x = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-    method = cv2.INTER_AREA if h > size else cv2.INTER_LINEAR
-    cut = cv2.resize(np.ascontiguousarray(image[y : y + h, x : x + w]), (size, size), interpolation=method)
-    marks = cv2.resize(np.ascontiguousarray(label[y : y + h, x : x + w]), (size, size), interpolation=cv2.INTER_NEAREST)
-    if rng.random() < 0.5:
-        cut, marks = cut[:, ::-1], marks[:, ::-1]
-    return _recolour(rng, np.ascontiguousarray(cut).astype(np.uint8)), np.ascontiguousarray(marks).astype(np.uint8)
+
+    def __init__(self, room: int, height: int, width: int, device: torch.device) -> None:
+        self.images = torch.zeros(room, 3, height, width, dtype=torch.uint8, device=device)
+        self.labels = torch.zeros(room, height, width, dtype=torch.uint8, device=device)
+        self.count = 0
+
+    @classmethod
+    def of(cls, labelled: Labelled, device: torch.device) -> "Pictures":
+        """Copy pictures to a device."""
+        made = cls(len(labelled), *labelled.labels.shape[1:], device=device)
+        for start in range(0, len(labelled), 256):
+            made.add(labelled.images[start : start + 256], labelled.labels[start : start + 256])
+        return made
+
+    def add(self, images: np.ndarray, labels: np.ndarray) -> None:  # type: ignore[type-arg]
+        """Add pictures (n, H, W, 3) with labels (n, H, W), as many as there is room for."""
+        end = min(self.count + len(labels), len(self.labels))
+        new = end - self.count
+        self.images[self.count : end] = (
+            torch.from_numpy(np.array(images[:new])).to(self.images.device).permute(0, 3, 1, 2)
+        )
+        self.labels[self.count : end] = torch.from_numpy(np.array(labels[:new])).to(self.labels.device)
+        self.count = end
+
+    def __len__(self) -> int:
+        """Return the number of pictures so far."""
+        return self.count
+
+    @property
+    def rarity(self) -> Tensor:
+        """How often to ask for each concept, about 1: the root of how few pixels it covers, within `RARITY_LIMITS`."""
+        covered = sum((counts(part).sum(0) for part in self.labels[: self.count].split(64)), torch.zeros(()))
+        weight = (covered / covered.sum() + 1e-4) ** -0.5
+        return (weight / weight.mean()).clamp(*RARITY_LIMITS)
 
 
-def _recolour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Change exposure, gamma and white balance; sometimes blur or desaturate."""
-    ramp = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.7, 1.4)
-    table = np.clip(
-        255 * (ramp * rng.uniform(0.8, 1.2) * rng.uniform(0.92, 1.08, (1, 3)) + rng.uniform(-0.06, 0.06)), 0, 255
-    )
-    out = cv2.LUT(image, table.reshape(256, 1, 3).astype(np.uint8))
-    if rng.random() < 0.3:
-        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        out = cv2.addWeighted(out, keep := rng.uniform(0.2, 1.0), grey, 1 - keep, 0)
-    if rng.random() < 0.15:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.5, 1.5))
-    picture: NDArray[np.uint8] = out.astype(np.uint8)
-    return picture
+@dataclass(frozen=True)
+class Source:
+    """A set that batches draw from.
+
+    Attributes:
+        pictures: the set.
+        share: how often it is drawn from; the shares of all sources sum to 1.
+        narrowest: least share of a picture's side that a window covers.
+        look: how colours change.
+        palette: colours that half of its pictures take over, see `training.augment.transfer`; None leaves them alone.
+    """
+
+    pictures: Pictures
+    share: float = 1.0
+    narrowest: float = 0.5
+    look: Look = PLAIN
+    palette: Tensor | None = None
 
 
 class Sampler:
-    """Draws batches from several sets.
+    """Draws batches from several sources.
 
     Args:
-        sets: labelled pictures.
-        shares: how often each set is drawn from, summing to 1.
+        sources: where pictures come from, all on one device.
         size: side of the pictures in pixels, unless a batch asks for another.
-        seed: batches depend on it and on the step alone, so a resumed run sees what an unbroken one would.
+        seed: batches depend on it, on the step and on the pictures that are there, so a resumed run sees what an
+            unbroken one would.
     """
 
-    def __init__(self, sets: list[Labelled], shares: list[float], size: int, seed: int) -> None:
-        self.sets, self.shares, self.size, self.seed = sets, shares, size, seed
+    def __init__(self, sources: Sequence[Source], size: int, seed: int) -> None:
+        self.sources, self.size, self.seed = tuple(sources), size, seed
+        self.device = self.sources[0].pictures.images.device
 
+    @torch.no_grad()
     def batch(self, step: int, count: int, size: int | None = None, zoom: float = 1.0) -> Batch:
         """Return the batch of one step, of pictures of another side and from nearer if asked for."""
-        rng = np.random.default_rng((self.seed, step, 1))
-        pictures, marks = [], []
-        for which in rng.choice(len(self.sets), count, p=self.shares):
-            chosen = self.sets[which]
-            index = int(rng.integers(len(chosen)))
-            image, label = augment(rng, chosen.images[index], chosen.labels[index], size or self.size, zoom)
-            pictures.append(image)
-            marks.append(np.minimum(label, IGNORE))
-        return Batch(torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(marks)).long())
+        generator = generator_of(self.device, self.seed, step, 1)
+        numbers = np.random.default_rng((self.seed, step, 1)).multinomial(count, [s.share for s in self.sources])
+        parts = [
+            _draw(generator, source, int(number), size or self.size, zoom)
+            for source, number in zip(self.sources, numbers, strict=True)
+            if number
+        ]
+        return Batch(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts]))
 
 
-def draw_concepts(rng: np.random.Generator, present: NDArray[np.bool_], count: int, absent: float) -> NDArray[np.int64]:
-    """Draw concepts (B, count) for pictures with ``present`` (B, concepts); a share of them is absent.
+def _draw(generator: torch.Generator, source: Source, count: int, size: int, zoom: float) -> tuple[Tensor, Tensor]:
+    pictures = source.pictures
+    chosen = torch.randint(len(pictures), (count,), generator=generator, device=generator.device)
+    maps = windows(generator, count, source.narrowest, zoom)
+    pixels, labels = cut(pictures.images[chosen], pictures.labels[chosen], maps, size, zoom)
+    if source.palette is not None:
+        pixels = transfer(generator, pixels, source.palette, 0.5)
+    return recolour(generator, pixels, source.look), labels
 
-    Present concepts come without replacement as long as there are enough, small and rare ones more often.
+
+def generator_of(device: torch.device, seed: int, step: int, kind: int) -> torch.Generator:
+    """Return a generator on a device whose numbers depend on the seed, the step and what they are for alone."""
+    made = torch.Generator(device=device)
+    made.manual_seed(int(np.random.SeedSequence((seed, step, kind)).generate_state(1, np.uint64)[0] >> 1))
+    return made
+
+
+def draw_concepts(generator: torch.Generator, present: Tensor, rarity: Tensor, count: int, absent: float) -> Tensor:
+    """Draw concepts int64 (B, count) for pictures with ``present`` bool (B, concepts); a share of them is absent.
+
+    Each comes once; where too few are present, absent ones fill the row.
+
+    Args:
+        generator: on the device of ``present``.
+        present: which concepts are in which picture.
+        rarity: how often each is asked for, (concepts,).
+        count: concepts per picture.
+        absent: chance that a present concept is replaced by an absent one.
     """
-    rows = []
-    for here in present:
-        weights = np.where(here, RARITY, 0.0)
-        missing = rng.random(count) < absent
-        pool = np.flatnonzero(here)
-        if not len(pool):
-            rows.append(rng.integers(0, len(CONCEPTS), count))
-            continue
-        row = rng.choice(len(CONCEPTS), count, p=weights / weights.sum(), replace=len(pool) < count)
-        gone = np.flatnonzero(~here)
-        rows.append(np.where(missing & (len(gone) > 0), rng.choice(gone, count) if len(gone) else row, row))
-    return np.stack(rows)
-
-
-RARITY = np.array([0.7, 1.0, 1.4, 0.8, 1.0, 1.0, 1.4, 1.3, 1.1, 1.3, 1.3])
-"""How often each concept is asked for when present: more often where it is hard or small."""
+    rows = torch.multinomial(present * rarity + 1e-6, count, generator=generator)
+    others = torch.multinomial(~present + 1e-6, count, generator=generator)
+    swap = torch.rand(rows.shape, generator=generator, device=rows.device) < absent
+    usable = swap & ~present.gather(1, others) & ~(others[:, :, None] == rows[:, None]).any(2)
+    return torch.where(usable, others, rows)

@@ -11,7 +11,7 @@ from torch import Tensor
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
 from training.cache import Labelled
-from training.data import PRESENT_PIXELS
+from training.data import PRESENT_PIXELS, generator_of
 from training.model import DenseHead, decode, encode, pixels_of, prefix, suffix
 from training.prompts import clicks, text_points
 from training.text import Vocabulary
@@ -79,7 +79,7 @@ def masks(model: ReferenceModel, words: Vocabulary, image: NDArray[np.uint8], co
           truth: Tensor | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return mask logits (n, 1, m, m) and predicted IoU (n,) of some concepts in one picture (H, W, 3).
 
-    With ``truth`` (n, S, S) bool, up to three clicks inside it stand for the points drawn from the similarity map.
+    With ``truth`` (n, S, S) bool, three clicks inside it stand for the points drawn from the similarity map.
     """
     pixels = _tensor(image, model)
     features = model.image_features(pixels).float().expand(len(concepts), -1, -1)
@@ -87,8 +87,8 @@ def masks(model: ReferenceModel, words: Vocabulary, image: NDArray[np.uint8], co
     embedding = encode(model, prefix(model, pixels).expand(len(concepts), -1, -1, -1), features, text)
     with torch.autocast(pixels.device.type, enabled=False):
         maps = model.map(features, text)
-    rng = np.random.default_rng(seed)
-    prompts = text_points(rng, maps, model.config.prompt) if truth is None else clicks(rng, truth)
+    generator = generator_of(pixels.device, seed, 0, 3)
+    prompts = text_points(generator, maps, model.config.prompt) if truth is None else clicks(generator, truth, 3, 0)
     return decode(model, embedding, model.dense_prompt(maps), prompts)
 
 

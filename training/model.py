@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgsam_edge.export.config import BlockConfig, ClipConfig, ModelConfig, PromptConfig, SamConfig
+from cgsam_edge.export.graphs.model import PIXEL_MEAN, PIXEL_STD
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.adapters import SemanticAdapter, conditioning
 from cgsam_edge.export.reference.clip_surgery import clip_pixels, embed_image, normalise
@@ -203,9 +204,14 @@ class TokenHead(nn.Module):
 
 def pixels_of(images: Tensor, size: int) -> Tensor:
     """Return uint8 RGB (B, H, W, 3) as normalised pixels (B, 3, size, size)."""
-    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(1, 3, 1, 1)
     scaled = images.permute(0, 3, 1, 2).float() / 255
     if scaled.shape[-2:] != (size, size):
         scaled = F.interpolate(scaled, (size, size), mode="bilinear", align_corners=False, antialias=True)
-    return (scaled - mean) / std
+    return normalised(scaled)
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Normalise RGB pixels of 0 to 1 (B, 3, S, S) as the model wants them."""
+    mean = torch.tensor(PIXEL_MEAN, device=pixels.device).view(1, 3, 1, 1)
+    std = torch.tensor(PIXEL_STD, device=pixels.device).view(1, 3, 1, 1)
+    return (pixels - mean) / std

@@ -83,6 +83,7 @@ class Optimiser:
             ],
             lr=1e-3,
             betas=(0.9, 0.98),
+            fused=all(p.is_cuda for p in others),
         )
         self.rate = 1e-3
 

@@ -1,60 +1,71 @@
-"""Prompts for training: as in use from the similarity map, or as a user gives them."""
+"""Prompts for training, drawn on the device: as in use from the similarity map, or as a user gives them."""
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cgsam_edge.export.config import PromptConfig
 from training.model import Prompts
 
+KINDS = {"text": 0.52, "clicks": 0.31, "box": 0.17}
+"""Share of the steps that see each kind of prompt."""
+
 
 def draw_kind(rng: np.random.Generator) -> str:
     """Draw the kind of prompt of one step: "text", "clicks" or "box"."""
-    return str(rng.choice(["text", "clicks", "box"], p=[0.6, 0.28, 0.12]))
+    return str(rng.choice(list(KINDS), p=list(KINDS.values())))
 
 
-def _some(rng: np.random.Generator, mask: NDArray[np.bool_], count: int, otherwise: int) -> NDArray[np.int64]:
-    """Draw flat pixel indices (count,) inside a mask, with replacement; ``otherwise`` where it is empty."""
-    inside = np.flatnonzero(mask)
-    return rng.choice(inside, count) if len(inside) else np.full(count, otherwise)
+def _coordinates(flat: Tensor, side: int) -> Tensor:
+    """Return flat indices (...,) as float32 (x, y) pixels (..., 2)."""
+    return torch.stack([flat % side, flat // side], dim=-1).float()
 
 
-def _coordinates(flat: NDArray[np.int64], side: int) -> NDArray[np.float32]:
-    """Return flat indices (...,) as (x, y) pixels (..., 2)."""
-    return np.stack([flat % side, flat // side], axis=-1).astype(np.float32)
+def _some(generator: torch.Generator, masks: Tensor, count: int, otherwise: Tensor) -> Tensor:
+    """Draw pixels (n, count) of masks (n, pixels), each once; where there are too few, the highest of ``otherwise``."""
+    chance = torch.rand(masks.shape, generator=generator, device=masks.device)
+    return torch.where(masks, 2 + chance, otherwise).topk(count).indices
 
 
-def text_points(rng: np.random.Generator, maps: Tensor, config: PromptConfig) -> Prompts:
+def text_points(generator: torch.Generator, maps: Tensor, config: PromptConfig) -> Prompts:
     """Draw points where the similarity maps (n, 1, S, S) are above the threshold, as text-only use does."""
-    flat = maps.detach().float().flatten(1).cpu().numpy()
-    rows = [_some(rng, row > config.threshold, config.points, int(row.argmax())) for row in flat]
-    points = torch.from_numpy(_coordinates(np.stack(rows), maps.shape[-1])).to(maps.device)
+    flat = maps.detach().float().flatten(1)
+    points = _coordinates(_some(generator, flat > config.threshold, config.points, flat), maps.shape[-1])
     return Prompts((points, torch.ones(points.shape[:2], device=maps.device)), None)
 
 
-def clicks(rng: np.random.Generator, masks: Tensor) -> Prompts:
-    """Draw 1 to 3 clicks inside the masks (n, S, S) bool, sometimes one outside."""
-    inside, outside, side = int(rng.integers(1, 4)), int(rng.random() < 0.3), masks.shape[-1]
-    flat = masks.flatten(1).cpu().numpy()
-    rows = [np.concatenate([_some(rng, row, inside, 0), _some(rng, ~row, outside, 0)]) for row in flat]
-    points = torch.from_numpy(_coordinates(np.stack(rows), side)).to(masks.device)
-    labels = torch.tensor([1.0] * inside + [0.0] * outside, device=masks.device).expand(len(rows), -1)
-    return Prompts((points, labels), None)
+def clicks(generator: torch.Generator, masks: Tensor, inside: int, outside: int) -> Prompts:
+    """Draw clicks inside and outside masks (n, S, S) bool; in an empty mask, anywhere."""
+    flat, side = masks.flatten(1), masks.shape[-1]
+    anywhere = torch.rand(flat.shape, generator=generator, device=flat.device)
+    drawn = [_some(generator, flat, inside, anywhere)]
+    if outside:
+        drawn.append(_some(generator, ~flat, outside, anywhere))
+    labels = torch.tensor([1.0] * inside + [0.0] * outside, device=masks.device).expand(len(flat), -1)
+    return Prompts((_coordinates(torch.cat(drawn, dim=1), side), labels), None)
 
 
-def boxes(rng: np.random.Generator, masks: Tensor) -> Prompts:
-    """Draw boxes around the masks (n, S, S) bool, each edge off by up to 5 % of the side."""
-    side, rows = masks.shape[-1], []
-    for mask in masks.cpu().numpy():
-        columns, lines = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-        exact = [columns[0], lines[0], columns[-1], lines[-1]] if len(columns) else [0, 0, side - 1, side - 1]
-        rows.append(np.clip(np.array(exact) + rng.uniform(-0.05, 0.05, 4) * side * rng.random(), 0, side - 1))
-    return Prompts(None, torch.from_numpy(np.stack(rows).astype(np.float32)).to(masks.device))
+def boxes(generator: torch.Generator, masks: Tensor) -> Prompts:
+    """Draw boxes around masks (n, S, S) bool, each edge off by up to 5 % of the side; the whole where one is empty."""
+    side = masks.shape[-1]
+    columns, rows = masks.any(dim=1).float(), masks.any(dim=2).float()
+    first = torch.stack([columns.argmax(1), rows.argmax(1)], dim=1)
+    last = side - 1 - torch.stack([columns.flip(1).argmax(1), rows.flip(1).argmax(1)], dim=1)
+    exact = torch.cat([first, last], dim=1).float()
+    off = (torch.rand(exact.shape, generator=generator, device=masks.device) - 0.5) * 0.1 * side
+    off = off * torch.rand((len(exact), 1), generator=generator, device=masks.device)
+    return Prompts(None, (exact + off).clamp(0, side - 1))
 
 
-def draw_prompts(rng: np.random.Generator, kind: str, maps: Tensor, masks: Tensor, config: PromptConfig) -> Prompts:
-    """Draw prompts of one kind for similarity maps (n, 1, S, S) and ground truth (n, S, S) bool."""
+def draw_prompts(
+    generator: torch.Generator, rng: np.random.Generator, kind: str, maps: Tensor, masks: Tensor, config: PromptConfig
+) -> Prompts:
+    """Draw prompts of one kind for similarity maps (n, 1, S, S) and ground truth (n, S, S) bool.
+
+    ``rng`` draws what all prompts of a step share, so that nothing waits for the device.
+    """
     if kind == "text":
-        return text_points(rng, maps, config)
-    return clicks(rng, masks) if kind == "clicks" else boxes(rng, masks)
+        return text_points(generator, maps, config)
+    if kind == "box":
+        return boxes(generator, masks)
+    return clicks(generator, masks, int(rng.integers(1, 4)), int(rng.random() < 0.3))

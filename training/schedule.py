@@ -38,6 +38,16 @@ class Schedule:
             raise ValueError(f"expected {len(STAGES)} shares that sum to 1, got {self.shares}")
         self.began = self.clock()
 
+    def begin(self, seconds: float) -> None:
+        """Start the clock again, for a run of so many seconds.
+
+        Raises:
+            ValueError: nothing is left of them.
+        """
+        if seconds <= 0 and self.steps is None:
+            raise ValueError(f"{-seconds:.0f} s too few to take a step and to evaluate the result: train longer")
+        self.seconds, self.began = seconds, self.clock()
+
     def progress(self, taken: dict[str, int]) -> float:
         """Return the progress after the given steps of each stage."""
         if self.steps is None:

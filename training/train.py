@@ -1,9 +1,7 @@
-"""The training loop: three stages, one optimiser, resumable at any step."""
+"""The training loop: stages, one optimiser, averaged weights, resumable at any step."""
 
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,30 +13,26 @@ from torch import Tensor, nn
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from cgsam_edge.quality.scenes import CONCEPTS
-from training.cache import Labelled
-from training.data import Batch, Sampler, draw_concepts
+from training.average import Average
+from training.cache import Labelled, Rendering
+from training.data import Batch, Sampler, draw_concepts, generator_of
 from training.evaluate import evaluate, evaluate_towers
 from training.losses import dense_loss, mask_loss, mask_target, patch_loss, picture_loss
-from training.model import DenseHead, TokenHead, decode, encode, features, pixels_of, prefix, sized, suffix
+from training.model import DenseHead, TokenHead, decode, encode, features, normalised, prefix, sized, suffix
 from training.optimiser import Optimiser
 from training.prompts import draw_kind, draw_prompts
 from training.schedule import STAGES, Schedule
 from training.state import save_state
+from training.steps import SMALL, mixed, pictures_of, rate_of, reduced_is_faster
 from training.text import Vocabulary, vocabulary
 
 log = logging.getLogger("training")
-
-PICTURES = {"coarse": 16, "dense": 6, "half": 8, "joint": 4}
-"""Pictures per step of each stage."""
-
-SMALL = ("coarse", "half")
-"""Stages on pictures of half the side, which cost a quarter."""
 
 BLIND = 0.3
 """Share of the pairs whose adapters see no similarity: without them, the model never learns to use the text."""
 
 ZOOM = 1.6
-"""How much nearer their windows are: the model meets things at the size in patches that they have in whole pictures."""
+"""How much nearer windows of small stages are: the model meets things at the size in patches that they have in whole pictures."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,9 @@ class Run:
         schedule: stages and learning rate.
         state: file to resume from.
         seed: of everything random.
-        concepts: concepts per picture in the joint stage.
+        rendering: scenes that join the sampler's first source as they come; None where all are there.
+        batch: factor of the pictures per step.
+        concepts: concepts per picture of a joint step.
         save_every, evaluate_every: seconds.
         evaluated: held-out pictures per evaluation.
     """
@@ -61,8 +57,10 @@ class Run:
     schedule: Schedule
     state: Path
     seed: int = 0
+    rendering: Rendering | None = None
+    batch: float = 1.0
     concepts: int = 3
-    save_every: float = 150.0
+    save_every: float = 60.0
     evaluate_every: float = 420.0
     evaluated: int = 40
 
@@ -78,7 +76,14 @@ class Calibration(nn.Module):
 
 @dataclass
 class Trainer:
-    """The model, what only training needs, and the steps taken so far."""
+    """The model, what only training needs, and the steps taken so far.
+
+    Attributes:
+        model: on the device that trains it, which holds the sampler's pictures too.
+        run: what to train it with.
+        taken: steps of each stage.
+        losses: of the steps that this process took.
+    """
 
     model: ReferenceModel
     run: Run
@@ -96,6 +101,14 @@ class Trainer:
         modules = nn.ModuleList([self.model, self.head, self.token_head, self.calibration])
         self.parameters = [p for p in modules.parameters() if p.requires_grad]
         self.optimiser = Optimiser(modules)
+        self.average = Average(modules)
+        self.pictures = pictures_of(self.device, self.run.batch)
+        self.rarity = self.run.sampler.sources[0].pictures.rarity
+        self.reduced = False
+        self._recent: list[Tensor] = []
+        self._learn_words()
+
+    def _learn_words(self) -> None:
         with torch.no_grad():
             words = vocabulary(self.model)
         self.words = Vocabulary(words.features.detach(), words.variants.detach())
@@ -110,7 +123,8 @@ class Trainer:
         return {
             "model": self.model.state_dict(), "head": self.head.state_dict(),
             "token_head": self.token_head.state_dict(), "calibration": self.calibration.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "taken": self.taken, "progress": progress,
+            "optimiser": self.optimiser.state_dict(), "average": self.average.state_dict(),
+            "taken": self.taken, "progress": progress,
         }  # fmt: skip
 
     def heads(self) -> dict[str, Tensor]:
@@ -127,63 +141,110 @@ class Trainer:
         if "token_head" in state:
             self.token_head.load_state_dict(state["token_head"])
         self.calibration.load_state_dict(state["calibration"])
+        self.average.restart()
         if not weights_only:
             self.optimiser.load_state_dict(state["optimiser"])
             self.taken = dict(state["taken"])
-        with torch.no_grad():
-            words = vocabulary(self.model)
-        self.words = Vocabulary(words.features.detach(), words.variants.detach())
+            if "average" in state:
+                self.average.load_state_dict(state["average"])
+        self._learn_words()
 
     def train(self) -> None:
         """Step until the schedule ends; save, evaluate and log on the way."""
         schedule, run = self.run.schedule, self.run
+        rate = rate_of(self.pictures)
         saved = evaluated = shown = time.monotonic()
-        with ThreadPoolExecutor(1) as pool:
-            stage = schedule.stage(schedule.progress(self.taken))
-            following = pool.submit(self.draw, self.step, stage)
-            while (progress := schedule.progress(self.taken)) < 1:
-                stage, batch = schedule.stage(progress), following.result()
-                following = pool.submit(self.draw, self.step + 1, stage)
-                self.optimiser.set_rate(schedule.rate(progress))
-                self.losses.append(self.advance(stage, batch))
-                self.taken[stage] += 1
-                now = time.monotonic()
-                if now - shown > 30:
-                    self._show(stage, progress)
-                    shown = now
-                if now - saved > run.save_every:
-                    save_state(run.state, self.snapshot(progress))
-                    saved = time.monotonic()
-                if now - evaluated > run.evaluate_every:
-                    self.report(stage)
-                    evaluated = time.monotonic()
+        while (progress := schedule.progress(self.taken)) < 1:
+            stage = schedule.stage(progress)
+            self.optimiser.set_rate(schedule.rate(progress) * rate)
+            self._recent.append(self._fitting_step(stage))
+            self.taken[stage] += 1
+            now = time.monotonic()
+            if now - shown > 30:
+                self._show(stage, progress)
+                shown = now
+            if now - saved > run.save_every:
+                self._flush()
+                save_state(run.state, self.snapshot(progress))
+                saved = time.monotonic()
+            if now - evaluated > run.evaluate_every:
+                self.report(stage)
+                evaluated = time.monotonic()
+        self._flush()
         save_state(run.state, self.snapshot(1.0))
+
+    def choose_arithmetic(self) -> None:
+        """Measure a joint step in float32 and in bfloat16, and take the faster from now on."""
+        batch = self.draw(self.step, "joint")
+
+        def try_step(reduced: bool) -> None:
+            self.reduced = reduced
+            self._loss("joint", batch).backward()
+            self.optimiser.zero_grad()
+
+        self.reduced = reduced_is_faster(self.device, try_step)
+
+    def _fitting_step(self, stage: str) -> Tensor:
+        """Take a step, of fewer pictures from now on where the device's memory is too small."""
+        while (loss := self._step_or_none(stage)) is None:
+            self.pictures[stage] //= 2
+            count = self.pictures[stage]
+            log.info("%s: the device's memory is too small, %d pictures a step from now on", stage, count)
+            self.optimiser.zero_grad()
+            torch.cuda.empty_cache()
+        return loss
+
+    def _step_or_none(self, stage: str) -> Tensor | None:
+        try:
+            return self.advance(stage, self.draw(self.step, stage))
+        except torch.cuda.OutOfMemoryError:
+            if self.pictures[stage] == 1:
+                raise
+            return None
 
     def draw(self, step: int, stage: str) -> Batch:
         """Return the pictures of a step."""
+        self._take_rendered()
         size = self.model.config.sam.image_size
         if stage in SMALL:
-            return self.run.sampler.batch(step, PICTURES[stage], size // 2, ZOOM)
-        return self.run.sampler.batch(step, PICTURES[stage])
+            return self.run.sampler.batch(step, self.pictures[stage], size // 2, ZOOM)
+        return self.run.sampler.batch(step, self.pictures[stage])
+
+    def _take_rendered(self) -> None:
+        """Take over scenes that were rendered meanwhile."""
+        rendering, pictures = self.run.rendering, self.run.sampler.sources[0].pictures
+        if rendering is None or self.step % 20 or len(pictures) == len(pictures.labels):
+            return
+        scenes = rendering.wait(0)
+        pictures.add(scenes.images[len(pictures) :], scenes.labels[len(pictures) :])
+
+    def _flush(self) -> None:
+        """Fetch the losses of the last steps from the device.
+
+        Raises:
+            FloatingPointError: one is not finite; the last state that was saved is from before.
+        """
+        if not self._recent:
+            return
+        fetched = torch.stack(self._recent).tolist()
+        self._recent = []
+        if not np.isfinite(fetched).all():
+            raise FloatingPointError(f"the loss was not finite by step {self.step}; continue from {self.run.state}")
+        self.losses += fetched
 
     def _show(self, stage: str, progress: float) -> None:
-        recent = float(np.mean(self.losses[-50:]))
-        rate = self.optimiser.rate
+        self._flush()
         log.info(
-            "%s step %d of %d, progress %.3f, lr %.1e, loss %.4f",
-            stage,
-            self.taken[stage],
-            self.step,
-            progress,
-            rate,
-            recent,
-        )
+            "%s step %d of %d, progress %.3f, lr %.1e, loss %.4f, %d pictures",
+            stage, self.taken[stage], self.step, progress, self.optimiser.rate, float(np.mean(self.losses[-50:])),
+            len(self.run.sampler.sources[0].pictures),
+        )  # fmt: skip
 
     def report(self, stage: str) -> None:
-        """Log how good the model is on held-out pictures."""
+        """Log how good the averaged weights are on held-out pictures."""
         run = self.run
         self.model.eval()
-        with mixed(self.device):
+        with self.average.in_place(), mixed(self.device, reduced=self.reduced):
             if stage in ("half", "joint"):
                 log.info("held out, text-only: %s", evaluate(self.model, self.words, run.held_out, run.evaluated))
             else:
@@ -191,15 +252,19 @@ class Trainer:
                 log.info("held out, towers: points inside %.3f, %s", hits, score)
         self.model.train()
 
-    def advance(self, stage: str, batch: Batch) -> float:
-        """Take one optimiser step and return its loss."""
-        with mixed(self.device):
-            loss = self.joint_loss(batch) if stage in ("half", "joint") else self.tower_loss(batch)
+    def advance(self, stage: str, batch: Batch) -> Tensor:
+        """Take one optimiser step and return its loss, which nobody has waited for."""
+        loss = self._loss(stage, batch)
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
-        return float(loss.detach())
+        self.average.update()
+        return loss.detach()
+
+    def _loss(self, stage: str, batch: Batch) -> Tensor:
+        with mixed(self.device, reduced=self.reduced):
+            return self.joint_loss(batch) if stage in ("half", "joint") else self.tower_loss(batch)
 
     def _clip_loss(self, found: Tensor, labels: Tensor, present: Tensor) -> Tensor:
         """Tie CLIP's patches and class token to the text features."""
@@ -210,47 +275,37 @@ class Trainer:
 
     def tower_loss(self, batch: Batch) -> Tensor:
         """Pretrain both towers: CLIP against captions of patches and pictures, SAM's encoder against all concepts."""
-        labels = batch.labels.to(self.device)
-        pixels = pixels_of(batch.images.to(self.device), labels.shape[-1])
-        present = torch.from_numpy(batch.present()).float().to(self.device)
-        clip = self._clip_loss(features(self.model, pixels).float(), labels, present)
+        pixels = normalised(batch.pixels)
+        clip = self._clip_loss(features(self.model, pixels).float(), batch.labels, batch.present().float())
         tokens = prefix(self.model, pixels)
         logits = self.head(self.model, suffix(self.model, tokens, None, None))
-        return dense_loss(logits, labels) + 0.5 * dense_loss(self.token_head(tokens), labels) + clip
+        return dense_loss(logits, batch.labels) + 0.5 * dense_loss(self.token_head(tokens), batch.labels) + clip
 
     def joint_loss(self, batch: Batch) -> Tensor:
         """Train the whole model on some concepts of each picture, prompted as in use or by clicks or boxes."""
         model, run = self.model, self.run
-        rng = np.random.default_rng((run.seed, self.step, 2))
-        kind = draw_kind(rng)
-        here = batch.present()
-        drawn = draw_concepts(rng, here, run.concepts, 0.25 if kind == "text" else 0.0).ravel()
-        concepts = torch.from_numpy(drawn).to(self.device)
-        labels, repeat = batch.labels.to(self.device), run.concepts
-        side, prompt = labels.shape[-1], model.config.prompt
-        pixels = pixels_of(batch.images.to(self.device), side)
+        rng, drawn = np.random.default_rng((run.seed, self.step, 2)), generator_of(self.device, run.seed, self.step, 2)
+        kind, here, repeat = draw_kind(rng), batch.present(), run.concepts
+        concepts = draw_concepts(drawn, here, self.rarity, repeat, 0.25 if kind == "text" else 0.0).flatten()
+        side, prompt = batch.labels.shape[-1], model.config.prompt
+        pixels = normalised(batch.pixels)
         found = features(model, pixels).float()
-        clip = self._clip_loss(found, labels, torch.from_numpy(here).float().to(self.device))
-        text = self.words.variants[
-            concepts, torch.from_numpy(rng.choice(3, len(drawn), p=[0.6, 0.2, 0.2])).to(self.device)
-        ]
+        clip = self._clip_loss(found, batch.labels, here.float())
+        variant = torch.multinomial(
+            concepts.new_tensor([0.6, 0.2, 0.2], dtype=torch.float32), len(concepts), True, generator=drawn
+        )
+        text = self.words.variants[concepts, variant]
         each = found.repeat_interleave(repeat, 0)
         tokens = prefix(model, pixels)
-        seen = dense_loss(self.token_head(tokens), labels)
-        shown = torch.from_numpy((rng.random(len(drawn)) >= BLIND).astype(np.float32)).to(self.device)
+        seen = dense_loss(self.token_head(tokens), batch.labels)
+        shown = (torch.rand(len(concepts), generator=drawn, device=self.device) >= BLIND).float()
         embedding = encode(model, tokens.repeat_interleave(repeat, 0), each, text, shown)
-        wanted = labels.repeat_interleave(repeat, 0)
+        wanted = batch.labels.repeat_interleave(repeat, 0)
         with torch.autocast(self.device.type, enabled=False):
             maps = similarity_map(similarity(each.detach(), text), side)
             dense = dense_prompt(maps, side // 4, prompt.threshold, prompt.dense_value)
-        prompts = draw_prompts(rng, kind, maps, wanted == concepts[:, None, None], prompt)
+        prompts = draw_prompts(drawn, rng, kind, maps, wanted == concepts[:, None, None], prompt)
         with sized(model, side):
             logits, iou = decode(model, embedding, dense, prompts)
         target, weight = mask_target(wanted, concepts, logits.shape[-1])
         return mask_loss(logits[:, 0], iou, target, weight) + 0.5 * (clip + seen)
-
-
-def mixed(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context that computes in bfloat16 where the hardware does; without its instructions that is far slower."""
-    quick = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=quick)

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.quality.scenes import CONCEPTS
 from training.cache import Labelled, rendered
-from training.data import Sampler, draw_concepts
+from training.data import Pictures, Sampler, Source, draw_concepts, generator_of
 from training.losses import mask_loss, mask_target
 from training.model import encode, features, initialise, small_config
 from training.optimiser import orthogonalise
@@ -22,11 +22,17 @@ from training.train import Run, Trainer
 SIZE = 128
 
 
+def sampler_of(data: Labelled, seed: int) -> Sampler:
+    """A sampler of all pictures of a set."""
+    return Sampler([Source(Pictures.of(data, torch.device("cpu")))], SIZE, seed)
+
+
 def tiny_trainer(folder: Path, data: Labelled, steps: tuple[int, ...]) -> Trainer:
     """A trainer of a tiny model on a few pictures."""
     torch.set_num_threads(2)
     model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0)
-    run = Run(Sampler([data], [1.0], SIZE, 0), data, Schedule((0.25, 0.15, 0.2, 0.4), steps=steps), folder / "x.state")
+    schedule = Schedule((0.25, 0.15, 0.2, 0.4), steps=steps)
+    run = Run(sampler_of(data, 0), data, schedule, folder / "x.state")
     return Trainer(model, run)
 
 
@@ -107,10 +113,10 @@ def test_resumes_where_it_stopped(trained: Trainer, data: Labelled, tmp_path: Pa
 
 
 def test_batches_depend_on_the_step_alone(data: Labelled) -> None:
-    first, again = Sampler([data], [1.0], SIZE, 3), Sampler([data], [1.0], SIZE, 3)
+    first, again = sampler_of(data, 3), sampler_of(data, 3)
     first.batch(0, 2)
-    assert torch.equal(first.batch(5, 2).images, again.batch(5, 2).images)
-    assert not torch.equal(first.batch(5, 2).images, first.batch(6, 2).images)
+    assert torch.equal(first.batch(5, 2).pixels, again.batch(5, 2).pixels)
+    assert not torch.equal(first.batch(5, 2).pixels, first.batch(6, 2).pixels)
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (3, 4, 20)])
@@ -166,13 +172,22 @@ def test_schedule_skips_empty_stages() -> None:
 
 
 def test_concepts_are_drawn_as_asked() -> None:
-    rng = np.random.default_rng(0)
-    present = np.zeros((2, len(CONCEPTS)), bool)
+    generator, rarity = generator_of(torch.device("cpu"), 0, 0, 0), torch.ones(len(CONCEPTS))
+    present = torch.zeros(2, len(CONCEPTS), dtype=torch.bool)
     present[:, [1, 4, 7, 8]] = True
-    rows = draw_concepts(rng, present, 3, absent=0.0)
-    assert set(rows.ravel()) <= {1, 4, 7, 8}
-    assert all(len(set(row)) == 3 for row in rows)
-    assert not set(draw_concepts(rng, present, 3, absent=1.0).ravel()) & {1, 4, 7, 8}
+    rows = draw_concepts(generator, present, rarity, 3, absent=0.0)
+    assert set(rows.flatten().tolist()) <= {1, 4, 7, 8}
+    assert all(len(set(row)) == 3 for row in rows.tolist())
+    assert not set(draw_concepts(generator, present, rarity, 3, absent=1.0).flatten().tolist()) & {1, 4, 7, 8}
+
+
+def test_rare_concepts_are_drawn_more_often() -> None:
+    generator, rarity = generator_of(torch.device("cpu"), 0, 0, 0), torch.ones(len(CONCEPTS))
+    rarity[4] = 3.0
+    present = torch.zeros(3000, len(CONCEPTS), dtype=torch.bool)
+    present[:, [1, 4]] = True
+    rows = draw_concepts(generator, present, rarity, 1, absent=0.0)
+    assert (rows == 4).float().mean().item() == pytest.approx(0.75, abs=0.03)
 
 
 def test_mask_loss_prefers_the_right_mask() -> None:
