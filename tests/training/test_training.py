@@ -7,13 +7,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.quality.scenes import CONCEPTS
-from training.cache import Labelled, rendered
+from training.augment import cut
+from training.average import Average
+from training.cache import Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source, draw_concepts, generator_of
 from training.losses import mask_loss, mask_target
 from training.model import encode, features, initialise, small_config
 from training.optimiser import orthogonalise
+from training.prompts import boxes, clicks, text_points
 from training.schedule import STAGES, Schedule
 from training.state import load_start, load_state, write_checkpoint
 from training.text import train_text
@@ -110,6 +114,69 @@ def test_resumes_where_it_stopped(trained: Trainer, data: Labelled, tmp_path: Pa
     assert again.taken == trained.taken
     assert again.run.schedule.progress(again.taken) == pytest.approx(1.0)
     assert torch.equal(again.model.sam.image_encoder.pos_embed, trained.model.sam.image_encoder.pos_embed)
+
+
+def test_scenes_that_were_rendered_meanwhile_join_the_sampler(data: Labelled, tmp_path: Path) -> None:
+    rendering = Rendering(tmp_path, 0, 4, SIZE, workers=1)
+    rendering.wait(4)
+    rendering.stop()
+    pictures = Pictures(4, SIZE, SIZE, torch.device("cpu"))
+    pictures.add(data.images[:1], data.labels[:1])
+    run = Run(
+        Sampler([Source(pictures)], SIZE, 0),
+        data,
+        Schedule((0, 0, 0, 1.0), steps=(0, 0, 0, 1)),
+        tmp_path / "x",
+        rendering=rendering,
+    )
+    trainer = Trainer(initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0), run)
+    trainer.draw(0, "joint")
+    assert len(pictures) == 4
+    assert np.array_equal(pictures.images.permute(0, 2, 3, 1).numpy(), data.images)
+    assert np.array_equal(pictures.labels.numpy(), data.labels)
+
+
+def test_a_window_without_changes_is_the_picture(data: Labelled) -> None:
+    pictures = Pictures.of(data, torch.device("cpu"))
+    whole = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]]).expand(4, -1, -1)
+    pixels, labels = cut(pictures.images, pictures.labels, whole, SIZE)
+    assert torch.allclose(pixels, pictures.images / 255, atol=1e-5)
+    assert torch.equal(labels, pictures.labels.long())
+    mirrored, _ = cut(pictures.images, pictures.labels, whole * torch.tensor([-1.0, 1, 1]), SIZE)
+    assert torch.allclose(mirrored, pictures.images.flip(3) / 255, atol=1e-5)
+
+
+def test_prompts_lie_where_they_should() -> None:
+    generator, masks = generator_of(torch.device("cpu"), 0, 0, 0), torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[0, 4:9, 10:20] = True
+    masks[1, 31, 31] = True
+    points, labels = clicks(generator, masks, 1, 2).points or (torch.zeros(0), torch.zeros(0))
+    at = points.long()
+    hit = masks[torch.arange(2)[:, None], at[..., 1], at[..., 0]]
+    assert torch.equal(hit, labels > 0)
+    found = boxes(generator, masks).boxes
+    assert found is not None
+    assert torch.allclose(found[0], torch.tensor([10.0, 4, 19, 8]), atol=1.7)
+    maps = torch.rand(1, 1, 32, 32, generator=generator) * 0.5
+    maps[0, 0, 3, 7], maps[0, 0, 5, 1] = 0.9, 0.95
+    drawn = text_points(generator, maps, PromptConfig()).points
+    assert drawn is not None
+    assert {(7, 3), (1, 5)} <= set(map(tuple, drawn[0][0].int().tolist()))
+    assert len(set(map(tuple, drawn[0][0].int().tolist()))) == PromptConfig().points
+
+
+def test_the_average_is_swapped_in_and_out() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    average = Average(layer, decay=0.5)
+    with torch.no_grad():
+        layer.weight.fill_(4.0)
+    average.restart()
+    with torch.no_grad():
+        layer.weight.fill_(8.0)
+    average.update()
+    with average.in_place():
+        assert layer.weight.item() == pytest.approx(0.1 * 4 + 0.9 * 8)
+    assert layer.weight.item() == 8.0
 
 
 def test_batches_depend_on_the_step_alone(data: Labelled) -> None:
