@@ -107,7 +107,8 @@ def _blur(generator: torch.Generator, pixels: Tensor, share: float) -> Tensor:
     kernel = (-(places**2) / (2 * width**2)).softmax(dim=1).repeat_interleave(3, 0)
     rows = F.conv2d(pixels.flatten(0, 1)[None], kernel[:, None, None], padding=(0, BLUR_RADIUS), groups=3 * count)
     both = F.conv2d(rows, kernel[:, None, :, None], padding=(BLUR_RADIUS, 0), groups=3 * count)
-    return both[0].unflatten(0, (count, 3))
+    blurred: Tensor = both[0].unflatten(0, (count, 3))
+    return blurred
 
 
 def transfer(generator: torch.Generator, pixels: Tensor, palette: Tensor, share: float) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
@@ -83,12 +84,13 @@ class Pictures:
     @classmethod
     def of(cls, labelled: Labelled, device: torch.device) -> "Pictures":
         """Copy pictures to a device."""
-        made = cls(len(labelled), *labelled.labels.shape[1:], device=device)
+        height, width = labelled.labels.shape[1:]
+        made = cls(len(labelled), height, width, device)
         for start in range(0, len(labelled), 256):
             made.add(labelled.images[start : start + 256], labelled.labels[start : start + 256])
         return made
 
-    def add(self, images: np.ndarray, labels: np.ndarray) -> None:  # type: ignore[type-arg]
+    def add(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Add pictures (n, H, W, 3) with labels (n, H, W), as many as there is room for."""
         end = min(self.count + len(labels), len(self.labels))
         new = end - self.count

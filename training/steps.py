@@ -1,6 +1,7 @@
 """How a step is computed on this machine: its arithmetic, and how many pictures it takes."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -34,7 +35,7 @@ def pictures_of(device: torch.device, batch: float = 1.0) -> dict[str, int]:
 
 def rate_of(pictures: Mapping[str, int]) -> float:
     """Return the factor of the learning rate for steps of so many pictures: the root of their ratio to a processor's."""
-    return min(FASTEST_RATE, (pictures["joint"] / PICTURES["cpu"]["joint"]) ** 0.5)
+    return min(FASTEST_RATE, math.sqrt(pictures["joint"] / PICTURES["cpu"]["joint"]))
 
 
 def mixed(device: torch.device, *, reduced: bool) -> AbstractContextManager[Any]:
