@@ -167,7 +167,7 @@ class Judged:
         return any(result.present for result in found)
 
     def error(self, graphs: Graphs, ranges: Mapping[Layer, Range]) -> float:
-        """Return the mean error of the logits with these ranges, acted out in PyTorch, in standard deviations."""
+        """Return the mean error of the logits with these ranges, simulated in PyTorch, in standard deviations."""
         errors = []
         with quantised(graphs, ranges, ranges.keys()):
             for number in sorted({number for number, _ in self.expected}):

@@ -117,7 +117,7 @@ class ExportSteps:
     def share(
         self, model: ReferenceModel, vocabulary: Vocabulary, photos: PhotoSets
     ) -> tuple[ReferenceModel, SharingSearch | None]:
-        """Let all concepts share the condition of as many blocks as asked for or as pass, and measure what it costs."""
+        """Let all concepts share the condition of as many blocks as requested or as pass, and measure the cost."""
         options = self.options
         if not options.shared_blocks:
             return model, None

@@ -65,7 +65,7 @@ def _sharing(found: Any) -> Iterator[str]:
     try:
         saved = 100 * (1 - found["macs"] / found["own_macs"])
         cost = f"{found['macs'] / 1e9:.2f} of {found['own_macs'] / 1e9:.2f} G multiply-adds, {saved:.0f} % less"
-        how = "the most that pass the gate" if found["auto"] else "as asked for"
+        how = "the most that pass the gate" if found["auto"] else "as requested"
         yield f"shared blocks: {found['chosen']} of {found['semantic']}, {how}; a further concept costs {cost}"
     except (TypeError, KeyError, ZeroDivisionError):
         return

@@ -67,7 +67,7 @@ class SharingSearch:
         """What was taken, and why."""
         cost = f"a further concept costs {self.macs / 1e9:.3g} G multiply-adds instead of {self.own_macs / 1e9:.3g} G"
         if not self.auto:
-            return f"{self.chosen} of {self.semantic}, as asked for; nothing was decided by the masks; {cost}"
+            return f"{self.chosen} of {self.semantic}, as requested; masks decided nothing; {cost}"
         if self.chosen:
             return f"{self.chosen} of {self.semantic}: the most with which masks pass; {cost}"
         return f"none of {self.semantic}: masks do not pass with any" if self.tried else "the model has none to share"

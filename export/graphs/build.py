@@ -53,7 +53,7 @@ class Graph:
 
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the outputs in PyTorch; inputs that the graph does not have are left aside."""
+        """Compute the outputs in PyTorch; inputs that the graph does not have are ignored."""
         with kernels.using():
             out: dict[str, Tensor] = self.module(**{name: inputs[name] for name in self.inputs})
         return out
