@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import unicodedata
@@ -75,14 +76,23 @@ class Bundle:
         """Return the path of a graph after checking every file of it.
 
         Raises:
-            BundleError: as ``verify``, or the manifest lists no file of the graph.
+            BundleError: as ``verify``, or the manifest lists no file of the graph or not what is compiled of it.
         """
         path = self.graphs(target)[name].path
         files = self.files_of(path)
         if path not in files and not any(file.startswith(f"{path}/") for file in files):
             raise BundleError(f"{self.path / FILE_NAME}: does not list the file {path!r} of graph {name!r}.")
         self.verify(files)
-        return _inside(self.path, path)
+        found = _inside(self.path, path)
+        self._refuse_unlisted(found, files)
+        return found
+
+    def _refuse_unlisted(self, graph: Path, listed: Iterable[str]) -> None:
+        """Refuse a compiled form that lies beside a graph and that no hash protects: engines look for it by name."""
+        known = {PurePosixPath(file).name for file in listed}
+        for compiled in graph.parent.glob(f"{glob.escape(graph.name)}.qnn-*"):
+            if compiled.name not in known:
+                raise BundleError(f"{compiled}: not listed in {FILE_NAME}, so nothing protects it; refused. Remove it.")
 
     def files_of(self, path: str) -> list[str]:
         """Return the listed files of a graph: a folder's content, or a file, its weights and what is compiled of it."""
