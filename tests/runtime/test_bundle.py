@@ -102,7 +102,7 @@ def _short_vocabulary(bundle: Path) -> str:
 
 def _newer(bundle: Path) -> str:
     edit(bundle, lambda m: m.update(format_version=99))
-    return "format version 99 is newer than 1.*Upgrade"
+    return "format version 99 is newer than 2.*Upgrade"
 
 
 def _outside(bundle: Path) -> str:
