@@ -284,8 +284,14 @@ def test_float_exports_pass_the_gate_and_say_so(
 ) -> None:
     for precision in ("fp32", "fp16"):
         made = replace(options, precision=precision, output=tmp_path / f"{precision}.cgsam")
-        path = export_bundle(made, replace(quality, calibration=None, gate_count=2, min_iou=None))
+        lines: list[str] = []
+        path = export_bundle(
+            made, replace(quality, calibration=None, gate_count=2, min_iou=None), progress=lines.append
+        )
         assert iou(Bundle(path)) >= 0.98
+        assert lines[-2].split()[:2] == ["target", "size"]
+        assert lines[-1].startswith("onnxruntime")
+        assert lines[-1].endswith("passed")
         found = Bundle(path).manifest.quality["gate"]["onnxruntime"]
         assert found["passed"] is True
         assert found["limit"] == pytest.approx(1 - 0.5 * max(0.04, 1 - found["drawn_iou"]))

@@ -111,7 +111,7 @@ def test_labels_of_the_gate_are_read(tmp_path: Path) -> None:
         ({"calibration_count": 7}, "at least 8 pictures, got 7"),
         ({"min_iou": 1.5}, "min_iou must be from 0 to 1, got 1.5"),
         ({"smoothing": 1.5}, "smoothing must be from 0 to 1, got 1.5"),
-        ({"fallback_minutes": float("nan")}, "0 minutes or more, got nan"),
+        ({"fallback_minutes": float("nan")}, "must be 0 or more, got nan"),
         ({"coreml_int8": "int3"}, "no kind 'int3'"),
         ({"gate_labels": Path("labels")}, "--gate-labels needs --gate-images"),
     ],

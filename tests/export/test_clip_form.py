@@ -136,7 +136,7 @@ def test_contradictions(tmp_path: Path) -> None:
     given = ClipForm("quickgelu", known_by="your options")
     found = clip_form.of_public(path, sizes("ViT-B-16"), given, openai=False, progress=said.append)
     assert found.activation == "quickgelu"
-    assert any("--clip-activation quickgelu is taken, although open_clip's list of weights" in line for line in said)
+    assert any("--clip-activation quickgelu is used, although open_clip's list of weights" in line for line in said)
 
 
 def test_the_clip_that_a_checkpoint_was_trained_with(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_label_with_another_suffix_is_named(folders: Path) -> None:
     assert pairs(folders) == (
         ["a.jpg"],
         [
-            "/images/b.jpg: no label b.png in /labels; b.jpg is no PNG, and other formats may change indices.",
+            "/images/b.jpg: no label b.png in /labels; b.jpg is not a PNG, and other formats may change indices.",
             "/images/c.jpg: no label c.png in /labels.",
         ],
     )

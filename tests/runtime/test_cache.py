@@ -43,7 +43,10 @@ def test_a_user_without_a_home_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
-    assert "this user has no home folder, so nothing is cached. Set CGSAM_CACHE to a folder. Going on" in done.stdout
+    assert (
+        "this user has no home folder, so nothing is cached. Set CGSAM_CACHE to a folder. Continuing without a cache"
+        in done.stdout
+    )
     assert "cache: off: this user has no home folder" in done.stdout
 
 

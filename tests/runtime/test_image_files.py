@@ -132,7 +132,7 @@ def test_several_pictures_in_a_file(tmp_path: Path, suffix: str) -> None:
 def test_pages_that_are_none(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "one.png")
     np.testing.assert_array_equal(load_image(tmp_path / "one.png", page=1), RGB)
-    with pytest.raises(ImageError, match="holds a single picture; there is no page 2"):
+    with pytest.raises(ImageError, match="holds one picture; there is no page 2"):
         load_image(tmp_path / "one.png", page=2)
     for page in (0, -1, 1.0, True, "1"):
         with pytest.raises(InputError, match="page must be a whole number, 1 or more"):

@@ -239,7 +239,7 @@ def test_depth_and_page_on_the_command_line(run: Run, capsys: pytest.CaptureFixt
     assert "cgsam: warning: two.tif: holds 2 pictures, and the first is taken" in capsys.readouterr().err
     assert run("two.tif", "second.png", "--page", 2) == 3
     error = capsys.readouterr().err
-    assert "second.png: holds a single picture; there is no page 2" in error
+    assert "second.png: holds one picture; there is no page 2" in error
     assert "warning" not in error
     assert run("second.png") == 0
     documents = [json.loads(Path(f"out/{name}.json").read_text()) for name in ("two", "second")]
