@@ -25,6 +25,7 @@ from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Feed = Mapping[str, NDArray[np.float32]]
 
@@ -47,6 +48,7 @@ class Calibrated:
         feeds: inputs for quantisers that run the graphs themselves.
         absent: photos in which PyTorch called none of the requested concepts present; empty if presence is not
             calibrated.
+        products: of the input channels of each layer with each other, for weights of four bits.
     """
 
     ranges: dict[tuple[str, str], Range]
@@ -55,6 +57,7 @@ class Calibrated:
     scores: dict[str, float]
     feeds: Feeds
     absent: tuple[str, ...]
+    products: dict[Layer, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ class Feeds:
             return dict(stored)
 
 
-def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress = lambda _: None) -> Calibrated:
+def calibrate(
+    graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress = lambda _: None, *, products: bool = False
+) -> Calibrated:
     """Observe the inputs of all layers on all pictures, once, and smooth the graphs in place.
 
     Smoothing divides channels, so the ranges after it follow from what was seen before.
@@ -122,11 +127,13 @@ def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress
         feeds: over the calibration pictures.
         smoothing: strength of smoothing, see `smooth`; 0 leaves the graphs unchanged.
         progress: receives a line per picture.
+        products: also sum up what weights of four bits are rounded with.
 
     Raises:
         ExportError: an input of a layer was NaN or infinite.
     """
-    observer, judged, absent = Observer(graphs, readers(graphs) if smoothing else None), Judged(feeds), []
+    observer = Observer(graphs, readers(graphs) if smoothing else None, products=products)
+    judged, absent = Judged(feeds), []
     with observer.watching():
         for number, path in enumerate(feeds.photos.paths):
             with arithmetic(reduced=len(judged.expected) == JUDGED_MASKS):
@@ -142,7 +149,8 @@ def calibrate(graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress
         scores[method] = judged.error(graphs, observer.ranges(method))
         progress(f"ranges by {method}: error of the masks {scores[method]:.4f}")
     best = min(scores, key=scores.__getitem__)
-    return Calibrated(observer.ranges(best), best, len(places), scores, feeds, tuple(absent))
+    found = {layer: seen.products for layer, seen in observer.seen.items() if seen.products is not None}
+    return Calibrated(observer.ranges(best), best, len(places), scores, feeds, tuple(absent), found)
 
 
 @dataclass

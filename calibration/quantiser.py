@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgsam_edge.calibration.calibrate import Calibrated, Feeds, Progress, calibrate
+from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
 from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
-from cgsam_edge.calibration.ranges import of_graph
+from cgsam_edge.calibration.ranges import Layer, of_graph
 from cgsam_edge.calibration.ranking import Ranking, rank
 from cgsam_edge.calibration.saved import SavedGraphs
 from cgsam_edge.export.graphs.build import Graph, Graphs
+from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.targets import COREML
 from cgsam_edge.manifest import GraphSpec
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.photos import Photos
@@ -39,6 +42,7 @@ class Quantiser:
         self._graphs, self._reference, self._calibrated = graphs, reference, calibrated
         self._coreml_int8 = coreml_int8
         self._originals = SavedGraphs(work / "originals")
+        self._four_bits: dict[Layer, FourBits] = {}
 
     @classmethod
     def calibrate(
@@ -51,6 +55,7 @@ class Quantiser:
         smoothing: float,
         coreml_int8: str,
         progress: Progress,
+        four_bits: bool = False,
     ) -> Quantiser:
         """Smooth the graphs in place, and observe the ranges of their layers' inputs.
 
@@ -62,13 +67,14 @@ class Quantiser:
             smoothing: strength of the smoothing of outlier channels, from 0 to 1.
             coreml_int8: meaning of "int8" on Core ML.
             progress: receives a line per picture.
+            four_bits: whether some graph will have weights of four bits.
 
         Raises:
             ExportError: an input of a layer was NaN or infinite.
         """
         features = work / "features"
         features.mkdir()
-        found = calibrate(graphs, Feeds(photos, reference, features), smoothing, progress)
+        found = calibrate(graphs, Feeds(photos, reference, features), smoothing, progress, products=four_bits)
         return cls(graphs, reference, found, coreml_int8, work)
 
     @property
@@ -93,7 +99,13 @@ class Quantiser:
         return (f"{len(missing)} photos show none of the concepts tried on them: {names}",)
 
     def quantise(
-        self, target: str, graph: Graph, folder: Path, spec: GraphSpec, in_float: frozenset[str] = frozenset()
+        self,
+        target: str,
+        graph: Graph,
+        folder: Path,
+        spec: GraphSpec,
+        kept: frozenset[str] = frozenset(),
+        precision: str = "int8",
     ) -> GraphSpec:
         """Rewrite a graph that was converted for a target, with the engine's own tool.
 
@@ -104,7 +116,8 @@ class Quantiser:
             graph: the graph before conversion.
             folder: the bundle being written.
             spec: spec of the converted graph.
-            in_float: layers to keep in float.
+            kept: layers to keep in higher precision: in float, and of a graph in "int4" in INT8.
+            precision: "int8" or "int4".
 
         Raises:
             ExportError: the tool failed.
@@ -114,12 +127,28 @@ class Quantiser:
         else:
             self._originals.save(folder, target, graph.name)
         feeds, ranges = self._calibrated.feeds, of_graph(self._calibrated.ranges, graph.name)
+        if target == COREML:
+            few, kind = feeds.first(EVALUATED_PICTURES).of(graph), self._coreml_int8
+            kind = "palette4" if precision == "int4" else kind
+            return coreml.quantise(graph, folder, spec, coreml_int8=kind, in_float=kept, feeds=few)
+        small = self._weights(graph, kept) if precision == "int4" else None
+        in_float = frozenset() if precision == "int4" else kept
         if target == "onnxruntime":
-            return onnxruntime.quantise(graph, folder, spec, ranges=ranges, in_float=in_float)
-        if target == "openvino":
-            return openvino.quantise(graph, folder, spec, feeds=feeds.of(graph), ranges=ranges, in_float=in_float)
-        few = feeds.first(EVALUATED_PICTURES).of(graph)
-        return coreml.quantise(graph, folder, spec, coreml_int8=self._coreml_int8, in_float=in_float, feeds=few)
+            return onnxruntime.quantise(graph, folder, spec, ranges=ranges, in_float=in_float, four_bits=small)
+        given = feeds.of(graph)
+        return openvino.quantise(graph, folder, spec, feeds=given, ranges=ranges, in_float=in_float, four_bits=small)
+
+    def _weights(self, graph: Graph, kept: frozenset[str]) -> dict[str, FourBits]:
+        """Return the weights in four bits of a graph's layers, but of those that are kept or too narrow."""
+        found = {}
+        for name, layer in quantisable(graph).items():
+            if name in kept or block_of(layer.in_features) is None:
+                continue
+            key = (graph.name, name)
+            if key not in self._four_bits:  # the same on every target
+                self._four_bits[key] = in_four_bits(layer.weight, self._calibrated.products[key])
+            found[name] = self._four_bits[key]
+        return found
 
     def rank(self, gate: Gate, quantised: frozenset[str], minutes: float, progress: Progress) -> Ranking:
         """Rank the layers of the graphs that are quantised; see `cgsam_edge.calibration.ranking.rank`.

@@ -31,6 +31,9 @@ _TAILS = (1e-6, 1e-5, 5e-5, 2e-4, 1e-3)
 
 _LEAST_EDGE = 2.0**-20
 
+_ROWS = 512
+"""Of one input at most, whose products are summed up: of all they would cost more than the layers."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -46,16 +49,20 @@ class Seen:
     Args:
         channels: how many the input has.
         apart: keep a histogram of each channel, so that the channels can be divided later.
+        products: sum up the products of channels with each other.
 
     Attributes:
         low, high: least and greatest value of each channel, (channels,).
         counts: histograms over [-edge, edge], a row for each channel, or one for all.
         edges: of each row; doubled, and the bins joined in pairs, whenever a value lies outside.
+        products: of the channels with each other, summed over some of the rows, (channels, channels); None where they
+            were not asked for.
     """
 
-    def __init__(self, channels: int, *, apart: bool = False) -> None:
+    def __init__(self, channels: int, *, apart: bool = False, products: bool = False) -> None:
         self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
         self._apart = apart
+        self.products = torch.zeros(channels, channels) if products else None
         rows, bins = (channels, _CHANNEL_BINS) if apart else (1, _BINS)
         self.counts, self.edges = torch.zeros(rows, bins, dtype=torch.int64), torch.full((rows,), _LEAST_EDGE)
 
@@ -78,6 +85,9 @@ class Seen:
             return  # reported when ranges are asked for
         self._widen()
         self.counts += self._histograms(flat)
+        if self.products is not None:
+            rows = flat[:: -(-len(flat) // _ROWS)]
+            self.products += rows.T @ rows
 
     def _widen(self) -> None:
         peak = self.magnitude if self._apart else self.magnitude.max()[None]
@@ -104,6 +114,7 @@ class Seen:
         assert self._apart
         made = Seen(len(self.low))
         made.low, made.high = self.low / scale, self.high / scale
+        made.products = None if self.products is None else self.products / torch.outer(scale, scale)
         made._widen()
         bins = self.counts.shape[1]
         middles = ((torch.arange(bins) + 0.5) * 2 / bins - 1) * (self.edges / scale)[:, None]
@@ -148,13 +159,16 @@ class Observer:
         graphs: whose layers to watch.
         readers: layers that read a norm, each with the first that reads the same: of these one is watched, with its
             channels apart.
+        products: sum up the products of channels, which weights of four bits need.
 
     Attributes:
         seen: by graph and layer.
     """
 
-    def __init__(self, graphs: Iterable[Graph], readers: Mapping[Layer, Layer] | None = None) -> None:
-        self._graphs, self._readers = tuple(graphs), readers or {}
+    def __init__(
+        self, graphs: Iterable[Graph], readers: Mapping[Layer, Layer] | None = None, *, products: bool = False
+    ) -> None:
+        self._graphs, self._readers, self._products = tuple(graphs), readers or {}, products
         self.seen: dict[Layer, Seen] = {}
 
     @contextmanager
@@ -175,7 +189,8 @@ class Observer:
     def _hook(self, key: Layer, layer: nn.Linear) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def take(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             if key not in self.seen:
-                self.seen[key] = Seen(layer.in_features, apart=key in self._readers)
+                apart = key in self._readers
+                self.seen[key] = Seen(layer.in_features, apart=apart, products=self._products)
             self.seen[key].add(inputs[0])
 
         return take

@@ -29,7 +29,7 @@ from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.resize import resize
 from cgsam_edge.export.sharing import Sharing, share
 from cgsam_edge.export.sizing import Sizing
-from cgsam_edge.export.targets import COREML, TARGETS
+from cgsam_edge.export.targets import COREML, QUANTISED, TARGETS
 from cgsam_edge.export.tokenizer import write_text_files
 from cgsam_edge.manifest import GRAPH_NAMES, VOCABULARY_FILE, Manifest
 from cgsam_edge.parity import TargetParity
@@ -92,7 +92,7 @@ class ExportSteps:
     def choose_photos(self, own: ReferenceModel) -> PhotoSets:
         """Choose the pictures for calibration and for the gate."""
         side = own.config.sam.image_size
-        photos = choose_photos(self.quality, self.work, side, calibrate=self.options.int8)
+        photos = choose_photos(self.quality, self.work, side, calibrate=self.options.quantised)
         for note in photos.notes:
             self.progress.say(f"warning: {note}")
         return photos
@@ -148,7 +148,7 @@ class ExportSteps:
         with self.progress.step("calibrate", f"on {len(photos.paths)} pictures ({photos.origin})"):
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
-                coreml_int8=self.quality.coreml_int8, progress=self.progress.say,
+                coreml_int8=self.quality.coreml_int8, progress=self.progress.say, four_bits=self.options.four_bits,
             )  # fmt: skip
         self.progress.say(quantiser.scores)
         for warning in quantiser.warnings:
@@ -158,7 +158,7 @@ class ExportSteps:
     def rank(self, quantiser: Quantiser, gate: Gate) -> Ranking:
         """Rank the layers by the effect of quantising each one alone."""
         with self.progress.step("try each layer alone"):
-            return quantiser.rank(gate, self.options.int8_graphs, self.quality.fallback_minutes, self.progress.say)
+            return quantiser.rank(gate, self.options.quantised_graphs, self.quality.fallback_minutes, self.progress.say)
 
     def write_texts(self, model: ReferenceModel, vocabulary: Vocabulary, folder: Path) -> None:
         """Write the vocabulary, and the files that the text graphs need."""
@@ -219,14 +219,15 @@ class ExportSteps:
             manifest: manifest with the target's converted graphs.
             quantiser: quantiser of these graphs.
             folder: the bundle being written; its manifest is written too.
-            in_float: layers to keep in float.
+            in_float: layers to keep in float; those of a graph in "int4" are then in INT8.
         """
         specs = dict(manifest.targets[target])
-        with self.progress.step(f"quantise for {target}", f"with {len(in_float)} layers in float" if in_float else ""):
+        with self.progress.step(f"quantise for {target}", f"with {len(in_float)} layers kept" if in_float else ""):
             for graph in graphs:
-                if self.options.precision_of(target, graph.name) == "int8":
-                    layers = frozenset(layer for name, layer in in_float if name == graph.name)
-                    specs[graph.name] = quantiser.quantise(target, graph, folder, specs[graph.name], layers)
+                precision = self.options.precision_of(target, graph.name)
+                if precision in QUANTISED:
+                    kept = frozenset(layer for name, layer in in_float if name == graph.name)
+                    specs[graph.name] = quantiser.quantise(target, graph, folder, specs[graph.name], kept, precision)
         made = replace(manifest, targets={**manifest.targets, target: specs})
         write_manifest(made, folder)
         return made

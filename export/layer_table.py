@@ -37,7 +37,7 @@ def rank_layers(
         InputError: nothing is in INT8, or the gate has no pictures.
         CgsamError: as `cgsam_edge.export.pipeline.export_bundle`.
     """
-    if not options.int8:
+    if not options.quantised:
         raise InputError("--report-only shows the effect of INT8 in each layer; add --precision int8.")
     if not quality.gate_count:
         raise InputError("layers are tried on the gate's pictures, so --gate-count must not be 0.")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, Activation, PromptConfig
 from cgsam_edge.export.image_sizes import AUTO, check_size
-from cgsam_edge.export.targets import DEFAULT_IOS, IOS_VERSIONS, QUANTISED_GRAPHS, TARGETS
+from cgsam_edge.export.targets import DEFAULT_IOS, IOS_VERSIONS, QUANTISED, QUANTISED_GRAPHS, TARGETS
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 
 
@@ -23,9 +23,9 @@ class ExportOptions:
         concepts: the concepts file.
         output: the bundle; None means ``<stem of the concepts file>.cgsam`` in the working folder.
         targets: names in `TARGETS`.
-        precision: "fp32", "fp16" or "int8" for all graphs, or entries for some, such as "image=int8,decoder=fp16"; None
-            means each target's default. "int8" applies to the encoder graphs; the others are then "fp16". What is said
-            of "image" alone holds for "clip" too.
+        precision: "fp32", "fp16", "int8" or "int4" for all graphs, or entries for some, such as
+            "image=int8,decoder=fp16"; None means each target's default. "int8" and "int4" apply to the encoder graphs;
+            the others are then "fp16". What is said of "image" alone holds for "clip" too.
         clip: public CLIP weights for a checkpoint without CLIP.
         clip_activation: activation of CLIP's MLPs; None determines it, see `clip_form`.
         clip_heads: heads of CLIP's vision tower, or of vision and text; None determines them.
@@ -123,7 +123,7 @@ class ExportOptions:
                 raise InputError(
                     f"no graph {graph!r} in --precision; expected {', '.join(GRAPH_NAMES)}, as in image=int8."
                 )
-            if given and word == "int8" and graph not in QUANTISED_GRAPHS:
+            if given and word in QUANTISED and graph not in QUANTISED_GRAPHS:
                 raise InputError(f"the graph {graph!r} is never quantised: that would harm masks and save no time.")
             made[graph] = word
         return made
@@ -134,29 +134,33 @@ class ExportOptions:
         if "image" in words:
             words.setdefault("clip", words["image"])  # as before CLIP was a graph apart
         word = words.get(graph, words[""])
-        return "fp16" if word == "int8" and graph not in QUANTISED_GRAPHS else word
+        return "fp16" if word in QUANTISED and graph not in QUANTISED_GRAPHS else word
 
     def base_of(self, target: str, graph: str) -> str:
         """Return the precision at which a graph is converted, before it may be quantised."""
         word = self.precision_of(target, graph)
-        return TARGETS[target].quantised_from if word == "int8" else word
+        return TARGETS[target].quantised_from if word in QUANTISED else word
 
     def lowest_of(self, target: str) -> str:
         """Return the lowest precision among a target's graphs."""
         words = {self.precision_of(target, graph) for graph in GRAPH_NAMES}
-        return next(word for word in ("int8", "fp16", "fp32") if word in words)
+        return next(word for word in (*QUANTISED, "fp16", "fp32") if word in words)
 
     @property
-    def int8_graphs(self) -> frozenset[str]:
-        """Names of the graphs that are in INT8 for some target."""
-        return frozenset(
-            graph for graph in QUANTISED_GRAPHS for target in self.targets if self.precision_of(target, graph) == "int8"
-        )
+    def quantised_graphs(self) -> frozenset[str]:
+        """Names of the graphs that are quantised for some target."""
+        pairs = ((graph, target) for graph in QUANTISED_GRAPHS for target in self.targets)
+        return frozenset(graph for graph, target in pairs if self.precision_of(target, graph) in QUANTISED)
 
     @property
-    def int8(self) -> bool:
+    def quantised(self) -> bool:
         """Whether some graph of some target is quantised."""
-        return any(self.lowest_of(target) == "int8" for target in self.targets)
+        return any(self.lowest_of(target) in QUANTISED for target in self.targets)
+
+    @property
+    def four_bits(self) -> bool:
+        """Whether some graph of some target has weights of four bits."""
+        return any(self.lowest_of(target) == "int4" for target in self.targets)
 
     def settings_of(self, target: str) -> dict[str, Any]:
         """Return the options that a target's converter takes."""

@@ -20,6 +20,7 @@ from cgsam_edge.export.photo_sets import PhotoSets
 from cgsam_edge.export.progress import Progress, StepProgress, silent
 from cgsam_edge.export.quality_options import QualityOptions, check_together
 from cgsam_edge.export.quality_report import Searches, gather_quality, without_gate, write_quality_report
+from cgsam_edge.export.targets import QUANTISED
 from cgsam_edge.export.torch_backend import open_in_torch
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS, Manifest
 from cgsam_edge.quality.gate import Gate
@@ -89,7 +90,7 @@ def follow_recipe(
     manifest = new_manifest(model.config, steps.options, vocabulary, cost, own.config.sam.image_size)
     reference = open_in_torch(work / "reference", manifest, vocabulary, graphs)
     gate = steps.pytorch_masks(reference, photos) if photos.gate else None
-    quantiser = steps.calibrate(graphs, reference, photos.calibration) if steps.options.int8 else None
+    quantiser = steps.calibrate(graphs, reference, photos.calibration) if steps.options.quantised else None
     with staged(steps.options.destination) as folder:
         steps.write_texts(model, vocabulary, folder)
         manifest = steps.convert(graphs, manifest, folder)
@@ -163,12 +164,12 @@ def quantise_and_judge(
     manifest, attempts = converted, []
     fallback = Fallback(steps, graphs, quantiser, gate, folder) if quantiser and gate else None
     for target in steps.options.targets:
-        before, int8 = manifest, steps.options.lowest_of(target) == "int8"
-        if quantiser is not None and int8:
+        before, quantised = manifest, steps.options.lowest_of(target) in QUANTISED
+        if quantiser is not None and quantised:
             manifest = steps.quantise(target, graphs, before, quantiser, folder)
         if gate is not None:
             attempt = TargetAttempt(manifest, steps.judge(target, gate, folder))
-            if fallback is not None and int8:
+            if fallback is not None and quantised:
                 attempt = fallback.improve(target, before, attempt)
             steps.progress.say(line(attempt.found))
             attempts.append(attempt)
@@ -199,13 +200,13 @@ def planned_preparation(options: ExportOptions, quality: QualityOptions) -> tupl
         "fuse the adapters",
         "count",
         *(["PyTorch's masks"] if quality.gate_count else []),
-        *(["calibrate"] if options.int8 else []),
+        *(["calibrate"] if options.quantised else []),
     )
 
 
 def _planned_judgement(target: str, options: ExportOptions, quality: QualityOptions) -> tuple[str, ...]:
-    int8 = options.lowest_of(target) == "int8"
+    quantised = options.lowest_of(target) in QUANTISED
     return (
-        *([f"quantise for {target}"] if int8 else []),
+        *([f"quantise for {target}"] if quantised else []),
         *([f"masks of {target}"] if quality.gate_count else []),
     )

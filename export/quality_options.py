@@ -116,7 +116,7 @@ def check_together(options: ExportOptions, quality: QualityOptions | None) -> No
     Raises:
         InputError: INT8 without quality options, or an "auto" without the gate's pictures.
     """
-    if quality is None and options.int8:
+    if quality is None and options.quantised:
         raise InputError("int8 needs calibration: pass quality options, such as quality=QualityOptions().")
     if quality is None and options.auto_size:
         raise InputError("the image size 'auto' needs measurements: pass quality options.")

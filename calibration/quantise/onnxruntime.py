@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from cgsam_edge.calibration.four_bits import FourBits
+from cgsam_edge.calibration.quantise import small_weights
 from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
@@ -23,7 +25,13 @@ PRECISION = "int8"
 
 
 def quantise(
-    graph: Graph, folder: Path, spec: GraphSpec, *, ranges: Mapping[str, Range], in_float: frozenset[str] = frozenset()
+    graph: Graph,
+    folder: Path,
+    spec: GraphSpec,
+    *,
+    ranges: Mapping[str, Range],
+    in_float: frozenset[str] = frozenset(),
+    four_bits: Mapping[str, FourBits] | None = None,
 ) -> GraphSpec:
     """Rewrite a float32 ``.onnx`` file with its linear layers in INT8, and its other constants stored as float16.
 
@@ -36,24 +44,29 @@ def quantise(
         spec: spec of the float32 file.
         ranges: range of each layer's input; a layer without one is not quantised.
         in_float: layers to keep in float.
+        four_bits: weights of layers in four bits; the other constants of the graph are then stored in eight. None
+            where no layer was to have them.
     """
     path = folder / spec.path
     model = onnx.load(str(path))
-    chosen = {
-        node.name: ranges[layer_of(node.name)]
-        for node in model.graph.node
-        if layer_of(node.name) in quantisable(graph).keys() & ranges.keys() - in_float
-    }
+    packed = {node.name: node for node in model.graph.node if layer_of(node.name) in (four_bits or {})}
+    packed = {name: node for name, node in packed.items() if node.op_type == "MatMul"}
+    layers = quantisable(graph).keys() & ranges.keys() - in_float
+    nodes = [node.name for node in model.graph.node if layer_of(node.name) in layers and node.name not in packed]
+    chosen = {name: ranges[layer_of(name)] for name in nodes}
     if chosen:
         _keep_biases_apart(model, chosen)
         model = _quantise(model, chosen)
+    if four_bits is not None:
+        small_weights.pack_layers(model, {name: four_bits[layer_of(name)] for name in packed})
+        small_weights.store_in_eight_bits(model)
     halve_weights(model)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
         save(model, Path(aside) / path.name)
         weights_beside(path).unlink(missing_ok=True)  # left from the float32 file, if it was too large for one file
         for made in sorted(Path(aside).iterdir(), reverse=True):  # weights first, then the graph that refers to them
             made.replace(path.with_name(made.name))
-    return GraphSpec(spec.path, PRECISION, spec.inputs, spec.outputs)
+    return GraphSpec(spec.path, PRECISION if four_bits is None else "int4", spec.inputs, spec.outputs)
 
 
 def _keep_biases_apart(model: Any, chosen: Mapping[str, Range]) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.calibration.four_bits import FourBits
+from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
 from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
@@ -36,6 +38,7 @@ def quantise(
     feeds: Feeds,
     ranges: Mapping[str, Range],
     in_float: frozenset[str] = frozenset(),
+    four_bits: Mapping[str, FourBits] | None = None,
 ) -> GraphSpec:
     """Rewrite a float32 ``.xml`` and ``.bin`` with the linear layers in INT8, and other large constants as float16.
 
@@ -49,6 +52,8 @@ def quantise(
         feeds: function that yields the graph's inputs for each calibration picture.
         ranges: range of each layer's input; a layer without one is not quantised.
         in_float: layers to keep in float.
+        four_bits: weights of layers in four bits; the other constants of the graph are then stored in eight. None
+            where no layer was to have them.
 
     Raises:
         ExportError: NNCF could not quantise the graph.
@@ -58,7 +63,7 @@ def quantise(
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the files are replaced below
     model = core.read_model(str(path))
-    layers = quantisable(graph).keys() & ranges.keys() - in_float
+    layers = quantisable(graph).keys() & ranges.keys() - in_float - (four_bits or {}).keys()
     products = [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]
     others = [op.get_friendly_name() for op in products if layer_of(op.get_friendly_name()) not in layers]
     kinds = sorted({op.get_type_name() for op in model.get_ordered_ops()} & _FLOAT_KINDS)
@@ -69,8 +74,42 @@ def quantise(
         except Exception as error:  # NNCF raises many kinds of errors
             raise ExportError(f"the graph {graph.name!r} could not be quantised for OpenVINO: {error}") from error
         _set_ranges(model, ranges)
+    if four_bits is not None:
+        _pack_layers(model, four_bits)
+        _store_in_eight_bits(model)
     _save(model, path)
-    return GraphSpec(spec.path, PRECISION, spec.inputs, spec.outputs)
+    return GraphSpec(spec.path, PRECISION if four_bits is None else "int4", spec.inputs, spec.outputs)
+
+
+def _pack_layers(model: Any, weights: Mapping[str, FourBits]) -> None:
+    """Replace the weights of layers with what OpenVINO computes in four bits: values, times scales, in one row."""
+    openvino, opset13 = telemetry.load("openvino"), telemetry.load("openvino.opset13")
+    made: dict[str, Any] = {}
+    for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
+        layer = layer_of(product.get_friendly_name())
+        if layer not in weights:
+            continue
+        if layer not in made:  # a layer that runs twice has one weight
+            held = weights[layer]
+            wide = opset13.convert(opset13.constant(held.values, dtype=openvino.Type.i4), "f16")
+            scaled = opset13.multiply(wide, opset13.constant(held.scales[:, :, None]))
+            flat = opset13.reshape(scaled, opset13.constant(np.array(held.weight.shape)), special_zero=False)
+            made[layer] = opset13.convert(flat, "f32")
+            made[layer].set_friendly_name(f"{layer}/four_bits")
+        product.input(1).replace_source_output(made[layer].output(0))
+
+
+def _store_in_eight_bits(model: Any) -> None:
+    """Store large float32 constants as int8 with a scale for each row; the engine widens them when it compiles."""
+    opset13 = telemetry.load("openvino.opset13")
+    for node in [op for op in model.get_ordered_ops() if op.get_type_name() == "Constant"]:
+        if node.get_element_type().get_type_name() != "f32" or node.data.size < HALVED_SIZE or node.data.ndim < 2:
+            continue
+        rounded, scale = in_eight_bits(node.data)
+        wide = opset13.multiply(opset13.convert(opset13.constant(rounded), "f32"), opset13.constant(scale))
+        wide.set_friendly_name(f"{node.get_friendly_name()}/widened")
+        for user in node.output(0).get_target_inputs():
+            user.replace_source_output(wide.output(0))
 
 
 @contextlib.contextmanager

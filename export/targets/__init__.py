@@ -15,6 +15,9 @@ the graph into the target's folder, and returns its spec."""
 QUANTISED_GRAPHS = ("clip", "image", "concept")
 """The decoder is not included: quantising it costs accuracy and saves no time."""
 
+QUANTISED = ("int4", "int8")
+"""Precisions that need calibration, the lowest first."""
+
 COREML = "coreml"
 
 IOS_VERSIONS = (16, 17, 18)
@@ -57,9 +60,9 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
-    "onnxruntime": Target("onnxruntime", ("fp32", "fp16", "int8")),
-    "openvino": Target("openvino", ("fp32", "fp16", "int8"), needs=("openvino",)),
+    "onnxruntime": Target("onnxruntime", ("fp32", "fp16", "int8", "int4")),
+    "openvino": Target("openvino", ("fp32", "fp16", "int8", "int4"), needs=("openvino",)),
     COREML: Target(
-        "coreml", ("fp16", "fp32", "int8"), quantised_from="fp16", settings=("ios",), needs=("coremltools",)
+        "coreml", ("fp16", "fp32", "int8", "int4"), quantised_from="fp16", settings=("ios",), needs=("coremltools",)
     ),
 }
