@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cgsam_edge.calibration.ranges import Range
+from cgsam_edge.calibration.ranges import Layer, Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 
@@ -31,17 +31,22 @@ def round_weight(weight: Tensor) -> Tensor:
 
 @contextmanager
 def quantised(
-    graphs: Iterable[Graph], ranges: Mapping[tuple[str, str], Range], layers: Collection[tuple[str, str]]
+    graphs: Iterable[Graph],
+    ranges: Mapping[Layer, Range],
+    layers: Collection[Layer],
+    weights: Mapping[Layer, Tensor] | None = None,
 ) -> Iterator[None]:
-    """Make some layers, by (graph, name), round their inputs and weights within the block."""
-    hooks, before = [], []
+    """Make some layers round their inputs and weights within the block, or take `weights` that were rounded before."""
+    hooks, before, made = [], [], weights or {}
+    chosen = {(g.name, name): layer for g in graphs for name, layer in quantisable(g).items()}
     try:
-        for graph in graphs:
-            for name, layer in quantisable(graph).items():
-                if (graph.name, name) in layers:
-                    before.append((layer, layer.weight))
-                    layer.weight = nn.Parameter(round_weight(layer.weight.detach()), requires_grad=False)
-                    hooks.append(layer.register_forward_pre_hook(_rounding(ranges[graph.name, name])))
+        for key in chosen.keys() & set(layers):
+            layer = chosen[key]
+            before.append((layer, layer.weight))
+            weight = made[key] if key in made else round_weight(layer.weight.detach())
+            layer.weight = nn.Parameter(weight, requires_grad=False)
+            if key not in made:
+                hooks.append(layer.register_forward_pre_hook(_rounding(ranges[key])))
         yield
     finally:
         for hook in hooks:

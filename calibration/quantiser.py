@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from cgsam_edge.calibration.calibrate import Calibrated, Feeds, Progress, calibrate
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
 from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
@@ -161,4 +163,5 @@ class Quantiser:
         """
         graphs: Sequence[Graph] = tuple(self._graphs)
         ranges = {layer: held for layer, held in self._calibrated.ranges.items() if layer[0] in quantised}
-        return rank(gate, self._reference, graphs, ranges, 60 * minutes, progress)
+        weights = {layer: torch.from_numpy(made.weight) for layer, made in self._four_bits.items()}
+        return rank(gate, self._reference, graphs, ranges, 60 * minutes, progress, weights)

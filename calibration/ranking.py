@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
+from torch import Tensor
 
 from cgsam_edge.calibration.fakequant import quantised
 from cgsam_edge.calibration.ranges import Layer, Range
@@ -63,6 +64,7 @@ def rank(
     ranges: Mapping[Layer, Range],
     seconds: float,
     progress: Callable[[str], None] = lambda _: None,
+    weights: Mapping[Layer, Tensor] | None = None,
 ) -> Ranking:
     """Measure each layer's sensitivity by simulating its quantisation in PyTorch, within a time limit.
 
@@ -75,6 +77,7 @@ def rank(
         ranges: ranges of all layers to quantise.
         seconds: time limit, after which no further layer is tried; untried ones come last.
         progress: receives a line of progress from time to time.
+        weights: of layers in four bits, as they were rounded; the inputs of these layers are not rounded.
     """
     start = time.monotonic()
     gate.measure(segmenter, PICTURES)
@@ -84,7 +87,7 @@ def rank(
     for number, group in enumerate(groups, start=1):
         if time.monotonic() - start > seconds:
             break
-        with quantised(graphs, ranges, group):
+        with quantised(graphs, ranges, group, weights):
             tried.append((_sensitivity(group, gate.measure(segmenter, PICTURES)), group))
         progress(f"tried {number} of {len(groups)} layers or blocks")
     rest = groups[len(tried) :]

@@ -13,6 +13,7 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from cgsam_edge.agreement import deviation
+from cgsam_edge.calibration.fakequant import quantised
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
 from cgsam_edge.calibration.quantise import onnxruntime as quantise_onnxruntime
 from cgsam_edge.calibration.quantise import openvino as quantise_openvino
@@ -139,3 +140,12 @@ def near(graph: Graph, backend: OnnxRuntimeBackend | OpenVinoBackend, path: Path
     exact = graph.run(graph.example())["image_embedding"].numpy()
     assert deviation(expected, made).rms < 0.01
     assert deviation(exact, made).rms > 0.02
+
+
+def test_a_layer_that_is_tried_takes_the_rounded_weight_for_a_while(graph: Graph, weights: dict[str, FourBits]) -> None:
+    name, made = next(iter(weights.items()))
+    layer, before = quantisable(graph)[name], quantisable(graph)[name].weight
+    with quantised([graph], {}, [("concept", name)], {("concept", name): torch.from_numpy(made.weight)}):
+        assert np.array_equal(layer.weight.numpy(), made.weight)
+        assert not layer._forward_pre_hooks
+    assert layer.weight is before
