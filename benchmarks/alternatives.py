@@ -28,6 +28,9 @@ CONCEPTS = models.ROOT / "examples" / "concepts.txt"
 _SERIES, _SCENE, _SIDE = 5, 22, 1024
 """A scene that no model was trained or calibrated on."""
 
+_TRAINED_ON_SCENES = ("scenes",)
+"""Models whose masks of rendered scenes say something; for others there is no class mIoU."""
+
 _CLICKS = 5
 """In a turn, at least: they are short even where an image takes seconds."""
 
@@ -42,6 +45,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="in a turn, after the first (default: 5; vit_b: 1)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
     parser.add_argument("--calibration", type=int, help="pictures that the project's INT8 sees (default: 32)")
+    text = "labelled scenes for the class mIoU of a model trained on them; 0 for none (default: 20)"
+    parser.add_argument("--scenes", type=int, default=20, help=text)
     parser.add_argument("--contenders", help=f"only these, with commas: {', '.join(c.key for c in CONTENDERS)}")
     parser.add_argument("--again", action="store_true", help="forget the turns of an earlier run; exports are kept")
     return parser.parse_args(arguments)
@@ -176,8 +181,12 @@ class Campaign:
             results.ONE: {"do": "masks", "count": 1, "times": runs},
             results.CLICK: {"do": "click", "times": max(runs, _CLICKS)},
         }
-        logits = self.folder / "masks" / f"{one.key}.npy"
-        return Task(one.key, self._identity(one), request, commands, self.folder / "caches", logits)
+        masks, labelled = self.folder / "masks", None
+        if self.options.model in _TRAINED_ON_SCENES and self.options.scenes:
+            file = str(masks / f"{one.key}.json")
+            labelled = {"do": "labelled", "file": file, "series": _SERIES, "scenes": self.options.scenes}
+        caches = self.folder / "caches"
+        return Task(one.key, self._identity(one), request, commands, caches, masks / f"{one.key}.npy", labelled)
 
     @property
     def _compared(self) -> int:
@@ -189,7 +198,15 @@ class Campaign:
         picture = hashlib.sha256(self.picture.read_bytes()).hexdigest()
         runs = self.options.runs or self._amounts.runs
         return prepare.identity(
-            made, picture, self.options.threads, runs, self._compared, one.arithmetic, ours=one.ours
+            made,
+            picture,
+            self.options.threads,
+            runs,
+            self._compared,
+            self.options.scenes,
+            one.engine,
+            one.arithmetic,
+            ours=one.ours,
         )
 
     def _macs(self) -> dict[str, int]:

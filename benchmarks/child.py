@@ -6,8 +6,10 @@ the cold start.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.runtimes.child import Requests, Say
@@ -29,13 +31,18 @@ class _Measured:
         from benchmarks.runners import RUNNERS
 
         self._picture: Any = np.load(request.picture) if request.picture.endswith(".npy") else request.picture
-        self._concepts = request.concepts
+        self._concepts, self._bundle = request.concepts, request.bundle
         self._runner: Runner = RUNNERS[request.runner](request)
         self._click: Callable[[], object] | None = None
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Carry out a command: "masks" of ``count`` concepts or "click", ``times``; or "logits" into ``file``."""
+        """Carry out a command: "masks" of ``count`` concepts or "click", ``times``; or "logits" into ``file``.
+
+        "labelled" writes the class mIoU on some rendered ``scenes`` of a ``series`` into ``file``.
+        """
         what = command["do"]
+        if what == "labelled":
+            return self._labelled(command["file"], command["series"], command["scenes"])
         if what == "logits":
             return self._logits(command["file"])
         if what == "click":
@@ -56,6 +63,12 @@ class _Measured:
         np.save(file, self._runner.logits(self._picture, self._concepts))
         return _told([])
 
+    def _labelled(self, file: str, series: int, scenes: int) -> dict[str, Any]:
+        from benchmarks.labelled import class_miou_of
+
+        write_json(file, {"class_miou": class_miou_of(self._runner, self._bundle, series, scenes), "scenes": scenes})
+        return _told([])
+
     def _repeat(self, work: Callable[[], object], times: int) -> dict[str, Any]:
         taken = []
         for _ in range(times):
@@ -63,6 +76,11 @@ class _Measured:
             work()
             taken.append(1000 * (time.perf_counter() - start))
         return _told(taken)
+
+
+def write_json(file: str, content: dict[str, Any]) -> None:
+    """Write a small JSON file."""
+    Path(file).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _told(milliseconds: list[float]) -> dict[str, Any]:

@@ -16,10 +16,12 @@ class Contender:
         key: for the command line and files.
         name: for tables.
         runner: of `runners.RUNNERS`.
-        engine: "torch", "onnxruntime" or "openvino".
+        engine: "torch", "onnxruntime" or "openvino"; empty for the one that a bundle takes.
         precision: "fp32" or "int8".
         artefact: of `prepare.ARTEFACTS`; empty where the checkpoint is enough.
-        arithmetic: of what is not INT8: "float32", or "reduced" for BF16 on processors that have it.
+        arithmetic: of what is not INT8: "float32"; "reduced" for BF16 on processors that have it; "default" for what
+            the engine or the bundle takes where nothing is said.
+        by_default: whether it is what somebody gets who says nothing but which engine: the first table shows these.
     """
 
     key: str
@@ -29,6 +31,7 @@ class Contender:
     precision: str
     artefact: str = ""
     arithmetic: str = "float32"
+    by_default: bool = False
 
     @property
     def ours(self) -> bool:
@@ -37,14 +40,48 @@ class Contender:
 
 
 CONTENDERS = (
-    Contender(EAGER, "PyTorch, eager", "eager", "torch", "fp32"),
+    Contender(EAGER, "PyTorch, eager", "eager", "torch", "fp32", by_default=True),
+    Contender("pytorch-bf16", "PyTorch, eager, BF16 autocast", "eager", "torch", "fp32", arithmetic="reduced"),
     Contender("compiled", "PyTorch, torch.compile", "compiled", "torch", "fp32"),
-    Contender("plain-onnxruntime", "plain ONNX, ONNX Runtime", "plain", "onnxruntime", "fp32", "plain"),
-    Contender("plain-openvino", "plain ONNX, OpenVINO", "plain", "openvino", "fp32", "plain"),
+    Contender("compiled-bf16", "PyTorch, torch.compile, BF16 autocast", "compiled", "torch", "fp32", "", "reduced"),
+    Contender(
+        "plain-onnxruntime", "plain ONNX, ONNX Runtime", "plain", "onnxruntime", "fp32", "plain", by_default=True
+    ),
+    Contender(
+        "plain-onnxruntime-optimised",
+        "plain ONNX, ONNX Runtime, its transformer optimiser",
+        "plain",
+        "onnxruntime",
+        "fp32",
+        "plain-optimised",
+    ),
+    Contender("plain-openvino", "plain ONNX, OpenVINO, float32", "plain", "openvino", "fp32", "plain"),
+    Contender(
+        "plain-openvino-default",
+        "plain ONNX, OpenVINO as it comes",
+        "plain",
+        "openvino",
+        "fp32",
+        "plain",
+        "default",
+        True,
+    ),
     Contender(
         "plain-onnxruntime-int8", "plain, ONNX Runtime, dynamic INT8", "plain", "onnxruntime", "int8", "plain-dynamic"
     ),
     Contender("plain-openvino-int8", "plain, OpenVINO, NNCF INT8", "plain", "openvino", "int8", "plain-nncf"),
+    Contender(
+        "plain-openvino-int8-default",
+        "plain, OpenVINO, NNCF INT8 as it comes",
+        "plain",
+        "openvino",
+        "int8",
+        "plain-nncf",
+        "default",
+        True,
+    ),
+    Contender("ours-default", "cgsam-edge, its default", "bundle", "", "fp32", "bundle", "default", True),
+    Contender("ours-int8-default", "cgsam-edge, INT8, its default", "bundle", "", "int8", "int8", "default", True),
     Contender("ours-onnxruntime", "cgsam-edge, ONNX Runtime", "bundle", "onnxruntime", "fp32", "bundle"),
     Contender("ours-openvino", "cgsam-edge, OpenVINO", "bundle", "openvino", "fp32", "bundle"),
     Contender("ours-openvino-bf16", "cgsam-edge, OpenVINO, BF16", "bundle", "openvino", "fp32", "bundle", "reduced"),

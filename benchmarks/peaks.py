@@ -65,12 +65,17 @@ def _torch(threads: int | None) -> dict[str, float]:
     x, weights = (torch.randn(matmul.SIDE, matmul.SIDE, generator=generator) for _ in range(2))
     weights /= matmul.SIDE**0.5
 
-    def run() -> None:
-        made = x
-        for _ in range(matmul.LAYERS):
-            made = made @ weights
+    def rate(kind: torch.dtype) -> float:
+        start, factor = x.to(kind), weights.to(kind)
 
-    return {"fp32": matmul.MACS / peak.best(run)}
+        def run() -> None:
+            made = start
+            for _ in range(matmul.LAYERS):
+                made = made @ factor
+
+        return matmul.MACS / peak.best(run)
+
+    return {"fp32": rate(torch.float32), "reduced": rate(torch.bfloat16)}
 
 
 def main() -> None:

@@ -139,6 +139,21 @@ def quantise_dynamic(plain: Path, folder: Path) -> None:
     logging.root.setLevel(before)
 
 
+def optimise(plain: Path, folder: Path, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Write the encoders as ONNX Runtime's own optimiser of transformers makes them for a ViT.
+
+    Args:
+        plain: folder of the float32 parts.
+        folder: to write into.
+        sizes: heads and width of each part.
+    """
+    optimizer = telemetry.load("onnxruntime.transformers.optimizer")
+    for name in ENCODERS:
+        heads, width = sizes[name]
+        made = optimizer.optimize_model(str(plain / f"{name}.onnx"), "vit", heads, width, opt_level=0)
+        made.save_model_to_file(str(folder / f"{name}.onnx"), use_external_data_format=True)
+
+
 def quantise_nncf(plain: Path, folder: Path, checkpoint: Path, pictures: list[Path], text: NDArray[np.float32]) -> None:
     """Write the encoders as ``nncf.quantize`` makes them when nothing is said, calibrated on pictures.
 

@@ -82,6 +82,16 @@ def _plain_dynamic(source: Source, made: Path) -> None:
     _link_decoder(whole, made)
 
 
+def _plain_optimised(source: Source, made: Path) -> None:
+    from benchmarks import plain
+    from cgsam_edge.export.loading import load_reference
+
+    whole, config = artefact(source, "plain"), load_reference(source.checkpoint).config
+    sizes = {"clip": (config.clip.heads[0], config.clip.width), "encoder": (config.sam.heads, config.sam.width)}
+    plain.optimise(whole, made, sizes)
+    _link_decoder(whole, made)
+
+
 def _plain_nncf(source: Source, made: Path) -> None:
     from benchmarks import plain
 
@@ -103,6 +113,7 @@ ARTEFACTS: dict[str, Callable[[Source, Path], None]] = {
     "int8": _int8,
     "plain": _plain,
     "plain-dynamic": _plain_dynamic,
+    "plain-optimised": _plain_optimised,
     "plain-nncf": _plain_nncf,
 }
 

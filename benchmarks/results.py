@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class ContenderRow:
         peak_memory: bytes, the most of all turns.
         mask_iou: mean over the concepts, with eager PyTorch's masks.
         worst_mask_iou: the least.
+        class_miou: on labelled scenes; None where the model was not trained on them.
+        by_default: whether it is what somebody gets who says nothing but which engine.
         to_eager: how many times as long as eager PyTorch's median the median of `one` is.
         to_plain: likewise of plain float32 ONNX on the same engine.
         macs: multiply-adds of one image and one concept.
@@ -50,6 +53,8 @@ class ContenderRow:
     peak_memory: int | None = None
     mask_iou: float | None = None
     worst_mask_iou: float | None = None
+    class_miou: float | None = None
+    by_default: bool = False
     to_eager: float | None = None
     to_plain: float | None = None
     macs: int | None = None
@@ -93,7 +98,7 @@ def _row(contender: Contender, measured: Measured) -> ContenderRow:
     turns = [turn for turn in measured.turns if turn.key == key]
     problem = measured.problems.get(key, "")
     if not turns:
-        return ContenderRow(key, contender.name, problem=problem or "not measured")
+        return ContenderRow(key, contender.name, by_default=contender.by_default, problem=problem or "not measured")
     one = _summary(turns, ONE)
     ious = _agreement(key, measured.masks)
     return ContenderRow(
@@ -105,6 +110,8 @@ def _row(contender: Contender, measured: Measured) -> ContenderRow:
         max((turn.peak_memory for turn in turns if turn.peak_memory is not None), default=None),
         sum(ious) / len(ious) if ious else None,
         min(ious, default=None),
+        _class_miou(key, measured.masks),
+        contender.by_default,
         _ratio(one, measured, EAGER),
         _ratio(one, measured, plain_of(contender)),
         measured.macs.get(key),
@@ -127,6 +134,11 @@ def _agreement(key: str, folder: Path) -> list[float]:
     return mask_ious(_masks(reference), _masks(own)) if reference.exists() and own.exists() else []
 
 
+def _class_miou(key: str, folder: Path) -> float | None:
+    path = folder / f"{key}.json"
+    return float(json.loads(path.read_text(encoding="utf-8"))["class_miou"]) if path.exists() else None
+
+
 def _masks(path: Path) -> NDArray[np.bool_]:
     logits: NDArray[np.float32] = np.load(path)
     return logits > 0
@@ -134,7 +146,8 @@ def _masks(path: Path) -> NDArray[np.bool_]:
 
 def _limit(contender: Contender, measured: Measured) -> float | None:
     macs, rates = measured.macs.get(contender.key), measured.peaks.get(contender.engine, {})
-    floats = [rates[p] for p in ("fp32", contender.arithmetic) if p in rates]
+    kind = "reduced" if contender.arithmetic == "default" else contender.arithmetic
+    floats = [rates[p] for p in ("fp32", kind) if p in rates]
     if not macs or not floats:
         return None
     rate, int8 = max(floats), min(measured.int8.get(contender.key, 0), macs)

@@ -25,14 +25,14 @@ class Request:
 
     Attributes:
         runner: of `RUNNERS`.
-        engine: "torch", "onnxruntime" or "openvino".
+        engine: "torch", "onnxruntime" or "openvino"; empty for the one that a bundle takes.
         bundle: folder; the unfused contenders take text features and sizes from it.
         checkpoint: of the model; only PyTorch's runners read it.
         artefact: folder of graphs; only plain ONNX reads it.
         picture: a ``.npy`` file of uint8 RGB (h, w, 3), given as an array; another file is given as a path.
         concepts: how many of the bundle's concepts there will be masks of.
         threads: CPU threads; None leaves it to the engine.
-        arithmetic: as in `SessionOptions.precision`; only bundles read it.
+        arithmetic: as in `SessionOptions.precision`; "default" is what the engine takes where nothing is said.
     """
 
     runner: str
@@ -72,7 +72,7 @@ class OurBundle:
         warnings.simplefilter("ignore")  # of prompts that the model was not trained for; times are the same
         self._segmenter = Segmenter(
             request.artefact,
-            backend=request.engine,
+            backend=request.engine or "auto",
             device="cpu",
             threads=request.threads,
             precision=request.arithmetic,

@@ -96,6 +96,7 @@ class Task:
         request: what its process opens.
         commands: of `child`, by what the times are called.
         logits: where the first turn writes the logits of all concepts; None for nowhere.
+        labelled: command of `child` with which the first turn measures quality on labels; None where none are known.
         caches: folder for what engines compile.
     """
 
@@ -105,6 +106,7 @@ class Task:
     commands: Mapping[str, dict[str, Any]]
     caches: Path
     logits: Path | None = None
+    labelled: dict[str, Any] | None = None
 
 
 @dataclass
@@ -176,6 +178,8 @@ def measure(task: Task, number: int) -> Turn:
         done, _ = child.next("segmenting for the first time", PATIENCE)
         if task.logits is not None and number == 0:
             child.ask({"do": "logits", "file": str(task.logits)}, "computing masks", PATIENCE)
+        if task.labelled is not None and number == 0:
+            child.ask(task.labelled, "segmenting labelled scenes", PATIENCE)
         told = {name: child.ask(command, steps=PATIENCE) for name, command in task.commands.items()}
         sample = watch.look()
         cold = done - child.started

@@ -108,15 +108,15 @@ class TorchParts:
         model = load_reference(Path(request.checkpoint))
         wrap: Callable[[Any], Any] = torch.compile if compiled else lambda work: work
         self._features, self._embed = wrap(model.image_features), wrap(model.encode)
-        self._decode = wrap(model.decode)
+        self._decode, self._reduced = wrap(model.decode), request.arithmetic == "reduced"
 
     def features(self, pixels: Float) -> Float:
         """Run CLIP; see `Parts.features`."""
-        return _in_torch(self._features, pixels)
+        return self._in_torch(self._features, pixels)
 
     def embed(self, pixels: Float, features: Float, text: Float) -> Float:
         """Run the encoder; see `Parts.embed`."""
-        return _in_torch(self._embed, pixels, features, text)
+        return self._in_torch(self._embed, pixels, features, text)
 
     def decode(self, embedding: Float, dense: Float, points: Float, labels: Float) -> Float:
         """Run the decoder; see `Parts.decode`."""
@@ -124,15 +124,14 @@ class TorchParts:
         def work(*given: Any) -> Any:
             return self._decode(given[0], given[1], given[2:])[0]
 
-        return _in_torch(work, embedding, dense, points, labels)
+        return self._in_torch(work, embedding, dense, points, labels)
 
+    def _in_torch(self, work: Callable[..., Any], *arrays: Float) -> Float:
+        import torch
 
-def _in_torch(work: Callable[..., Any], *arrays: Float) -> Float:
-    import torch
-
-    with torch.inference_mode():
-        out: Float = work(*(torch.from_numpy(array) for array in arrays)).numpy()
-        return out
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._reduced):
+            out: Float = work(*(torch.from_numpy(array) for array in arrays)).float().numpy()
+            return out
 
 
 class PlainParts:
@@ -141,7 +140,7 @@ class PlainParts:
     def __init__(self, request: Request) -> None:
         make = _onnxruntime if request.engine == "onnxruntime" else _openvino
         found = {name: _file(Path(request.artefact), name) for name in ("clip", "encoder", "decoder")}
-        self._run = {name: make(path, request.threads) for name, path in found.items()}
+        self._run = {name: make(path, request) for name, path in found.items()}
 
     def features(self, pixels: Float) -> Float:
         """Run CLIP; see `Parts.features`."""
@@ -161,18 +160,20 @@ def _file(folder: Path, name: str) -> Path:
     return next(path for path in (folder / f"{name}.xml", folder / f"{name}.onnx") if path.exists())
 
 
-def _onnxruntime(path: Path, threads: int | None) -> Callable[[dict[str, Float]], Float]:
+def _onnxruntime(path: Path, request: Request) -> Callable[[dict[str, Float]], Float]:
     onnxruntime = telemetry.load("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL  # which is its default
+    options.intra_op_num_threads = request.threads or 0
     session = onnxruntime.InferenceSession(str(path), options)
     return lambda fed: session.run(None, fed)[0]
 
 
-def _openvino(path: Path, threads: int | None) -> Callable[[dict[str, Float]], Float]:
+def _openvino(path: Path, request: Request) -> Callable[[dict[str, Float]], Float]:
     openvino = telemetry.load("openvino")
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.compile_model(
-        str(path), "CPU", settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
-    )
+    forced = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    settings: dict[str, Any] = {} if request.arithmetic == "default" else forced
+    if request.threads:
+        settings["INFERENCE_NUM_THREADS"] = request.threads
+    compiled = openvino.compile_model(str(path), "CPU", settings)
     return lambda fed: compiled(fed)[0]
