@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from benchmarks import peaks, results, work
+from benchmarks import labelled, peaks, results, work
 from benchmarks.contenders import CONTENDERS
 from benchmarks.runners import Request
 from benchmarks.turns import Rounds, Store, Task, Turn
 from cgsam_edge.bench import matmul
+from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.scenes.render import render
 
 NAMES = ("pytorch", "plain-onnxruntime", "ours-onnxruntime", "ours-onnxruntime-int8")
 CHOSEN = [one for one in CONTENDERS if one.key in NAMES]
@@ -78,6 +82,40 @@ def test_masks_are_compared_with_eager_pytorch(tmp_path: Path) -> None:
     found = by_key(results.rows(CHOSEN, measured(tmp_path, [turn(key, 0, 10) for key in NAMES])))
     assert (found["ours-onnxruntime"].mask_iou, found["ours-onnxruntime"].worst_mask_iou) == (0.75, 0.5)
     assert found["plain-onnxruntime"].mask_iou is None
+
+
+def test_class_miou_is_read_and_only_defaults_are_marked(tmp_path: Path) -> None:
+    (tmp_path / "pytorch.json").write_text('{"class_miou": 0.5, "scenes": 2}')
+    found = by_key(results.rows(CHOSEN, measured(tmp_path, [turn(key, 0, 10) for key in NAMES])))
+    assert (found["pytorch"].class_miou, found["ours-onnxruntime"].class_miou) == (0.5, None)
+    assert {row.key for row in found.values() if row.by_default} == {"pytorch", "plain-onnxruntime"}
+    defaults = [one for one in CONTENDERS if one.by_default]
+    assert {"plain-openvino-default", "plain-openvino-int8-default", "ours-default"} <= {one.key for one in defaults}
+    assert all(one.arithmetic == "default" for one in defaults if one.engine in ("", "openvino"))
+
+
+class Truth:
+    """A runner whose masks are a scene's labels, but of one concept the opposite."""
+
+    def __init__(self, names: tuple[str, ...], wrong: str) -> None:
+        self.names, self.wrong, self.index = names, wrong, 0
+
+    def masks(self, picture: NDArray[np.uint8], count: int) -> list[NDArray[np.bool_]]:
+        scene = render(5, self.index)
+        assert np.array_equal(picture, scene.image)
+        self.index += 1
+        return [(scene.labels == CONCEPTS.index(name)) ^ (name == self.wrong) for name in self.names[:count]]
+
+
+def test_masks_of_labelled_scenes_are_judged_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = CONCEPTS[::-1]
+    held = SimpleNamespace(vocabulary=SimpleNamespace(names=names))
+    monkeypatch.setattr(labelled, "Bundle", lambda _: held)
+    right = labelled.class_miou_of(Truth(names, ""), "", 5, 2)  # type: ignore[arg-type]
+    wrong = labelled.class_miou_of(Truth(names, "road"), "", 5, 2)  # type: ignore[arg-type]
+    assert right == 1.0
+    held_there = {name for i in range(2) for name in names if (render(5, i).labels == CONCEPTS.index(name)).sum() > 100}
+    assert wrong == pytest.approx(1 - 1 / len(held_there))
 
 
 def test_without_eager_there_is_no_ratio_and_a_problem_is_a_row(tmp_path: Path) -> None:
