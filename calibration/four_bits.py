@@ -20,6 +20,9 @@ LARGEST_BLOCK, LEAST_BLOCK = 64, 16
 _DAMPING = 0.01
 """Share of the mean of the diagonal that is added to it, so that the products can be inverted."""
 
+_TRIES = 4
+"""How often the damping is raised tenfold where rounding keeps the products from being inverted."""
+
 _STEPS = 7.5
 """Values are -8 to 7 steps."""
 
@@ -106,7 +109,12 @@ def _inverse(products: Tensor) -> Tensor:
     held = products.double().clone()
     diagonal = held.diagonal()
     diagonal[diagonal <= 0] = 1
-    diagonal += _DAMPING * diagonal.mean()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(held))
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor
+    step = _DAMPING * diagonal.mean().item()
+    for _ in range(_TRIES):
+        diagonal += step
+        factor, failed = torch.linalg.cholesky_ex(held)
+        if not failed:
+            break
+        step *= 10
+    made: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(factor), upper=True)
+    return made

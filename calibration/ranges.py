@@ -87,7 +87,8 @@ class Seen:
         self.counts += self._histograms(flat)
         if self.products is not None:
             rows = flat[:: -(-len(flat) // _ROWS)]
-            self.products += rows.T @ rows
+            with torch.autocast("cpu", enabled=False):  # products in BF16 could not be inverted
+                self.products += rows.T @ rows
 
     def _widen(self) -> None:
         peak = self.magnitude if self._apart else self.magnitude.max()[None]

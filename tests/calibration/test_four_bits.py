@@ -18,7 +18,7 @@ from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
 from cgsam_edge.calibration.quantise import onnxruntime as quantise_onnxruntime
 from cgsam_edge.calibration.quantise import openvino as quantise_openvino
 from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
-from cgsam_edge.calibration.ranges import Observer
+from cgsam_edge.calibration.ranges import Observer, Seen
 from cgsam_edge.export.graphs.build import Graph, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import onnxruntime
@@ -53,6 +53,20 @@ def test_rounding_makes_up_for_what_it_changes() -> None:
     assert made.values.shape == (48, 2, 64)
     assert made.values.min() >= -8
     assert made.values.max() <= 7
+
+
+def test_what_is_observed_in_bf16_is_summed_up_in_float32() -> None:
+    layer, x = Seen(96, products=True), related(400, 96)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer.add(x)
+    torch.testing.assert_close(layer.products, x.T @ x)
+
+
+def test_products_of_too_few_inputs_are_damped_until_they_can_be_inverted() -> None:
+    x, weight = related(3, 128), torch.randn(8, 128, generator=torch.Generator().manual_seed(1))
+    spoilt = x.T @ x - 0.3 * torch.eye(128)
+    assert torch.linalg.eigvalsh(spoilt).min() < 0
+    assert np.abs(in_four_bits(weight, spoilt).weight - weight.numpy()).max() < 2
 
 
 def test_inputs_that_were_always_zero_and_empty_rows_are_rounded_too() -> None:
