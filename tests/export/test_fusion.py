@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import BlockConfig, ModelConfig, SamConfig
-from cgsam_edge.export.graphs import attention, kernels
 from cgsam_edge.export.graphs.attention import Chunk, FusedAttention, by_head, cached, together
 from cgsam_edge.export.graphs.bounded import Bounded
 from cgsam_edge.export.graphs.build import Graph, build_graphs
@@ -131,25 +130,6 @@ def test_global_attention_in_chunks_is_the_same() -> None:
         for chunk in (Chunk(fused.heads, 2), Chunk(1, 8), Chunk(1, 2)):
             fused.chunk = chunk
             assert relative_error(fused(x), whole) < EXACT
-
-
-def test_pytorchs_kernel_of_attention_gives_the_same() -> None:
-    for graph in build_graphs(tiny.model(tiny.config())):
-        with torch.inference_mode():
-            expected = graph.module(**graph.example())
-        for name, value in graph.run(graph.example()).items():
-            torch.testing.assert_close(value, expected[name], rtol=EXACT, atol=EXACT)
-
-
-def test_the_kernel_takes_as_many_heads_as_the_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = tiny.model(tiny.config())
-    fused = FusedAttention(made.sam.image_encoder.blocks[1], made.config.sam)
-    x = torch.randn(2, 8 * 8, made.config.sam.width)
-    with torch.inference_mode():
-        expected = fused(x)
-        monkeypatch.setattr(attention, "_CACHE_BYTES", 4 * 8**4)
-        with kernels.using():
-            assert relative_error(fused(x), expected) < EXACT
 
 
 def test_chunks_divide_the_rows_and_fit_the_bound() -> None:
