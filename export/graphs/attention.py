@@ -114,7 +114,7 @@ class FusedAttention(nn.Module):
         return joined.reshape(batch, heads, side, side, -1).permute(0, 2, 3, 1, 4).reshape(batch, side, side, -1)
 
     def _by_kernel(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend with (B, side², c) each, so many of B at once that their biases fit `_CACHE_BYTES`."""
+        """Attend with (B, side², c) each, as many of B at once as fit their biases into `_CACHE_BYTES`."""
         bound = max(1, _CACHE_BYTES // (4 * self.side**4))
         return _joined([self._kernel(*parts) for parts in zip(*(t.split(bound) for t in (q, k, v)), strict=True)], 0)
 
