@@ -324,7 +324,7 @@ def test_only_the_table_of_layers(
     ("precision", "message"),
     [
         ("int9", "no precision 'int9'"),
-        ("decoder=int8", "'decoder' is not quantised"),
+        ("decoder=int8", "'decoder' is never quantised"),
         ("picture=int8", "no graph 'picture'"),
     ],
 )
