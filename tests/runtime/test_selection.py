@@ -131,7 +131,7 @@ def test_nan_engine(bundle: Path, fresh: Path, engines: Callable[..., None]) -> 
     engines(fakes.NotANumber(), ORT)
     found = placement(bundle)
     assert found.backend == "onnxruntime"
-    assert verdicts(found)["nan"] == "rejected: the graph 'image' returned NaN or infinity"
+    assert verdicts(found)["nan"] == "rejected: the graph 'clip' returned NaN or infinity"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -140,7 +140,7 @@ def test_a_device_that_kills_the_process(bundle: Path, fresh: Path, engines: Cal
     found = placement(bundle)
     assert (found.backend, found.device) == ("crashing", "CPU")
     (gone,) = [one for one in found.tried if one.attempt.candidate.device == "GPU"]
-    assert gone.verdict == "crashed: its process died of SIGKILL while opening the graph 'image'"
+    assert gone.verdict == "crashed: its process died of SIGKILL while opening the graph 'clip'"
 
 
 def test_a_driver_that_kills_the_process(bundle: Path, fresh: Path, engines: Callable[..., None]) -> None:
@@ -163,7 +163,7 @@ def test_an_engine_that_hangs(
     engines(fakes.Hanging(), ORT)
     found = placement(bundle)
     assert found.backend == "onnxruntime"
-    assert "said nothing for 20 s while opening the graph 'image'" in verdicts(found)["hanging"]
+    assert "said nothing for 20 s while opening the graph 'clip'" in verdicts(found)["hanging"]
 
 
 def test_engines_that_are_missing_or_too_old(
@@ -222,7 +222,7 @@ def test_onnx_graphs_serve_both_engines(tiny_bundle: Path) -> None:
 def test_openvinos_own_choice(bundle: Path) -> None:
     found = placement(bundle, device="AUTO")
     assert (found.backend, found.device) == ("openvino", "AUTO")
-    assert [("CPU" in graph.nodes) for graph in found.graphs] == [True] * 3
+    assert [("CPU" in graph.nodes) for graph in found.graphs] == [True] * 4
 
 
 def test_a_cache_that_cannot_be_written(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,8 +239,8 @@ def test_a_cache_that_cannot_be_written(bundle: Path, tmp_path: Path, monkeypatc
 
 def test_the_second_opening_finds_what_was_compiled(bundle: Path, fresh: Path) -> None:
     options: dict[str, Any] = {"backend": "openvino", "device": "cpu"}
-    assert [graph.cached for graph in placement(bundle, **options).graphs] == [False] * 3
-    assert [graph.cached for graph in placement(bundle, **options).graphs] == [True] * 3
+    assert [graph.cached for graph in placement(bundle, **options).graphs] == [False] * 4
+    assert [graph.cached for graph in placement(bundle, **options).graphs] == [True] * 4
     spoil_weights(bundle, 0.5, 0.2)
     assert not placement(bundle, **options).graphs[0].cached, "another bundle"
 

@@ -94,7 +94,7 @@ def test_a_crash_of_what_was_forced_costs_a_child(
         with pytest.raises(BackendError) as caught:
             Segmenter(backend="crashing", device="gpu")
         assert str(caught.value) == (
-            "crashing on GPU: crashed: its process died of SIGKILL while opening the graph 'image'"
+            "crashing on GPU: crashed: its process died of SIGKILL while opening the graph 'clip'"
         )
     assert tried == ["crashing"] * 2, "no crash is trusted"
     assert opened(backend="crashing", device="cpu")[1].reason == "forced"
@@ -114,7 +114,7 @@ def test_doctor_chooses_nothing_that_crashes(
 
 def test_wrong_numbers_of_what_was_forced_are_refused(fresh: Path, trials: None, engines: Callable[..., None]) -> None:
     engines(fakes.NotANumber())
-    with pytest.raises(BackendError, match="nan on CPU: rejected: the graph 'image' returned NaN or infinity"):
+    with pytest.raises(BackendError, match="nan on CPU: rejected: the graph 'clip' returned NaN or infinity"):
         Segmenter(backend="nan")
 
 
@@ -177,19 +177,19 @@ def test_settings_in_any_order_on_one_cache(
     for expected in (False, True):
         for i in range(len(SETTINGS))[::order]:
             logits, placement = opened(**OPENVINO | SETTINGS[i])
-            assert cached(placement) == [expected] * 3, SETTINGS[i]
+            assert cached(placement) == [expected] * 4, SETTINGS[i]
             np.testing.assert_array_equal(logits, alone_in_a_cache[i], str(SETTINGS[i]))
 
 
 def test_what_a_trial_compiled_is_loaded(fresh: Path, trials: None, tried: list[str]) -> None:
     logits, placement = opened(**OPENVINO)
-    assert cached(placement) == [True] * 3
+    assert cached(placement) == [True] * 4
     assert len(blobs(fresh)) == 3
     assert not list(fresh.rglob(".scratch-*"))
     blobs(fresh)[0].write_bytes(b"cut off")
     again, placement = opened(**OPENVINO)
     assert tried == ["openvino"] * 2, "a file that changed is not trusted"
-    assert cached(placement) == [True] * 3
+    assert cached(placement) == [True] * 4
     np.testing.assert_array_equal(again, logits)
 
 
@@ -206,9 +206,9 @@ def test_without_children_what_is_loaded_is_checked_here(
     monkeypatch.setattr("cgsam_edge.runtimes.first_use.replay_on", count)
     _, placement = opened(**OPENVINO)
     assert placement.reason == "the only candidate here; not tried: there are no children here"
-    assert (cached(placement), len(checked)) == ([False] * 3, 0)
-    assert (cached(opened(**OPENVINO)[1]), len(checked)) == ([True] * 3, 1)
-    assert (cached(opened(**OPENVINO)[1]), len(checked)) == ([True] * 3, 1), "proven"
+    assert (cached(placement), len(checked)) == ([False] * 4, 0)
+    assert (cached(opened(**OPENVINO)[1]), len(checked)) == ([True] * 4, 1)
+    assert (cached(opened(**OPENVINO)[1]), len(checked)) == ([True] * 4, 1), "proven"
 
 
 def test_without_children_what_loads_wrongly_is_compiled_each_time(
@@ -218,7 +218,7 @@ def test_without_children_what_loads_wrongly_is_compiled_each_time(
     logits, _ = opened(backend="stale")
     for _ in range(2):
         again, placement = opened(backend="stale")
-        assert cached(placement) == [False] * 3
+        assert cached(placement) == [False] * 4
         np.testing.assert_array_equal(again, logits)
     assert not list(fresh.rglob("*.onnx"))
 
@@ -231,7 +231,7 @@ def test_an_engine_that_cannot_load_what_it_compiled_goes_without(
     engines(backend)
     for _ in range(2):
         _, placement = opened(backend=backend.name)
-        assert cached(placement) == [False] * 3
+        assert cached(placement) == [False] * 4
         assert placement.reason == "the only candidate here"
     assert tried == [backend.name]
 
