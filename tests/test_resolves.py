@@ -17,12 +17,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 LINUX = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
+ARM = ("manylinux_2_31_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")  # OpenVINO's needs glibc 2.31
 DEVICE = "onnxruntime,openvino,text"
 
 SYSTEMS = {
     "linux-x86_64": (LINUX, DEVICE),
     "linux-x86_64-export": (LINUX, "export,completion"),
-    "linux-aarch64": (("manylinux_2_28_aarch64", "manylinux2014_aarch64"), DEVICE),
+    "linux-aarch64": (ARM, DEVICE),
     "macos-arm64": (("macosx_14_0_arm64", "macosx_13_0_arm64", "macosx_11_0_arm64", "macosx_10_9_universal2"), DEVICE),
     "windows-amd64": (("win_amd64",), DEVICE),
 }
