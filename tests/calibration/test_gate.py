@@ -185,8 +185,8 @@ def spoil_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the range of one layer be wrong, so that the ranking can see it."""
     sound = calibrate.calibrate
 
-    def spoilt(*arguments: Any) -> Any:
-        found = sound(*arguments)
+    def spoilt(*arguments: Any, **more: Any) -> Any:
+        found = sound(*arguments, **more)
         held = found.ranges["image", SPOILT]
         found.ranges["image", SPOILT] = replace(held, low=held.low * 64, high=held.high * 64)
         return found
