@@ -184,7 +184,7 @@ def test_settings_in_any_order_on_one_cache(
 def test_what_a_trial_compiled_is_loaded(fresh: Path, trials: None, tried: list[str]) -> None:
     logits, placement = opened(**OPENVINO)
     assert cached(placement) == [True] * 4
-    assert len(blobs(fresh)) == 3
+    assert len(blobs(fresh)) == 4
     assert not list(fresh.rglob(".scratch-*"))
     blobs(fresh)[0].write_bytes(b"cut off")
     again, placement = opened(**OPENVINO)
