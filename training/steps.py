@@ -20,6 +20,9 @@ PICTURES: Mapping[str, Mapping[str, int]] = {
 SMALL = ("coarse", "half")
 """Stages on pictures of half the side, which cost a quarter."""
 
+JOINT = ("half", "joint")
+"""Stages that train the whole model, prompt by prompt."""
+
 FASTEST_RATE = 4.0
 """The most by which larger steps raise the learning rate."""
 

@@ -11,25 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from cgsam_edge.export.reference import ReferenceModel
-from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from cgsam_edge.quality.scenes import CONCEPTS
 from training.average import Average
 from training.cache import Labelled, Rendering
-from training.data import Batch, Sampler, draw_concepts, generator_of
+from training.data import Batch, Sampler
 from training.evaluate import evaluate, evaluate_towers
-from training.losses import dense_loss, mask_loss, mask_target, patch_loss, picture_loss
-from training.model import DenseHead, TokenHead, decode, encode, features, normalised, prefix, sized, suffix
+from training.model import DenseHead, TokenHead
+from training.objective import Calibration, Objective
 from training.optimiser import Optimiser
-from training.prompts import draw_kind, draw_prompts
 from training.schedule import STAGES, Schedule
 from training.state import save_state
-from training.steps import SMALL, mixed, pictures_of, rate_of, reduced_is_faster
+from training.steps import JOINT, SMALL, mixed, pictures_of, rate_of, reduced_is_faster
 from training.text import Vocabulary, vocabulary
 
 log = logging.getLogger("training")
-
-BLIND = 0.3
-"""Share of the pairs whose adapters see no similarity: without them, the model never learns to use the text."""
 
 ZOOM = 1.6
 """How much nearer windows of small stages are: the model meets things at the size in patches that they have in whole pictures."""
@@ -65,15 +60,6 @@ class Run:
     evaluated: int = 40
 
 
-class Calibration(nn.Module):
-    """Scales and biases of the similarity losses (as in SigLIP); they are not part of the checkpoint."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patch_scale, self.patch_bias = nn.Parameter(torch.tensor(2.5)), nn.Parameter(torch.tensor(2.0))
-        self.picture_scale, self.picture_bias = nn.Parameter(torch.tensor(2.3)), nn.Parameter(torch.tensor(0.0))
-
-
 @dataclass
 class Trainer:
     """The model, what only training needs, and the steps taken so far.
@@ -103,15 +89,29 @@ class Trainer:
         self.optimiser = Optimiser(modules)
         self.average = Average(modules)
         self.pictures = pictures_of(self.device, self.run.batch)
-        self.rarity = self.run.sampler.sources[0].pictures.rarity
+        rarity = self.run.sampler.sources[0].pictures.rarity
+        self.objective = Objective(
+            self.model,
+            self.head,
+            self.token_head,
+            self.calibration,
+            self._words(),
+            rarity,
+            self.run.seed,
+            self.run.concepts,
+        )
         self.reduced = False
         self._recent: list[Tensor] = []
-        self._learn_words()
 
-    def _learn_words(self) -> None:
+    def _words(self) -> Vocabulary:
         with torch.no_grad():
             words = vocabulary(self.model)
-        self.words = Vocabulary(words.features.detach(), words.variants.detach())
+        return Vocabulary(words.features.detach(), words.variants.detach())
+
+    @property
+    def words(self) -> Vocabulary:
+        """Text features of the concepts, by the frozen text tower."""
+        return self.objective.words
 
     @property
     def step(self) -> int:
@@ -147,7 +147,7 @@ class Trainer:
             self.taken = dict(state["taken"])
             if "average" in state:
                 self.average.load_state_dict(state["average"])
-        self._learn_words()
+        self.objective.words = self._words()
 
     def train(self) -> None:
         """Step until the schedule ends; save, evaluate and log on the way."""
@@ -245,7 +245,7 @@ class Trainer:
         run = self.run
         self.model.eval()
         with self.average.in_place(), mixed(self.device, reduced=self.reduced):
-            if stage in ("half", "joint"):
+            if stage in JOINT:
                 log.info("held out, text-only: %s", evaluate(self.model, self.words, run.held_out, run.evaluated))
             else:
                 score, hits = evaluate_towers(self.model, self.head, self.words, run.held_out, run.evaluated)
@@ -264,48 +264,4 @@ class Trainer:
 
     def _loss(self, stage: str, batch: Batch) -> Tensor:
         with mixed(self.device, reduced=self.reduced):
-            return self.joint_loss(batch) if stage in ("half", "joint") else self.tower_loss(batch)
-
-    def _clip_loss(self, found: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        """Tie CLIP's patches and class token to the text features."""
-        c, text = self.calibration, self.words.features
-        with torch.autocast(self.device.type, enabled=False):
-            patches = patch_loss(found, text, labels, c.patch_scale, c.patch_bias)
-            return patches + 0.3 * picture_loss(found[:, 0], text, present, c.picture_scale, c.picture_bias)
-
-    def tower_loss(self, batch: Batch) -> Tensor:
-        """Pretrain both towers: CLIP against captions of patches and pictures, SAM's encoder against all concepts."""
-        pixels = normalised(batch.pixels)
-        clip = self._clip_loss(features(self.model, pixels).float(), batch.labels, batch.present().float())
-        tokens = prefix(self.model, pixels)
-        logits = self.head(self.model, suffix(self.model, tokens, None, None))
-        return dense_loss(logits, batch.labels) + 0.5 * dense_loss(self.token_head(tokens), batch.labels) + clip
-
-    def joint_loss(self, batch: Batch) -> Tensor:
-        """Train the whole model on some concepts of each picture, prompted as in use or by clicks or boxes."""
-        model, run = self.model, self.run
-        rng, drawn = np.random.default_rng((run.seed, self.step, 2)), generator_of(self.device, run.seed, self.step, 2)
-        kind, here, repeat = draw_kind(rng), batch.present(), run.concepts
-        concepts = draw_concepts(drawn, here, self.rarity, repeat, 0.25 if kind == "text" else 0.0).flatten()
-        side, prompt = batch.labels.shape[-1], model.config.prompt
-        pixels = normalised(batch.pixels)
-        found = features(model, pixels).float()
-        clip = self._clip_loss(found, batch.labels, here.float())
-        variant = torch.multinomial(
-            concepts.new_tensor([0.6, 0.2, 0.2], dtype=torch.float32), len(concepts), True, generator=drawn
-        )
-        text = self.words.variants[concepts, variant]
-        each = found.repeat_interleave(repeat, 0)
-        tokens = prefix(model, pixels)
-        seen = dense_loss(self.token_head(tokens), batch.labels)
-        shown = (torch.rand(len(concepts), generator=drawn, device=self.device) >= BLIND).float()
-        embedding = encode(model, tokens.repeat_interleave(repeat, 0), each, text, shown)
-        wanted = batch.labels.repeat_interleave(repeat, 0)
-        with torch.autocast(self.device.type, enabled=False):
-            maps = similarity_map(similarity(each.detach(), text), side)
-            dense = dense_prompt(maps, side // 4, prompt.threshold, prompt.dense_value)
-        prompts = draw_prompts(drawn, rng, kind, maps, wanted == concepts[:, None, None], prompt)
-        with sized(model, side):
-            logits, iou = decode(model, embedding, dense, prompts)
-        target, weight = mask_target(wanted, concepts, logits.shape[-1])
-        return mask_loss(logits[:, 0], iou, target, weight) + 0.5 * (clip + seen)
+            return self.objective.joint(batch, self.step) if stage in JOINT else self.objective.towers(batch)
