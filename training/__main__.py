@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -147,27 +148,57 @@ def _sets(args: argparse.Namespace, recipe: Recipe, size: int, device: torch.dev
     return Sets([scenes, Source(frames, recipe.camvid, 0.3, STRONG)], held_out, rendering)
 
 
+def _state_file(args: argparse.Namespace) -> Path:
+    return Path(args.work) / f"{args.recipe}.state"
+
+
+def _origin(args: argparse.Namespace) -> dict[str, str]:
+    """Return what must agree for a run to go on from a state: the options that decide what it trains."""
+    return {name: str(getattr(args, name)) for name in ("recipe", "init", "shares", "stage_steps", "seed")}
+
+
+def interrupted(path: Path, origin: dict[str, str]) -> dict[str, Any] | None:
+    """Return the state of an interrupted run of the same options; None where there is none.
+
+    Raises:
+        SystemExit: the state is of other options, or its run has ended.
+    """
+    if not path.exists():
+        return None
+    state = load_state(path)
+    differs = [f"{name} {state['origin'].get(name)}, now {value}" for name, value in origin.items()
+               if state.get("origin", {}).get(name) != value] if "origin" in state else ["no options are recorded"]  # fmt: skip
+    if state["progress"] >= 1:
+        differs = ["that run has ended"]
+    if differs:
+        raise SystemExit(
+            f"{path}: the state of another run ({'; '.join(differs)}). Delete it to begin anew, or name another "
+            "folder with --work."
+        )
+    return state
+
+
 def _trainer(args: argparse.Namespace, recipe: Recipe, sets: Sets, device: torch.device, end: float) -> Trainer:
     """Return what trains: from the state of an interrupted run, from another model, or from nothing."""
     config = small_config()
     model = initialise(config, args.seed).to(device)
-    state_file = args.work / f"{args.recipe}.state"
-    start = load_state(state_file) if state_file.exists() else None
+    start = interrupted(_state_file(args), _origin(args))
     steps = tuple(map(int, args.stage_steps.split(","))) if args.stage_steps else None
     if start is None and args.init is None:
         log.info("text tower: loss %.4f", train_text(model, 100, args.seed)[-1])
     shares = tuple(map(float, args.shares.split(","))) if args.shares else recipe.shares
     schedule = Schedule(shares, 0.0, steps, start["progress"] if start else 0.0, recipe.peak)
     run = Run(
-        Sampler(sets.sources, config.sam.image_size, args.seed), sets.held_out, schedule, state_file, args.seed,
-        sets.rendering, args.batch, evaluate_every=args.evaluate_every,
+        Sampler(sets.sources, config.sam.image_size, args.seed), sets.held_out, schedule, _state_file(args), args.seed,
+        sets.rendering, args.batch, evaluate_every=args.evaluate_every, origin=_origin(args),
     )  # fmt: skip
     trainer = Trainer(model, run)
     if start is not None or args.init is not None:
         trainer.resume(start or load_start(args.init), weights_only=start is None)
     model.train()
     trainer.choose_arithmetic()
-    schedule.begin(end - time.time() - _last_evaluation(trainer, args.held_out))
+    needed = _last_evaluation(trainer, min(args.held_out, len(sets.held_out)))
+    schedule.begin(end - time.time() - needed)
     return trainer
 
 
@@ -199,6 +230,7 @@ def main() -> None:
             "commit": _commit(), "seconds": round(time.time() - began), "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}",
             "concepts": {name: [name, *more] for name, more in SYNONYMS.items()}, "held_out_miou": round(score.mean, 4),
         }, trainer.heads())  # fmt: skip
+    _state_file(args).unlink(missing_ok=True)  # the checkpoint has all that a further run needs
     log.info("wrote %s after %.0f s", args.output, time.time() - began)
 
 

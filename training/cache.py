@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -75,25 +76,24 @@ class Rendering:
             open_memmap(paths[2], "w+", np.bool_, (count,)).flush()
         self.scenes = Labelled(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))
         self._done = np.load(paths[2], mmap_mode="r")
-        self._pool = None
+        self._pool: ProcessPoolExecutor | None = None
         if not self._done.all():
             # a forked child of a process whose engines run threads can hang, so children start afresh
-            self._pool = get_context("spawn").Pool(workers)
+            self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
             starts = range(0, count, CHUNK)
-            self._tasks = [self._pool.apply_async(_render_chunk, (paths, seed, start)) for start in starts]
-            self._pool.close()
+            self._tasks = [self._pool.submit(_render_chunk, paths, seed, start) for start in starts]
 
     def ready(self) -> int:
         """Return how many scenes are there, counted from the first without a gap.
 
         Raises:
-            Exception: what a process raised.
+            Exception: what a process raised; `BrokenProcessPool` where one was killed.
         """
         if self._done.all():
             return len(self._done)
         for task in self._tasks:
-            if task.ready():
-                task.get()
+            if task.done():
+                task.result()
         return int(np.argmin(self._done))
 
     def wait(self, count: int) -> Labelled:
@@ -103,10 +103,9 @@ class Rendering:
         return Labelled(self.scenes.images[:ready], self.scenes.labels[:ready])
 
     def stop(self) -> None:
-        """End the processes; what they wrote stays."""
+        """Begin no further scene; what was rendered stays, and the processes end with their chunk."""
         if self._pool is not None:
-            self._pool.terminate()
-            self._pool.join()
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def rendered(folder: Path, seed: int, count: int, size: int, workers: int = 2) -> Labelled:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Run:
         concepts: concepts per picture of a joint step.
         save_every, evaluate_every: seconds.
         evaluated: held-out pictures per evaluation.
+        origin: options that a resumed run must have; kept in the state.
     """
 
     sampler: Sampler
@@ -58,6 +60,7 @@ class Run:
     save_every: float = 60.0
     evaluate_every: float = 420.0
     evaluated: int = 40
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -89,7 +92,8 @@ class Trainer:
         self.optimiser = Optimiser(modules)
         self.average = Average(modules)
         self.pictures = pictures_of(self.device, self.run.batch)
-        rarity = self.run.sampler.sources[0].pictures.rarity
+        pictures = self.run.sampler.sources[0].pictures
+        rarity, self._known = pictures.rarity, len(pictures)
         self.objective = Objective(
             self.model,
             self.head,
@@ -124,7 +128,7 @@ class Trainer:
             "model": self.model.state_dict(), "head": self.head.state_dict(),
             "token_head": self.token_head.state_dict(), "calibration": self.calibration.state_dict(),
             "optimiser": self.optimiser.state_dict(), "average": self.average.state_dict(),
-            "taken": self.taken, "progress": progress,
+            "taken": self.taken, "progress": progress, "origin": dict(self.run.origin),
         }  # fmt: skip
 
     def heads(self) -> dict[str, Tensor]:
@@ -152,11 +156,10 @@ class Trainer:
     def train(self) -> None:
         """Step until the schedule ends; save, evaluate and log on the way."""
         schedule, run = self.run.schedule, self.run
-        rate = rate_of(self.pictures)
         saved = evaluated = shown = time.monotonic()
         while (progress := schedule.progress(self.taken)) < 1:
             stage = schedule.stage(progress)
-            self.optimiser.set_rate(schedule.rate(progress) * rate)
+            self.optimiser.set_rate(schedule.rate(progress) * rate_of(self.pictures))
             self._recent.append(self._fitting_step(stage))
             self.taken[stage] += 1
             now = time.monotonic()
@@ -216,7 +219,10 @@ class Trainer:
         if rendering is None or self.step % 20 or len(pictures) == len(pictures.labels):
             return
         scenes = rendering.wait(0)
-        pictures.add(scenes.images[len(pictures) :], scenes.labels[len(pictures) :])
+        if len(scenes) > len(pictures):
+            pictures.add(scenes.images[len(pictures) :], scenes.labels[len(pictures) :])
+        if len(pictures) >= 2 * self._known:
+            self.objective.rarity, self._known = pictures.rarity, len(pictures)
 
     def _flush(self) -> None:
         """Fetch the losses of the last steps from the device.

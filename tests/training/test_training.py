@@ -1,5 +1,8 @@
 """The training stand-in: a few steps on a tiny model, what they leave, and the small parts around them."""
 
+import multiprocessing
+import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from safetensors import safe_open
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.quality.scenes import CONCEPTS
+from training.__main__ import interrupted
 from training.augment import cut
 from training.average import Average
 from training.cache import Labelled, Rendering, rendered
@@ -19,7 +23,7 @@ from training.model import encode, features, initialise, small_config
 from training.optimiser import orthogonalise
 from training.prompts import boxes, clicks, text_points
 from training.schedule import STAGES, Schedule
-from training.state import load_start, load_state, write_checkpoint
+from training.state import load_start, load_state, save_state, write_checkpoint
 from training.text import train_text
 from training.train import Run, Trainer
 
@@ -134,6 +138,32 @@ def test_scenes_that_were_rendered_meanwhile_join_the_sampler(data: Labelled, tm
     assert len(pictures) == 4
     assert np.array_equal(pictures.images.permute(0, 2, 3, 1).numpy(), data.images)
     assert np.array_equal(pictures.labels.numpy(), data.labels)
+
+
+def test_a_state_is_taken_by_a_run_of_the_same_options_alone(tmp_path: Path) -> None:
+    path, origin = tmp_path / "scenes.state", {"recipe": "scenes", "init": "a.safetensors", "seed": "0"}
+    assert interrupted(path, origin) is None
+    save_state(path, {"origin": origin, "progress": 0.4})
+    found = interrupted(path, origin)
+    assert found is not None
+    assert found["progress"] == 0.4
+    with pytest.raises(SystemExit, match=r"scenes\.state: the state of another run \(init a\.safetensors, now b"):
+        interrupted(path, {**origin, "init": "b.safetensors"})
+    save_state(path, {"origin": origin, "progress": 1.0})
+    with pytest.raises(SystemExit, match="that run has ended"):
+        interrupted(path, origin)
+
+
+def test_a_renderer_that_is_killed_is_noticed(tmp_path: Path) -> None:
+    rendering = Rendering(tmp_path, 0, 60, 256, workers=1)
+    deadline = time.monotonic() + 60
+    while not multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for child in multiprocessing.active_children():
+        child.kill()
+    with pytest.raises(BrokenProcessPool):
+        rendering.wait(60)
+    rendering.stop()
 
 
 def test_a_window_without_changes_is_the_picture(data: Labelled) -> None:
