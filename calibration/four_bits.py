@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -68,6 +69,9 @@ def in_four_bits(weight: Tensor, products: Tensor) -> FourBits:
     Args:
         weight: (out, in), with inputs that `block_of` has a block for.
         products: the sum of products of the layer's inputs with each other, (in, in).
+
+    Raises:
+        LinAlgError: the products cannot be inverted, however they are damped.
     """
     block = block_of(weight.shape[1])
     assert block is not None
@@ -114,7 +118,9 @@ def _inverse(products: Tensor) -> Tensor:
         diagonal += step
         factor, failed = torch.linalg.cholesky_ex(held)
         if not failed:
-            break
+            made: Tensor
+            made, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(factor), upper=True)
+        if not failed:
+            return made
         step *= 10
-    made: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(factor), upper=True)
-    return made
+    raise LinAlgError(f"the products of {len(held)} inputs cannot be inverted after {_TRIES} dampings")

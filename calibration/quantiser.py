@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from numpy.linalg import LinAlgError
+from torch import Tensor
 
 from cgsam_edge.calibration.calibrate import Calibrated, Feeds, Progress, calibrate
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
@@ -13,6 +15,7 @@ from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
 from cgsam_edge.calibration.ranges import Layer, of_graph
 from cgsam_edge.calibration.ranking import Ranking, rank
 from cgsam_edge.calibration.saved import SavedGraphs
+from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph, Graphs
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import COREML
@@ -148,9 +151,19 @@ class Quantiser:
                 continue
             key = (graph.name, name)
             if key not in self._four_bits:  # the same on every target
-                self._four_bits[key] = in_four_bits(layer.weight, self._calibrated.products[key])
+                self._four_bits[key] = self._rounded(key, layer.weight)
             found[name] = self._four_bits[key]
         return found
+
+    def _rounded(self, layer: Layer, weight: Tensor) -> FourBits:
+        try:
+            return in_four_bits(weight, self._calibrated.products[layer])
+        except LinAlgError as error:
+            graph, name = layer
+            raise ExportError(
+                f"the layer {name!r} of the graph {graph!r} cannot be rounded to four bits: {error}. Calibrate on "
+                f"other photos (--calibration), or export this graph in INT8: --precision {graph}=int8."
+            ) from error
 
     def rank(self, gate: Gate, quantised: frozenset[str], minutes: float, progress: Progress) -> Ranking:
         """Rank the layers of the graphs that are quantised; see `cgsam_edge.calibration.ranking.rank`.

@@ -70,7 +70,8 @@ def _openvino_plugin(hardware: str) -> Settings:
     """Return the settings of OpenVINO's plugin, which ignores the option "precision" without a word."""
 
     def settings(options: SessionOptions) -> dict[str, str]:
-        if options.precision == "float32" or (options.precision == "default" and hardware == "CPU"):
+        failed = hardware == "GPU" and options.proven is not None and "float16" not in options.proven
+        if options.precision == "float32" or (options.precision == "default" and (hardware == "CPU" or failed)):
             return {"load_config": json.dumps({hardware: {"INFERENCE_PRECISION_HINT": "f32"}})}
         return {}
 

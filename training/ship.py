@@ -30,6 +30,7 @@ from cgsam_edge.quality.report import HTML_FILE, JSON_FILE
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.quality.screening_fit import fit_screening
+from cgsam_edge.staging import staged
 from training.measure import brief, compare_with_reference, log, measure, quiet
 
 ROOT = Path(__file__).parents[1]
@@ -103,8 +104,13 @@ def _ship(checkpoint: Path, work: Path) -> None:
         "pictures": f"{GATE_SCENES} rendered street scenes with labels",
     }  # not a folder of ours
     write_manifest(replace(manifest, quality=judged), made)
-    shutil.rmtree(shipped.BUNDLE)
-    shutil.copytree(made, shipped.BUNDLE)
+    place(made, shipped.BUNDLE)
+
+
+def place(made: Path, destination: Path) -> None:
+    """Copy a bundle over another, which stays as it is until the copy is complete."""
+    with staged(destination) as folder:
+        shutil.copytree(made, folder, dirs_exist_ok=True)
 
 
 def main() -> None:

@@ -26,8 +26,11 @@ DECODER_LAG = 2.7
 PACKAGES = {"onnxruntime": 320_000_000, "openvino": 430_000_000}
 """Bytes on disk of Python's packages with the engine, as installed on Linux x86-64: docs/devices/docker.md."""
 
-_BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
+_BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
 """Of a stored weight, for bundles that do not say how many parameters they have."""
+
+IN_INTEGERS = ("int8", "int4")
+"""Precisions of graphs that are estimated at the rate of INT8, where the device has one."""
 
 
 Taken = Callable[[GraphSpec, int], Span]
@@ -80,7 +83,7 @@ def runs(bundle: Bundle, product: Product, products: ProductTable) -> Iterator[P
 
 def _suits(rate: PublishedRate, graphs: Iterable[GraphSpec]) -> bool:
     """Whether any graph of the bundle computes in the arithmetic that was measured."""
-    return rate.arithmetic != "int8" or any(graph.precision == "int8" for graph in graphs)
+    return rate.arithmetic != "int8" or any(graph.precision in IN_INTEGERS for graph in graphs)
 
 
 def _taken_by(product: Product, rate: PublishedRate, products: ProductTable) -> Taken:
@@ -89,7 +92,7 @@ def _taken_by(product: Product, rate: PublishedRate, products: ProductTable) -> 
     floats = next((one for one in same if one.arithmetic != "int8"), rate)
 
     def taken(graph: GraphSpec, macs: int) -> Span:
-        used = floats if rate.arithmetic == "int8" and graph.precision != "int8" else rate
+        used = floats if rate.arithmetic == "int8" and graph.precision not in IN_INTEGERS else rate
         return products.taken(used, macs)
 
     return taken

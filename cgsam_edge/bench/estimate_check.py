@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cgsam_edge.bench.estimate import PlannedRun, Taken, disk, groups, memory, times
+from cgsam_edge.bench.estimate import IN_INTEGERS, PlannedRun, Taken, disk, groups, memory, times
 from cgsam_edge.bench.measure import measure
 from cgsam_edge.bench.measurement import Measurement, Row
 from cgsam_edge.bench.plan import Options
@@ -99,7 +99,7 @@ def _taken_by(row: Row) -> Taken:
     floats, ints = row.peak.rate or 0.0, row.peak.int8 or 0.0
 
     def taken(graph: GraphSpec, macs: int) -> Span:
-        best = 1000 * macs / (max(floats, ints) if graph.precision == "int8" else floats)
+        best = 1000 * macs / (max(floats, ints) if graph.precision in IN_INTEGERS else floats)
         return Span(LAG[0] * best, LAG[1] * best)
 
     return taken

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -13,12 +15,15 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from cgsam_edge.agreement import deviation
+from cgsam_edge.calibration.calibrate import Calibrated
 from cgsam_edge.calibration.fakequant import quantised
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
 from cgsam_edge.calibration.quantise import onnxruntime as quantise_onnxruntime
 from cgsam_edge.calibration.quantise import openvino as quantise_openvino
 from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
+from cgsam_edge.calibration.quantiser import Quantiser
 from cgsam_edge.calibration.ranges import Observer, Seen
+from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import onnxruntime
@@ -67,6 +72,22 @@ def test_products_of_too_few_inputs_are_damped_until_they_can_be_inverted() -> N
     spoilt = x.T @ x - 0.3 * torch.eye(128)
     assert torch.linalg.eigvalsh(spoilt).min() < 0
     assert np.abs(in_four_bits(weight, spoilt).weight - weight.numpy()).max() < 2
+
+
+@pytest.mark.parametrize(
+    "spoilt", [-1e6 * torch.eye(128) - 1, torch.full((128, 128), torch.nan)], ids=["below 0", "NaN"]
+)
+def test_products_that_no_damping_mends_name_graph_and_layer(spoilt: Tensor, tmp_path: Path) -> None:
+    graph = build_graphs(tiny.model(tiny.config())).concept
+    name = next(name for name, layer in quantisable(graph).items() if block_of(layer.in_features) is not None)
+    side = quantisable(graph)[name].in_features
+    calibrated = Calibrated({}, "", 0, {}, cast("Any", None), (), products={(graph.name, name): spoilt[:side, :side]})
+    quantiser = Quantiser(cast("Any", None), cast("Any", None), calibrated, "linear", tmp_path)
+    others = frozenset(quantisable(graph)) - {name}
+    with pytest.raises(
+        ExportError, match=rf"{re.escape(name)}' of the graph 'concept' cannot be rounded.*concept=int8"
+    ):
+        quantiser._weights(graph, others)
 
 
 def test_inputs_that_were_always_zero_and_empty_rows_are_rounded_too() -> None:

@@ -136,12 +136,32 @@ def test_what_is_printed(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> 
     assert list(found["products"]) == ["pi5"]
 
 
-def measured(image: float, memory: int) -> Measurement:
+def test_a_graph_in_four_bits_is_planned_as_one_in_int8_and_takes_half_a_byte(tmp_path: Path) -> None:
+    cost = {name: {"macs": macs} for name, macs in MACS.items()}
+    eight, four = (altered(tmp_path / word, cost=cost, precision=word) for word in ("int8", "int4"))
+    assert [one.image for one in planned(four, "core-ultra-155h")] == [
+        one.image for one in planned(eight, "core-ultra-155h")
+    ]
+    stored = (four.path / four.graphs("onnxruntime")["image"].path).stat().st_size
+    highest = [estimate.memory(one, "onnxruntime", "onnxruntime") for one in (four, eight)]
+    assert highest[0] is not None
+    assert highest[1] is not None
+    assert highest[0].high - highest[1].high == pytest.approx(3 * 4 * (stored / 0.5 - stored / 1))
+
+
+def test_this_machine_takes_four_bits_at_its_rate_of_int8(tmp_path: Path) -> None:
+    bundle = altered(tmp_path / "b", cost={name: {"macs": macs} for name, macs in MACS.items()}, precision="int4")
+    (one,) = checks(bundle, measured(100.0, 170_000_000, int8=400e9))
+    assert one.estimate.image.low == pytest.approx(10.0)  # 4·10^9 at 400·10^9
+    assert one.estimate.concept.low == pytest.approx(12.0)  # in float
+
+
+def measured(image: float, memory: int, int8: float | None = None) -> Measurement:
     times = {"image": image, "concept": 20.0, "decoder": 10.0}
     row = Row(
         Configuration("onnxruntime", "onnxruntime", "CPU", "default"), "float32", "fp16", 2,
         cold=(Cold(False, 0.1, 0.1, 0.1, 0.1, {}, memory),),
-        times={name: summarise([ms] * 3) for name, ms in times.items()}, peak=Peak(100e9),
+        times={name: summarise([ms] * 3) for name, ms in times.items()}, peak=Peak(100e9, int8),
     )  # fmt: skip
     subject = Subject("b", "d", (8, 8), "p", "car", ("car",), None, {})
     return Measurement("now", Machine("Linux", "a processor", 2, 2), subject, (row,))

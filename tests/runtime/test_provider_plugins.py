@@ -140,6 +140,11 @@ def test_rare_providers_are_listed_only_where_they_are() -> None:
         ("OpenVINO.CPU", {}, {"load_config": json.dumps({"CPU": {"INFERENCE_PRECISION_HINT": "f32"}})}),
         ("OpenVINO.CPU", {"precision": "reduced"}, {}),
         ("OpenVINO.GPU", {}, {}),
+        ("OpenVINO.GPU", {"proven": ()}, {"load_config": '{"GPU": {"INFERENCE_PRECISION_HINT": "f32"}}'}),
+        ("OpenVINO.GPU", {"proven": ("bfloat16",)}, {"load_config": '{"GPU": {"INFERENCE_PRECISION_HINT": "f32"}}'}),
+        ("OpenVINO.GPU", {"proven": ("bfloat16", "float16")}, {}),
+        ("OpenVINO.GPU", {"proven": (), "precision": "reduced"}, {}),
+        ("OpenVINO.NPU", {"proven": ()}, {}),
         ("OpenVINO.GPU", {"precision": "float32"}, {"load_config": '{"GPU": {"INFERENCE_PRECISION_HINT": "f32"}}'}),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.errors import OutputError
 from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.quality.evaluate import evaluate
 from cgsam_edge.quality.labels import LabelledImage, read_classes, read_index_labels
@@ -17,7 +20,7 @@ from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from training.ablation import ABLATIONS, silenced
 from training.measure import compare_with_reference
-from training.ship import CHECKPOINTS, HELD_OUT_SERIES, SAMPLE
+from training.ship import CHECKPOINTS, HELD_OUT_SERIES, SAMPLE, place
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
@@ -34,6 +37,24 @@ def test_what_ships_is_small_and_whole() -> None:
     assert shipped.CHECKPOINT.stat().st_size < 40e6
     assert bundle.vocabulary.names == CONCEPTS
     assert bundle.manifest.prompting.trained_for == ("text", "clicks")
+
+
+def test_a_bundle_is_replaced_by_a_whole_one_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (Path(shutil.copytree(shipped.BUNDLE, tmp_path / f"{name}.cgsam")) for name in ("old", "new"))
+    (old / "of-old.txt").touch()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copytree", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            place(new, old)
+    assert (old / "of-old.txt").exists()
+    place(new, old)
+    assert not (old / "of-old.txt").exists()
+    Bundle(old).verify()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.cgsam", "old.cgsam"]
 
 
 @pytest.mark.parametrize("name", list(CHECKPOINTS))
