@@ -1,8 +1,7 @@
 """Many images through one segmenter from many threads: memory, masks, threads and files must stay as they were.
 
-    MALLOC_ARENA_MAX=2 python -m benchmarks.soak --images 10000 --threads 8 --backend onnxruntime
+    python -m benchmarks.soak --images 10000 --threads 8 --backend onnxruntime
 
-Without the variable, glibc keeps freed blocks for each of many threads, and that grows; see docs/reliability.md.
 Half of the images go through `Segmenter.segment`, half through `Segmenter.stream_images`. About ten minutes for 10,000
 images of the reference bundle on two quiet cores. Prints a Markdown table, and fails if anything grew or differed.
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
-from cgsam_edge.runtimes import installed, telemetry
+from cgsam_edge.runtimes import allocator, installed, telemetry
 from cgsam_edge.runtimes.compiled import fingerprint
 from cgsam_edge.runtimes.pool import Pool
 from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
@@ -111,6 +111,7 @@ class OpenVinoSession:
                     self._compiled.release_memory()
             except Exception as error:  # plain RuntimeErrors
                 raise BackendError(f"{self._path}: OpenVINO failed: {_brief(error)}") from error
+        allocator.count_run()
         return out
 
     def facts(self) -> SessionFacts:

@@ -1,0 +1,37 @@
+"""Memory that engines freed goes back to the system now and then, however many threads call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cgsam_edge.runtimes import allocator
+
+
+def test_memory_is_given_back_after_so_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    trim: Callable[[int], None] = given.append
+    monkeypatch.setattr(allocator, "_runs", 0)
+    monkeypatch.setattr(allocator, "_trim", lambda: trim)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: allocator.count_run(), range(3 * allocator.RUNS - 1)))
+    assert given == [0, 0]
+    allocator.count_run()
+    assert given == [0, 0, 0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's alone")
+def test_glibc_has_the_call() -> None:
+    trim = allocator._trim()
+    assert trim is not None
+    assert trim(0) in (0, 1)
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "_trim", lambda: None)
+    monkeypatch.setattr(allocator, "_runs", allocator.RUNS - 1)
+    allocator.count_run()
+    assert allocator._runs == allocator.RUNS
