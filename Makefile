@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-# A machine without a display lacks libraries that the ordinary OpenCV wants: take the one without windows there.
+# A machine without a display lacks libraries that the ordinary OpenCV wants: it gets OpenCV without its display functions.
 OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }

@@ -120,7 +120,7 @@ class _Maker:
         return Series(
             "concepts",
             "Number of concepts",
-            "A picture of one megapixel in memory, from the picture to masks of its size; made-up concept names.",
+            "The reference model; a picture of one megapixel in memory, to masks of its size; made-up concept names.",
             "concepts",
             tuple(lines),
             tuple(lines),

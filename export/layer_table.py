@@ -28,17 +28,17 @@ def rank_layers(
     """Calibrate a model as in an export, and measure how sensitive its masks are to each layer.
 
     Args:
-        options: options of the export, which must include INT8.
+        options: options of the export, which must include INT8 or INT4.
         quality: options of quantisation and the gate.
         progress: receives lines of progress, and the table at the end.
         remarks: receives the pictures and labels that were left out.
 
     Raises:
-        InputError: nothing is in INT8, or the gate has no pictures.
+        InputError: nothing is in INT8 or INT4, or the gate has no pictures.
         CgsamError: as `cgsam_edge.export.pipeline.export_bundle`.
     """
     if not options.quantised:
-        raise InputError("--report-only shows the effect of INT8 in each layer; add --precision int8.")
+        raise InputError("--report-only shows the effect of INT8 or INT4 in each layer; add --precision int8 or int4.")
     if not quality.gate_count:
         raise InputError("layers are tried on the gate's pictures, so --gate-count must not be 0.")
     check_together(options, quality)

@@ -117,7 +117,7 @@ def check_together(options: ExportOptions, quality: QualityOptions | None) -> No
         InputError: INT8 without quality options, or an "auto" without the gate's pictures.
     """
     if quality is None and options.quantised:
-        raise InputError("int8 needs calibration: pass quality options, such as quality=QualityOptions().")
+        raise InputError("int8 and int4 need calibration: pass quality options, such as quality=QualityOptions().")
     if quality is None and options.auto_size:
         raise InputError("the image size 'auto' needs measurements: pass quality options.")
     if quality is None and options.auto_shared:

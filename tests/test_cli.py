@@ -7,15 +7,18 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from cgsam_edge import shipped
+from cgsam_edge.cli import make_parser
 from tests.commands import cgsam, fails
 from tests.conftest import executable
 
 
 def test_the_console_script_is_this_command_line(tmp_path: Path) -> None:
-    for arguments, code in (["--version"], 0), (["info", "nowhere.cgsam"], 3), (["info"], 2):
+    for arguments, code in (["--version"], 0), (["info", "nowhere.cgsam"], 3), (["eval"], 2):
         done = subprocess.run(
             [executable("cgsam"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
         )
@@ -99,6 +102,18 @@ def test_info(tiny_bundle: Path, tmp_path: Path) -> None:
     ):
         assert words in done.stdout
     fails(cgsam("info", tmp_path, cwd=tmp_path), 3, "not a bundle")
+
+
+def test_info_without_a_bundle_shows_the_shipped_one(tmp_path: Path) -> None:
+    done = cgsam("info", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{shipped.BUNDLE}: ")
+    assert "bicyclist | cyclist" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "bench", "plan", "eval --images i --labels l"])
+def test_a_bundle_that_is_left_out_is_the_shipped_one(command: str) -> None:
+    assert make_parser().parse_args(command.split()).bundle == shipped.BUNDLE
 
 
 def test_help_suffices(tmp_path: Path) -> None:

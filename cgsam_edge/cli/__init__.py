@@ -21,8 +21,8 @@ EXIT_UNUSABLE = 3
 EXIT_INTERRUPTED = 130
 
 _EPILOG = (
-    "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input or output, 4 masks too far from PyTorch's, "
-    "130 interrupted"
+    "exit codes: 0 done, 1 internal error, 2 wrong usage, 3 unusable input or output, 4 an export's masks too far from "
+    "PyTorch's, 130 interrupted"
 )
 
 _COORDINATES = re.compile(r"-\.?\d[^\s,]*(?:,[^\s,]+)+")

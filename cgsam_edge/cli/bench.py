@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli.engine_options import add_bundle
+
 if TYPE_CHECKING:
     from cgsam_edge.bench.compare import Comparison
     from cgsam_edge.bench.measurement import Measurement
@@ -23,7 +25,7 @@ def add_parser(commands: Any) -> None:
         description="Measure a bundle on all engines, devices and precisions of this machine, side by side: each in a "
         "separate process, in turns, so that drift affects all of them alike. Run it on an idle machine.",
     )
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    add_bundle(parser)
     _add_choice(parser)
     _add_output(parser)
     parser.set_defaults(run=run)

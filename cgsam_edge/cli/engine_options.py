@@ -1,9 +1,23 @@
-"""The options that choose an engine, the same for every command that segments."""
+"""The arguments that several commands share: the bundle, and the options that choose an engine."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
+
+from cgsam_edge import shipped
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Declare a bundle that may be left out: the shipped one is then taken."""
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        default=shipped.BUNDLE,
+        help="the bundle's folder (default: the one that comes with the package)",
+    )
 
 
 def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:

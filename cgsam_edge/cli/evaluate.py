@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
         "present from absent (docs/metrics.md). Prints a table; with --output, also writes eval.json and a contact "
         "sheet. Images that cannot be used are named and left out; the exit code is then 3.",
     )
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    add_bundle(parser)
     add_labels(parser)
     text = "prompt with names alone, or with clicks too (default: %(default)s)"
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)

@@ -131,18 +131,18 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.targets import COREML_INT8
 
     add = partial(_add, group, QualityOptions)
-    text = "for int8: 8 or more photos like those that the device will see"
+    text = "for int8 and int4: 8 or more photos like those that the device will see"
     add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
     add("--calibration-count", "number of these photos to use", metavar="N")
     text = "meaning of int8 on Core ML: 8-bit weights, 8-bit weights and activations, or palettes of 64 or 16 values"
     add("--coreml-int8", text, choices=tuple(COREML_INT8))
     add("--smoothing", "strength of the smoothing of outlier channels, from 0 (none) to 1", metavar="X")
     text = (
-        "if int8 does not pass the gate: minutes for trying layers one by one, to keep the most sensitive ones in "
-        "float; 0 for no fallback"
+        "if int8 or int4 does not pass the gate: minutes for trying layers one by one, to keep the most sensitive ones "
+        "in float (with int4, in int8); 0 for no fallback"
     )
     add("--fallback-minutes", text, "--repair-minutes", metavar="M")
-    text = "show how much int8 in each single layer changes the masks, and write nothing"
+    text = "show how much int8 or int4 in each single layer changes the masks, and write nothing"
     group.add_argument("--report-only", action="store_true", help=text)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge import arithmetic
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.cli.engine_options import add_bundle
 from cgsam_edge.errors import BundleError, printable
 from cgsam_edge.parity import TargetParity
 
@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         help="show the content of a bundle",
         description="Print concepts, graphs, sizes, precision and parity of a bundle, after checking every file.",
     )
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    add_bundle(parser)
     parser.set_defaults(run=run)
 
 

@@ -8,11 +8,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli.engine_options import add_bundle
 from cgsam_edge.errors import printable
-from cgsam_edge.shipped import BUNDLE
 
 if TYPE_CHECKING:
     from cgsam_edge.bench.estimate import PlannedRun
@@ -35,9 +34,7 @@ def add_parser(commands: Any) -> None:
         description="Estimate time, memory and disk of a bundle on products with published figures. With --device "
         "this, measure this machine and compare that with the same estimate.",
     )
-    parser.add_argument(
-        "bundle", type=Path, nargs="?", default=BUNDLE, help="the bundle's folder (default: the reference model)"
-    )
+    add_bundle(parser)
     parser.add_argument(
         "--device",
         action="append",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.cli.engine_options import add_soc
+from cgsam_edge.cli.engine_options import add_bundle, add_soc
 from cgsam_edge.errors import BackendError
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def add_parser(commands: Any) -> None:
         description="Check every file of a bundle, and replay its examples on every engine and device of this machine "
         "that can open one of its targets. The exit code is 0 if all of them agree with PyTorch, else 3.",
     )
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    add_bundle(parser)
     parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
     parser.add_argument("--device", default="auto", help="only this device (default: all available ones)")
     parser.add_argument("--precision", default="default", help="default, float32 or reduced (default: default)")

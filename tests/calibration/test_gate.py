@@ -341,5 +341,5 @@ def test_a_word_for_each_graph(options: ExportOptions) -> None:
 
 
 def test_int8_without_calibration_is_refused(options: ExportOptions) -> None:
-    with pytest.raises(InputError, match="int8 needs calibration"):
+    with pytest.raises(InputError, match="int8 and int4 need calibration"):
         export_bundle(options)

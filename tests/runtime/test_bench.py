@@ -463,6 +463,7 @@ def test_engines_that_are_not_installed_are_noted(
         ([str(shipped.BUNDLE), "--minutes", "nan"], "--minutes must be 0 or more"),
         ([str(shipped.BUNDLE), "--image", "no.png"], "no.png: no such file"),
         ([str(shipped.BUNDLE), "--concept", "cra"], "Did you mean 'car'?"),
+        (["--concept", "cra"], "Did you mean 'car'?"),  # the shipped bundle
         ([str(shipped.BUNDLE), "--json", "no/where.json"], "its folder does not exist"),
         ([str(shipped.BUNDLE), "--compare", "no.json"], "no.json: no such file"),
         ([str(shipped.BUNDLE), "--compare", str(shipped.BUNDLE / "manifest.json")], "not a file that cgsam bench"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cgsam_edge import shipped
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.errors import BackendError, BundleError
@@ -122,6 +123,13 @@ def test_verify(bundle: Path, tmp_path: Path) -> None:
     one = cgsam("verify", bundle, "--backend", "onnxruntime", "--device", "cpu", cwd=tmp_path)
     assert (one.returncode, one.stdout.count("agrees")) == (0, 1)
     assert "openvino: not replayed" in one.stdout
+
+
+def test_verify_without_a_bundle_replays_the_shipped_one(tmp_path: Path) -> None:
+    done = cgsam("verify", "--backend", "onnxruntime", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{shipped.BUNDLE}: ")
+    assert "agrees with PyTorch" in done.stdout
 
 
 def test_verify_fails_where_an_engine_disagrees(bundle: Path, tmp_path: Path) -> None:
