@@ -27,7 +27,7 @@ def agreement(target: TargetQuality) -> Html:
 
 
 def _distribution(target: TargetQuality) -> Html:
-    values, limit = [pair.iou for pair in target.counted], target.least_iou
+    values, limit = [pair.iou for pair in target.counted], target.least_of_all
     text = f"{len(values)} masks, the least alike first."
     if limit is not None:
         text = f"{text[:-1]}; {sum(value < limit for value in values)} of them below {limit:.4g}."
@@ -38,7 +38,7 @@ def _distribution(target: TargetQuality) -> Html:
 def _concepts(target: TargetQuality) -> Html:
     """Draw bars of the loss, so that small differences are visible."""
     ordered = sorted(target.by_concept.items(), key=lambda item: item[1])
-    least = target.least_iou
+    least = target.least_of_all
     limit = None if least is None else 1 - least
     colours = ["bad" if limit is not None and 1 - iou > limit else "a" for _, iou in ordered]
     rows = [

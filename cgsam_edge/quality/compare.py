@@ -139,9 +139,11 @@ def _pairs(a: Side, b: Side, image: LabelledImage, concepts: Sequence[str]) -> l
     labelled.check_shape((first.image.height, first.image.width))
     made = []
     for concept in concepts:
-        label = labelled.masks.get(vocabulary.names[vocabulary.index(concept)]), image.valid
+        name = vocabulary.names[vocabulary.index(concept)]
+        label, absent = (labelled.masks.get(name), image.valid), labelled.shows_absent(name)
         models, calibrated = (first[concept], second[concept]), both_calibrated(a, b, concept)
-        made.append(pair_of_masks(Pair(image.path, concept), models, label, calibrated=calibrated))
+        pair = Pair(image.path, concept)
+        made.append(pair_of_masks(pair, models, label, calibrated=calibrated, labelled_absent=absent))
     return made
 
 

@@ -153,7 +153,8 @@ class Gate:
 
 def _pair(one: Expected, got: ConceptResult, vocabulary: Vocabulary) -> MaskPair:
     calibrated, pair = vocabulary.calibrated(one.concept), Pair(one.picture.path, one.concept)
-    return pair_of_masks(pair, (one, got), one.label, calibrated=calibrated, drawn=one.drawn)
+    absent = one.picture.shows_absent(one.concept)
+    return pair_of_masks(pair, (one, got), one.label, calibrated=calibrated, drawn=one.drawn, labelled_absent=absent)
 
 
 def unlabelled(photos: Photos) -> tuple[LabelledImage, ...]:

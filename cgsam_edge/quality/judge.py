@@ -16,7 +16,8 @@ class GateLimits:
     """The limits for passing.
 
     Attributes:
-        min_iou: least mean mask IoU, where somebody named one; None judges by labels, or else by other draws of points.
+        min_iou: least mean mask IoU, where somebody named one; None judges each mask by its label, or else by other
+            draws of points.
         max_drop: largest drop of class mIoU.
         max_disagreement: most 1 - mean mask IoU, in units of that of other draws of points.
         max_flips: share of presence decisions that may change.
@@ -33,6 +34,23 @@ class GateLimits:
 def counted(pairs: Sequence[MaskPair]) -> tuple[MaskPair, ...]:
     """Return the pairs that count: those that the reference calls present, or all if it calls none present."""
     return tuple(p for p in pairs if p.expected_present) or tuple(pairs)
+
+
+def mean_iou(pairs: Sequence[MaskPair]) -> float:
+    """Return the mean mask IoU; NaN without any pair."""
+    return statistics.fmean(p.iou for p in pairs) if pairs else math.nan
+
+
+def drawn_iou(pairs: Sequence[MaskPair]) -> float | None:
+    """Return the mean mask IoU of PyTorch with itself at other draws of its points; None where none was measured."""
+    known = [p.drawn for p in pairs if p.drawn is not None]
+    return statistics.fmean(known) if known else None
+
+
+def unit_of(pairs: Sequence[MaskPair]) -> float:
+    """Return what 1 - mean mask IoU is measured in: that of other draws, and never less than `LEAST_UNIT`."""
+    drawn = drawn_iou(pairs)
+    return LEAST_UNIT if drawn is None else max(LEAST_UNIT, 1 - drawn)
 
 
 @dataclass(frozen=True)
@@ -80,21 +98,30 @@ class TargetQuality:
         return counted(self.pairs)
 
     @property
+    def compared(self) -> tuple[MaskPair, ...]:
+        """The counted pairs whose mask IoU decides: all, or those that no label judges where labels judge others.
+
+        A label judges a mask where the picture holds the concept, and also where it says that the concept is absent:
+        what PyTorch shows there is noise, and presence and scores are judged all the same.
+        """
+        if self.limits.min_iou is not None or self.labelled is None:
+            return self.counted
+        return tuple(p for p in self.counted if p.labelled_before is None and not p.labelled_absent)
+
+    @property
     def mean_iou(self) -> float:
         """Mean mask IoU over the pairs that count; without any pair NaN, which passes no limit."""
-        return statistics.fmean(p.iou for p in self.counted) if self.pairs else math.nan
+        return mean_iou(self.counted)
 
     @property
     def drawn_iou(self) -> float | None:
         """Mean mask IoU of PyTorch with itself at other draws of its points; None where that was not measured."""
-        known = [p.drawn for p in self.counted if p.drawn is not None]
-        return statistics.fmean(known) if known else None
+        return drawn_iou(self.counted)
 
     @property
     def unit(self) -> float:
-        """What 1 - mean mask IoU is measured in: that of other draws, and never less than `LEAST_UNIT`."""
-        drawn = self.drawn_iou
-        return LEAST_UNIT if drawn is None else max(LEAST_UNIT, 1 - drawn)
+        """What 1 - mean mask IoU is measured in, see `unit_of`."""
+        return unit_of(self.counted)
 
     @property
     def disagreement(self) -> float:
@@ -103,10 +130,17 @@ class TargetQuality:
 
     @property
     def least_iou(self) -> float | None:
-        """The mean mask IoU that passes: the one that was named, or what other draws allow; None judges by labels."""
+        """The mean IoU of `compared` that passes: named, or what other draws allow; None where labels judge all."""
         if self.limits.min_iou is not None:
             return self.limits.min_iou
-        return None if self.labelled else 1 - self.limits.max_disagreement * self.unit
+        if self.labelled and not self.compared:
+            return None
+        return 1 - self.limits.max_disagreement * unit_of(self.compared)
+
+    @property
+    def least_of_all(self) -> float | None:
+        """`least_iou` where it is that of all pairs that count; None where labels judge some of them."""
+        return self.least_iou if len(self.compared) == len(self.counted) else None
 
     @property
     def by_concept(self) -> dict[str, float]:
@@ -153,7 +187,7 @@ class TargetQuality:
 
     @property
     def measures(self) -> tuple[Measured, ...]:
-        """All that decides: masks, by a named IoU, labels or other draws; and presence where it is calibrated."""
+        """All that decides: each mask, by a named IoU, its label or other draws; and presence where calibrated."""
         return (*self._masks(), *self._by_labels(), *self._presence())
 
     @property
@@ -172,13 +206,15 @@ class TargetQuality:
         return not self.problems
 
     def _masks(self) -> Iterator[Measured]:
-        least, mean = self.least_iou, self.mean_iou
+        least, pairs = self.least_iou, self.compared
         if least is None:
             return
-        text = f"mean mask IoU {mean:.4f}, at least {least:.4g} is needed"
+        mean, unit, drawn = mean_iou(pairs), unit_of(pairs), drawn_iou(pairs)
+        whose = "" if len(pairs) == len(self.counted) else f" of the {len(pairs)} masks that no label judges"
+        text = f"mean mask IoU{whose} {mean:.4f}, at least {least:.4g} is needed"
         if self.limits.min_iou is None:
-            drawn = "" if self.drawn_iou is None else f"; other points give {self.drawn_iou:.4f}"
-            text += f" ({self.disagreement:.2f} of the unit, at most {self.limits.max_disagreement:g}{drawn})"
+            other = "" if drawn is None else f"; other points give {drawn:.4f}"
+            text += f" ({(1 - mean) / unit:.2f} of the unit, at most {self.limits.max_disagreement:g}{other})"
         yield Measured(1 - mean, 1 - least, text)
 
     def _by_labels(self) -> Iterator[Measured]:

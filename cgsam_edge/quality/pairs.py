@@ -78,6 +78,7 @@ class MaskPair(Pair):
         score_change: the predicted IoU less the expected model's.
         drawn: mean IoU of the expected mask with those that the expected model gives for other points; None where it
             was not asked.
+        labelled_absent: whether the picture's labels say that it does not hold the concept.
     """
 
     iou: float
@@ -89,6 +90,7 @@ class MaskPair(Pair):
     error: float = 0.0
     score_change: float = 0.0
     drawn: float | None = None
+    labelled_absent: bool = False
 
     @property
     def flipped(self) -> bool:
@@ -132,6 +134,7 @@ def pair_of_masks(
     *,
     calibrated: bool,
     drawn: float | None = None,
+    labelled_absent: bool = False,
 ) -> MaskPair:
     """Compare the results of two models.
 
@@ -141,6 +144,7 @@ def pair_of_masks(
         label: the label (H, W) and its valid pixels (H, W), or None.
         calibrated: whether presence is calibrated in both.
         drawn: see `MaskPair`.
+        labelled_absent: see `MaskPair`.
     """
     expected, got = models
     before, after = expected.mask, got.mask
@@ -148,7 +152,9 @@ def pair_of_masks(
     labelled = label_overlap(before, *label), label_overlap(after, *label)
     error, change = logit_error(expected.logits, got.logits).rms, got.score - expected.score
     iou = mask_iou(before, after)
-    return MaskPair(pair.image, pair.concept, iou, *present, calibrated, *labelled, error, change, drawn)
+    return MaskPair(
+        pair.image, pair.concept, iou, *present, calibrated, *labelled, error, change, drawn, labelled_absent
+    )
 
 
 def concept_ious(overlaps: Iterable[tuple[str, Overlap | None]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from cgsam_edge.page.document import bullets, card, page, plot_grid, section
 from cgsam_edge.page.markup import Html, joined, number, tag
 from cgsam_edge.quality import charts
 from cgsam_edge.quality.document import to_json
+from cgsam_edge.quality.judge import mean_iou
 from cgsam_edge.quality.pictures import figures
 from cgsam_edge.quality.tables import float_table, graph_table, sharing_table, size_table
 from cgsam_edge.quality.verdicts import NOT_RUN, Verdict, not_run, verdict
@@ -116,8 +117,12 @@ def _target_card(quality: Quality, target: TargetQuality) -> Html:
 
 
 def _needed(target: TargetQuality) -> str:
-    least = target.least_iou
-    return "judged by labels" if least is None else f"at least {least:.4g}"
+    least, apart = target.least_iou, target.compared
+    if least is None:
+        return "judged by labels"
+    if target.least_of_all is None:
+        return f"judged by labels, but for {len(apart)} of them: {number(mean_iou(apart))}, at least {least:.4g}"
+    return f"at least {least:.4g}"
 
 
 def _verdict_card(name: str, found: Verdict, body: Sequence[Html]) -> Html:
@@ -130,7 +135,7 @@ def _facts(target: TargetQuality) -> list[Html]:
     calibrated, labelled, limits = target.decisions, target.labelled, target.limits
     drawn = "not measured"
     if target.drawn_iou is not None:
-        most = f", at most {limits.max_disagreement:g}" if limits.min_iou is None and not labelled else ""
+        most = f", at most {limits.max_disagreement:g}" if limits.min_iou is None and target.least_of_all else ""
         drawn = f"{number(target.drawn_iou)}; the target differs {target.disagreement:.2f} times as much{most}"
     rows = (
         ("worst concept", f"{concept} {number(iou)}"),

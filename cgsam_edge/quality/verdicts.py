@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsam_edge.quality.findings import Quality, Sensitivity
-from cgsam_edge.quality.judge import TargetQuality
+from cgsam_edge.quality.judge import TargetQuality, mean_iou
 
 NOT_RUN = "not run here"
 
@@ -90,11 +90,13 @@ def line(found: TargetQuality) -> str:
 
 
 def gate_summary(found: TargetQuality) -> dict[str, Any]:
-    """Return what the manifest holds of one judgement; ``limit`` is null where labels decided."""
+    """Return what the manifest holds of one judgement; ``limit`` is null where labels decided all masks."""
+    apart = found.compared if found.labelled and found.limits.min_iou is None else ()
     return {
         "passed": found.passed, "mean_iou": found.mean_iou, "limit": found.least_iou, "drawn_iou": found.drawn_iou,
         "disagreement": found.disagreement, "worst_concept": list(found.worst_concept), "flips": found.flips,
         "score_change": found.score_change, "masks": len(found.counted),
+        "unlabelled": {"masks": len(apart), "mean_iou": mean_iou(apart)} if apart else None,
         "class_miou": list(found.labelled) if found.labelled else None, "limits": asdict(found.limits),
     }  # fmt: skip
 

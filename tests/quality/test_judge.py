@@ -126,3 +126,38 @@ def test_the_gate_measures_other_draws_of_the_reference(tiny_segmenter: Segmente
     assert found.passed
     without = TargetQuality("x", Gate(tiny_segmenter, [picture], draws=0).measure(tiny_segmenter), GateLimits())
     assert without.drawn_iou is None
+
+
+def test_a_label_judges_its_own_mask_alone() -> None:
+    """200 masks without a label are held to other draws, however many others have one."""
+    label = replace(pairs([0.1], 0.9)[0], labelled_before=Overlap(90, 100), labelled_after=Overlap(90, 100))
+    found = judged([*pairs([0.1] * 200, 0.9), label])
+    (problem,) = found.problems
+    assert problem == (
+        "mean mask IoU of the 200 masks that no label judges 0.1000, at least 0.95 is needed "
+        "(9.00 of the unit, at most 0.5; other points give 0.9000)"
+    )
+    assert gate_summary(found)["unlabelled"] == {"masks": 200, "mean_iou": pytest.approx(0.1)}
+    assert found.least_iou == pytest.approx(0.95)
+    assert found.least_of_all is None
+    assert judged([*pairs([0.96] * 200, 0.9), label]).passed
+    assert gate_summary(judged([label]))["unlabelled"] is None
+
+
+def test_noise_where_labels_say_that_a_concept_is_absent_decides_nothing() -> None:
+    label = replace(pairs([0.99], 0.9)[0], labelled_before=Overlap(90, 100), labelled_after=Overlap(90, 100))
+    noise = [replace(pair, labelled_absent=True) for pair in pairs([0.1] * 3, 0.9)]
+    assert judged([label, *noise]).passed
+    assert judged([label, *noise]).least_iou is None
+    assert not judged([label, *pairs([0.1] * 3, 0.9)]).passed
+    assert not judged(noise).passed, "no label judges any mask"
+    flipped = [replace(one, calibrated=True, present=False) for one in noise]
+    assert judged([label, *flipped]).problems == ("3 of 3 presence decisions flipped, at most 1 may",)
+
+
+def test_which_concepts_a_picture_says_are_absent() -> None:
+    car, nothing = np.ones((2, 2), bool), np.zeros((2, 2), bool)
+    picture = LabelledImage(Path("a.png"), {"car": car, "road": nothing}, classes=frozenset(["car", "road", "tree"]))
+    shown = {name: picture.shows_absent(name) for name in ("car", "road", "tree", "bench")}
+    assert shown == {"car": False, "road": True, "tree": True, "bench": False}
+    assert not replace(picture, masks={"road": nothing}).shows_absent("tree"), "nobody may have labelled it"

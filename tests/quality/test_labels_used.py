@@ -203,6 +203,16 @@ def test_masks_by_the_names_of_concepts(segmenter: Segmenter) -> None:
     assert set(found.masks) == {"car", "road"}
     assert found.masks["car"].sum() == 5
     assert by_concept(LabelledImage(Path("a.png"), {"zebra": left}), segmenter.bundle.vocabulary).masks == {}
+    of_labels = replace(image, classes=frozenset([*image.masks, "Sky"]))
+    found = by_concept(of_labels, segmenter.bundle.vocabulary)
+    assert found.classes == {"car", "road", "sky"}
+    assert [found.shows_absent(name) for name in ("car", "sky", "tree")] == [False, True, False]
+
+
+def test_pictures_say_which_classes_their_labels_can_show(scenes: Path) -> None:
+    labels = opened(scenes)
+    assert {image.classes for image in labels.read()} == {frozenset(["road", "car", "building"])}
+    assert {image.classes for image in labels.read(names=frozenset(["car", "sky"]))} == {frozenset(["car"])}
 
 
 def test_the_gate_finds_labels_by_any_name_of_a_concept(segmenter: Segmenter, scenes: Path) -> None:

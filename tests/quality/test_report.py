@@ -169,7 +169,7 @@ def test_json_has_every_number(written: Written) -> None:
     assert failed["pairs"][7] == {
         "image": "2.png", "concept": NASTY, "iou": pytest.approx(0.912), "expected_present": True, "present": True,
         "calibrated": True, "labelled_before": [9, 10], "labelled_after": [8, 10], "error": 0.0, "score_change": 0.0,
-        "drawn": None,
+        "drawn": None, "labelled_absent": False,
     }  # fmt: skip
 
 

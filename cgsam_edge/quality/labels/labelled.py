@@ -24,11 +24,21 @@ class LabelledImage:
         path: the image.
         masks: bool (H, W) by concept, upright as the image is shown; concepts not listed are not in the image.
         valid: bool (H, W), False for ignored pixels; None if all count.
+        classes: that its labels can show, whether they do or not; empty without labels.
     """
 
     path: Path
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     valid: NDArray[np.bool_] | None = None
+    classes: frozenset[str] = frozenset()
+
+    def shows_absent(self, concept: str) -> bool:
+        """Return whether the labels say that no pixel shows a concept.
+
+        A picture in which nothing at all is labelled says nothing: it may be one that nobody has labelled yet.
+        """
+        held = [name for name, mask in self.masks.items() if mask.any()]
+        return bool(held) and concept in self.classes and concept not in held
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse masks whose shape (H, W) differs from that of the image.
@@ -115,4 +125,4 @@ class Labels:
                     raise
                 remarks.left_out.append(str(error))
                 continue
-            yield image
+            yield replace(image, classes=frozenset(self.names if names is None else names.intersection(self.names)))

@@ -96,6 +96,8 @@ def by_concept(image: LabelledImage, vocabulary: Vocabulary) -> LabelledImage:
     Classes that mean the same concept are joined, and classes not in the vocabulary are left out.
     """
     known = [name for name in image.masks if fold(name) in vocabulary.aliases]
+    indices = [vocabulary.aliases[fold(name)] for name in image.classes if fold(name) in vocabulary.aliases]
+    image = replace(image, classes=frozenset(vocabulary.names[index] for index in indices))
     if not known:
         return replace(image, masks={})
     matched = match_classes(known, vocabulary)
