@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cgsam_edge._schema import decode, encode
@@ -163,6 +163,19 @@ class Manifest:
     def graph_names(self) -> tuple[str, ...]:
         """The graphs that each target must have, in the order in which they run."""
         return GRAPH_NAMES if self.format_version > 1 else GRAPH_NAMES[1:]
+
+    def with_targets(self, targets: dict[str, dict[str, GraphSpec]]) -> Manifest:
+        """Return a manifest of other graphs, without what this one says of targets that are not among them."""
+        quality = dict(self.quality)
+        if isinstance(quality.get("gate"), dict):
+            quality["gate"] = {name: found for name, found in quality["gate"].items() if name in targets}
+        return replace(
+            self,
+            targets=targets,
+            parity={name: found for name, found in self.parity.items() if name in targets},
+            arithmetic={name: proofs for name, proofs in self.arithmetic.items() if name in targets},
+            quality=quality,
+        )
 
     def macs(self, graph: str) -> int | None:
         """Return a graph's multiply-adds; None if `cost`, which is informative, lacks them."""

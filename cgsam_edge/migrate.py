@@ -10,6 +10,7 @@ from typing import Any
 
 from cgsam_edge import split_onnx, split_openvino
 from cgsam_edge._version import __version__
+from cgsam_edge.arithmetic import ArithmeticProof
 from cgsam_edge.bundle import Bundle, file_spec
 from cgsam_edge.errors import BundleError, InputError
 from cgsam_edge.examples import EXAMPLES_FILE, Examples
@@ -24,7 +25,10 @@ SPLITTERS: dict[str, ModuleType] = {"onnxruntime": split_onnx, "openvino": split
 
 
 def migrate(bundle: str | Path, output: str | Path | None = None, *, drop: Collection[str] = ()) -> Path:
-    """Rewrite a bundle in the newest format; masks stay the same to the bit, and no checkpoint is needed.
+    """Rewrite a bundle in the newest format; no checkpoint is needed.
+
+    On ONNX Runtime masks stay the same to the bit. OpenVINO compiles two graphs otherwise than one, which moves logits
+    by what float32 rounds.
 
     The new bundle is complete beside its destination before it takes its place.
 
@@ -123,15 +127,25 @@ def _split_examples(examples: Examples) -> Examples:
 
 def _manifest(old: Manifest, targets: dict[str, dict[str, GraphSpec]], macs: Mapping[str, int | None]) -> Manifest:
     created = {**old.created, "migrated": f"from format {old.format_version} by cgsam-edge {__version__}"}
+    kept = old.with_targets(targets)
     return replace(
-        old,
+        kept,
         format_version=FORMAT_VERSION,
-        targets=targets,
         created=created,
         cost=_cost(old.cost, macs),
-        parity={name: found for name, found in old.parity.items() if name in targets},
-        quality=_quality(old.quality, targets),
+        quality=_quality(kept.quality),
+        arithmetic={
+            target: {kind: _proof(proof) for kind, proof in proofs.items()}
+            for target, proofs in kept.arithmetic.items()
+        },
     )
+
+
+def _proof(proof: ArithmeticProof) -> ArithmeticProof:
+    """Give "clip" the arithmetic that the old graph "image", which held both, was proven in."""
+    if "image" not in proof.graphs:
+        return proof
+    return replace(proof, graphs={"clip": proof.graphs["image"], **proof.graphs})
 
 
 def _cost(old: Mapping[str, Any], macs: Mapping[str, int | None]) -> dict[str, Any]:
@@ -140,11 +154,9 @@ def _cost(old: Mapping[str, Any], macs: Mapping[str, int | None]) -> dict[str, A
     return {**rest, **{name: {"macs": count} for name, count in macs.items() if count}}
 
 
-def _quality(old: Mapping[str, Any], targets: Collection[str]) -> dict[str, Any]:
-    """Say of layers that were kept in float in which graph they are now, and leave dropped targets out."""
+def _quality(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Say of layers that were kept in float in which graph they are now."""
     made = dict(old)
-    if isinstance(made.get("gate"), dict):
-        made["gate"] = {name: found for name, found in made["gate"].items() if name in targets}
     if isinstance(made.get("kept"), list):
         made["kept"] = [_kept_layer(one) for one in made["kept"]]
     return made

@@ -22,9 +22,9 @@ _MODE = 0o644 << 16
 def pack(bundle: Bundle, output: Path, target: str = "onnxruntime") -> int:
     """Write a bundle as a ``.zip`` that holds the vocabulary and the graphs of one target.
 
-    Left out are other targets, the examples, the report, the card, and the graphs that learn new names. The files are
-    stored and not compressed: weights hardly shrink, a server may compress on the way, and the bytes then depend on
-    the bundle alone.
+    Left out are other targets, graphs compiled for NPUs, the examples, the report, the card, and the graphs that learn
+    new names. The files are stored and not compressed: weights hardly shrink, a server may compress on the way, and the
+    bytes then depend on the bundle alone.
 
     Args:
         bundle: an opened bundle.
@@ -57,13 +57,17 @@ def packed_manifest(bundle: Bundle, target: str) -> Manifest:
         BundleError: the bundle does not hold the target.
     """
     graphs = {name: graph for name, graph in bundle.graphs(target).items() if name not in TEXT_GRAPHS}
-    kept = {VOCABULARY_FILE, *(file for graph in graphs.values() for file in bundle.files_of(graph.path))}
+    kept = {VOCABULARY_FILE, *(file for graph in graphs.values() for file in _opened_files(bundle, graph.path))}
     return dataclasses.replace(
-        bundle.manifest,
+        bundle.manifest.with_targets({target: graphs}),
         files={name: spec for name, spec in bundle.manifest.files.items() if name in kept},
-        targets={target: graphs},
-        parity={name: found for name, found in bundle.manifest.parity.items() if name == target},
+        created={key: note for key, note in bundle.manifest.created.items() if key != "compiled"},
     )
+
+
+def _opened_files(bundle: Bundle, path: str) -> list[str]:
+    """Return the files of a graph without what is compiled of it for an NPU, which no page can open."""
+    return [file for file in bundle.files_of(path) if not file.startswith(f"{path}.qnn-")]
 
 
 def _member(name: str) -> zipfile.ZipInfo:

@@ -28,19 +28,30 @@ def split(source: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> dic
 
     Raises:
         BackendError: the package is not installed.
-        BundleError: the file cannot be read.
+        BundleError: the file cannot be read, or not be split.
+        OSError: a part cannot be written.
     """
     onnx = _import()
     try:
         model = onnx.load(str(source))
     except Exception as error:  # protobuf's and onnx's exceptions share no base class
         raise BundleError(f"{source}: onnx cannot read it: {error}") from error
-    counted = {}
-    for name, outputs in parts.items():
+    return {name: _write_part(source, model, folder, name, outputs) for name, outputs in parts.items()}
+
+
+def _write_part(source: Path, model: Any, folder: Path, name: str, outputs: Sequence[str]) -> int | None:
+    """Write one part, and return its multiply-adds."""
+    try:
         part = _part(model, name, outputs)
-        counted[name] = _macs(part)
+        macs = _macs(part)
         _save(part, folder / f"{name}{SUFFIX}")
-    return counted
+    except OSError:  # of the destination, not of the source
+        raise
+    except Exception as error:  # as above
+        raise BundleError(
+            f"{source}: its part {name!r} cannot be written as ONNX: {error}. Export the bundle again."
+        ) from error
+    return macs
 
 
 def _import() -> Any:
@@ -59,9 +70,7 @@ def _part(model: Any, name: str, outputs: Sequence[str]) -> Any:
         if needed.intersection(node.output):
             nodes.append(node)
             needed.update(node.input)
-    made = type(model)()
-    made.CopyFrom(model)
-    made.graph.Clear()
+    made = _without_graph(model)
     made.graph.name = graph.name or name
     made.graph.node.extend(reversed(nodes))
     made.graph.output.extend(one for one in graph.output if one.name in outputs)
@@ -70,9 +79,36 @@ def _part(model: Any, name: str, outputs: Sequence[str]) -> Any:
     return made
 
 
+def _without_graph(model: Any) -> Any:
+    """Return a copy of all but the graph; protobuf may copy by way of bytes, of which it writes no more than 2 GiB."""
+    made = type(model)()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            continue
+        if isinstance(value, (int, str, bytes)):
+            setattr(made, field.name, value)
+        else:
+            getattr(made, field.name).MergeFrom(value)
+    return made
+
+
+def _bytes(model: Any) -> int:
+    """Return the bytes of all tensors of a model: above 2 GiB, protobuf raises an error where its size is asked for."""
+    held = [a for node in model.graph.node for a in node.attribute]
+    tensors = [*model.graph.initializer, *(one for a in held for one in (a.t, *a.tensors))]
+    return sum(map(_tensor_bytes, tensors))
+
+
+def _tensor_bytes(tensor: Any) -> int:
+    if tensor.raw_data or not tensor.data_type:  # a type of 0 is that of no tensor
+        return len(tensor.raw_data)
+    width = telemetry.load("onnx.helper").tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return math.prod(tensor.dims) * int(width)
+
+
 def _save(model: Any, path: Path) -> None:
     onnx = _import()
-    if model.ByteSize() > _PROTOBUF_BYTES:
+    if _bytes(model) > _PROTOBUF_BYTES:
         beside = f"{path.name}.data"
         onnx.save_model(model, str(path), save_as_external_data=True, location=beside, size_threshold=1024)
     else:
@@ -81,7 +117,7 @@ def _save(model: Any, path: Path) -> None:
 
 def _macs(model: Any) -> int | None:
     """Count the multiply-adds of products and convolutions."""
-    if model.ByteSize() > _PROTOBUF_BYTES:
+    if _bytes(model) > _PROTOBUF_BYTES:
         return None
     graph = telemetry.load("onnx.shape_inference").infer_shapes(model).graph
     shapes = {

@@ -6,12 +6,16 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from cgsam_edge import Segmenter
+from cgsam_edge import Segmenter, split_onnx
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.errors import BackendError, BundleError, InputError
@@ -84,6 +88,75 @@ def test_the_parts_cost_together_what_the_whole_did(old: Path) -> None:
     parts = [manifest.macs(name) for name in ("clip", "image")]
     assert None not in parts
     assert sum(parts) == pytest.approx(whole, rel=0.02)  # type: ignore[arg-type]
+
+
+def test_clip_computes_in_what_the_graph_that_held_it_was_proven_in(old: Path) -> None:
+    def proof(kind: str, **graphs: str) -> dict[str, object]:
+        return {kind: {"graphs": graphs, "by": "an engine", "emulated": False, "pictures": 2}}
+
+    proofs = {
+        "onnxruntime": {
+            **proof("bfloat16", image="bfloat16", concept="bfloat16", decoder="float32"),
+            **proof("float16", image="float32", concept="float16", decoder="float16"),
+        },
+        "openvino": proof("bfloat16", image="bfloat16", concept="bfloat16", decoder="bfloat16"),
+    }
+    edit(old, lambda m: m.update(arithmetic=proofs, quality={"gate": {"onnxruntime": {}, "openvino": {}}}))
+    manifest = Bundle(migrate(old, drop=["openvino"])).manifest
+    assert {
+        target: {kind: one.graphs for kind, one in held.items()} for target, held in manifest.arithmetic.items()
+    } == {
+        "onnxruntime": {
+            "bfloat16": {"clip": "bfloat16", "image": "bfloat16", "concept": "bfloat16", "decoder": "float32"},
+            "float16": {"clip": "float32", "image": "float32", "concept": "float16", "decoder": "float16"},
+        }
+    }
+    assert list(manifest.quality["gate"]) == ["onnxruntime"]
+
+
+class Endless:
+    """A model of more than protobuf can write in one piece, or count: what it holds is small."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def ByteSize(self) -> int:  # noqa: N802
+        raise EncodeError("Failed to serialize proto")
+
+
+def test_parts_beyond_the_limit_of_protobuf_keep_their_weights_beside_them(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = features_and_logits(old, "onnxruntime")
+    part = split_onnx._part
+    monkeypatch.setattr(split_onnx, "_part", lambda *given: Endless(part(*given)))
+    monkeypatch.setattr(split_onnx, "_PROTOBUF_BYTES", 10_000)
+    bundle = Bundle(migrate(old, drop=["openvino"]))
+    assert {"onnxruntime/clip.onnx.data", "onnxruntime/image.onnx.data"} <= bundle.manifest.files.keys()
+    assert (old / "onnxruntime" / "image.onnx").stat().st_size < 200_000
+    for name, values in features_and_logits(old, "onnxruntime").items():
+        np.testing.assert_array_equal(before[name], values, err_msg=name)
+
+
+def test_bytes_of_tensors_are_those_of_the_file(old: Path) -> None:
+    model = onnx.load(str(old / "onnxruntime" / "image.onnx"))
+    assert split_onnx._bytes(model) == pytest.approx(model.ByteSize(), rel=0.3)
+    assert split_onnx._bytes(model) < model.ByteSize()
+    floats = TensorProto(data_type=TensorProto.FLOAT, dims=[2, 3], float_data=[0.0] * 6)
+    constant = onnx.helper.make_node("Constant", [], ["c"], value=floats)
+    assert split_onnx._bytes(onnx.helper.make_model(onnx.helper.make_graph([constant], "g", [], []))) == 24
+
+
+def test_a_part_that_cannot_be_written_names_the_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = split_onnx._part
+    monkeypatch.setattr(split_onnx, "_part", lambda *given: Endless(part(*given)))
+    monkeypatch.setattr(split_onnx, "_bytes", lambda model: model.ByteSize())
+    with pytest.raises(BundleError, match=r"image\.onnx: its part 'clip' cannot be written as ONNX: Failed to serial"):
+        migrate(old)
+    assert Bundle(old).manifest.format_version == 1
 
 
 def test_another_bundle_is_written_and_the_old_one_stays(old: Path) -> None:

@@ -53,10 +53,20 @@ def test_other_targets_and_the_graphs_for_new_names_stay_behind(tmp_path: Path) 
     bundle.manifest.targets["openvino"] = dict(graphs)
     bundle.manifest.targets["onnxruntime"]["text"] = graphs["decoder"]
     bundle.manifest.parity["openvino"] = []
+    bundle.manifest.arithmetic["openvino"] = dict(bundle.manifest.arithmetic["onnxruntime"])
+    bundle.manifest.quality["gate"]["openvino"] = {}
+    bundle.manifest.files[f"{graphs['decoder'].path}.qnn-57.onnx"] = bundle.manifest.files[graphs["decoder"].path]
+    bundle.manifest.files[f"{graphs['decoder'].path}.data"] = bundle.manifest.files[graphs["decoder"].path]
+    bundle.manifest.created["compiled"] = {"qnn": [57]}
     made = packed_manifest(bundle, "onnxruntime")
     assert list(made.targets) == ["onnxruntime"]
     assert "text" not in made.targets["onnxruntime"]
     assert "openvino" not in made.parity
+    assert list(made.arithmetic) == list(made.quality["gate"]) == ["onnxruntime"]
+    assert made.arithmetic["onnxruntime"] == bundle.manifest.arithmetic["onnxruntime"]
+    beside = {name for name in made.files if name.startswith(f"{graphs['decoder'].path}.")}
+    assert beside == {f"{graphs['decoder'].path}.data"}  # weights, and nothing compiled for an NPU
+    assert "compiled" not in made.created
     assert "examples.npz" not in made.files
     assert json.loads(made.to_json())["format_version"] == bundle.manifest.format_version
 
