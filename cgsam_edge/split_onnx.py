@@ -103,7 +103,7 @@ def _tensor_bytes(tensor: Any) -> int:
     if tensor.raw_data or not tensor.data_type:  # a type of 0 is that of no tensor
         return len(tensor.raw_data)
     width = telemetry.load("onnx.helper").tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return math.prod(tensor.dims) * int(width)
+    return int(math.prod(tensor.dims) * width)
 
 
 def _save(model: Any, path: Path) -> None:

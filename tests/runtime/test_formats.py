@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from google.protobuf.message import EncodeError
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import TensorProto
 
