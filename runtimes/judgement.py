@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,8 @@ def replay_on(
         return Attempt(candidate, _finite(specs, sessions, run), _milliseconds(times), precision=precision)
     names = {graph: [tensor.name for tensor in specs[graph].inputs] for graph in sessions}
     found = replay(examples, names, bundle.manifest.geometry.image_size, run)
-    allowed = _allowed({graph: limit(specs[graph].precision, computed[graph]) for graph in sessions})
+    limits = {graph: limit(specs[graph].precision, computed[graph]) for graph in sessions}
+    allowed = _allowed(limits, bundle.manifest.graph_names)
     return Attempt(
         candidate,
         next((problem for graph, one in found.items() if (problem := _problem(one, allowed[graph]))), ""),
@@ -90,9 +91,15 @@ def replay_on(
     )
 
 
-def _allowed(limits: Mapping[str, float]) -> dict[str, float]:
-    """Return what each graph's outputs may be off by: its own limit, or that of a graph before it, which it takes."""
-    return dict(zip(limits, accumulate(limits.values(), max), strict=True))
+def _allowed(limits: Mapping[str, float], of_picture: Sequence[str]) -> dict[str, float]:
+    """Return what each graph's outputs may be off by: its own limit, or that of a graph before it, which it takes.
+
+    Args:
+        limits: by graph, in the order in which they run.
+        of_picture: the graphs that a picture goes through; those of text take nothing from them.
+    """
+    chain = [graph for graph in limits if graph in of_picture]
+    return {**limits, **dict(zip(chain, accumulate((limits[graph] for graph in chain), max), strict=True))}
 
 
 def _problem(found: Any, allowed: float) -> str:

@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.errors import BundleError
 from cgsam_edge.examples import LIMITS
-from cgsam_edge.manifest import FILE_NAME, GRAPH_NAMES
+from cgsam_edge.manifest import FILE_NAME, GRAPH_NAMES, TEXT_GRAPHS
 from cgsam_edge.runtimes import openvino as runtime
 from cgsam_edge.runtimes.judgement import load_examples, replay_on
 from cgsam_edge.runtimes.opening import open_on
 from cgsam_edge.runtimes.openvino import OpenVinoBackend
-from cgsam_edge.runtimes.protocol import Device, SessionOptions
+from cgsam_edge.runtimes.protocol import Device, Session, SessionFacts, SessionOptions
+from cgsam_edge.runtimes.registry import BACKENDS
 
 FOUND = {"mean_iou": 0.994, "drawn_iou": 0.926, "class_miou": [0.6357, 0.6355], "flips": 1}
 MIXED = dict.fromkeys(GRAPH_NAMES, "bfloat16") | {"decoder": "float32"}
@@ -130,6 +132,34 @@ def test_errors_are_held_to_the_arithmetic_of_their_graph_and_of_those_before_it
 
     spoilt = {**opened.sessions, "image": Wrong()}
     assert "the graph 'image' disagrees with PyTorch" in replay_on(opened.candidate, bundle, examples, spoilt).problem
+
+
+def test_graphs_of_text_are_held_to_their_own_arithmetic(text_bundle: Path) -> None:
+    """They take nothing from the picture's graphs, so that BF16 there excuses no error of theirs."""
+    bundle, backend = Bundle(text_bundle), BACKENDS["onnxruntime"]
+    opened = open_on(bundle, backend, "cpu", SessionOptions())
+    graphs, examples = bundle.graphs("onnxruntime"), load_examples(bundle)
+    texts = {name: backend.open(bundle.path / graphs[name].path, SessionOptions()) for name in TEXT_GRAPHS}
+
+    class Other:
+        """A graph that says that it computes in another arithmetic, or whose results have an error."""
+
+        def __init__(self, session: Session, precision: str = "float32", error: float = 0.0) -> None:
+            self._session, self._precision, self._error = session, precision, error
+
+        def facts(self) -> SessionFacts:
+            return replace(self._session.facts(), precision=self._precision)
+
+        def run(self, inputs: Any) -> Any:
+            return {name: made + self._error * made.std() for name, made in self._session.run(inputs).items()}
+
+    picture: dict[str, Any] = {name: Other(one, "bfloat16", 0.05) for name, one in opened.sessions.items()}
+    assert replay_on(opened.candidate, bundle, examples, picture | texts).usable
+    for name in TEXT_GRAPHS:
+        wrong = {**picture, **texts, name: Other(texts[name], error=0.05)}
+        found = replay_on(opened.candidate, bundle, examples, wrong)
+        assert found.problem.startswith(f"rejected: the graph '{name}' disagrees with PyTorch: error 5.0e-02")
+        assert found.problem.endswith("limit 1e-03")
 
 
 def test_a_proof_changes_what_results_depend_on(tiny_bundle: Path, proven_bundle: Path) -> None:
