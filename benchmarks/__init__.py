@@ -1,5 +1,5 @@
-"""How fast the project is, against what a user could have picked instead, and how its cost grows.
+"""How fast the project is, against the alternatives that a user has, and how its cost grows.
 
-`alternatives` and `scaling` are command lines. Outside the wheel; may import everything. What is measured runs in
-`child` processes that take turns (`turns`); what they run is in `runners`.
+`alternatives` and `scaling` are command lines. Outside the wheel; may import everything. Each contender runs in a
+`child` process, and these take turns (`turns`); `runners` holds the ways to segment.
 """

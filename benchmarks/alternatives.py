@@ -1,4 +1,4 @@
-"""Against what a user could have picked instead: ``python -m benchmarks.alternatives --model scenes --output DIR``."""
+"""Compare the project with its alternatives: ``python -m benchmarks.alternatives --model scenes --output DIR``."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SERIES, _SCENE, _SIDE = 5, 22, 1024
 """A scene that no model was trained or calibrated on."""
 
 _TRAINED_ON_SCENES = ("scenes",)
-"""Models whose masks of rendered scenes say something; for others there is no class mIoU."""
+"""Models that were trained on rendered scenes; class mIoU is measured for these alone."""
 
 _CLICKS = 5
-"""In a turn, at least: they are short even where an image takes seconds."""
+"""Least number of clicks in a turn; a click is short even where an image takes seconds."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,22 +41,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     held = ", ".join(models.NAMES)
     parser.add_argument("--model", default="scenes", help=f"{held}, or the file of a checkpoint (default: scenes)")
     parser.add_argument("--output", type=Path, required=True, help="folder for exports, turns and results")
-    parser.add_argument("--rounds", type=int, help="turns of each contender (default: 5; vit_b: 3)")
-    parser.add_argument("--runs", type=int, help="in a turn, after the first (default: 5; vit_b: 1)")
+    parser.add_argument("--rounds", type=int, help="number of turns of each contender (default: 5; vit_b: 3)")
+    parser.add_argument("--runs", type=int, help="number of runs in a turn, after the first (default: 5; vit_b: 1)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
-    parser.add_argument("--calibration", type=int, help="pictures that the project's INT8 sees (default: 32)")
+    parser.add_argument("--calibration", type=int, help="calibration pictures for the project's INT8 (default: 32)")
     text = "labelled scenes for the class mIoU of a model trained on them; 0 for none (default: 20)"
     parser.add_argument("--scenes", type=int, default=20, help=text)
-    parser.add_argument("--contenders", help=f"only these, with commas: {', '.join(c.key for c in CONTENDERS)}")
-    parser.add_argument("--again", action="store_true", help="forget the turns of an earlier run; exports are kept")
+    parser.add_argument("--contenders", help=f"only these, separated by commas: {', '.join(c.key for c in CONTENDERS)}")
+    parser.add_argument("--again", action="store_true", help="discard the turns of an earlier run; exports are kept")
     return parser.parse_args(arguments)
 
 
 def chosen(told: str | None) -> list[Contender]:
-    """Return the contenders of these keys; all where nothing was said.
+    """Return the contenders with these keys; all if none were named.
 
     Raises:
-        InputError: there is none of that key.
+        InputError: no contender has that key.
     """
     wanted = [one.key for one in CONTENDERS] if told is None else [key.strip() for key in told.split(",")]
     known = {one.key: one for one in CONTENDERS}
@@ -71,15 +71,15 @@ class Campaign:
     """One comparison of contenders; `run` measures what is missing.
 
     Args:
-        options: the command line's.
-        contenders: who.
+        options: of the command line.
+        contenders: the ways to segment.
     """
 
     options: argparse.Namespace
     contenders: list[Contender]
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work before anything is made."""
+        """Check the options before anything is exported."""
         models.check(self.options.model)
         for name in ("rounds", "runs", "threads", "calibration"):
             value = getattr(self.options, name)
@@ -89,13 +89,13 @@ class Campaign:
 
     @property
     def folder(self) -> Path:
-        """Where everything of this model goes."""
+        """Folder for all exports and turns of this model."""
         folder: Path = self.options.output / Path(self.options.model).stem
         return folder
 
     @cached_property
     def source(self) -> prepare.Source:
-        """What exports are made from."""
+        """The sources of the exports."""
         checkpoint = models.checkpoint(self.options.model, self.folder)
         return prepare.Source(
             checkpoint, CONCEPTS, self.folder / "exports", self.options.calibration or self._amounts.calibration
@@ -119,7 +119,7 @@ class Campaign:
         return path
 
     def run(self) -> Alternatives:
-        """Make what is missing, measure what is missing, and return everything."""
+        """Export and measure what is missing, and return the comparison."""
         tasks, problems = self._tasks()
         if self.options.again:
             (self.folder / "turns.json").unlink(missing_ok=True)
@@ -153,12 +153,12 @@ class Campaign:
         )
 
     def _tasks(self) -> tuple[list[Task], dict[str, str]]:
-        """Return what is to be measured, and why others are not."""
+        """Return the tasks, and by key the reasons why other contenders cannot be measured."""
         tasks, problems = [], {}
         for one in self.contenders:
             try:
                 tasks.append(self._task(one))
-            except BackendError as error:  # noqa: PERF203 — one that cannot be made is a row that says why
+            except BackendError as error:  # noqa: PERF203 — one that cannot be made becomes a row with the reason
                 problems[one.key] = str(error)
                 prepare.tell(f"{one.key}: {error}")
         return tasks, problems
@@ -216,7 +216,7 @@ class Campaign:
         return {one.key: fused if one.ours else cost["reference"]["macs"] for one in CONTENDERS}
 
     def _int8(self) -> dict[str, int]:
-        """Return how many of these are in INT8; what NNCF quantises is what ONNX Runtime's tool does."""
+        """Return how many of these are in INT8; NNCF quantises the same layers as ONNX Runtime's tool."""
         macs = self._macs()
         made = {one.key: 0 for one in self.contenders if one.precision == "int8"}
         ours = [one for one in self.contenders if one.key in made and one.ours]

@@ -1,7 +1,7 @@
-"""Several concepts in one run of the engine: ``python -m benchmarks.batches --model scenes --sizes 1,2,4``.
+"""Measure several concepts in one run of the engine: ``python -m benchmarks.batches --model scenes --sizes 1,2,4``.
 
-A graph of the concept part for each size of batch, all in turns; what counts is the time of one concept. The first
-concepts of a batch are the same in all, and what comes of them is compared.
+The concept graph is exported for each size of batch, and all run in turns; the result is the time of one concept.
+The first concepts of a batch are the same in all, and their outputs are compared.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from cgsam_edge.runtimes.protocol import Arrays
 
 OF_THE_CONCEPT = ("similarity", "text_row")
-"""Inputs of which each concept has its own; the others are the image's."""
+"""Inputs that differ by concept; the others belong to the image."""
 
 WAYS = (("onnxruntime", "float32"), ("openvino", "float32"), ("openvino", "reduced"))
 """Engines and their arithmetic."""
 
 _CLOSE = {"float32": 1e-3, "reduced": 0.5}
-"""How far the same concepts may be apart in two batches, in standard deviations of the embedding."""
+"""Largest difference of one concept between two batches, in standard deviations of the embedding."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -45,19 +45,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batches", description=__doc__)
     held = ", ".join(models.NAMES)
     parser.add_argument("--model", default="scenes", help=f"{held}, or the file of a checkpoint (default: scenes)")
-    parser.add_argument("--sizes", default="1,2,4", help="concepts in a run, with commas (default: 1,2,4)")
+    parser.add_argument("--sizes", default="1,2,4", help="numbers of concepts in a run, with commas (default: 1,2,4)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
-    parser.add_argument("--runs", type=int, default=9, help="turns of each after the first (default: 9)")
+    parser.add_argument("--runs", type=int, default=9, help="number of turns of each size after the first (default: 9)")
     return parser.parse_args(arguments)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A graph for so many concepts at once.
+    """A graph for several concepts at once.
 
     Attributes:
-        size: concepts.
-        folder: that holds it, as for a bundle.
+        size: number of concepts.
+        folder: its folder, laid out as a bundle.
         inputs: seeded examples by name; those of the first concepts are the same in all batches.
     """
 
@@ -99,7 +99,7 @@ def measure(engine: str, arithmetic: str, given: Sequence[Batch], threads: int |
     """Return the milliseconds of one concept in each batch.
 
     Raises:
-        BackendError: the engine cannot open a graph, or a batch is not what its concepts are alone.
+        BackendError: the engine cannot open a graph, or a concept differs between batches.
     """
     backend, suffix = BACKENDS[engine], {"onnxruntime": "onnx", "openvino": "xml"}[engine]
     options = SessionOptions(threads=threads, device="CPU", precision=arithmetic)
@@ -139,11 +139,11 @@ def sizes_of(told: str) -> list[int]:
     """Read the sizes.
 
     Raises:
-        InputError: they are no whole numbers of 1 or more.
+        InputError: they are not whole numbers of 1 or more.
     """
     words = [word.strip() for word in told.split(",")]
     if not all(word.isdecimal() and int(word) for word in words):
-        raise InputError(f"--sizes must be whole numbers of 1 or more with commas, got {told!r}.")
+        raise InputError(f"--sizes must be whole numbers of 1 or more, separated by commas, got {told!r}.")
     return [int(word) for word in words]
 
 

@@ -1,7 +1,7 @@
-"""What the child process of one contender does; see `cgsam_edge.runtimes.child`.
+"""The child process of one contender; see `cgsam_edge.runtimes.child`.
 
-It takes a `Request` and then commands, and answers each. Nothing heavy is imported before: what imports cost belongs to
-the cold start.
+It takes a `Request` and then commands, and answers each. Nothing heavy is imported before, because the cold start
+includes imports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Measured:
     """Times a runner.
 
     Args:
-        request: what to open.
+        request: what it opens.
     """
 
     def __init__(self, request: Request) -> None:
@@ -51,7 +51,7 @@ class _Measured:
         return self._repeat(lambda: self._runner.masks(self._picture, count), command["times"])
 
     def _clicking(self) -> Callable[[], object]:
-        """Return a click; the first is not timed, so that all find the graph warm."""
+        """Return a click; the first is not timed, so that the graph is warm for all others."""
         if self._click is None:
             self._click = self._runner.encode(self._picture)
             self._click()
@@ -90,7 +90,7 @@ def _told(milliseconds: list[float]) -> dict[str, Any]:
 
 
 def serve(requests: Requests, say: Say) -> None:
-    """Open, segment once, and then carry out commands until the parent closes the pipe."""
+    """Open, segment once, and then run commands until the parent closes the pipe."""
     request = next(requests)
     from benchmarks.runners import Request
 

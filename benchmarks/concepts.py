@@ -1,10 +1,10 @@
-"""What many concepts cost: ``python benchmarks/concepts.py --help``.
+"""Measure the cost of many concepts: ``python benchmarks/concepts.py --help``.
 
-Two measurements, each in turns with what it is compared with, so that what else the machine does hits both alike:
+Two measurements, each in turns with its baseline, so that other load on the machine affects both alike:
 
-- of a calibrated bundle and labelled images: all concepts, with those ruled out that similarity rules out, beside the
-  labelled ones alone;
-- of any bundle: more and more concepts ruled out in advance, beside one that is computed.
+- of a calibrated bundle and labelled images: all concepts, less those that similarity rules out, against the labelled
+  ones alone;
+- of any bundle: more and more concepts ruled out in advance, against one that is computed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cgsam_edge.vocabulary import Vocabulary
 
 
 def in_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Return the median milliseconds of each piece of work, after one round that does not count."""
+    """Return the median milliseconds of each piece of work, after one round of warming up."""
     times: list[list[float]] = [[] for _ in works]
     for number in range(rounds + 1):
         for work, taken in zip(works, times, strict=True):
@@ -44,7 +44,7 @@ def in_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
 
 
 def all_beside_present(segmenter: Segmenter, options: argparse.Namespace) -> None:
-    """Print how long all concepts take beside those that each image holds."""
+    """Print how long all concepts take, and those that each image holds."""
     classes = read_classes(options.classes)
     ratios, skipped = [], []
     for image in read_index_labels(options.images, options.labels, classes):
@@ -63,7 +63,7 @@ def all_beside_present(segmenter: Segmenter, options: argparse.Namespace) -> Non
         )
     if ratios:
         print(
-            f"{len(ratios)} images: median ratio {median(ratios):.2f}, {np.mean(skipped):.1f} concepts skipped a image"
+            f"{len(ratios)} images: median ratio {median(ratios):.2f}, {np.mean(skipped):.1f} concepts skipped an image"
         )
     else:
         print(f"no image holds 1 to {options.most} concepts")
@@ -79,12 +79,12 @@ def crowded(bundle: Bundle, count: int, output: Path) -> Path:
     names = [ConceptSpec(f"absent {i}", ()) for i in range(count)]
     more = Vocabulary.uncalibrated(names, features, np.repeat(old.rows[:1], count, axis=0))
     never = np.zeros((count, COLUMNS), np.float32)
-    never[:, -1] = 2  # no chance reaches it
+    never[:, -1] = 2  # no probability reaches it
     return with_vocabulary(bundle, old.joined(replace(more, screening=never)), output)
 
 
 def ruled_out_beside_computed(options: argparse.Namespace, picture: np.ndarray) -> None:
-    """Print what concepts that are ruled out cost, against one that is computed."""
+    """Print the cost of concepts that are ruled out, against one that is computed."""
     bundle = Bundle(options.bundle)
     with TemporaryDirectory() as folder:
         path = crowded(bundle, options.absent, Path(folder) / "crowded.cgsam")

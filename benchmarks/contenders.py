@@ -1,11 +1,11 @@
-"""Who is measured: what upstream runs, what general exporters give, and this project's bundles."""
+"""The contenders: upstream's code, the output of general exporters, and this project's bundles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 EAGER = "pytorch"
-"""The contender whose masks the others are held to."""
+"""The contender whose masks the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Contender:
         engine: "torch", "onnxruntime" or "openvino"; empty for the one that a bundle takes.
         precision: "fp32" or "int8".
         artefact: of `prepare.ARTEFACTS`; empty where the checkpoint is enough.
-        arithmetic: of what is not INT8: "float32"; "reduced" for BF16 on processors that have it; "default" for what
-            the engine or the bundle takes where nothing is said.
-        by_default: whether it is what somebody gets who says nothing but which engine: the first table shows these.
+        arithmetic: of what is not INT8: "float32"; "reduced" for BF16 on processors that have it; "default" for the
+            default of the engine or the bundle.
+        by_default: whether it is what a user gets by choosing the engine alone; the first table shows these.
     """
 
     key: str
@@ -94,5 +94,5 @@ CONTENDERS = (
 
 
 def plain_of(contender: Contender) -> str:
-    """Return the key of the plain float32 ONNX on the same engine; of one that does not exist for PyTorch."""
+    """Return the key of the plain float32 ONNX on the same engine; for PyTorch, a key that does not exist."""
     return f"plain-{contender.engine}"

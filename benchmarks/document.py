@@ -21,7 +21,7 @@ from cgsam_edge.files import write_beside
 FORMAT = "cgsam-alternatives"
 
 _BUSY = 0.1
-"""Cores that other programs keep busy before it is worth a word."""
+"""Cores that other programs keep busy before a warning is printed."""
 
 NOTES = (
     (
@@ -39,7 +39,7 @@ NOTES = (
         "rendered scenes."
     ),
     (
-        "the first table has what somebody gets who says nothing but which engine: OpenVINO then takes BF16 on "
+        "the first table has what a user gets by choosing the engine alone: OpenVINO then takes BF16 on "
         "processors that have it, PyTorch and ONNX Runtime float32, this project what its export proved."
     ),
     (
@@ -66,16 +66,16 @@ class Alternatives:
 
     Attributes:
         when: local date and time of the end; turns have their own.
-        model: name, and a line about its sizes.
-        machine: where.
-        threads: as asked; None means the engines' own choice.
-        versions: of what computes.
+        model: its name, and a line about its sizes.
+        machine: the machine.
+        threads: CPU threads; None means the engines' own choice.
+        versions: of the libraries that compute.
         picture: (width, height) in pixels.
         compared: concepts whose masks were compared.
-        rows: by contender.
-        turns: that the rows are made of.
+        rows: one a contender.
+        turns: the turns behind the rows.
         peaks: multiply-adds a second, by engine and precision.
-        warnings: what spoils it.
+        warnings: what distorts the numbers.
         notes: what numbers mean.
     """
 
@@ -95,7 +95,7 @@ class Alternatives:
 
 
 def warnings(turns: Sequence[Turn], sensors: Sensors, threads: int | None) -> list[str]:
-    """Return what spoils the numbers."""
+    """Return warnings about what distorts the numbers."""
     found = cautions.before(
         cautions.Conditions(
             sensors.machine(), threads, governors=sensors.governors(), battery=sensors.on_battery(), load=None

@@ -1,6 +1,6 @@
-"""Each graph of bundles on each engine, in turns: ``python -m benchmarks.graphs fp32.cgsam int8.cgsam``.
+"""Time each graph of bundles on each engine, in turns: ``python -m benchmarks.graphs fp32.cgsam int8.cgsam``.
 
-The first bundle is what the others' times are divided by, engine by engine.
+Times of the other bundles are divided by those of the first, engine by engine.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ _ARITHMETICS = ("float32", "reduced")
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.graphs", description=__doc__)
-    parser.add_argument("bundles", nargs="+", type=Path, help="folders, the one to divide by first")
+    parser.add_argument(
+        "bundles", nargs="+", type=Path, help="bundles; the others' times are divided by the first one's"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
-    parser.add_argument("--runs", type=int, default=9, help="turns of each graph after the first (default: 9)")
+    parser.add_argument(
+        "--runs", type=int, default=9, help="number of turns of each graph after the first (default: 9)"
+    )
     parser.add_argument(
         "--arithmetic",
         default="float32",
-        help=f"of what is not INT8, with commas: {', '.join(_ARITHMETICS)} (default: float32)",
+        help=f"arithmetic of what is not INT8, separated by commas: {', '.join(_ARITHMETICS)} (default: float32)",
     )
     return parser.parse_args(arguments)
 

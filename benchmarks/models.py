@@ -12,20 +12,20 @@ from cgsam_edge.files import write_beside
 ROOT = Path(__file__).parents[1]
 STREETS = ROOT / "training" / "checkpoints" / "streets.safetensors"
 SEEDED = {"vit_b": "the real size, 1.2 GB", "small": "real geometry, four narrow blocks"}
-"""Made here, with weights that are pseudo-random: times are those of trained ones."""
+"""Models with pseudo-random weights, made here; they take as long as trained ones."""
 
 NAMES = (*SEEDED, "scenes", "streets")
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is measured where nothing else is said.
+    """Default amounts of a measurement.
 
     Attributes:
         rounds: turns of each contender.
         runs: in a turn, after the first.
         calibration: pictures for INT8.
-        compared: concepts whose masks are compared, at most.
+        compared: largest number of concepts whose masks are compared.
     """
 
     rounds: int
@@ -35,12 +35,12 @@ class Amounts:
 
 
 def amounts(name: str) -> Amounts:
-    """Return what makes a measurement of about a quarter of an hour: less of the model whose runs take seconds."""
+    """Return amounts for a measurement of about a quarter of an hour: smaller for the model whose runs take seconds."""
     return Amounts(3, 1, 32, 2) if name == "vit_b" else Amounts(5, 5, 32, 11)
 
 
 def check(name: str) -> None:
-    """Refuse what names neither a model nor a checkpoint.
+    """Check that a name is that of a model or of a checkpoint.
 
     Raises:
         InputError: it does not.
@@ -50,10 +50,10 @@ def check(name: str) -> None:
 
 
 def checkpoint(name: str, folder: Path) -> Path:
-    """Return a model's checkpoint; a seeded one is written into the folder if it is not there.
+    """Return a model's checkpoint; a seeded one is written into the folder if it is missing.
 
     Raises:
-        InputError: ``name`` is no model and no file.
+        InputError: ``name`` is neither a model nor a file.
         OutputError: the folder cannot be written.
     """
     check(name)

@@ -1,4 +1,4 @@
-"""README's moving picture: the demo's scene, concept by concept, and then a concept that clicks help."""
+"""README's moving picture: the demo's scene, concept by concept, and then a concept that clicks improve."""
 
 from __future__ import annotations
 

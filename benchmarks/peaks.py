@@ -1,6 +1,6 @@
-"""What each engine reaches on products of matrices: ``python -m benchmarks.peaks [THREADS]`` prints it as JSON.
+"""Measure the rate of matrix products of each engine: ``python -m benchmarks.peaks [THREADS]`` prints it as JSON.
 
-In a process of its own, which the benchmark starts when nothing else of it computes.
+The benchmark runs it in a separate process while nothing else of it computes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def measure(threads: int | None) -> Peaks:
 
 
 def greatest(several: list[Peaks]) -> Peaks:
-    """Return the greatest rates: everything else that runs only makes them less."""
+    """Return the greatest rates: whatever else runs can only lower them."""
     made: Peaks = {}
     for one in several:
         for engine, rates in one.items():

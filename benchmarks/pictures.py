@@ -87,7 +87,7 @@ def rank(segmenter: Segmenter, count: int) -> list[Ranked]:
 
 
 def at(ranked: list[Ranked], share: float) -> Ranked:
-    """Return the scene below which a share of all lies."""
+    """Return the scene at this quantile."""
     return ranked[round(share * (len(ranked) - 1))]
 
 
@@ -106,7 +106,7 @@ def clicked(segmenter: Segmenter, count: int) -> list[Clicked]:
 
 
 def helped(found: list[Clicked]) -> list[Clicked]:
-    """Return those that clicks help, the greatest IoU last."""
+    """Return those that clicks improve, the greatest IoU last."""
     return sorted((one for one in found if one.gain >= GAIN and one.with_clicks > 0.5), key=lambda one: one.with_clicks)
 
 

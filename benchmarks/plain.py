@@ -1,7 +1,7 @@
-"""What general exporters give: the unfused model's three parts as ONNX, and their default INT8.
+"""The output of general exporters: the unfused model's three parts as ONNX, and their default INT8.
 
 The parts are those of samexporter and of OpenVINO's notebooks: the encoder with its adapters, CLIP, and prompt encoder
-with decoder. ``torch.onnx.export`` has its defaults, the number of points is left open.
+with decoder. ``torch.onnx.export`` runs with its defaults; the number of points is dynamic.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cgsam_edge.export.reference import ReferenceModel
 
 ENCODERS = ("clip", "encoder")
-"""What is quantised: both guides leave the decoder in float."""
+"""The parts that are quantised: both guides leave the decoder in float."""
 
 PARTS = (*ENCODERS, "decoder")
 
@@ -107,7 +107,7 @@ def parts(model: ReferenceModel) -> dict[str, Part]:
 
 
 def export(checkpoint: Path, folder: Path) -> None:
-    """Write ``PART.onnx``, float32, with weights in files beside."""
+    """Write ``PART.onnx``, float32, with weights in files beside it."""
     for name, part in parts(load_reference(checkpoint)).items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter about its own future
@@ -129,7 +129,7 @@ def _dynamic(part: Part) -> dict[str, Any]:
 
 
 def quantise_dynamic(plain: Path, folder: Path) -> None:
-    """Write the encoders as ONNX Runtime's ``quantize_dynamic`` makes them when nothing is said."""
+    """Write the encoders as ONNX Runtime's ``quantize_dynamic`` makes them by default."""
     quantize_dynamic = telemetry.load("onnxruntime.quantization").quantize_dynamic
 
     before = logging.root.level
@@ -155,7 +155,7 @@ def optimise(plain: Path, folder: Path, sizes: Mapping[str, tuple[int, int]]) ->
 
 
 def quantise_nncf(plain: Path, folder: Path, checkpoint: Path, pictures: list[Path], text: NDArray[np.float32]) -> None:
-    """Write the encoders as ``nncf.quantize`` makes them when nothing is said, calibrated on pictures.
+    """Write the encoders as ``nncf.quantize`` makes them by default, calibrated on pictures.
 
     Args:
         plain: folder of the float32 parts.

@@ -1,4 +1,4 @@
-"""What is measured, made once and kept: bundles by the project's own export, plain ONNX, and their INT8."""
+"""Artefacts that are made once and kept: bundles by the project's own export, plain ONNX, and their INT8."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "numpy", "opencv
 _FORMAT = ("cgsam_edge/manifest.py", "cgsam_edge/vocabulary.py")
 
 _PICTURES = 3
-"""Rendered scenes that ``nncf.quantize`` sees: what a first try gives it."""
+"""Number of rendered scenes that ``nncf.quantize`` calibrates on, as in a first try."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What everything is made from.
+    """Sources of all artefacts.
 
     Attributes:
         checkpoint: of the model.
@@ -119,7 +119,7 @@ ARTEFACTS: dict[str, Callable[[Source, Path], None]] = {
 
 
 def artefact(source: Source, name: str) -> Path:
-    """Return an artefact's folder, made in a process of its own if it is not there.
+    """Return an artefact's folder; a missing one is made in a separate process.
 
     It is made again when the checkpoint, the concepts, the code that writes it or a library has changed.
 
@@ -156,7 +156,7 @@ _LETTERS = 12
 
 
 def key(source: Source, name: str) -> str:
-    """Return what tells an artefact from one of another checkpoint, code or library."""
+    """Return what identifies an artefact: checkpoint, code and libraries."""
     rooms = ("export/reference",) if name.startswith("plain") else ("export", "calibration", *_FORMAT)
     made = hashlib.sha256(f"{name} {source.calibration}".encode())
     for path in (source.checkpoint, source.concepts):
@@ -180,7 +180,7 @@ def identity(*parts: object, ours: bool) -> str:
     """Return a hash of what a turn's numbers depend on: these parts, the machine, and the code that runs.
 
     Args:
-        parts: whatever else it is.
+        parts: further values.
         ours: whether this project's runtime runs.
     """
     rooms = ("cgsam_edge", "runtimes") if ours else ()
@@ -205,5 +205,5 @@ def make_folder(path: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of the libraries that compute."""
     return {name: package_version(name) for name in PACKAGES}

@@ -1,4 +1,4 @@
-"""The table of all consumers of bundles, from what their tests wrote: `python -m benchmarks.reach`.
+"""Write the table of all consumers of bundles from their tests' results: `python -m benchmarks.reach`.
 
 Reads `docs/devices/results/*.json`, whose format `docs/vectors/README.md` states, and writes `docs/devices/results.md`.
 """
@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return the results of a consumer.
 
     Raises:
-        SystemExit: it is no such file; the message names it and what is wrong.
+        SystemExit: the file does not hold results; the message names it and the fault.
     """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def _notes(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Write the page that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reach", description=__doc__)
     parser.add_argument("--output", type=Path, default=PAGE, help="the page (docs/devices/results.md)")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""From turns to rows: medians, ratios, agreement of masks, and how far the limit is."""
+"""From turns to rows: medians, ratios, agreement of masks, and the distance to the limit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ContenderRow:
         mask_iou: mean over the concepts, with eager PyTorch's masks.
         worst_mask_iou: the least.
         class_miou: on labelled scenes; None where the model was not trained on them.
-        by_default: whether it is what somebody gets who says nothing but which engine.
+        by_default: whether it is what a user gets by choosing the engine alone.
         to_eager: how many times as long as eager PyTorch's median the median of `one` is.
         to_plain: likewise of plain float32 ONNX on the same engine.
         macs: multiply-adds of one image and one concept.
@@ -69,7 +69,7 @@ class ContenderRow:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that rows are made of.
+    """The input of the rows.
 
     Attributes:
         turns: of all contenders.
@@ -77,7 +77,7 @@ class Measured:
         masks: folder of logits, ``KEY.npy``.
         macs: multiply-adds by key.
         int8: how many of these are in INT8, by key; none where a key is missing.
-        peaks: the greatest that were seen.
+        peaks: the greatest rates that were measured.
     """
 
     turns: Sequence[Turn]

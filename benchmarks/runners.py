@@ -1,4 +1,4 @@
-"""What a child runs: from a picture to masks, each in its own way. Engines are imported as they are opened."""
+"""The ways to segment that a child runs: from a picture to masks. Engines are imported as they are opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a child opens.
+    """What a child process opens.
 
     Attributes:
         runner: of `RUNNERS`.
@@ -30,9 +30,9 @@ class Request:
         checkpoint: of the model; only PyTorch's runners read it.
         artefact: folder of graphs; only plain ONNX reads it.
         picture: a ``.npy`` file of uint8 RGB (h, w, 3), given as an array; another file is given as a path.
-        concepts: how many of the bundle's concepts there will be masks of.
+        concepts: how many of the bundle's concepts are segmented.
         threads: CPU threads; None leaves it to the engine.
-        arithmetic: as in `SessionOptions.precision`; "default" is what the engine takes where nothing is said.
+        arithmetic: as in `SessionOptions.precision`; "default" is the engine's default.
     """
 
     runner: str
@@ -56,7 +56,7 @@ class Runner(Protocol):
         """Return the same as the decoder's logits, (count, m, m)."""
 
     def encode(self, picture: Any) -> Callable[[], Mask]:
-        """Compute all that a click shares with the one before, and return what clicks on the picture's centre."""
+        """Compute what successive clicks share, and return a function that clicks on the picture's centre."""
 
 
 class OurBundle:

@@ -1,6 +1,6 @@
-"""``python -m benchmarks.same``: whether the masks are the same on every run and with every number of threads.
+"""Check that masks are the same on every run and with every number of threads: ``python -m benchmarks.same``.
 
-Each engine, precision and number of threads gets five runs of all concepts on a rendered scene: three of one opening
+Each engine, precision and number of threads makes five runs of all concepts on a rendered scene: three of one opening
 and two of another. Logits are compared byte by byte. Prints a Markdown table; about a minute on two quiet cores.
 """
 
@@ -18,7 +18,7 @@ from cgsam_edge.quality.scenes.render import render
 Logits = NDArray[np.float32]
 
 RUNS = (3, 2)
-"""Runs of the first and of the second opening."""
+"""Number of runs of the first and of the second opening."""
 
 
 def compute(bundle: Path | None, backend: str, precision: str, threads: int) -> tuple[list[Logits], str]:

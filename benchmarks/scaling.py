@@ -1,4 +1,4 @@
-"""How cost grows, as plots: ``python -m benchmarks.scaling --output docs``."""
+"""Plot how cost grows: ``python -m benchmarks.scaling --output docs``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMAT = "cgsam-scaling"
 
 @dataclass(frozen=True)
 class Plot:
-    """What one picture shows.
+    """One plot.
 
     Attributes:
         file: its name.
@@ -61,16 +61,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of it.
+    """The whole page.
 
     Attributes:
         when: local date and time.
-        machine: where.
-        threads: as asked; None means the engines' own choice.
-        versions: of what computes.
+        machine: the machine.
+        threads: CPU threads; None means the engines' own choice.
+        versions: of the libraries that compute.
         rounds: turns of each point.
         warnings: what spoils it.
-        sections: one a series.
+        sections: one for each series.
     """
 
     when: str
@@ -88,9 +88,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for scaling.md, scaling.json and plots")
     parser.add_argument("--work", type=Path, default=Path("benchmarks-work"), help="folder for exports and turns")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each point (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of turns of each point (default: 3)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
-    parser.add_argument("--again", action="store_true", help="forget the turns of an earlier run; exports are kept")
+    parser.add_argument("--again", action="store_true", help="discard the turns of an earlier run; exports are kept")
     return parser.parse_args(arguments)
 
 
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace, sizes: Sizes) -> Page:
     """Measure what is missing, and return everything.
 
     Raises:
-        BackendError: a bundle could not be made, or a point not be measured.
+        BackendError: a bundle could not be made, or a point could not be measured.
         OutputError: a folder cannot be made.
     """
     prepare.make_folder(options.output)
@@ -181,7 +181,7 @@ def _table(plot: Plot) -> Table:
 
 
 def _growth(plot: Plot) -> Iterator[str]:
-    """Yield what the next unit costs: the slope of a line through the medians."""
+    """Yield the cost of each further unit: the slope of a line through the medians."""
     for curve in plot.curves:
         if len(curve.spots) > 1:
             slope, start = np.polyfit([spot.x for spot in curve.spots], [spot.y for spot in curve.spots], 1)

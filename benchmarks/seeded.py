@@ -1,4 +1,4 @@
-"""Models of twelve blocks, of any size, some of whose blocks depend on the concept."""
+"""Seeded models of twelve blocks and any size, in which some blocks depend on the concept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def config(count: int, side: int, width: int, window: int) -> ModelConfig:
     """Return a model of twelve blocks with adapters, of which the last ones are semantic.
 
     Args:
-        count: of semantic blocks.
+        count: number of semantic blocks.
         side: of its input, in pixels.
         width: channels, in heads of 64.
         window: of its attention where that is not global, in tokens of 16 pixels.

@@ -1,4 +1,4 @@
-"""What grows: the number of concepts, the caller's picture, and the blocks that depend on the concept."""
+"""The series: number of concepts, size of the caller's picture, and blocks that depend on the concept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 @dataclass(frozen=True)
 class Sizes:
-    """The points of all plots.
+    """The points of the plots.
 
     Attributes:
         concepts: counts; the bundle has as many names as the greatest.
@@ -107,7 +107,7 @@ class _Maker:
         self._scene = Image.fromarray(render(5, 22, 1024, 1024).image)
 
     def by_concepts(self) -> Series:
-        """Both engines, each count in a process of its own, whose peak is then that count's."""
+        """Return the series of both engines; each count runs in a separate process, so that its peak memory shows."""
         picture, bundle = self._picture(1.0, ".npy"), self._bundle(self._sizes.checkpoint)
         tasks, lines = [], []
         for engine, name in _ENGINES.items():
@@ -128,7 +128,7 @@ class _Maker:
         )
 
     def by_picture(self) -> Series:
-        """An array, and the path of a JPEG."""
+        """Return the series of pictures, as an array and as the path of a JPEG."""
         bundle = self._bundle(self._sizes.checkpoint)
         tasks, lines = [], []
         for suffix, name in ((".npy", "array"), (".jpg", "JPEG file")):
@@ -155,7 +155,7 @@ class _Maker:
         )
 
     def by_blocks(self) -> Series:
-        """Seeded models of twelve blocks, of which the last ones are semantic."""
+        """Return the series of seeded models of twelve blocks, of which the last ones are semantic."""
         picture, commands = self._picture(1.0, ".npy"), {ONE: _masks(1, 2), TEN: _masks(10, 1)}
         made = {
             count: self._task(
@@ -200,7 +200,7 @@ class _Maker:
     def _seeded(self, count: int) -> Path:
         path = self._work / f"seeded-{self._sizes.width}-{self._sizes.side}-{count}.pth"
         if not path.exists():
-            from tests import tiny  # whose models keep all parts in play
+            from tests import tiny  # its models use all parts
 
             sizes = self._sizes
 

@@ -29,11 +29,11 @@ SERIES, SCENES = 11, 16
 """Rendered scenes that the images repeat."""
 
 BATCH = 50
-"""Images that a thread takes at once; every other batch is streamed."""
+"""Images in a thread's batch; every other batch is streamed."""
 
 CONCEPT = "car"
 GROWTH_LIMIT = 0.02
-"""Most growth of the memory between the fifth tenth of the run and the last one; before that, allocators warm up."""
+"""Largest growth of memory allowed, from the fifth tenth of the run to the last; before that, allocators warm up."""
 
 
 @dataclass
@@ -44,8 +44,8 @@ class Watch:
         total: images to do.
         taken: images that threads have taken.
         done: images that came back.
-        memory: resident bytes that are the process's own, after each batch; pages of files come and go as the system
-            likes.
+        memory: resident bytes that are the process's own, after each batch; pages of files are left out, because the
+            system frees them at will.
         different: images whose mask was not that of the first pass.
     """
 
@@ -73,7 +73,7 @@ class Watch:
             self.different += not same
 
     def measure(self, process: psutil.Process) -> None:
-        """Take down how much memory the process has now."""
+        """Record how much memory the process has now."""
         with self.lock:
             used = process.memory_info()
             self.memory.append(used.rss - getattr(used, "shared", 0))

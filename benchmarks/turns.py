@@ -1,7 +1,7 @@
-"""Turns: each contender starts, measures a little, and ends; then it is the next one's, round after round.
+"""Turns: each contender starts, measures a little, and ends; then the next one does, round after round.
 
-One at a time, so that a machine needs the memory of the greatest alone; round after round, so that what drifts hits all
-alike. Each turn is kept in a file as it ends: a run that was interrupted goes on where it was.
+One runs at a time, so a machine needs memory for the largest alone; rounds repeat, so drift affects all alike. Each
+turn is saved as it ends, and an interrupted run continues from there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cgsam_edge.runtimes import cache
 from cgsam_edge.runtimes.children import Child
 
 PATIENCE = 10
-"""How many of `children.STEP_LIMIT` a step may take: ``torch.compile`` takes minutes for a large model."""
+"""How many times `children.STEP_LIMIT` a step may take: ``torch.compile`` takes minutes for a large model."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Turn:
         number: of the round, from 0.
         cold: seconds from the start of the process to the first mask.
         times: milliseconds of each run, by what was run.
-        peak_memory: bytes that the process ever had resident at most; None where the system does not tell.
+        peak_memory: bytes that the process ever had resident at most; None where the system does not report it.
         others: cores that other programs kept busy meanwhile; None likewise.
         when: local time at its end.
     """
@@ -80,7 +80,7 @@ class Store:
 
 
 def _read(path: Path) -> list[Turn]:
-    """Return what is in the file; nothing where it is of another version, which then is measured again."""
+    """Return the turns in the file; none if it is of another version, which is then measured again."""
     with suppress(OSError, ValueError, TypeError, BundleError):
         return [decode(Turn, value, str(path)) for value in json.loads(path.read_text(encoding="utf-8"))]
     return []
@@ -88,7 +88,7 @@ def _read(path: Path) -> list[Turn]:
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender does in its turns.
+    """The work of a contender in its turns.
 
     Attributes:
         key: of the contender.
@@ -114,9 +114,9 @@ class Rounds:
     """Takes turns.
 
     Args:
-        store: of what was and will be measured.
+        store: holder of all turns.
         tasks: in the order of the first round.
-        rounds: how many.
+        rounds: number of rounds.
         tell: takes lines of progress.
 
     Attributes:
@@ -160,7 +160,7 @@ class Rounds:
 
 
 def _shifted(tasks: Sequence[Task], number: int) -> list[Task]:
-    """Return the order of a round: nobody always follows the same one."""
+    """Return the order of a round, so that no contender always follows the same one."""
     shift = number % max(len(tasks), 1)
     return [*tasks[shift:], *tasks[:shift]]
 
@@ -190,6 +190,6 @@ def measure(task: Task, number: int) -> Turn:
 
 
 def _variables(caches: Path) -> dict[str, str]:
-    """Return variables for a child, so that its caches are the benchmark's own."""
+    """Return environment variables for a child that put its caches into the benchmark's folder."""
     own = {cache.ENVIRONMENT: caches / "cgsam", "TORCHINDUCTOR_CACHE_DIR": caches / "inductor"}
     return {name: str(path.absolute()) for name, path in own.items()}

@@ -1,4 +1,4 @@
-"""The unfused model around any engine: what upstream runs, and what plain ONNX is used with."""
+"""The unfused model around any engine: upstream's code, and plain ONNX."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Unfused:
 
     Args:
         request: what to open.
-        parts: opened.
+        parts: the opened parts.
     """
 
     def __init__(self, request: Request, parts: Parts) -> None:

@@ -1,7 +1,7 @@
-"""What overlapping gains: ``cgsam segment`` of a clip and of big photos, with and without it, in turns.
+"""Measure what overlapping gains: ``cgsam segment`` of a clip and of big photos, with and without it, in turns.
 
-Both ways do the same work by the same functions, write the same files, and run in one process, round after round, so
-that what drifts hits both alike. The clip and the photos are rendered street scenes.
+Both ways run the same functions, write the same files, and run in one process, round after round, so that drift
+affects both alike. The clip and the photos are rendered street scenes.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ _HELD = 5
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--bundle", type=Path, help="default: the reference bundle")
-    parser.add_argument("--concepts", help="separated by commas (default: all)")
-    parser.add_argument("--backend", default="onnxruntime", help="default: onnxruntime")
-    parser.add_argument("--threads", type=int, help="the engine's (default: all cores)")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
-    parser.add_argument("--frames", type=int, default=60, help="of the clip; 0 leaves it out (default: 60)")
-    parser.add_argument("--clip-size", default="1280x720", help="default: 1280x720")
-    parser.add_argument("--photos", type=int, default=8, help="how many; 0 leaves them out (default: 8)")
-    parser.add_argument("--photo-size", default="4032x3024", help="default: 4032x3024, 12 megapixels")
+    parser.add_argument("--bundle", type=Path, help="the bundle (default: the reference bundle)")
+    parser.add_argument("--concepts", help="concepts, separated by commas (default: all)")
+    parser.add_argument("--backend", default="onnxruntime", help="engine (default: onnxruntime)")
+    parser.add_argument("--threads", type=int, help="the engine's CPU threads (default: all cores)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
+    parser.add_argument(
+        "--frames", type=int, default=60, help="number of frames of the clip; 0 for no clip (default: 60)"
+    )
+    parser.add_argument("--clip-size", default="1280x720", help="size of the clip (default: 1280x720)")
+    parser.add_argument("--photos", type=int, default=8, help="number of photos; 0 for none (default: 8)")
+    parser.add_argument("--photo-size", default="4032x3024", help="size of a photo (default: 4032x3024, 12 megapixels)")
     return parser.parse_args()
 
 
@@ -64,7 +66,7 @@ def main() -> None:
 
 
 def measure(title: str, files: list[Path], segmenter: Segmenter, names: list[str] | None, rounds: int) -> None:
-    """Let the ways take turns, and print what they took."""
+    """Run the ways in turns, and print their times."""
     segmenter.segment(next(read(open_inputs({file: file for file in files}, None))).image(), names)  # warm
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     for _ in range(rounds):
@@ -102,7 +104,7 @@ def in_turn(items: Iterable[Item], *stages: Stage, ahead: int) -> Processed[Item
 
 
 def finished(value: Any) -> Future[Any]:
-    """Return a future that has its value."""
+    """Return a completed future."""
     future: Future[Any] = Future()
     future.set_result(value)
     return future

@@ -30,7 +30,7 @@ TRAINING_SERIES, HELD_OUT_SERIES = 0, 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model is trained on, and how the run is divided.
+    """The data of a model, and the division of its run.
 
     Attributes:
         shares: of the stages (see ``schedule.STAGES``).
@@ -61,18 +61,19 @@ def parse() -> argparse.Namespace:
         help="state of another run, or a checkpoint that one wrote, to start from: e.g. scenes for streets",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, default=120.0, help="how long the run takes from now on")
-    length.add_argument("--until", help="local time HH:MM at which it ends instead")
+    length.add_argument("--minutes", type=float, default=120.0, help="minutes that the run takes from now on")
+    length.add_argument("--until", help="instead of --minutes: local time HH:MM at which the run ends")
     length.add_argument(
-        "--stage-steps", help="steps of the four stages instead, e.g. 900,300,500,400: repeatable elsewhere"
+        "--stage-steps",
+        help="instead of a time: steps of the four stages, e.g. 900,300,500,400",
     )
-    parser.add_argument("--shares", help="of the four stages in the run, e.g. 0,0,0,1 to continue the joint stage")
+    parser.add_argument("--shares", help="shares of the four stages, e.g. 0,0,0,1 to continue the joint stage")
     parser.add_argument("--scenes", type=int, default=4000, help="rendered scenes to train on (default: %(default)s)")
     parser.add_argument(
-        "--first", type=int, help="begin when so many scenes are rendered; the others join as they come (default: all)"
+        "--first", type=int, help="begin once this number of scenes is rendered; the others join later (default: all)"
     )
-    parser.add_argument("--batch", type=float, default=1.0, help="factor of the pictures per step")
-    parser.add_argument("--held-out", type=int, default=200, help="pictures of the last evaluation")
+    parser.add_argument("--batch", type=float, default=1.0, help="factor for the number of pictures per step")
+    parser.add_argument("--held-out", type=int, default=200, help="number of pictures of the last evaluation")
     parser.add_argument("--evaluate-every", type=float, default=420.0, help="seconds between short evaluations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's own choice")
@@ -80,7 +81,7 @@ def parse() -> argparse.Namespace:
 
 
 def _end(args: argparse.Namespace, began: float) -> float:
-    """Return when the run shall have ended, by `time.time`."""
+    """Return the time at which the run must end, as `time.time` counts."""
     if not args.until:
         return began + float(args.minutes) * 60
     now = datetime.datetime.now().astimezone()
@@ -90,7 +91,7 @@ def _end(args: argparse.Namespace, began: float) -> float:
 
 
 def _last_evaluation(trainer: Trainer, count: int) -> float:
-    """Return how many seconds the last evaluation and the checkpoint will take, by a short one."""
+    """Estimate the seconds that the last evaluation and the checkpoint will take, from a short evaluation."""
     tried = 3
     evaluate(trainer.model.eval(), trainer.words, trainer.run.held_out, 1)  # the first one prepares
     start = time.time()
@@ -115,12 +116,12 @@ def _commit() -> str:
 
 @dataclass(frozen=True)
 class Sets:
-    """What a run trains and is judged on.
+    """The data that a run trains on and is judged on.
 
     Attributes:
         sources: of the batches; the first is the rendered scenes.
         held_out: pictures that no step sees.
-        rendering: of the scenes that are still to come.
+        rendering: the rendering of further scenes.
     """
 
     sources: Sequence[Source]
@@ -153,15 +154,15 @@ def _state_file(args: argparse.Namespace) -> Path:
 
 
 def _origin(args: argparse.Namespace) -> dict[str, str]:
-    """Return what must agree for a run to go on from a state: the options that decide what it trains."""
+    """Return the options that must agree for a run to continue from a state: those that decide what it trains."""
     return {name: str(getattr(args, name)) for name in ("recipe", "init", "shares", "stage_steps", "seed")}
 
 
 def interrupted(path: Path, origin: dict[str, str]) -> dict[str, Any] | None:
-    """Return the state of an interrupted run of the same options; None where there is none.
+    """Return the state of an interrupted run with the same options, or None.
 
     Raises:
-        SystemExit: the state is of other options, or its run has ended.
+        SystemExit: the state belongs to other options, or its run has ended.
     """
     if not path.exists():
         return None
@@ -179,7 +180,7 @@ def interrupted(path: Path, origin: dict[str, str]) -> dict[str, Any] | None:
 
 
 def _trainer(args: argparse.Namespace, recipe: Recipe, sets: Sets, device: torch.device, end: float) -> Trainer:
-    """Return what trains: from the state of an interrupted run, from another model, or from nothing."""
+    """Return the trainer: from the state of an interrupted run, from another model, or from seeded weights."""
     config = small_config()
     model = initialise(config, args.seed).to(device)
     start = interrupted(_state_file(args), _origin(args))
@@ -210,7 +211,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_float32_matmul_precision("high")  # of a GPU: what is left in float32 may be TF32
+    torch.set_float32_matmul_precision("high")  # on a GPU: what remains in float32 may be TF32
     sets = _sets(args, recipe, small_config().sam.image_size, device)
     trainer = _trainer(args, recipe, sets, device, _end(args, began))
     left = trainer.run.schedule.seconds
@@ -230,7 +231,7 @@ def main() -> None:
             "commit": _commit(), "seconds": round(time.time() - began), "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}",
             "concepts": {name: [name, *more] for name, more in SYNONYMS.items()}, "held_out_miou": round(score.mean, 4),
         }, trainer.heads())  # fmt: skip
-    _state_file(args).unlink(missing_ok=True)  # the checkpoint has all that a further run needs
+    _state_file(args).unlink(missing_ok=True)  # the checkpoint holds all that a further run needs
     log.info("wrote %s after %.0f s", args.output, time.time() - began)
 
 

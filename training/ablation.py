@@ -1,4 +1,4 @@
-"""What each input of the model is worth: a bundle with one of them silenced when it runs (it is not trained again)."""
+"""The worth of each input of the model: a bundle runs with one of them silenced (it is not trained again)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABLATIONS: Mapping[str, tuple[str, str]] = {
     "text off": ("concept", "text_row"),
     "dense prompt off": ("decoder", "dense_prompt"),
 }
-"""Graph and input that is set to zero."""
+"""The graph and its input that is set to zero."""
 
 
 class _Silenced:
@@ -34,17 +34,17 @@ class _Silenced:
         return self._session.run({**inputs, self._name: np.zeros_like(inputs[self._name])})
 
     def facts(self) -> SessionFacts:
-        """Return what the session behind tells."""
+        """Return the answer of the wrapped session."""
         return self._session.facts()
 
     def close(self) -> None:
-        """Close the session behind."""
+        """Close the wrapped session."""
         self._session.close()
 
 
 @contextmanager
 def silenced(segmenter: Segmenter, ablation: str) -> Iterator[None]:
-    """Silence one input of an opened bundle for a while."""
+    """Silence one input of an opened bundle within a context."""
     graph, name = ABLATIONS[ablation]
     sessions = segmenter._model.sessions
     before = sessions[graph]

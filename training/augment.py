@@ -12,7 +12,7 @@ SHARPEST = 1.3
 """Source pixels per pixel above which windows are sampled at twice the size and averaged, against aliasing."""
 
 BLUR_RADIUS = 3
-"""Of the Gaussian's window, in pixels."""
+"""Side of the Gaussian's window, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Look:
 
 PLAIN = Look()
 STRONG = Look(gamma=0.5, gain=0.35, balance=0.15, shift=0.1, blurred=0.3, noisy=0.5, grey=0.35, noise=0.05)
-"""For a few hundred real frames, which a model would otherwise learn by heart."""
+"""Strength for a few hundred real frames, which a model would otherwise memorise."""
 
 
 def _uniform(generator: torch.Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:

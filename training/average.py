@@ -1,4 +1,4 @@
-"""A moving average of the weights: it is steadier than the last step, and it is what ships."""
+"""A moving average of the weights, which is steadier than the last step: it is what ships."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,18 +22,18 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of this step in."""
+        """Add the weights of this step."""
         self._steps += 1
         decay = min(self._decay, self._steps / (self._steps + 9))
         torch._foreach_lerp_(self._kept, [p.detach() for p in self._live], 1 - decay)
 
     def restart(self) -> None:
-        """Begin again with the weights as they are."""
+        """Start again from the present weights."""
         self._kept, self._steps = [p.detach().clone() for p in self._live], 0
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the average into the module for a while."""
+        """Put the average into the module within a context."""
         self._swap()
         try:
             yield
@@ -48,12 +48,12 @@ class Average:
             kept.copy_(held)
 
     def state_dict(self) -> dict[str, list[Tensor] | int]:
-        """Return what a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {"kept": self._kept, "steps": self._steps}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor] | int]) -> None:
-        """Take over what `state_dict` returned."""
+        """Load what `state_dict` returned."""
         kept, steps = state["kept"], state["steps"]
         assert isinstance(kept, list)
         assert isinstance(steps, int)

@@ -1,4 +1,4 @@
-"""Rendered scenes kept in memory-mapped files, so that training does not wait for the renderer."""
+"""Rendered scenes in memory-mapped files, so that training does not wait for the renderer."""
 
 import argparse
 import time
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cgsam_edge.quality.scenes import render
 
 CHUNK = 25
-"""Scenes that one task of the pool renders."""
+"""Number of scenes that one task of the pool renders."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Labelled:
     labels: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        """Refuse pictures and labels that do not belong together."""
+        """Check that pictures and labels belong together."""
         if self.images.shape != (*self.labels.shape, 3):
             raise ValueError(f"expected images of shape {(*self.labels.shape, 3)}, got {self.images.shape}")
 
@@ -46,7 +46,7 @@ def _files(folder: Path, seed: int, count: int, size: int) -> tuple[Path, Path, 
 
 
 def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int) -> None:
-    """Render the scenes from ``start`` on into the files, unless they are there already."""
+    """Render the scenes from ``start`` on into the files, unless the files hold them already."""
     cv2.setNumThreads(1)
     images, labels, done = (np.load(path, mmap_mode="r+") for path in paths)
     for index in range(start, min(start + CHUNK, len(done))):
@@ -57,7 +57,7 @@ def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int) -> None
 
 
 class Rendering:
-    """Renders the first scenes of a series into a folder, in processes that go on while training runs.
+    """Renders the first scenes of a series into a folder, in processes that run beside training.
 
     Args:
         folder: where they are kept; scenes that it holds are not rendered again.
@@ -84,7 +84,7 @@ class Rendering:
             self._tasks = [self._pool.submit(_render_chunk, paths, seed, start) for start in starts]
 
     def ready(self) -> int:
-        """Return how many scenes are there, counted from the first without a gap.
+        """Return how many scenes are rendered, counted from the first without a gap.
 
         Raises:
             Exception: what a process raised; `BrokenProcessPool` where one was killed.
@@ -97,13 +97,13 @@ class Rendering:
         return int(np.argmin(self._done))
 
     def wait(self, count: int) -> Labelled:
-        """Wait for some scenes, and return them."""
+        """Wait until this number of scenes is rendered, and return them."""
         while (ready := self.ready()) < min(count, len(self._done)):
             time.sleep(0.1)
         return Labelled(self.scenes.images[:ready], self.scenes.labels[:ready])
 
     def stop(self) -> None:
-        """Begin no further scene; what was rendered stays, and the processes end with their chunk."""
+        """Start no new scene: the processes end after their present chunk, and rendered scenes are kept."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""Labelled pictures on the device, and batches of them that depend on nothing but the seed and the step."""
+"""Labelled pictures on the device, and batches of them that depend on the seed and the step alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PRESENT_PIXELS = 100
 """A concept counts as present above this many labelled pixels."""
 
 RARITY_LIMITS = 0.5, 3.0
-"""The least and the most that a concept is asked for, against the mean."""
+"""Least and greatest frequency of a concept in prompts, as a multiple of the mean."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Pictures:
     """Labelled pictures of one size, as bytes on a device; more can be added while training runs.
 
     Args:
-        room: how many there will be at most.
+        room: largest number of pictures.
         height, width: pixels of each.
         device: where they live.
     """
@@ -106,7 +106,7 @@ class Pictures:
 
     @property
     def rarity(self) -> Tensor:
-        """How often to ask for each concept, about 1: the root of how few pixels it covers, within `RARITY_LIMITS`."""
+        """How often to draw each concept, about 1: the root of how few pixels it covers, within `RARITY_LIMITS`."""
         covered = sum((counts(part).sum(0) for part in self.labels[: self.count].split(64)), torch.zeros(()))
         weight = (covered / covered.sum() + 1e-4) ** -0.5
         return (weight / weight.mean()).clamp(*RARITY_LIMITS)
@@ -121,7 +121,7 @@ class Source:
         share: how often it is drawn from; the shares of all sources sum to 1.
         narrowest: least share of a picture's side that a window covers.
         look: how colours change.
-        palette: colours that half of its pictures take over, see `training.augment.transfer`; None leaves them alone.
+        palette: colours that half of its pictures take over, see `training.augment.transfer`; None for no change.
     """
 
     pictures: Pictures
@@ -169,7 +169,7 @@ def _draw(generator: torch.Generator, source: Source, count: int, size: int, zoo
 
 
 def generator_of(device: torch.device, seed: int, step: int, kind: int) -> torch.Generator:
-    """Return a generator on a device whose numbers depend on the seed, the step and what they are for alone."""
+    """Return a generator on a device whose numbers depend only on the seed, the step and their purpose."""
     made = torch.Generator(device=device)
     made.manual_seed(int(np.random.SeedSequence((seed, step, kind)).generate_state(1, np.uint64)[0] >> 1))
     return made
@@ -178,7 +178,7 @@ def generator_of(device: torch.device, seed: int, step: int, kind: int) -> torch
 def draw_concepts(generator: torch.Generator, present: Tensor, rarity: Tensor, count: int, absent: float) -> Tensor:
     """Draw concepts int64 (B, count) for pictures with ``present`` bool (B, concepts); a share of them is absent.
 
-    Each comes once; where too few are present, absent ones fill the row.
+    None is drawn twice; where too few are present, absent ones fill the row.
 
     Args:
         generator: on the device of ``present``.

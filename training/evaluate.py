@@ -1,4 +1,4 @@
-"""A quick look at how good the model is, during training: text-only prompts, as in use."""
+"""A quick evaluation during training, with text-only prompts, as in use."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from training.text import Vocabulary
 
 @dataclass(frozen=True)
 class Score:
-    """How good masks are.
+    """Quality of masks.
 
     Attributes:
         concept: IoU per concept, summed over the pictures that hold it; NaN where none does.

@@ -1,4 +1,4 @@
-"""What training minimises, stage by stage."""
+"""The losses of training, stage by stage."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""How good a trained model is, as its card says it: through bundles, and beside the PyTorch reference."""
+"""The figures of a trained model's card: through bundles, and against the PyTorch reference."""
 
 import logging
 import warnings
@@ -40,7 +40,7 @@ def brief(found: Evaluation) -> dict[str, Any]:
 
 
 def measure(bundle: Path, images: Sequence[LabelledImage], ablated: int) -> dict[str, Any]:
-    """Evaluate a bundle from text; and on the first ``ablated`` images with three clicks, and with one input silenced."""
+    """Evaluate a bundle from text; on the first ``ablated`` images with three clicks and with one input silenced."""
     found: dict[str, Any] = {}
     with Segmenter(bundle) as segmenter:
         found["text"] = brief(evaluate(segmenter, images, CONCEPTS))

@@ -149,7 +149,7 @@ def decode(model: ReferenceModel, embedding: Tensor, dense: Tensor, prompts: Pro
 
 @contextmanager
 def sized(model: ReferenceModel, side: int) -> Iterator[None]:
-    """Let the prompt encoder take prompts in pixels of pictures of another side for a while."""
+    """Let the prompt encoder take prompts in pixels of pictures of another side within a context."""
     try:
         _set_side(model, side)
         yield

@@ -1,4 +1,4 @@
-"""What a step minimises: the two towers against all labels of a picture, or the whole model against some masks."""
+"""The loss of a step: the two towers against all labels of a picture, or the whole model against some masks."""
 
 from dataclasses import dataclass
 
@@ -33,9 +33,9 @@ class Objective:
 
     Attributes:
         model: what is trained.
-        head, token_head, calibration: what only training needs.
+        head, token_head, calibration: parts that only training needs.
         words: text features of the concepts.
-        rarity: how often each concept is asked for, (concepts,).
+        rarity: frequency of each concept in prompts, (concepts,).
         seed: of concepts and prompts.
         concepts: per picture of a joint step.
     """

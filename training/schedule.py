@@ -1,11 +1,11 @@
-"""How far a run has come: by the clock or by steps, through its stages."""
+"""The progress of a run through its stages, by the clock or by steps."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 STAGES = ("coarse", "dense", "half", "joint")
-"""``coarse``: both towers learn to tell concepts apart on half-size pictures; ``dense``: the same at full size; ``half``: the
+"""``coarse``: both towers learn the concepts on half-size pictures; ``dense``: the same at full size; ``half``: the
 whole model on half-size pictures, prompt by prompt, which costs a quarter; ``joint``: the same at full size, as in the
 paper."""
 
@@ -16,7 +16,7 @@ class Schedule:
 
     Attributes:
         shares: share of the run of each stage, summing to 1.
-        seconds: how long the run may take from now on; ignored where ``steps`` is given.
+        seconds: time limit of the run from now on; ignored where ``steps`` is given.
         steps: steps of each stage, for a run that does not depend on the machine's speed.
         done: progress when this process took over.
         peak: highest learning rate.
@@ -39,10 +39,10 @@ class Schedule:
         self.began = self.clock()
 
     def begin(self, seconds: float) -> None:
-        """Start the clock again, for a run of so many seconds.
+        """Restart the clock, for a run of this number of seconds.
 
         Raises:
-            ValueError: nothing is left of them.
+            ValueError: no seconds are left.
         """
         if seconds <= 0 and self.steps is None:
             raise ValueError(f"{-seconds:.0f} s too few to take a step and to evaluate the result: train longer")

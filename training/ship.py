@@ -1,4 +1,4 @@
-"""From a trained checkpoint to what is released: presence and screening calibrated, a bundle, and the numbers of its card."""
+"""Release a trained checkpoint: calibrate presence and screening, export a bundle, and measure its card's figures."""
 
 import argparse
 import json
@@ -68,7 +68,7 @@ def _calibrated(source: Path, destination: Path, bundle: Path, images: Sequence[
 
 
 def as_json(names: Sequence[str], table: NDArray[np.float32]) -> str:
-    """Return a calibration as a checkpoint's metadata hold it: an object from a concept's name to its numbers."""
+    """Return a calibration in the form of a checkpoint's metadata: an object from a concept's name to its numbers."""
     rows = zip(names, table, strict=True)
     return json.dumps({name: [round(float(v), 6) for v in row] for name, row in rows if np.isfinite(row).all()})
 
@@ -87,7 +87,7 @@ def _export(checkpoint: Path, output: Path, precision: str) -> Path:
 
 
 def _ship(checkpoint: Path, work: Path) -> None:
-    """Export the bundle of the package, judged on labelled scenes of their own; the report's pages stay out of the wheel."""
+    """Export the package's bundle, judged on separate labelled scenes; the report's pages stay out of the wheel."""
     scenes = work / "gate"
     write_scenes(scenes, GATE_SERIES, range(GATE_SCENES), 512, 512)
     quality = QualityOptions(
@@ -117,7 +117,9 @@ def main() -> None:
     """Calibrate, export, measure, and write the numbers beside the checkpoint."""
     parser = argparse.ArgumentParser(prog="python -m training.ship", description=__doc__)
     parser.add_argument("--name", choices=list(CHECKPOINTS), required=True)
-    parser.add_argument("--checkpoint", type=Path, help="what training wrote; without, only the bundle is made again")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="the trained checkpoint; without it, only the bundle is made again"
+    )
     parser.add_argument("--camvid", type=Path, help="folder with train/ and val/ (streets)")
     parser.add_argument("--count", type=int, default=200, help="held-out scenes (scenes)")
     parser.add_argument("--ablated", type=int, default=60, help="pictures of the clicks and ablations")
@@ -130,7 +132,7 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
         if args.checkpoint is None and args.name != "scenes":
-            parser.error("--checkpoint is needed: only of scenes a bundle is shipped.")
+            parser.error("--checkpoint is needed: only the model scenes has a shipped bundle.")
         if args.checkpoint is None:
             _ship(shipped.CHECKPOINT, work)
             return

@@ -1,4 +1,4 @@
-"""What a run leaves: a state to resume from, and a checkpoint in upstream's layout."""
+"""The files of a run: a state to resume from, and a checkpoint in upstream's layout."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from cgsam_edge.export.reference import ReferenceModel
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state beside its destination, then rename: a run that dies leaves the last whole one."""
+    """Write a state beside its destination, then rename: a run that is killed leaves the last complete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     torch.save(dict(state), beside)
@@ -74,8 +74,8 @@ def write_checkpoint(
     Args:
         path: the file; it is written beside its destination and renamed.
         model: its weights.
-        metadata: what the file says of itself; each value becomes a JSON string.
-        heads: what only training needs, to continue from the file (``training.<key>``).
+        metadata: the metadata of the file; each value becomes a JSON string.
+        heads: weights that only training needs, to continue from the file (``training.<key>``).
     """
     parts: dict[str, Mapping[str, Tensor]] = {
         HEADS: heads or {},

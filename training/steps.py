@@ -1,4 +1,4 @@
-"""How a step is computed on this machine: its arithmetic, and how many pictures it takes."""
+"""The arithmetic of a step on this machine, and the number of its pictures."""
 
 import logging
 import math
@@ -27,7 +27,7 @@ FASTEST_RATE = 4.0
 """The most by which larger steps raise the learning rate."""
 
 WORTH = 1.15
-"""bfloat16 moves numbers; on a processor it has to be this much faster to be taken."""
+"""bfloat16 changes results slightly, so on a processor it is used only if it is faster by this factor."""
 
 
 def pictures_of(device: torch.device, batch: float = 1.0) -> dict[str, int]:
@@ -37,7 +37,7 @@ def pictures_of(device: torch.device, batch: float = 1.0) -> dict[str, int]:
 
 
 def rate_of(pictures: Mapping[str, int]) -> float:
-    """Return the factor of the learning rate for steps of so many pictures: the root of their ratio to a processor's."""
+    """Return the factor of the learning rate for steps of another size: the root of their ratio to a processor's."""
     return min(FASTEST_RATE, math.sqrt(pictures["joint"] / PICTURES["cpu"]["joint"]))
 
 
@@ -47,7 +47,7 @@ def mixed(device: torch.device, *, reduced: bool) -> AbstractContextManager[Any]
 
 
 def reduced_is_faster(device: torch.device, step: Callable[[bool], object]) -> bool:
-    """Tell whether steps shall be computed in bfloat16: always on a GPU, elsewhere where a step is faster so.
+    """Return whether to compute steps in bfloat16: always on a GPU, elsewhere if a step is then faster.
 
     Args:
         device: where the model is.

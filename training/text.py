@@ -1,4 +1,4 @@
-"""The names of the concepts, and the first stage of training: a text tower that tells them apart."""
+"""The names of the concepts, and the first stage of training: a text tower that distinguishes them."""
 
 from dataclasses import dataclass
 

@@ -28,12 +28,12 @@ from training.text import Vocabulary, vocabulary
 log = logging.getLogger("training")
 
 ZOOM = 1.6
-"""How much nearer windows of small stages are: the model meets things at the size in patches that they have in whole pictures."""
+"""Zoom of small stages: things then have the size in patches that they have in whole pictures."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of besides the model.
+    """The parts of a run besides the model.
 
     Attributes:
         sampler: training batches.
@@ -42,7 +42,7 @@ class Run:
         state: file to resume from.
         seed: of everything random.
         rendering: scenes that join the sampler's first source as they come; None where all are there.
-        batch: factor of the pictures per step.
+        batch: factor for the number of pictures per step.
         concepts: concepts per picture of a joint step.
         save_every, evaluate_every: seconds.
         evaluated: held-out pictures per evaluation.
@@ -139,7 +139,7 @@ class Trainer:
         }
 
     def resume(self, state: dict[str, Any], *, weights_only: bool) -> None:
-        """Take over a state; with ``weights_only`` as the start of another run."""
+        """Load a state; with ``weights_only``, to start another run from it."""
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
         if "token_head" in state:
@@ -177,7 +177,7 @@ class Trainer:
         save_state(run.state, self.snapshot(1.0))
 
     def choose_arithmetic(self) -> None:
-        """Measure a joint step in float32 and in bfloat16, and take the faster from now on."""
+        """Measure a joint step in float32 and in bfloat16, and use the faster arithmetic from now on."""
         batch = self.draw(self.step, "joint")
 
         def try_step(reduced: bool) -> None:
@@ -214,7 +214,7 @@ class Trainer:
         return self.run.sampler.batch(step, self.pictures[stage])
 
     def _take_rendered(self) -> None:
-        """Take over scenes that were rendered meanwhile."""
+        """Add scenes that were rendered meanwhile."""
         rendering, pictures = self.run.rendering, self.run.sampler.sources[0].pictures
         if rendering is None or self.step % 20 or len(pictures) == len(pictures.labels):
             return
@@ -259,7 +259,7 @@ class Trainer:
         self.model.train()
 
     def advance(self, stage: str, batch: Batch) -> Tensor:
-        """Take one optimiser step and return its loss, which nobody has waited for."""
+        """Take one optimiser step and return its loss, without waiting for the device."""
         loss = self._loss(stage, batch)
         self.optimiser.zero_grad()
         loss.backward()

@@ -87,7 +87,7 @@ def test_scaling(tiny_checkpoint: Path, tmp_path: Path) -> None:
     ("more", "message"),
     [
         (("--model", "vit_x"), "no model 'vit_x'; expected vit_b, small, scenes, streets, or the file of a checkpoint"),
-        (("--contenders", "pytorch,tvm"), "no contender 'tvm'; expected some of pytorch, compiled"),
+        (("--contenders", "pytorch,tvm"), "no contender 'tvm'; expected some of pytorch, pytorch-bf16, compiled"),
         (("--rounds", "0"), "--rounds must be 1 or more, got 0"),
         (("--threads", "-1"), "--threads must be 1 or more, got -1"),
     ],

@@ -18,7 +18,6 @@ from training.augment import cut
 from training.average import Average
 from training.cache import Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source, draw_concepts, generator_of
-from training.losses import mask_loss, mask_target
 from training.model import encode, features, initialise, small_config
 from training.optimiser import orthogonalise
 from training.prompts import boxes, clicks, text_points
@@ -285,21 +284,3 @@ def test_rare_concepts_are_drawn_more_often() -> None:
     present[:, [1, 4]] = True
     rows = draw_concepts(generator, present, rarity, 1, absent=0.0)
     assert (rows == 4).float().mean().item() == pytest.approx(0.75, abs=0.03)
-
-
-def test_mask_loss_prefers_the_right_mask() -> None:
-    labels = torch.zeros(1, 8, 8, dtype=torch.long)
-    labels[:, :4] = 3
-    target, weight = mask_target(labels, torch.tensor([3]), 4)
-    right = torch.where(target > 0.5, 9.0, -9.0)
-    perfect = mask_loss(right, torch.ones(1), target, weight)
-    assert float(perfect) < 0.02
-    assert float(mask_loss(-right, torch.ones(1), target, weight)) > 5
-
-
-def test_mask_loss_of_an_absent_concept_wants_nothing() -> None:
-    labels = torch.zeros(1, 8, 8, dtype=torch.long)
-    target, weight = mask_target(labels, torch.tensor([5]), 4)
-    empty, full = torch.full((1, 4, 4), -9.0), torch.full((1, 4, 4), 9.0)
-    assert float(mask_loss(empty, torch.zeros(1), target, weight)) < 0.01
-    assert float(mask_loss(full, torch.zeros(1), target, weight)) > 5
