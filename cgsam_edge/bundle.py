@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from cgsam_edge.contract import check_shapes
@@ -46,16 +47,19 @@ class Bundle:
         check_shapes(str(self.path / FILE_NAME), self.manifest, self.vocabulary)
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Check the size and SHA-256 of some files, or of all files.
+        """Check the size and SHA-256 of some files, or of all files and that no graph has parts that are not listed.
 
         Raises:
             BundleError: a file is not listed, lies outside the folder, is missing, or differs from the manifest's
-                entry.
+                entry; or weights that the manifest does not list lie beside a graph.
         """
         for name in self.manifest.files if names is None else names:
             if name not in self.manifest.files:
                 raise BundleError(f"{self.path / FILE_NAME}: does not list the file {name!r}.")
             _verify_file(self.path, name, self.manifest.files[name])
+        if names is None:
+            for path in {graph.path for graphs in self.manifest.targets.values() for graph in graphs.values()}:
+                self._refuse_unlisted(path)
 
     def graphs(self, target: str) -> dict[str, GraphSpec]:
         """Return the graphs of a target by name.
@@ -76,23 +80,23 @@ class Bundle:
         """Return the path of a graph after checking every file of it.
 
         Raises:
-            BundleError: as ``verify``, or the manifest lists no file of the graph or not what is compiled of it.
+            BundleError: as ``verify``, or the manifest lists no file of the graph, or not its weights or what is
+                compiled of it.
         """
         path = self.graphs(target)[name].path
         files = self.files_of(path)
         if path not in files and not any(file.startswith(f"{path}/") for file in files):
             raise BundleError(f"{self.path / FILE_NAME}: does not list the file {path!r} of graph {name!r}.")
         self.verify(files)
-        found = _inside(self.path, path)
-        self._refuse_unlisted(found, files)
-        return found
+        self._refuse_unlisted(path)
+        return _inside(self.path, path)
 
-    def _refuse_unlisted(self, graph: Path, listed: Iterable[str]) -> None:
-        """Refuse a compiled form that lies beside a graph and that no hash protects: engines look for it by name."""
-        known = {PurePosixPath(file).name for file in listed}
-        for compiled in graph.parent.glob(f"{glob.escape(graph.name)}.qnn-*"):
-            if compiled.name not in known:
-                raise BundleError(f"{compiled}: not listed in {FILE_NAME}, so nothing protects it; refused. Remove it.")
+    def _refuse_unlisted(self, path: str) -> None:
+        """Refuse parts of a graph that no hash protects: engines find weights and compiled forms by their names."""
+        listed = {PurePosixPath(file).as_posix() for file in self.manifest.files}
+        for part in _parts(_inside(self.path, path)):
+            if os.path.lexists(part) and part.relative_to(self.path).as_posix() not in listed:
+                raise BundleError(f"{part}: not listed in {FILE_NAME}, so nothing protects it; refused. Remove it.")
 
     def files_of(self, path: str) -> list[str]:
         """Return the listed files of a graph: a folder's content, or a file, its weights and what is compiled of it."""
@@ -116,6 +120,14 @@ class Bundle:
     def size(self) -> int:
         """Bytes of all files that the manifest lists."""
         return sum(spec.size for spec in self.manifest.files.values())
+
+
+def _parts(graph: Path) -> Iterator[Path]:
+    """Yield what an engine may open with a graph: weights, which need not exist, compiled forms, a package's files."""
+    yield graph.with_suffix(".bin") if graph.suffix == ".xml" else graph.with_name(f"{graph.name}.data")
+    yield from graph.parent.glob(f"{glob.escape(graph.name)}.qnn-*")
+    if graph.is_dir():  # systems put hidden files into folders that people look at
+        yield from (path for path in graph.rglob("*") if not path.is_dir() and not path.name.startswith("."))
 
 
 def _read_manifest(folder: Path) -> Manifest:

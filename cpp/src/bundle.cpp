@@ -175,6 +175,8 @@ fs::path Bundle::verified_graph(const std::string& target, const std::string& na
     const std::string weights = path.size() > 4 && path.substr(path.size() - 4) == ".xml" ? path.substr(0, path.size() - 4) + ".bin" : path + ".data";
     bool listed = false;
     inside(path);  // a path that leaves the folder is refused as such
+    if (std::error_code none; !manifest.files.count(weights) && fs::exists(inside(weights), none))  // engines find them by their name
+        throw BundleError((folder / fs::u8path(weights)).u8string() + ": not listed in " + manifest_file + ", so nothing protects it; refused. Remove it.");
     for (const auto& [file, spec] : manifest.files) {
         const bool part = file == path || begins(file, path + "/");
         listed = listed || part;

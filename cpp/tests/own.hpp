@@ -41,6 +41,11 @@ inline std::string link_outside(const fs::path& bundle) {
 #endif
 }
 
+inline std::string unlisted_weights(const fs::path& bundle) {
+    write(bundle / "onnxruntime" / "concept.onnx.data", "anything");
+    return refusal_problem(bundle, "concept.onnx.data: not listed in manifest.json");
+}
+
 /// Four threads ask one encoded image, which keeps nothing or everything between them; each must get what one alone gets.
 inline std::string several_threads(const fs::path& bundle) {
     for (const std::size_t kept : {std::size_t{0}, std::size_t{64} << 20}) {
@@ -71,7 +76,7 @@ inline std::string several_threads(const fs::path& bundle) {
 /// How many of these went wrong.
 inline int run_own(const fs::path& good, const fs::path& work) {
     const std::map<std::string, std::function<std::string(const fs::path&)>> cases = {
-        {"twin keys", twin_keys}, {"a nested manifest", nested_deep}, {"a link outside", link_outside}, {"several threads", several_threads}};
+        {"twin keys", twin_keys}, {"a nested manifest", nested_deep}, {"a link outside", link_outside}, {"weights that are not listed", unlisted_weights}, {"several threads", several_threads}};
     int wrong = 0;
     for (const auto& [name, run] : cases) {
         const fs::path bundle = work / "own.cgsam";

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +178,45 @@ def test_spoiled_bundles(spoil: Callable[[Path], str], bundle: Path) -> None:
     with pytest.raises(BundleError, match=message) as caught:
         Segmenter(bundle)
     assert "copy.cgsam" in str(caught.value)
+
+
+def _weights_beside(bundle: Path) -> tuple[str, str]:
+    (bundle / "onnxruntime" / "image.onnx.data").write_bytes(b"anything")
+    return "onnxruntime", r"onnxruntime/image\.onnx\.data"
+
+
+def _unlisted_bin(bundle: Path) -> tuple[str, str]:
+    edit(bundle, lambda m: m["files"].pop("openvino/image.bin"))
+    return "openvino", r"openvino/image\.bin"
+
+
+def _unlisted_in_package(bundle: Path) -> tuple[str, str]:
+    package = "coreml/graph.mlpackage"
+    (bundle / package / "Data").mkdir(parents=True)
+    for name in ("Manifest.json", ".DS_Store", "Data/weight.bin"):
+        (bundle / package / name).write_bytes(b"{}")
+    edit(bundle, lambda m: m["targets"].update(coreml={
+        name: {**graph, "path": package} for name, graph in m["targets"]["openvino"].items()
+    }))  # fmt: skip
+    for name in ("Manifest.json", "Data/weight.bin"):
+        relist(bundle, f"{package}/{name}")
+    Bundle(bundle).verify()
+    edit(bundle, lambda m: m["files"].pop(f"{package}/Data/weight.bin"))
+    return "coreml", r"coreml/graph\.mlpackage/Data/weight\.bin"
+
+
+@pytest.mark.parametrize(
+    "spoil", [_weights_beside, _unlisted_bin, _unlisted_in_package], ids=["onnx.data", "bin", "mlpackage"]
+)
+def test_weights_that_no_hash_protects_are_refused(spoil: Callable[[Path], tuple[str, str]], tmp_path: Path) -> None:
+    with zipfile.ZipFile(Path(__file__).parents[1] / "frozen" / "format1-float.zip") as archive:
+        archive.extractall(tmp_path)
+    bundle = tmp_path / "format1-float.cgsam"
+    Bundle(bundle).verify()
+    target, named = spoil(bundle)
+    for check in (lambda: Bundle(bundle).verified_graph(target, "image"), lambda: Bundle(bundle).verify()):
+        with pytest.raises(BundleError, match=f"{named}: not listed in manifest.json, so nothing protects it"):
+            check()
 
 
 def test_a_bundle_behind_a_link_is_changed_where_it_is(bundle: Path) -> None:
