@@ -20,7 +20,7 @@ def test_packages_are_the_folders() -> None:
     block = re.search(r"packages = \[(.*?)\]", text, re.DOTALL)
     assert block
     listed = re.findall(r'"([\w.]+)"', block.group(1))
-    found = {"cgsam_edge.models"}  # data alone, which setuptools wants listed all the same
+    found = {"cgsam_edge.models"}  # data alone, which setuptools wants listed too
     for room, folder in ROOMS.items():
         for path in folder.rglob("*.py"):
             found.add(".".join((room, *path.parent.relative_to(folder).parts)))

@@ -33,7 +33,7 @@ def _defined(tree: ast.Module) -> set[str]:
 
 
 def test_masks_are_intersected_and_united_in_one_file() -> None:
-    """A function that has both ``a & b`` and ``a | b`` of the same two computes an overlap of its own."""
+    """A function that has both ``a & b`` and ``a | b`` of the same two computes its own overlap."""
     homes = {module.file for module in modules().values() for function in functions(module.tree) if _overlaps(function)}
     assert homes == {HOME}
 

@@ -1,7 +1,7 @@
 """mypy over the tree as it is installed: ``python -m tests.typecheck``.
 
 Three folders of the checkout are installed as subpackages of `cgsam_edge`, which type checkers cannot be told. So the
-tree is copied in its installed form, and mypy reads that; messages name the files of the checkout all the same.
+tree is copied in its installed form, and mypy reads that; messages still name the files of the checkout.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def watchers() -> list[str]:
 
 
 def run(arguments: list[str], folder: Path, watcher: str = "", **environment: str) -> Watched:
-    """Run Python with these arguments in a network namespace of its own, its home in a fresh folder."""
+    """Run Python with these arguments in a separate network namespace, with a fresh home folder."""
     if not _works(*_NO_NETWORK):
         pytest.skip("unshare cannot make a network namespace here")
     places = {name: folder / name for name in ("home", "tmp", "cache")}

@@ -102,7 +102,7 @@ class TargetQuality:
         """The counted pairs whose mask IoU decides: all, or those that no label judges where labels judge others.
 
         A label judges a mask where the picture holds the concept, and also where it says that the concept is absent:
-        what PyTorch shows there is noise, and presence and scores are judged all the same.
+        what PyTorch shows there is noise, and presence and scores are judged regardless.
         """
         if self.limits.min_iou is not None or self.labelled is None:
             return self.counted

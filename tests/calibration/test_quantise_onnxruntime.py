@@ -1,4 +1,4 @@
-"""INT8 for ONNX Runtime: what its optimiser makes of the file, which decides whether it is fast."""
+"""INT8 for ONNX Runtime: how its optimiser rewrites the file, which decides whether it is fast."""
 
 from __future__ import annotations
 

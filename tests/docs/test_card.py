@@ -1,4 +1,4 @@
-"""``cgsam card``: what stands on it is what the bundle records, and it replaces nothing of somebody else's."""
+"""``cgsam card``: it states what the bundle records, and replaces no file that it did not write."""
 
 from __future__ import annotations
 

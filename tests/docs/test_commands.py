@@ -29,7 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
 
 
 def type_in(command: str, folder: Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    """Run a block as bash does, with this interpreter's commands first and a home folder of its own."""
+    """Run a block as bash does, with this interpreter's commands first and a separate home folder."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HOME": str(folder), "CGSAM_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -49,7 +49,7 @@ def run_all(blocks: list[Block], folder: Path, cache: Path) -> None:
         where = f"{name(block.file)}:{block.line}"
         assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{block.code}\n{done.stdout}\n{done.stderr}"
         wrong = differs(block.expected, done.stdout) if block.expected else ""
-        assert not wrong, f"{where}: not printed as it stands there: {wrong}\n--- printed:\n{done.stdout}"
+        assert not wrong, f"{where}: not printed as the page says: {wrong}\n--- printed:\n{done.stdout}"
 
 
 def quick(file: Path) -> bool:

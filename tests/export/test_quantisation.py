@@ -1,4 +1,4 @@
-"""What quantisation starts from: ranges, exact smoothing, and rounding acted out in PyTorch."""
+"""What quantisation starts from: ranges, exact smoothing, and rounding simulated in PyTorch."""
 
 from __future__ import annotations
 
@@ -141,4 +141,4 @@ def test_rounding_is_that_of_the_engines() -> None:
     assert (rounded[:5] - values[:5]).abs().max() <= step
     assert rounded[5] == pytest.approx(2.0, abs=step)
     weight = torch.tensor([[1.0, -0.5], [0.001, 0.0005]])
-    np.testing.assert_allclose(round_weight(weight), weight, rtol=0.02)  # each row has a scale of its own
+    np.testing.assert_allclose(round_weight(weight), weight, rtol=0.02)  # each row has its own scale

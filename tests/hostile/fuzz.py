@@ -1,8 +1,8 @@
 """``python -m tests.hostile.fuzz [TARGET …] --minutes 5``: readers fed with what no tool writes, until time is up.
 
 Hypothesis makes the inputs: the real thing with values changed at random places, bytes altered, cut and repeated, or
-nonsense. A reader passes if it reads, or raises an error that is meant. What fails is shrunk and printed: make it a
-case. The label readers have a fuzzer of their own: ``EXAMPLES=5000 pytest tests/quality/test_label_fuzz.py``.
+nonsense. A reader passes if it reads, or raises an intended error. What fails is shrunk and printed: make it a
+case. The label readers have a separate fuzzer: ``EXAMPLES=5000 pytest tests/quality/test_label_fuzz.py``.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def fuzz(attempt: Attempt, minutes: float) -> int:
 
 
 def main() -> None:
-    """Run what was asked for, and print a line each."""
+    """Run the requested targets, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"any of {', '.join(TARGETS)} (default: all)")
     parser.add_argument("--minutes", type=float, default=5.0, help="for each (default: 5)")

@@ -53,7 +53,7 @@ def test_concepts_come_and_go(sample: list[Scene], concept: str) -> None:
 
 @pytest.mark.parametrize("concept", CONCEPTS)
 def test_concepts_move(sample: list[Scene], concept: str) -> None:
-    """A concept's centre wanders over the picture: its place alone does not tell what it is."""
+    """A concept's centre wanders over the picture: its place alone does not identify it."""
     masks = [scene.labels == CONCEPTS.index(concept) for scene in sample]
     centres = np.array([np.argwhere(mask).mean(axis=0) / SMALL for mask in masks if mask.sum() > 40])
     assert centres[:, 1].std() > 0.05

@@ -142,7 +142,7 @@ def test_closing_waits_for_the_run_that_goes_on(backend: Backend, bundle: Bundle
 def test_facts_come_from_the_session(backend: Backend, graph: Path) -> None:
     facts = backend.open(graph, SessionOptions(threads=1)).facts()
     if backend.name not in BACKENDS:
-        return  # the evaluator, which has no threads of its own
+        return  # the evaluator, which starts no threads
     assert facts.precision == "float32"
     assert facts.threads == 1
     ((where, count),) = facts.nodes.items()

@@ -69,7 +69,7 @@ def test_a_host_program_is_never_started(name: str | None, tmp_path: Path, monke
     with pytest.raises(NoChildError, match=f"its executable is {host or 'unknown'}"):
         Child(ECHO)
     assert not started(marker)
-    monkeypatch.setattr(sys, "exec_prefix", real)  # a host with a Python of its own
+    monkeypatch.setattr(sys, "exec_prefix", real)  # a host with its own Python
     with Child(ECHO) as talking:
         assert talking.ask({}) == {"echo": {}}
     assert not started(marker)

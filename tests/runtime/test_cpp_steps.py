@@ -43,7 +43,7 @@ def pointer(array: Any) -> Any:
 
 
 def computed(library: Any, stage: str, given: dict[str, Any], like: Any) -> Any:
-    """Return what the library makes of a vector, as an array like the expected one."""
+    """Return the library's output for a vector, as an array like the expected one."""
     out, held = np.zeros_like(like), {key: read(value) for key, value in given.items()}
     if stage in ("pixels", "upright"):
         image = np.ascontiguousarray(held["image"])

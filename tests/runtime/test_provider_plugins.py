@@ -174,7 +174,7 @@ def test_a_chip_needs_its_device(capsys: pytest.CaptureFixture[str], tmp_path: P
 
 
 def rounded(bits: int, largest: float = np.inf) -> Any:
-    """Return a product of matrices whose numbers have so many bits of mantissa."""
+    """Return a product of matrices whose numbers have this many bits of mantissa."""
 
     def run(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         fractions, exponents = np.frexp(np.asarray(x, np.float64))
@@ -215,7 +215,7 @@ def test_the_question_is_an_onnx_model_that_the_cpu_answers(tmp_path: Path) -> N
 def test_less_than_float32_never_passes_for_it(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, precision: str, refused: bool
 ) -> None:
-    """A provider of the CPU that does not tell, and computes in bfloat16, as OpenVINO's plugin does by default."""
+    """A CPU provider that computes in bfloat16 and does not say so, as OpenVINO's plugin does by default."""
     graph = Bundle(tiny_bundle).verified_graph("onnxruntime", "decoder")
     silent = Provider("Silent", "cpu", CPU, "a package")
     monkeypatch.setattr(mantissa, "name", lambda _: "bfloat16")
