@@ -20,7 +20,7 @@ class ArithmeticProof:
 
     Attributes:
         graphs: the arithmetic of each graph, "float32" for those that have to stay in it, which may be all of them.
-        by: the engine that computed, with version and device, or what emulated it.
+        by: the engine that computed, with version and device, or what emulated it; empty where nothing was tried.
         emulated: whether it was emulated.
         pictures: how many the masks were compared on.
         found: what the gate found of this combination, with the keys of ``quality.gate``; empty where none passes.
@@ -48,6 +48,7 @@ def lines(proofs: Proofs, target: str) -> Iterator[str]:
     for kind, proof in proofs.get(target, {}).items():
         passed = [graph for graph, arithmetic in proof.graphs.items() if arithmetic == kind]
         how = f"{'emulated by' if proof.emulated else 'on'} {proof.by}, {proof.pictures} pictures"
+        how = how if proof.pictures else "not tried"
         note = f"; {proof.note}" if proof.note else ""
         yield f"{kind} {'proven for ' + ', '.join(passed) if passed else 'not proven'} ({how}){_numbers(proof)}{note}"
 

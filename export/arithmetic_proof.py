@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.arithmetic import FLOAT32, ArithmeticProof
+from cgsam_edge.arithmetic import FLOAT32, ArithmeticProof, summary
+from cgsam_edge.errors import BackendError
 from cgsam_edge.export.arithmetic_search import NO_TIME, Budget, Outcome, Search
 from cgsam_edge.export.emulation import EmulatedBackend
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.targets import COREML
 from cgsam_edge.manifest import GRAPH_NAMES, GraphSpec, Manifest
-from cgsam_edge.quality.defaults import ARITHMETIC_MAX_DROP
+from cgsam_edge.quality.further import ArithmeticQuality
 from cgsam_edge.quality.gate import Gate
-from cgsam_edge.quality.judge import GateLimits, TargetQuality
+from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.verdicts import gate_summary, line
 from cgsam_edge.runtimes.openvino import OpenVinoBackend
 from cgsam_edge.runtimes.protocol import Device, Session, SessionOptions
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LEAST_PICTURES = 4
 """Pictures below which nothing is proven; there may be fewer than the gate's where time is short."""
+
+FAILED = "the target does not pass the gate in float32, so nothing less was tried"
 
 _NAMES = {"bfloat16": "BF16", "float16": "FP16"}
 """What OpenVINO calls them among the capabilities of a device."""
@@ -46,6 +49,30 @@ class InArithmetic(OpenVinoBackend):
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open a graph; see `Backend.open`."""
         return super().open(path, replace(options, precision="default", proven=(self._kinds[path],)))
+
+
+@dataclass
+class Errors:
+    """What kept an engine from computing.
+
+    Attributes:
+        notes: one for each error.
+        judged: how many combinations were computed and did not pass.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    judged: int = 0
+
+    def note(self, what: str, error: Exception) -> str:
+        """Keep an error, and return its first line."""
+        text = (str(error) or type(error).__name__).splitlines()[0]
+        self.notes = list(dict.fromkeys([*self.notes, f"{what} could not be computed: {text}"]))
+        return text
+
+    def beside(self, note: str) -> str:
+        """Return the note of a search with the errors; where nothing moved any mask too far, it must not say so."""
+        kept = [note] if note and (self.judged or note == NO_TIME or not self.notes) else []
+        return "; ".join([*self.notes, *kept])
 
 
 @dataclass
@@ -76,13 +103,15 @@ class Prover:
         """Return what is proven of a target, by kind.
 
         Args:
-            judged: what the gate found of it in float32; what does not pass there is tried in nothing less.
+            judged: what the gate found of it in float32; what does not pass there is tried in nothing less, and the
+                proof keeps devices from computing it in less.
             manifest: with the target's graphs.
         """
-        if not judged.passed:
-            return {}
         specs = manifest.targets[judged.target]
         graphs = [name for name in GRAPH_NAMES if name in specs]
+        if not judged.passed:
+            refused = ArithmeticProof(dict.fromkeys(graphs, FLOAT32), "", emulated=False, pictures=0, note=FAILED)
+            return dict.fromkeys(self.kinds, refused)
         if judged.target == COREML:
             return dict(self._in_package(judged, specs, graphs))
         return {kind: self._proof(kind, judged, manifest, graphs) for kind in self.kinds}
@@ -116,7 +145,7 @@ class Prover:
             )
         made = {graph: kind if graph in outcome.graphs else FLOAT32 for graph in graphs}
         self.likely[kind] = outcome.graphs
-        found = gate_summary(outcome.found) if outcome.found else {}
+        found = found_summary(outcome.found) if outcome.found else {}
         return ArithmeticProof(made, by, not here, pictures, found, outcome.note)
 
     def _pictures(self) -> int:
@@ -128,18 +157,30 @@ class Prover:
     def _searched(
         self, kind: str, judged: TargetQuality, manifest: Manifest, graphs: Sequence[str], pictures: int | None
     ) -> Outcome:
-        limits = limits_of(judged)
+        exact, errors = self.exact(judged, pictures), Errors()
 
         def attempt(combination: frozenset[str]) -> TargetQuality:
             kinds = {graph: kind if graph in combination else FLOAT32 for graph in graphs}
-            with self._open(judged.target, kinds, manifest) as segmenter:
-                name = f"{judged.target}, {kind} in {' and '.join(g for g in graphs if g in combination)}"
-                found = TargetQuality(name, self.gate.measure(segmenter, pictures), limits)
+            name = f"{judged.target}, {kind} in {' and '.join(g for g in graphs if g in combination)}"
+            try:
+                with self._open(judged.target, kinds, manifest) as segmenter:
+                    pairs = self.gate.measure(segmenter, pictures)
+            except (BackendError, MemoryError) as error:
+                self.say(f"{name}: not passed: {errors.note(f'{judged.target} in {kind}', error)}")
+                return TargetQuality(name, (), judged.limits)
+            found = ArithmeticQuality(name, pairs, judged.limits, exact)
+            errors.judged += not found.passed
             self.say(line(found))
             return found
 
         costs = {graph: manifest.macs(graph) or 1 for graph in graphs}
-        return Search(attempt, costs, self.budget).run(self.likely.get(kind))
+        outcome = Search(attempt, costs, self.budget).run(self.likely.get(kind))
+        return replace(outcome, note=errors.beside(outcome.note))
+
+    def exact(self, judged: TargetQuality, pictures: int | None) -> TargetQuality:
+        """Return what was found of the target in float32 on the pictures that are tried."""
+        used = {picture.path for picture in self.gate.pictures[:pictures]}
+        return replace(judged, pairs=tuple(pair for pair in judged.pairs if pair.image in used))
 
     def _open(self, target: str, kinds: Mapping[str, str], manifest: Manifest) -> Segmenter:
         kind = next(one for one in kinds.values() if one != FLOAT32)
@@ -148,7 +189,9 @@ class Prover:
         files = {self.folder / manifest.targets[target][graph].path: one for graph, one in kinds.items()}
         opened = Segmenter(self.folder, backend=InArithmetic(target, files), device="cpu")
         computed = {one.graph: one.precision for one in opened.placement.graphs}
-        assert computed == kinds, f"{computed}, asked for {kinds}"
+        if computed != kinds:
+            opened.close()
+            raise BackendError(f"the engine computes in {summary(computed)}, asked for {summary(kinds)}.")
         return opened
 
 
@@ -158,6 +201,6 @@ def has(kind: str) -> bool:
     return not backend.problem() and _NAMES[kind] in backend.capabilities(Device("CPU", "cpu"))
 
 
-def limits_of(judged: TargetQuality) -> GateLimits:
-    """Return what a target in less than float32 is held to: the gate's limits, and a smaller loss of class mIoU."""
-    return replace(judged.limits, max_drop=min(judged.limits.max_drop, ARITHMETIC_MAX_DROP))
+def found_summary(found: TargetQuality) -> dict[str, Any]:
+    """Return what the manifest holds of a combination that passed."""
+    return gate_summary(found) | (found.summary() if isinstance(found, ArithmeticQuality) else {})

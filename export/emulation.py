@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from cgsam_edge.arithmetic import FLOAT32
+from cgsam_edge.errors import BackendError
 from cgsam_edge.export.torch_backend import TorchBackend, TorchSession
 from cgsam_edge.runtimes.protocol import SessionFacts
 
@@ -71,8 +72,14 @@ class EmulatedSession(TorchSession):
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Compute all outputs; see `Session.run`."""
-        with Rounding(self._kind):
-            return super().run(inputs)
+        try:
+            with Rounding(self._kind):
+                return super().run(inputs)
+        except BackendError:
+            raise
+        except RuntimeError as error:  # also where memory is short
+            what = f"the graph {self._graph.name!r} in {self._kind}"
+            raise BackendError(f"PyTorch cannot compute {what}: {error}") from error
 
     def facts(self) -> SessionFacts:
         """Return what is emulated; see `Session.facts`."""

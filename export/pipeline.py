@@ -97,7 +97,7 @@ def follow_recipe(
         steps.record_examples(graphs, vocabulary, manifest, folder)
         manifest = steps.check_parity(model, graphs, manifest, folder)
         written = quantise_and_judge(steps, graphs, manifest, quantiser, gate, folder)
-        if gate is not None and steps.quality.arithmetic:
+        if gate is not None and steps.quality.arithmetic and not refused(steps, written):
             found = [attempt.found for attempt in written.attempts]
             proven = steps.prove_arithmetic(found, graphs, reference, gate, written.manifest, folder)
             written = replace(written, manifest=proven)
@@ -123,6 +123,11 @@ class Written:
     manifest: Manifest
     attempts: tuple[TargetAttempt, ...] = ()
     ranking: Ranking | None = None
+
+
+def refused(steps: ExportSteps, written: Written) -> bool:
+    """Return whether the export ends with its report, because a target does not pass."""
+    return not steps.quality.allow_degraded and not all(one.found.passed for one in written.attempts)
 
 
 def add_report(

@@ -203,10 +203,14 @@ def test_sabotage_is_caught_and_nothing_is_written(
     asked = replace(
         quality, gate_images=tmp_path / "gate" / "images", gate_labels=tmp_path / "gate" / "labels",
         gate_classes=tmp_path / "gate" / "classes.txt", gate_count=2, max_drop=0.005, fallback_minutes=0.0,
+        arithmetic=("bfloat16",),
     )  # fmt: skip
     words = r"onnxruntime: class mIoU 0\.1\d+ → 0\.1\d+, a drop of 0\.005 is allowed[\s\S]*worst picture scene_006_"
+    lines: list[str] = []
     with pytest.raises(GateError, match=words) as refusal:
-        export_bundle(replace(options, output=tmp_path / "bad.cgsam"), asked)
+        export_bundle(replace(options, output=tmp_path / "bad.cgsam"), asked, progress=lines.append)
+    assert "masks of onnxruntime" in "\n".join(lines)
+    assert "arithmetic of" not in "\n".join(lines), "no hours go into the arithmetic of what is refused"
     assert refusal.value.exit_code == 4
     assert {path.name for path in tmp_path.iterdir()} == {"gate", "bad.report"}
     assert {path.name for path in (tmp_path / "bad.report").iterdir()} == {"report.html", "report.json"}
