@@ -23,11 +23,13 @@ class Context:
         path: the file.
         entries: for the session's configuration.
         compiled: whether the file was compiled earlier.
+        remedy: what to do where such a file does not load.
     """
 
     path: Path
     entries: dict[str, str] = field(default_factory=dict)
     compiled: bool = False
+    remedy: str = ""
 
 
 def beside(path: Path, soc: int) -> Path:
@@ -35,14 +37,20 @@ def beside(path: Path, soc: int) -> Path:
     return path.with_name(f"{path.name}.qnn-{soc}.onnx")
 
 
-def of(path: Path, options: SessionOptions) -> Context:
-    """Return what to open: what the bundle holds for the chip, what the cache holds, or the graph, to be compiled."""
+def of(path: Path, options: SessionOptions) -> tuple[Context, ...]:
+    """Return what to open, each where those before it do not load.
+
+    The bundle's file for the chip comes first, then the cache's, and at last the graph, to be compiled.
+    """
+    made = []
     if options.soc is not None and beside(path, options.soc).is_file():
-        return Context(beside(path, options.soc), compiled=True)
+        made.append(Context(beside(path, options.soc), compiled=True, remedy="Run cgsam compile again."))
     if options.cache is None:
-        return Context(path)
+        return (*made, Context(path))
     kept = options.cache / f"{path.name}.qnn.onnx"
-    return Context(kept, compiled=True) if kept.is_file() else Context(path, writing(kept))
+    if kept.is_file():  # the provider refuses to write over it
+        return (*made, Context(kept, compiled=True, remedy="Remove it."), Context(path))
+    return (*made, Context(path, writing(kept)))
 
 
 def writing(path: Path) -> dict[str, str]:

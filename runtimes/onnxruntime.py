@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes import contexts, installed, mantissa, nodes, provider_plugins, telemetry
 from cgsam_edge.runtimes.pool import Pool
@@ -17,6 +18,8 @@ from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
 from cgsam_edge.runtimes.providers import CPU, PROVIDERS, UNTOLD, Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from cgsam_edge.runtimes.protocol import Arrays, Session
@@ -80,14 +83,10 @@ class OnnxRuntimeSession:
         self._path, self._provider, self._options = path, provider, options
         if provider_plugins.simulated(provider) and options.soc is None:
             raise BackendError(f"{path}: cannot be opened: {provider_plugins.missing_chip()}")
-        context = contexts.of(path, options) if provider.device == contexts.DEVICE else contexts.Context(path)
-        self._cached = context.compiled
-        try:
-            self._session: Any = _session(context.path, options, provider, context.entries)
-        except BackendError:
-            raise
-        except Exception as error:  # its exceptions have no common base class
-            raise BackendError(f"{path}: ONNX Runtime cannot open it: {error}") from error
+        plain = (contexts.Context(path),)
+        found = contexts.of(path, options) if provider.device == contexts.DEVICE else plain
+        self._session: Any
+        self._session, self._cached = _opened(found, options, provider)
         self._session.disable_fallback()
         self._check_provider()
         self._check_precision()
@@ -177,6 +176,23 @@ def _device(provider: Provider, held: list[str]) -> Device:
         return provider_plugins.device(provider)
     missing = "" if provider.name in held else f"this onnxruntime has no {provider.name}; {_way(provider)}"
     return Device(provider.device, provider.kind, provider.description, missing)
+
+
+def _opened(choices: Sequence[contexts.Context], options: SessionOptions, provider: Provider) -> tuple[Any, bool]:
+    """Open the first file that loads, with a warning for each that does not; also return whether it was compiled."""
+    first, *others = choices
+    try:
+        return _session(first.path, options, provider, first.entries), first.compiled
+    except BackendError:
+        raise
+    except Exception as error:  # its exceptions have no common base class
+        if not others:
+            raise BackendError(f"{first.path}: ONNX Runtime cannot open it: {error}") from error
+        warn_caller(
+            f"{first.path}: ONNX Runtime cannot open this compiled graph, so {others[0].path.name} is opened "
+            f"instead, which may take longer. {first.remedy} ({error})"
+        )
+        return _opened(others, options, provider)
 
 
 def _session(path: Path, options: SessionOptions, provider: Provider, entries: dict[str, str]) -> Any:

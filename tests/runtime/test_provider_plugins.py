@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ import pytest
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
-from cgsam_edge.errors import BackendError, BundleError, InputError
+from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.runtimes import contexts, mantissa, provider_plugins, telemetry
 from cgsam_edge.runtimes import onnxruntime as runtime
 from cgsam_edge.runtimes.devices import allowed
@@ -227,31 +226,6 @@ def test_less_than_float32_never_passes_for_it(
     else:
         assert runtime.OnnxRuntimeSession(graph, options, silent).facts().precision == "bfloat16"
     runtime._measured.cache_clear()
-
-
-def test_a_compiled_graph_is_taken_for_its_chip_alone(tmp_path: Path) -> None:
-    graph, kept = tmp_path / "image.onnx", tmp_path / "cache"
-    kept.mkdir()
-    contexts.beside(graph, 57).touch()
-    of = contexts.of
-    assert of(graph, SessionOptions(soc=57, cache=kept)) == contexts.Context(
-        tmp_path / "image.onnx.qnn-57.onnx", {}, True
-    )
-    assert of(graph, SessionOptions(soc=69)) == contexts.Context(graph)
-    written = of(graph, SessionOptions(soc=69, cache=kept))
-    assert written.path == graph
-    assert written.entries["ep.context_file_path"] == str(kept / "image.onnx.qnn.onnx")
-    (kept / "image.onnx.qnn.onnx").touch()
-    assert of(graph, SessionOptions(soc=69, cache=kept)).compiled
-
-
-def test_a_compiled_graph_that_the_manifest_does_not_list_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(tiny_bundle, tmp_path / "b.cgsam")
-    Bundle(copy).verified_graph("onnxruntime", "decoder")
-    planted = copy / "onnxruntime" / "decoder.onnx.qnn-57.onnx"
-    planted.write_bytes(b"anything")
-    with pytest.raises(BundleError, match=r"decoder\.onnx\.qnn-57\.onnx: not listed in manifest\.json"):
-        Bundle(copy).verified_graph("onnxruntime", "decoder")
 
 
 @pytest.mark.skipif(QNN_HERE, reason="onnxruntime-qnn is installed")
