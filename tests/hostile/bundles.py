@@ -99,7 +99,7 @@ def twin_keys(folder: Path, kit: Kit) -> Path:
     return _replaced(kit.bundle(folder), '"files":', '"files": {}, "files":')
 
 
-@case("bundle", REFUSED, "format version 99 is newer than 1…Upgrade cgsam-edge")
+@case("bundle", REFUSED, "format version 99 is newer than 2…Upgrade cgsam-edge")
 def from_the_future(folder: Path, kit: Kit) -> Path:
     """A format version that does not exist yet"""
     return edit(kit.bundle(folder), lambda m: m.update(format_version=99))
@@ -374,3 +374,11 @@ def graph_of_noise(folder: Path, kit: Kit) -> Path:
     bundle = kit.bundle(folder)
     put(bundle / _GRAPH, np.random.default_rng(0).bytes(1000))
     return relist(bundle, _GRAPH)
+
+
+@case("bundle to segment with", REFUSED, "concept.onnx.data: not listed in manifest.json, so nothing protects it")
+def unlisted_weights(folder: Path, kit: Kit) -> Path:
+    """Weights beside a graph for which nobody vouches"""
+    bundle = kit.bundle(folder)
+    put(bundle / f"{_GRAPH}.data", b"anything")
+    return bundle
