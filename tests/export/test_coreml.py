@@ -89,7 +89,7 @@ def test_same_input_same_packages(graphs: Graphs, tiny_coreml_bundle: Path, anew
 
 def test_nothing_of_the_machine_is_inside(tiny_coreml_bundle: Path) -> None:
     models = list((tiny_coreml_bundle / "coreml").rglob("model.mlmodel"))
-    assert len(models) == 3
+    assert len(models) == 4
     for path in models:
         content = path.read_bytes()
         assert b"site-packages" not in content
@@ -100,7 +100,7 @@ def test_nothing_of_the_machine_is_inside(tiny_coreml_bundle: Path) -> None:
 def test_coremltools_opening_a_package_leaves_its_bytes(tiny_coreml_bundle: Path) -> None:
     """Its own reader writes the package's index anew, and the bundle's hashes must survive that."""
     packages = list((tiny_coreml_bundle / "coreml").glob("*.mlpackage"))
-    assert len(packages) == 3
+    assert len(packages) == 4
     for path in packages:
         ct.models.MLModel(str(path), skip_model_load=True)
     Bundle(tiny_coreml_bundle).verify()
