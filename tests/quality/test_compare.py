@@ -95,7 +95,7 @@ def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other
     assert all(p.labelled_before is None for p in cars)
     assert (done, found.pictures, found.left_out) == ([1, 2, 3], "3 pictures.", ())
     assert (target.target, target.limits) == (f"B.cgsam on {second.backend}", GateLimits(0.98, 0.01))
-    assert "Not compared, of B.cgsam: bus." in found.notes
+    assert "Not compared, only in B.cgsam: bus." in found.notes
     assert any("not calibrated in both" in note for note in found.notes)
 
 

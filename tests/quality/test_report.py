@@ -118,7 +118,7 @@ def test_sizes_are_shown_where_one_was_chosen(written: Written) -> None:
     assert page.tags["svg"] == 2 + 2 * 2 + 1 + 1
     for part in ("Image size", f"{NASTY} 0.5000", "0.9123", "320 G, 62 %", "limit 0.9", "the longest 512 ms"):
         assert part in page.text
-    assert "Taken: 320 pixels: the smallest size with a mean mask IoU of 0.9 or more" in page.text
+    assert "Chosen: 320 pixels: the smallest size with a mean mask IoU of 0.9 or more" in page.text
     assert [one["mean_iou"] for one in document["size"]["tried"]] == [0.8312, 0.9123]
     page, document = written(QUALITY)
     assert "Image size" not in page.text
