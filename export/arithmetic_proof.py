@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,16 +57,18 @@ class Errors:
     """What kept an engine from computing.
 
     Attributes:
+        folder: the bundle being written, whose place on the exporting machine no note gives away.
         notes: one for each error.
         judged: how many combinations were computed and did not pass.
     """
 
+    folder: Path
     notes: list[str] = field(default_factory=list)
     judged: int = 0
 
     def note(self, what: str, error: Exception) -> str:
         """Keep an error, and return its first line."""
-        text = (str(error) or type(error).__name__).splitlines()[0]
+        text = (str(error) or type(error).__name__).splitlines()[0].replace(f"{self.folder}{os.sep}", "")
         self.notes = list(dict.fromkeys([*self.notes, f"{what} could not be computed: {text}"]))
         return text
 
@@ -157,7 +160,7 @@ class Prover:
     def _searched(
         self, kind: str, judged: TargetQuality, manifest: Manifest, graphs: Sequence[str], pictures: int | None
     ) -> Outcome:
-        exact, errors = self.exact(judged, pictures), Errors()
+        exact, errors = self.exact(judged, pictures), Errors(self.folder)
 
         def attempt(combination: frozenset[str]) -> TargetQuality:
             kinds = {graph: kind if graph in combination else FLOAT32 for graph in graphs}

@@ -96,11 +96,13 @@ def test_an_engine_that_cannot_compute_in_it_ends_no_export(
 
 
 def test_what_was_not_computed_is_not_called_too_far() -> None:
-    errors = arithmetic_proof.Errors()
+    errors = arithmetic_proof.Errors(Path("made"))
     assert errors.beside("decoder moved the masks too far") == "decoder moved the masks too far"
     assert errors.note("x in bfloat16", MemoryError()) == "MemoryError"
-    errors.note("x in bfloat16", BackendError("no operator Y\nin a long trace"))
-    first, second = (f"x in bfloat16 could not be computed: {text}" for text in ("MemoryError", "no operator Y"))
+    errors.note("x in bfloat16", BackendError(f"{Path('made', 'x.onnx')}: no operator Y\nin a long trace"))
+    first, second = (
+        f"x in bfloat16 could not be computed: {text}" for text in ("MemoryError", "x.onnx: no operator Y")
+    )
     assert errors.beside("decoder moved the masks too far") == f"{first}; {second}"
     assert errors.beside(NO_TIME) == f"{first}; {second}; {NO_TIME}"
     errors.judged = 1
