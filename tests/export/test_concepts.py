@@ -95,7 +95,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_a_name_that_clip_would_cut(tmp_path: Path) -> None:
     path = write(tmp_path, f"car\ntree | {LONG}\n")
-    with pytest.raises(ConceptsError, match=r"line 2: 'a very .*' is too long: 1\d\d tokens, CLIP's limit is 77"):
+    with pytest.raises(ConceptsError, match=r"line 2: 'a very .*' is too long: 1\d\d tokens; CLIP's limit is 77"):
         check_lengths(path, read_concepts(path), 77)
     path.write_text("very " * 72 + "car")
     check_lengths(path, read_concepts(path), 77)

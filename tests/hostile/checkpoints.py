@@ -131,7 +131,7 @@ def lightning_with_metrics(folder: Path, kit: Kit) -> Path:
     return folder / "c.ckpt"
 
 
-@case("checkpoint", READ, "an averaged copy ('ema_model.') was ignored, as upstream evaluates the other weights")
+@case("checkpoint", READ, "an averaged copy ('ema_model.') was ignored, because upstream evaluates the other weights")
 def averaged_beside(folder: Path, kit: Kit) -> Path:
     """An averaged model (EMA) under the same state dict"""
     state = _flat(kit, "model.", "clip.")

@@ -162,7 +162,9 @@ def torchscript(folder: Path, kit: Kit) -> Path:
     return folder / "c.pt"
 
 
-@case("checkpoint", REFUSED, "a folder, not a file. It holds model.safetensors, pytorch_model.bin: name one of these")
+@case(
+    "checkpoint", REFUSED, "a folder, not a file. It contains model.safetensors, pytorch_model.bin: name one of these"
+)
 def hub_folder(folder: Path, kit: Kit) -> Path:
     """A model's folder in place of its file"""
     made = folder / "model"
@@ -322,7 +324,7 @@ def lora(folder: Path, kit: Kit) -> Path:
     return _spoilt(folder, kit.parts(), **{f"{_BLOCK}attn.qkv.linear_a_q.weight": torch.zeros(4, 32)})
 
 
-@case("checkpoint", REFUSED, "holds another image encoder than SAM's ViT (MobileSAM, EdgeSAM or SAM 2)")
+@case("checkpoint", REFUSED, "holds an image encoder other than SAM's ViT (MobileSAM, EdgeSAM or SAM 2)")
 def sam2(folder: Path, kit: Kit) -> Path:
     """SAM 2's weights"""
     torch.save({"model": {"image_encoder.trunk.pos_embed": torch.zeros(1)}}, folder / "sam2.pt")

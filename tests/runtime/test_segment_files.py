@@ -284,8 +284,8 @@ def test_names_as_long_as_they_can_be(run: Run, capsys: pytest.CaptureFixture[st
     assert run(f"{too_long}.png", f"{fits}.png", f"{'v' * 240}.mp4", "a.png") == 3
     error = capsys.readouterr().err
     assert (
-        f"{too_long}.png: the name of its result, .overlay.png included, has 263 bytes; the limit in that folder is 255"
-        in error
+        f"{too_long}.png: the name of its result, including .overlay.png, has 263 bytes; the limit in that folder is "
+        "255" in error
     )
     assert made() == {
         "a.json", "a.overlay.png", f"{fits}.json", f"{fits}.overlay.png",

@@ -70,7 +70,9 @@ def test_no_video(tmp_path: Path) -> None:
     empty.touch()
     headless = clips.cut(clips.make(tmp_path / "cut.mp4", 20), 0.5)  # its index was at the end
     for path in (text, empty, headless):
-        with pytest.raises(ImageError, match=rf"{path.name}: not a video that OpenCV can read: .* cut off"):
+        with pytest.raises(
+            ImageError, match=rf"{path.name}: not a video that OpenCV can read: .* truncated before its index"
+        ):
             Video(path)
     with pytest.raises(ImageError, match=r"missing\.mp4: no such file"):
         Video(tmp_path / "missing.mp4")
