@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cgsam_edge.quality.columns import aligned, share_text
+
 
 @dataclass(frozen=True)
 class SizeTrial:
@@ -69,23 +71,21 @@ class SizeSearch:
         """Yield the rows of the table: its head, the model's own size, and the sizes that were tried."""
         yield "pixels", "CLIP", "mask IoU", "worst concept", "class mIoU", "multiply-adds", "time"
         yield (
-            f"{self.own_size}, its own", str(self.own_clip_size), "–", "–", _share(self.own_miou),
+            f"{self.own_size}, its own", str(self.own_clip_size), "–", "–", share_text(self.own_miou),
             f"{self.own_macs / 1e9:.3g} G", f"{self.own_seconds:.3g} s",
         )  # fmt: skip
         for one in self.tried:
             concept, iou = one.worst_concept
             yield (
                 str(one.image_size), str(one.clip_image_size), f"{one.mean_iou:.4f}", f"{concept} {iou:.4f}",
-                _share(one.class_miou),
+                share_text(one.class_miou),
                 f"{one.macs / 1e9:.3g} G, {100 * one.macs / self.own_macs:.0f} %",
                 f"{one.seconds:.3g} s, {100 * one.seconds / self.own_seconds:.0f} %",
             )  # fmt: skip
 
     def lines(self) -> list[str]:
         """Return the table as lines of text."""
-        rows = list(self.rows())
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return aligned(self.rows(), indent="  ")
 
     def summary(self) -> dict[str, Any]:
         """Return the search in the manifest's form."""
@@ -93,7 +93,3 @@ class SizeSearch:
         made["limit"] = made.pop("min_iou")  # the name in format 1
         made["tried"] = [{**one, "worst_concept": list(one["worst_concept"])} for one in made["tried"]]
         return made
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cgsam_edge.quality.columns import aligned, share_text
 from cgsam_edge.quality.judge import TargetQuality
 
 
@@ -76,20 +77,18 @@ class SharingSearch:
         """Yield the table: its head, the model without shared blocks, and what was tried."""
         yield "shared", "mask IoU", "other points", "class mIoU", "presence flips", "a further concept", "passes"
         own = next((one.class_miou[0] for one in self.tried if one.class_miou), None)
-        yield "none", "–", "–", _share(own), "–", f"{self.own_macs / 1e9:.3g} G", "–"
+        yield "none", "–", "–", share_text(own), "–", f"{self.own_macs / 1e9:.3g} G", "–"
         for one in self.tried:
             part = f"{one.macs / 1e9:.3g} G, {100 * one.macs / self.own_macs:.0f} %"
             yield (
-                f"{one.blocks} of {self.semantic}", f"{one.mean_iou:.4f}", _share(one.drawn_iou),
-                _share(one.class_miou[1] if one.class_miou else None), f"{one.flips} of {one.decisions}", part,
+                f"{one.blocks} of {self.semantic}", f"{one.mean_iou:.4f}", share_text(one.drawn_iou),
+                share_text(one.class_miou[1] if one.class_miou else None), f"{one.flips} of {one.decisions}", part,
                 "no" if one.problems else "yes",
             )  # fmt: skip
 
     def lines(self) -> list[str]:
         """Return the table as lines of text."""
-        rows = list(self.rows())
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return aligned(self.rows(), indent="  ")
 
     def summary(self) -> dict[str, Any]:
         """Return it as the manifest holds it."""
@@ -103,7 +102,3 @@ class SharingSearch:
             for one in made["tried"]
         ]
         return made | {"macs": self.macs}
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cgsam_edge.manifest import TEXT_GRAPHS
+from cgsam_edge.quality.columns import aligned
 from cgsam_edge.quality.findings import GraphQuality, Quality
 from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.verdicts import verdict
 
-_VERDICT = 5
-"""Column of the verdict in the summary of an export."""
+_NUMBERS = range(1, 5)
+"""Columns of the summary of an export between the target and the verdict."""
 
 
 def comparison_text(quality: Quality) -> str:
@@ -38,13 +39,7 @@ def export_table(quality: Quality) -> list[str]:
     """
     head = ("target", "size", "mask IoU", "class mIoU", "one image", "verdict")
     rows = [head, *(_summary(quality, target) for target in quality.targets)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    """Return a cell as wide as its column: names on the left, numbers on the right."""
-    return cell.ljust(width) if column in (0, _VERDICT) else cell.rjust(width)
+    return aligned(rows, right=_NUMBERS)
 
 
 def _summary(quality: Quality, target: TargetQuality) -> tuple[str, ...]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cgsam_edge import Segmenter
 from cgsam_edge.runtimes import allocator
 
 
@@ -21,6 +24,16 @@ def test_memory_is_given_back_after_so_many_runs(monkeypatch: pytest.MonkeyPatch
     assert given == [0, 0]
     allocator.count_run()
     assert given == [0, 0, 0]
+
+
+def test_each_run_on_openvino_is_counted(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "_runs", 0)
+    with Segmenter(tiny_bundle, backend="openvino", device="CPU") as segmenter:
+        encoded = segmenter.encode(np.zeros((40, 60, 3), np.uint8))
+        before = allocator._runs
+        encoded.predict("car")
+    assert before >= 2  # clip and image
+    assert allocator._runs == before + 2  # concept and decoder
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's alone")
