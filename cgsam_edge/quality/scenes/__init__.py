@@ -1,6 +1,7 @@
-"""Rendered street scenes with labels: seeded, any number, any size."""
+"""Rendered street scenes with labels, still or in motion: seeded, any number, any size."""
 
+from cgsam_edge.quality.scenes.clips import ClipFrame, render_clip
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, IGNORE
 from cgsam_edge.quality.scenes.render import Scene, render
 
-__all__ = ["CONCEPTS", "IGNORE", "Scene", "render"]
+__all__ = ["CONCEPTS", "IGNORE", "ClipFrame", "Scene", "render", "render_clip"]

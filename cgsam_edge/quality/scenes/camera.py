@@ -1,4 +1,4 @@
-"""A pinhole camera in a street that may bend, climb or fall."""
+"""The point of view: a pinhole camera in a street that may bend, climb or fall."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FAR_PIXEL = 30_000.0
 
 
 @dataclass(frozen=True)
-class Camera:
+class Viewpoint:
     """Street metres (x right, y up, z along the street) to pixels.
 
     Attributes:
@@ -25,6 +25,7 @@ class Camera:
         roll, yaw: radians; yaw 0 looks along the street.
         x, y: the camera's place across the street and above the ground, metres.
         bend, climb: second-order sideways and upward shape of the street, 1/metres.
+        z: the camera's place along the street, metres; 0 in a still scene.
     """
 
     width: int
@@ -37,15 +38,17 @@ class Camera:
     y: float
     bend: float
     climb: float
+    z: float = 0.0
 
     def view(self, points: Floats) -> Floats:
         """Return street points (..., 3) as camera points (..., 3): right, down, forward."""
         z = points[..., 2]
+        ahead = z - self.z
         across = points[..., 0] + self.bend * z * z - self.x
         down = self.y - points[..., 1] - self.climb * z * z
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
         seen = np.empty_like(points)
-        seen[..., 0], seen[..., 1], seen[..., 2] = across * cos - z * sin, down, across * sin + z * cos
+        seen[..., 0], seen[..., 1], seen[..., 2] = across * cos - ahead * sin, down, across * sin + ahead * cos
         return seen
 
     def pixels(self, seen: Floats) -> Floats:

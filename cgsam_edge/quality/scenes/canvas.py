@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgsam_edge.opencv import cv2
-from cgsam_edge.quality.scenes.camera import NEAR, Camera, Floats, clip_near
+from cgsam_edge.quality.scenes.camera import NEAR, Floats, Viewpoint, clip_near
 from cgsam_edge.quality.scenes.concepts import IGNORE
 from cgsam_edge.quality.scenes.light import Light
 
@@ -28,7 +28,7 @@ class Canvas:
         rng: the scene's random numbers.
     """
 
-    def __init__(self, camera: Camera, light: Light, rng: np.random.Generator) -> None:
+    def __init__(self, camera: Viewpoint, light: Light, rng: np.random.Generator) -> None:
         """Start with an empty, unlabelled picture."""
         self.camera, self.light, self.rng = camera, light, rng
         self.image = np.zeros((camera.height * FINE, camera.width * FINE, 3), np.uint8)

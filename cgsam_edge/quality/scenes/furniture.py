@@ -155,3 +155,25 @@ def paint_clutter(canvas: Canvas, place: Floats, ground: float) -> None:
     canvas.polygon(np.stack([base, base + along, top + along, top]), colour, IGNORE, np.array([0.0, 0.0, -1.0]))
     canvas.polygon(np.stack([base + side, base + side + deep, top + side + deep, top + side]), colour * 0.8, IGNORE)
     canvas.polygon(np.stack([top, top + along, top + along + deep, top + deep]), colour * 1.2, IGNORE)
+
+
+def paint_column(canvas: Canvas, place: Floats, ground: float) -> None:
+    """Paint an advertising column at ``place`` (x, z): unlabelled, and wide enough to hide a person who passes."""
+    rng = canvas.rng
+    base, height = np.array([place[0], ground, place[1]]), 2.6
+    radius, colour = rng.uniform(0.35, 0.5), rng.uniform(60, 200, 3)
+    along = np.array([np.cos(canvas.camera.yaw), 0.0, -np.sin(canvas.camera.yaw)]) * radius
+    poster = np.stack([base - along, base + along, base + along + height * UP, base - along + height * UP])
+    canvas.polygon(poster, colour, IGNORE, np.array([0.0, 0.0, -1.0]))
+    for low in (0.5, 1.5):
+        inner = np.stack(
+            [base + s * along + t * UP for s, t in ((-0.7, low), (0.7, low), (0.7, low + 0.8), (-0.7, low + 0.8))]
+        )
+        canvas.polygon(inner, rng.uniform(60, 240, 3), None, np.array([0.0, 0.0, -1.0]))
+    roof = np.stack(
+        [
+            base + s * 1.15 * along + t * UP
+            for s, t in ((-1, height), (1, height), (0.6, height + 0.3), (-0.6, height + 0.3))
+        ]
+    )
+    canvas.polygon(roof, colour * 0.6, IGNORE)

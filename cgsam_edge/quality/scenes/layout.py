@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cgsam_edge.quality.scenes.camera import Camera, Floats
+from cgsam_edge.quality.scenes.camera import Floats, Viewpoint
 from cgsam_edge.quality.scenes.canvas import Canvas
 from cgsam_edge.quality.scenes.furniture import (
     paint_clutter,
@@ -30,19 +30,27 @@ from cgsam_edge.quality.scenes.structures import paint_building, paint_fence
 
 @dataclass(frozen=True)
 class Piece:
-    """An object to paint: its distance (far end, metres), its shadow on the ground or None, and a function that paints it."""
+    """An object to paint.
+
+    Attributes:
+        depth: distance of its far end, metres.
+        shadow: its shadow on the ground, or None.
+        paint: paints it.
+        number: counted from 1, those that the camera cannot see too.
+    """
 
     depth: float
     shadow: Floats | None
     paint: Callable[[], None]
+    number: int
 
 
-def draw_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
+def draw_camera(rng: np.random.Generator, width: int, height: int) -> Viewpoint:
     """Draw a point of view: mostly a driver's, sometimes a walker's, up, down, across or from a window."""
     kind = rng.choice(4, p=[0.78, 0.08, 0.06, 0.08])
     tilt = (rng.uniform(0.3, 0.62), rng.uniform(0.65, 1.15), rng.uniform(-0.35, 0.2), rng.uniform(0.3, 0.7))[kind]
     yaw = rng.normal(0, 0.2) if kind != 3 else rng.choice([-1, 1]) * rng.uniform(0.7, 1.57)
-    return Camera(
+    return Viewpoint(
         width, height, focal=max(width, height) * rng.uniform(0.75, 1.25), horizon=height * tilt,
         roll=rng.normal(0, 0.02), yaw=float(yaw), x=0.0, y=rng.uniform(1.1, 2.2) if rng.random() < 0.93 else rng.uniform(2.5, 5),
         bend=rng.normal(0, 0.002) if rng.random() < 0.5 else 0.0, climb=rng.normal(0, 0.0004),
@@ -73,6 +81,7 @@ class Layout:
         """Draw all pieces; the frequency of each kind varies between scenes, and is often zero."""
         self.canvas, self.street, self.rng = canvas, street, canvas.rng
         self.pieces: list[Piece] = []
+        self._noted = 0
         rng = self.rng
         for side in (-1.0, 1.0):
             self.frontage(side)
@@ -109,8 +118,17 @@ class Layout:
     def add(self, place: Floats, width: float, height: float, paint: Callable[[], None]) -> None:
         """Note a piece at (x, z) with a shadow of this width and height."""
         depth = float(self.canvas.camera.view(np.array([place[0], 0.0, place[1]]))[2])
+        self.note(depth, shadow_of(self.canvas, place, width, height), paint)
+
+    def pass_over(self) -> None:
+        """Count a piece that cannot be seen."""
+        self._noted += 1
+
+    def note(self, depth: float, shadow: Floats | None, paint: Callable[[], None], behind: float = 0.0) -> None:
+        """Count a piece, and keep it unless it lies behind the camera; it is painted ``behind`` metres further away."""
+        self.pass_over()
         if depth > 0.8:
-            self.pieces.append(Piece(depth, shadow_of(self.canvas, place, width, height), paint))
+            self.pieces.append(Piece(depth + behind, shadow, paint, self._noted))
 
     def frontage(self, side: float) -> None:
         """Line one side of the street with houses, trees, a fence, or nothing."""
@@ -138,13 +156,10 @@ class Layout:
         ends = np.array(
             [[x, 0.0, z], [x, 0.0, z + length], [x + side * size[1], 0.0, z], [x + side * size[1], 0.0, z + length]]
         )
-        depth = self.canvas.camera.view(ends)[:, 2]
-        if depth.max() > 0.8:
-            away = -self.canvas.light.sun[[0, 2]] / max(float(self.canvas.light.sun[1]), 0.25) * height
-            shadow = ends[[0, 1, 1, 0]] + np.array([[0, 0, 0], [0, 0, 0], [away[0], 0, away[1]], [away[0], 0, away[1]]])
-            self.pieces.append(
-                Piece(float(depth.max()) + 3, shadow, lambda: paint_building(self.canvas, np.array([x, z]), size, side))
-            )
+        depth = float(self.canvas.camera.view(ends)[:, 2].max())
+        away = -self.canvas.light.sun[[0, 2]] / max(float(self.canvas.light.sun[1]), 0.25) * height
+        shadow = ends[[0, 1, 1, 0]] + np.array([[0, 0, 0], [0, 0, 0], [away[0], 0, away[1]], [away[0], 0, away[1]]])
+        self.note(depth, shadow, lambda: paint_building(self.canvas, np.array([x, z]), size, side), behind=3)
 
     def car(self, near: bool = False) -> None:
         """Park a car at a kerb, or let it drive, turn or cross."""
@@ -222,8 +237,7 @@ class Layout:
         for z in np.arange(start, end, step):
             ends = np.array([[x, z], [x, min(z + step, end)]])
             depth = float(self.canvas.camera.view(np.array([[x, 0.0, z], [x, 0.0, ends[1, 1]]]))[:, 2].max())
-            if depth > 0.8:
-                self.pieces.append(Piece(depth, None, lambda ends=ends: self._same_fence(ends, height, seed)))  # type: ignore[misc]
+            self.note(depth, None, lambda ends=ends: self._same_fence(ends, height, seed))  # type: ignore[misc]
 
     def _same_fence(self, ends: Floats, height: float, seed: int) -> None:
         """Paint one piece of a long fence with the fence's own random numbers, so that all pieces look alike."""

@@ -1,5 +1,7 @@
 """Road users: cars, pedestrians, bicyclists."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cgsam_edge.quality.scenes.camera import Floats
@@ -119,15 +121,30 @@ def _clothes(canvas: Canvas) -> Floats:
     return np.stack([trousers, jacket, SKINS[rng.integers(len(SKINS))], hair])
 
 
-def paint_pedestrian(canvas: Canvas, place: Floats, ground: float) -> None:
-    """Paint a person standing or walking at ``place`` (x, z) on ground of this height."""
+@dataclass(frozen=True)
+class Gait:
+    """How someone moves: where to, and how far along in a step or a turn of the pedals.
+
+    Attributes:
+        heading: radians from the x axis.
+        phase: radians.
+    """
+
+    heading: float
+    phase: float
+
+
+def paint_pedestrian(canvas: Canvas, place: Floats, ground: float, gait: Gait | None = None) -> None:
+    """Paint a person at ``place`` (x, z) on ground of this height, who stands or walks anyhow, or as ``gait`` says."""
     rng = canvas.rng
     tall = rng.uniform(1.15, 1.4) if rng.random() < 0.15 else rng.uniform(1.55, 1.95)
     trousers, jacket, skin, hair = _clothes(canvas)
     walk = rng.uniform(0, 2 * np.pi)
+    walk = walk if gait is None else gait.heading
     front = np.array([np.cos(walk), 0.0, np.sin(walk)])
     side = np.array([-front[2], 0.0, front[0]])
     base, stride = np.array([place[0], ground, place[1]]), rng.uniform(0, 0.32)
+    stride = stride if gait is None else 0.3 * np.sin(gait.phase)
     hips, chest = base + 0.5 * tall * UP, base + 0.8 * tall * UP
     for sign in (-1.0, 1.0):
         foot = base + sign * (stride * front + 0.07 * side) + 0.03 * UP
@@ -157,8 +174,11 @@ def _head(canvas: Canvas, place: Floats, tall: float, skin: Floats, hair: Floats
     canvas.balls(both[order], np.array([radius, radius * 1.04])[order], np.stack([skin, hair])[order], label)
 
 
-def paint_bicyclist(canvas: Canvas, place: Floats, heading: float) -> None:
-    """Paint a rider on a bicycle at ``place`` (x, z) on the road, riding towards ``heading`` (radians)."""
+def paint_bicyclist(canvas: Canvas, place: Floats, heading: float, phase: float | None = None) -> None:
+    """Paint a rider on a bicycle at ``place`` (x, z) on the road, riding towards ``heading``, pedals turned by ``phase``.
+
+    Both angles are in radians; without a phase, the pedals are turned anyhow.
+    """
     rng = canvas.rng
     trousers, jacket, skin, hair = _clothes(canvas)
     helmet = rng.uniform(30, 255, 3) if rng.random() < 0.6 else hair
@@ -176,6 +196,7 @@ def paint_bicyclist(canvas: Canvas, place: Floats, heading: float) -> None:
     canvas.limb(np.stack([bars - 0.25 * side, bars + 0.25 * side]), 0.02, np.full(3, 30.0), BICYCLIST)
     shoulder = base + rng.uniform(0.02, 0.2) * front + 1.45 * UP
     spin = rng.uniform(0, 2 * np.pi)
+    spin = spin if phase is None else phase
     for sign in (-1.0, 1.0):
         foot = crank + sign * (0.17 * (np.cos(spin) * front + np.sin(spin) * UP) + 0.1 * side)
         knee = (seat + foot) / 2 + 0.22 * front + 0.1 * UP

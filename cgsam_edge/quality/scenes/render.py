@@ -54,7 +54,21 @@ def _cut(rng: np.random.Generator, tile: NDArray[np.float32], height: int, width
 
 
 def photograph(canvas: Canvas) -> Scene:
-    """Average the picture down, give surfaces their texture, and add exposure, blur and noise."""
+    """Return the picture that a camera takes of a painted scene, with its labels."""
+    image, mirrored = develop(canvas, canvas.rng)
+    return Scene(*(np.ascontiguousarray(one[:, ::-1] if mirrored else one) for one in (image, canvas.labels)))
+
+
+def develop(canvas: Canvas, sensor: np.random.Generator) -> tuple[NDArray[np.uint8], bool]:
+    """Average the picture down, give surfaces their texture, and add exposure, blur and noise.
+
+    Args:
+        canvas: the painted scene, whose random numbers decide everything but the noise.
+        sensor: random numbers of the noise.
+
+    Returns:
+        The picture (height, width, 3), and whether it is to be mirrored.
+    """
     rng, (height, width) = canvas.rng, canvas.labels.shape
     image = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     fine, middle, coarse = (_cut(rng, tile, height, width) for tile in _grain())
@@ -67,10 +81,8 @@ def photograph(canvas: Canvas) -> Scene:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0) * width / 512)
     image = np.clip(image * rng.uniform(0.9, 1.2), 0, 255)
     image = 255 * (image / 255) ** np.float32(rng.uniform(0.75, 1.15))
-    noise = _cut(rng, _grain()[0], height, width)[..., None] * np.float32(rng.uniform(0, 5))
-    mirrored = slice(None, None, -1 if rng.random() < 0.5 else 1)
-    painted = np.clip(image + noise, 0, 255).astype(np.uint8)
-    return Scene(np.ascontiguousarray(painted[:, mirrored]), np.ascontiguousarray(canvas.labels[:, mirrored]))
+    noise = _cut(sensor, _grain()[0], height, width)[..., None] * np.float32(rng.uniform(0, 5))
+    return np.clip(image + noise, 0, 255).astype(np.uint8), bool(rng.random() < 0.5)
 
 
 def render(seed: int, index: int, height: int = 512, width: int = 512) -> Scene:
