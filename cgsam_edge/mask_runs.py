@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.opencv import cv2
-from cgsam_edge.rle import pack_counts
+from cgsam_edge.rle import pack_counts, rle_counts, rle_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def odd_places(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places, ascending, that occur an odd number of times: two changes at one place cancel out."""
+    found, counts = np.unique(places, return_counts=True)
+    return np.asarray(found[counts % 2 == 1], np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +48,32 @@ class MaskRuns:
         if before:
             found.append(np.array([place], np.int64))
         return cls(np.concatenate([np.zeros(0, np.int64), *found]), size)
+
+    @classmethod
+    def of_rle(cls, rle: dict[str, Any]) -> MaskRuns:
+        """Read COCO's RLE, without a full-size mask.
+
+        Raises:
+            InputError: size or counts do not have COCO's form, or the counts do not add up to the size.
+        """
+        ends = np.cumsum(np.array(rle_counts(rle), np.int64))
+        height, width = rle_size(rle)
+        return cls(odd_places(ends if len(ends) % 2 == 0 else ends[:-1]), (height, width))
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Return the mask, bool (H, W)."""
+        height, width = self.size
+        flips = np.zeros(height * width + 1, np.uint8)
+        flips[self.edges] = 1
+        columns = np.bitwise_xor.accumulate(flips, out=flips)[:-1].reshape(width, height)
+        return np.asarray(cv2.transpose(columns).view(np.bool_))
+
+    def holds(self, x: float, y: float) -> bool:
+        """Return whether a point, in pixels, lies in the mask."""
+        height, width = self.size
+        if not (0 <= x < width and 0 <= y < height):
+            return False
+        return bool(np.searchsorted(self.edges, int(x) * height + int(y), "right") % 2)
 
     @property
     def area(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cgsam_edge.errors import UnknownConceptError
 from cgsam_edge.mask_runs import MaskRuns
+from cgsam_edge.objects import MIN_AREA, ObjectMask, concept_objects
 from cgsam_edge.prompts import resize
 from cgsam_edge.strips import label_strips, strips
 from cgsam_edge.vocabulary import fold
@@ -94,6 +95,28 @@ class ConceptResult:
         """Return (x, y, width, height) of the mask in pixels, COCO's order, or None if it is empty."""
         return self._runs.bounding_box()
 
+    def objects(self, *, min_area: float = MIN_AREA) -> tuple[ObjectMask, ...]:
+        """Return the 8-connected parts of the mask, the largest first; those of one concept that touch are one object.
+
+        One rule cleans the mask first: parts smaller than `min_area` are dropped, then holes smaller than it are
+        filled. With 0, the objects together are exactly the mask. `present` plays no part.
+
+        Args:
+            min_area: a whole number of pixels, or a share of the picture as a float below 1.
+
+        Raises:
+            InputError: `min_area` is neither.
+        """
+        inside = self.points[self.labels > 0]
+        return concept_objects(
+            self._runs,
+            concept=self.name,
+            score=self.score,
+            presence=self.presence,
+            clicks=inside,
+            min_area=min_area,
+        )
+
     @cached_property
     def _runs(self) -> MaskRuns:
         """The mask as runs, so that area, box and RLE need no full-size mask."""
@@ -160,6 +183,17 @@ class Result(Mapping[str, ConceptResult]):
         from cgsam_edge.overlay import draw_overlay  # imported only when needed
 
         return draw_overlay(self, opacity)
+
+    def objects(self, *, min_area: float = MIN_AREA) -> tuple[ObjectMask, ...]:
+        """Return the objects of all concepts that are `present`, in their order; see `ConceptResult.objects`.
+
+        Args:
+            min_area: smallest object and smallest hole: a whole number of pixels, or a share of the picture below 1.
+
+        Raises:
+            InputError: `min_area` is neither.
+        """
+        return tuple(one for concept in self.values() if concept.present for one in concept.objects(min_area=min_area))
 
     def to_coco(self) -> list[dict[str, Any]]:
         """Return entries by concept: ``category``, ``segmentation`` as RLE, ``area``, ``bbox``, ``score``, prompts."""

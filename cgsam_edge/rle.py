@@ -64,11 +64,22 @@ def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
     height, width = rle_size(rle)
     if height * width > MAX_PIXELS:
         raise InputError(f"an RLE mask of {height}x{width} pixels; the limit is {MAX_PIXELS // 10**6} megapixels.")
+    counts = rle_counts(rle)
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return values.reshape((height, width), order="F")
+
+
+def rle_counts(rle: dict[str, Any]) -> list[int]:
+    """Return the lengths of the runs, beginning with the zeros, of COCO's RLE in either form.
+
+    Raises:
+        InputError: size or counts do not have COCO's form, or the counts do not add up to the size.
+    """
+    height, width = rle_size(rle)
     counts = _counts(rle.get("counts"))
     if sum(counts) != height * width or min(counts, default=0) < 0:
         raise InputError(f"an RLE mask holds {sum(counts)} pixels; expected {height}x{width} = {height * width}.")
-    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return values.reshape((height, width), order="F")
+    return counts
 
 
 def rle_size(rle: dict[str, Any]) -> tuple[int, int]:

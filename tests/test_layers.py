@@ -14,9 +14,10 @@ ABOVE = {
     "runtimes": {"contract"},
     "segmenter": {"contract", "runtimes"},
     "page": {"contract"},
+    "datasets": {"contract"},
     "quality": {"contract", "runtimes", "segmenter", "page"},
     "bench": {"contract", "runtimes", "segmenter", "page"},
-    "cli": {"contract", "runtimes", "segmenter", "page", "quality", "bench"},
+    "cli": {"contract", "runtimes", "segmenter", "page", "datasets", "quality", "bench"},
     "calibration": {"contract", "runtimes", "segmenter", "quality"},
     "export": {"contract", "runtimes", "segmenter", "quality", "page"},
 }

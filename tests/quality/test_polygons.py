@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.labels.polygons import polygon_mask
+from cgsam_edge.polygon_pixels import polygon_mask
 from cgsam_edge.quality.labels.segmentation import segmentation_parts
 from cgsam_edge.rle import decode_rle, encode_rle
 

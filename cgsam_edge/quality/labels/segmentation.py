@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.labels.polygons import polygon_mask
+from cgsam_edge.polygon_pixels import polygon_mask
 from cgsam_edge.rle import decode_rle, rle_size
 
 if TYPE_CHECKING:

@@ -43,6 +43,22 @@ def polygon_mask(parts: Iterable[Float], width: int, height: int) -> Mask:
     return np.ascontiguousarray(columns.T)
 
 
+def polygon_edges(corners: Float, width: int, height: int) -> Whole:
+    """Return where a polygon begins and ends down the columns, as `cgsam_edge.mask_runs.MaskRuns.edges` has it.
+
+    The polygons of several rings are combined by the even-odd rule with `cgsam_edge.mask_runs.odd_places`.
+
+    Args:
+        corners: corners (N, 2) as x, y in pixels.
+        width: of the image.
+        height: of the image.
+
+    Raises:
+        InputError: as in `polygon_mask`.
+    """
+    return _crossings(*_outline(corners), width, height)
+
+
 def _fill(columns: Mask, corners: Float) -> None:
     """Add one polygon to a mask that is stored by columns (W, H)."""
     width, height = columns.shape

@@ -1,0 +1,202 @@
+"""A labelled picture: what every data set format is written from, and one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cgsam_edge.errors import InputError
+from cgsam_edge.mask_runs import MaskRuns
+from cgsam_edge.objects import MIN_AREA
+from cgsam_edge.polygons import TOLERANCE, Polygon, mask_polygons
+
+if TYPE_CHECKING:
+    from cgsam_edge.objects import ObjectMask
+    from cgsam_edge.results import Result
+
+ImageSource = Callable[[str], "Path | bytes | None"]
+"""Returns a picture's file, its bytes, or None if it need not be copied, by `LabelledPicture.name`."""
+
+
+def no_images(_: str) -> Path | bytes | None:
+    """Return None: no picture is copied."""
+    return None
+
+
+@dataclass(frozen=True)
+class LabelledObject:
+    """One object of a labelled picture.
+
+    Attributes:
+        concept: the concept.
+        rle: the mask within the whole picture as COCO's compressed RLE, ``{"size": [H, W], "counts": str}``.
+        box: x, y, width, height in pixels.
+        area: pixels.
+        score: predicted IoU of the concept's mask.
+        presence: confidence that the concept is in the picture.
+    """
+
+    concept: str
+    rle: dict[str, Any] = field(repr=False)
+    box: tuple[int, int, int, int]
+    area: int
+    score: float
+    presence: float
+
+    @classmethod
+    def of(cls, found: ObjectMask) -> LabelledObject:
+        """Take over an object of a result."""
+        return cls(found.concept, found.rle(), found.box, found.area, found.score, found.presence)
+
+    def runs(self) -> MaskRuns:
+        """Return the mask as runs, without a full-size mask.
+
+        Raises:
+            InputError: the RLE is not valid.
+        """
+        return MaskRuns.of_rle(self.rle)
+
+    def polygons(self, tolerance: float = TOLERANCE) -> list[Polygon]:
+        """Return the outlines with their holes, computed anew; see `cgsam_edge.polygons.mask_polygons`."""
+        return mask_polygons(self.runs(), tolerance)
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """One picture and its objects.
+
+    Attributes:
+        name: file name, with folders divided by ``/`` if it lies in any, such as ``street/0001.jpg``.
+        width: pixels.
+        height: pixels.
+        objects: its objects.
+        split: name of the part of the data set that it belongs to, such as "train", or None for a data set in one.
+    """
+
+    name: str
+    width: int
+    height: int
+    objects: tuple[LabelledObject, ...] = field(default=(), repr=False)
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.name)
+        if not self.name or path.is_absolute() or ".." in path.parts or "\\" in self.name or ":" in path.parts[0]:
+            raise InputError(f"{self.name!r} is no name for a picture; expected a relative path such as 'a/0001.jpg'.")
+        if self.split is not None and not self.split.replace("-", "").replace("_", "").isalnum():
+            raise InputError(f"{self.split!r} is no name for a split; expected letters and digits, such as 'train'.")
+
+    def to_json(self) -> str:
+        """Return one line of JSON, without a line break at its end; the same bytes for the same labels."""
+        found = [
+            {
+                "concept": one.concept,
+                "area": one.area,
+                "box": list(one.box),
+                "score": one.score,
+                "presence": one.presence,
+                "rle": {"size": list(one.rle["size"]), "counts": one.rle["counts"]},
+            }
+            for one in self.objects
+        ]
+        body = {
+            "name": self.name, "width": self.width, "height": self.height, "split": self.split, "objects": found,
+        }  # fmt: skip
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> LabelledPicture:
+        """Read a line that `to_json` wrote.
+
+        Raises:
+            InputError: it is no such line.
+        """
+        try:
+            body = json.loads(line)
+            found = tuple(
+                LabelledObject(
+                    one["concept"],
+                    {"size": one["rle"]["size"], "counts": one["rle"]["counts"]},
+                    (one["box"][0], one["box"][1], one["box"][2], one["box"][3]),
+                    *(one["area"], one["score"], one["presence"]),
+                )
+                for one in body["objects"]
+            )
+            return cls(body["name"], body["width"], body["height"], found, body["split"])
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{line[:60]!r} … is no labelled picture ({error!r}); expected a line of LabelledPicture.to_json()."
+            ) from error
+
+
+def labelled(name: str, result: Result, *, min_area: float = MIN_AREA, split: str | None = None) -> LabelledPicture:
+    """Return a result's objects as a labelled picture; concepts that are not `present` have none.
+
+    Args:
+        name: `LabelledPicture.name`.
+        result: of the segmentation.
+        min_area: smallest object and smallest hole, in pixels or as a share of the picture.
+        split: `LabelledPicture.split`.
+
+    Raises:
+        InputError: `name` is no relative path, or `min_area` is neither pixels nor a share.
+    """
+    found = tuple(LabelledObject.of(one) for one in result.objects(min_area=min_area))
+    return LabelledPicture(name, *result.image.size, found, split)
+
+
+class DatasetFormat(Protocol):
+    """Writes labelled pictures in the form that other tools read."""
+
+    def write(
+        self,
+        pictures: Iterable[LabelledPicture],
+        concepts: Sequence[str],
+        output: Path,
+        *,
+        images: ImageSource = no_images,
+    ) -> list[Path]:
+        """Write a data set; pictures are taken one at a time, and the same labels give the same bytes.
+
+        Args:
+            pictures: in the order of the data set.
+            concepts: all concepts, in the order of their numbers.
+            output: folder of the data set; made if it does not exist, and files in it are replaced.
+            images: returns a picture's file or bytes by name, to be copied into the data set, or None.
+
+        Returns:
+            The files that a tool opens first.
+
+        Raises:
+            InputError: a picture has an object whose concept is not in `concepts`, or the format cannot hold it.
+            OutputError: a file cannot be written.
+        """
+        ...
+
+
+def numbers(concepts: Sequence[str]) -> dict[str, int]:
+    """Return the number of each concept, from 0.
+
+    Raises:
+        InputError: there is no concept, or one occurs twice.
+    """
+    if not concepts or len(set(concepts)) != len(concepts):
+        raise InputError(f"a data set needs one concept or more, each named once; got {list(concepts)!r:.200}.")
+    return {name: number for number, name in enumerate(concepts)}
+
+
+def number_of(found: LabelledObject, known: dict[str, int], picture: LabelledPicture) -> int:
+    """Return the number of an object's concept.
+
+    Raises:
+        InputError: it is not a concept of the data set.
+    """
+    if found.concept not in known:
+        listed = ", ".join(known)
+        raise InputError(f"{picture.name}: labelled {found.concept!r}, but the data set's concepts are {listed}.")
+    return known[found.concept]
