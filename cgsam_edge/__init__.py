@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cgsam_edge.errors import (
         BackendError,
         BundleError,
+        CameraError,
         CgsamError,
         CheckpointError,
         ConceptsError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         PromptError,
         UnknownConceptError,
     )
+    from cgsam_edge.live.camera import Camera, CameraFrame
     from cgsam_edge.results import ConceptResult, Result
     from cgsam_edge.runtimes.placement import Placement
     from cgsam_edge.segmenter import Segmenter
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "bundle",
+    "Camera": "live.camera",
+    "CameraFrame": "live.camera",
     "ConceptResult": "results",
     "Encoded": "encoded",
     "Frame": "video",
@@ -53,6 +57,9 @@ __all__ = [
     "BackendError",
     "Bundle",
     "BundleError",
+    "Camera",
+    "CameraError",
+    "CameraFrame",
     "CgsamError",
     "CheckpointError",
     "ConceptResult",

@@ -49,6 +49,10 @@ class ImageError(InputError):
     """An image that cannot be used."""
 
 
+class CameraError(InputError):
+    """A camera or a stream that cannot be reached, or yields no picture."""
+
+
 class PromptError(InputError):
     """Points, labels or a box that cannot be used."""
 

@@ -157,7 +157,10 @@ class _Reader:
             self._changed.notify()
 
     def stop(self) -> None:
-        """Stop all waiting."""
+        """Stop all waiting, also that of a camera's iterator for its next frame."""
+        interrupt = getattr(self._items, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -183,9 +186,11 @@ def stream(
     sources: Iterable[T],
     concepts: Sequence[str],
     on_error: Callable[[T, ImageError], object] | None,
-    ahead: int,
+    ahead: int | None,
 ) -> Generator[tuple[T, Result], None, None]:
     """Implement `Segmenter.stream_images`; wrong arguments raise at once, not at the first result."""
+    if ahead is None:
+        ahead = 1 if getattr(sources, "live", False) else AHEAD  # a camera's frames would age while they wait
     if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 1:
         raise InputError(f"ahead must be a whole number, 1 or more, got {ahead!r}.")
     prepare = Stage(lambda source: segmenter.prepare(source.image if isinstance(source, Frame) else source))

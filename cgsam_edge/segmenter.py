@@ -19,7 +19,6 @@ from cgsam_edge.image import ImageSource, Prepared, load_image, to_pixels
 from cgsam_edge.limits import Limits
 from cgsam_edge.lru import check_bytes
 from cgsam_edge.opened_model import Concepts, OpenedModel
-from cgsam_edge.pipeline import AHEAD
 from cgsam_edge.results import Result
 from cgsam_edge.runtimes.devices import AUTO
 from cgsam_edge.runtimes.opening import open_bundle, open_on
@@ -210,7 +209,7 @@ class Segmenter:
         concepts: Concepts = None,
         *,
         on_error: Callable[[S, ImageError], object] | None = None,
-        ahead: int = AHEAD,
+        ahead: int | None = None,
     ) -> Generator[tuple[S, Result], None, None]:
         """Segment many images, or the frames of a video or camera, and yield each one with its result, in order.
 
@@ -218,12 +217,13 @@ class Segmenter:
         the iterator (`contextlib.closing`) to stop early.
 
         Args:
-            sources: images as `segment` takes them, or frames of a `Video`; iterated in another thread, at the engine's
-                pace. A camera's iterator should yield its newest frame.
+            sources: images as `segment` takes them, frames of a `Video`, or a `Camera`, which yields its newest frame
+                each time; iterated in another thread, at the engine's pace.
             concepts: as for `segment`.
             on_error: called, in order, with a source that cannot be used; the others continue. If None, the error is
                 raised.
-            ahead: images in progress at once, 1 or more: 1 gives the shortest delay and no overlap.
+            ahead: images in progress at once, 1 or more: 1 gives the shortest delay and no overlap. None means 1 for a
+                `Camera` and 4 for everything else.
 
         Raises:
             UnknownConceptError: the bundle does not hold a concept.

@@ -14,10 +14,11 @@ ABOVE = {
     "runtimes": {"contract"},
     "segmenter": {"contract", "runtimes"},
     "page": {"contract"},
+    "live": {"contract"},
     "datasets": {"contract"},
     "quality": {"contract", "runtimes", "segmenter", "page"},
     "bench": {"contract", "runtimes", "segmenter", "page"},
-    "cli": {"contract", "runtimes", "segmenter", "page", "datasets", "quality", "bench"},
+    "cli": {"contract", "runtimes", "segmenter", "page", "datasets", "quality", "bench", "live"},
     "calibration": {"contract", "runtimes", "segmenter", "quality"},
     "export": {"contract", "runtimes", "segmenter", "quality", "page"},
 }

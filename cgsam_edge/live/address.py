@@ -1,0 +1,116 @@
+"""Where a camera is: a device of this machine or a URL, and how it is named without its credentials."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from os import PathLike
+from urllib.parse import urlsplit
+
+from cgsam_edge.errors import InputError
+
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+"""Schemes of URLs that a camera may have."""
+
+_HIDDEN = "***"
+_SECRET = re.compile(
+    r"(?P<key>user(?:name)?|login|usr|pass(?:word|wd)?|pwd|psw|auth|token|key|secret|sign?(?:ature)?)"
+    r"=(?P<value>[^&;/?#_]*)",
+    re.IGNORECASE,
+)
+"""Some cameras take the login in the path: ``/user=admin&password=x&channel=1.sdp``."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """The address of a camera; its repr and `shown` never hold credentials.
+
+    Attributes:
+        shown: the address as messages name it: user, password and values of a query are replaced by ``***``.
+        url: the URL with its credentials, or None for a device.
+        device: number or path of a device of this machine, or None for a URL.
+    """
+
+    shown: str
+    url: str | None = field(default=None, repr=False)
+    device: int | str | None = None
+
+
+def address_of(source: int | str | PathLike[str]) -> Address:
+    """Parse what a user typed: 0, "0", "/dev/video0", or a URL.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(source, bool) or not isinstance(source, (int, str, PathLike)):
+        raise InputError(f"a camera is a number, the path of a device or a URL, got {type(source).__name__}.")
+    if isinstance(source, int):
+        return _numbered(source)
+    text = os.fspath(source)
+    if text.isascii() and text.isdecimal():
+        return _numbered(int(text))
+    if "://" in text:
+        return _remote(text)
+    if text.startswith("/dev/"):
+        return Address(text, device=text)
+    raise InputError(
+        f"{_without_secrets(text)}: not a camera: expected its number, a device such as /dev/video0, or a URL that "
+        f"begins with {', '.join(f'{one}://' for one in SCHEMES)}. For a file, use Video."
+    )
+
+
+def is_camera(text: str) -> bool:
+    """Whether a word of the command line names a camera: a URL, a device, or a number."""
+    return "://" in text or text.startswith("/dev/video") or (text.isascii() and text.isdecimal())
+
+
+def _numbered(number: int) -> Address:
+    if number < 0:
+        raise InputError(f"the number of a camera is 0 or more, got {number}.")
+    return Address(f"camera {number}", device=number)
+
+
+def _remote(text: str) -> Address:
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # the error may quote the password
+        raise InputError(f"{shown_url(text)}: not a valid URL.") from None
+    if parts.scheme.lower() not in SCHEMES:
+        raise InputError(
+            f"{shown_url(text)}: a camera's URL begins with {', '.join(f'{one}://' for one in SCHEMES)}, not with "
+            f"{parts.scheme}://."
+        )
+    if not usable or _unprintable(text):
+        raise InputError(f"{shown_url(text)}: not a valid URL: it names no host, or holds spaces.")
+    return Address(shown_url(text), url=text)
+
+
+def _unprintable(text: str) -> bool:
+    return any(character.isspace() or not character.isprintable() for character in text)
+
+
+def shown_url(text: str) -> str:
+    """Return a URL as messages show it: without user, password, the values of its query, and its fragment."""
+    scheme, _, rest = text.partition("://")
+    place, slash, path = _split_place(rest)
+    host = place.rpartition("@")[2]
+    login = f"{_HIDDEN}@" if "@" in place else ""
+    path, question, query = path.partition("#")[0].partition("?")
+    values = "&".join(f"{one.partition('=')[0]}={_HIDDEN}" if "=" in one else _HIDDEN for one in query.split("&"))
+    return f"{scheme}://{login}{host}{slash}{_without_secrets(path)}{question}{values if question else ''}"
+
+
+def _split_place(rest: str) -> tuple[str, str, str]:
+    """Split after the host; a password may hold a slash, so all before the last @ counts as the login."""
+    login, at, host = rest.rpartition("@")
+    place, slash, path = host.partition("/")
+    if "?" in place:
+        place, question, query = place.partition("?")
+        slash, path = "", f"{question}{query}{slash}{path}"
+    return f"{login}{at}{place}", slash, path
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET.sub(lambda found: f"{found['key']}={_HIDDEN}", text)

@@ -1,0 +1,34 @@
+"""A server of each kind, each with the path of its camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.live import servers
+from tests.live.servers import Server
+
+KINDS = ("http", "rtsp")
+
+Serve = Callable[..., tuple[Server, str]]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each protocol in turn."""
+    pytest.importorskip("av", reason="PyAV is not installed (the extra 'video')")
+    return str(request.param)
+
+
+@pytest.fixture
+def serve(kind: str) -> Iterator[Serve]:
+    """Start a server; return it and the URL of its camera, without a login."""
+    with ExitStack() as stack:
+
+        def start(login: str = "") -> tuple[Server, str]:
+            server = stack.enter_context((servers.mjpeg if kind == "http" else servers.rtsp)(login=login))
+            return server, f"{kind}://127.0.0.1:{server.port}/{'cam.mjpg' if kind == 'http' else 'cam'}"
+
+        yield start
