@@ -18,7 +18,8 @@ ABOVE = {
     "datasets": {"contract"},
     "quality": {"contract", "runtimes", "segmenter", "page"},
     "bench": {"contract", "runtimes", "segmenter", "page"},
-    "cli": {"contract", "runtimes", "segmenter", "page", "datasets", "quality", "bench", "live"},
+    "serve": {"contract", "runtimes", "segmenter", "page", "datasets"},
+    "cli": {"contract", "runtimes", "segmenter", "page", "datasets", "quality", "bench", "live", "serve"},
     "calibration": {"contract", "runtimes", "segmenter", "quality"},
     "export": {"contract", "runtimes", "segmenter", "quality", "page"},
 }

@@ -76,6 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
         pack,
         plan,
         segment,
+        serve,
         verify,
         vocab,
     )
@@ -87,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     demo.add_parser(commands)
     segment.add_parser(commands)
+    serve.add_parser(commands)
     info.add_parser(commands)
     evaluate.add_parser(commands)
     calibrate.add_parser(commands)

@@ -1,0 +1,122 @@
+"""`WorkQueue`: the engine's threads, and a bounded number of requests that wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cgsam_edge.serve.refusal import Refusal
+
+T = TypeVar("T")
+
+
+@dataclass
+class Turn:
+    """A request's turn at the engine.
+
+    Attributes:
+        deadline: `time.monotonic` by which the answer must be ready.
+        waited: seconds that the request has waited for the engine.
+        abandoned: whether nobody waits for the answer any more.
+    """
+
+    deadline: float
+    waited: float = 0.0
+    abandoned: bool = False
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; 0 once nobody waits."""
+        return 0.0 if self.abandoned else max(0.0, self.deadline - time.monotonic())
+
+
+class WorkQueue:
+    """Runs work in threads, in the order in which it came, and refuses what the queue has no place for.
+
+    Args:
+        workers: how many run at once.
+        waiting: how many may wait beside them.
+    """
+
+    def __init__(self, workers: int, waiting: int) -> None:
+        self.places = workers + waiting
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cgsam-serve")
+        self._taken = 0
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait now."""
+        return max(0, self._taken - self._workers)
+
+    async def run(self, work: Callable[[Turn], T], timeout: float, gone: Awaitable[object]) -> T:
+        """Return what ``work`` returns.
+
+        Args:
+            work: runs in a thread.
+            timeout: seconds, waiting included.
+            gone: is done once the client has left: work that has not begun is then dropped.
+
+        Raises:
+            Refusal: 429 if the queue is full, 503 after the timeout or while the server stops, 499 if the client left.
+        """
+        self._take()
+        turn = Turn(time.monotonic() + timeout)
+        future = self._submit(work, turn)
+        answer, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone)
+        either: set[asyncio.Future[Any]] = {answer, leaving}
+        try:
+            await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if leaving.done():
+                raise Refusal(_CLIENT_LEFT, "the client closed the connection.")
+            raise Refusal(503, f"no answer within {timeout:g} s: the server is busy. Try again later.", Retry_After="5")
+        finally:
+            turn.abandoned = not answer.done()
+            answer.cancel()  # drops work that has not begun; what runs sees that its turn is abandoned
+            leaving.cancel()
+
+    def close(self) -> None:
+        """Drop what waits, and return once what runs is done."""
+        self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise Refusal(503, "the server is stopping.", Retry_After="5")
+            if self._taken >= self.places:
+                waiting = self.places - self._workers
+                raise Refusal(429, f"{waiting} requests wait already, which is the limit. Try again.", Retry_After="1")
+            self._taken += 1
+
+    def _submit(self, work: Callable[[Turn], T], turn: Turn) -> Future[T]:
+        started = time.monotonic()
+
+        def begin() -> T:
+            turn.waited = time.monotonic() - started
+            return work(turn)
+
+        try:
+            future = self._pool.submit(begin)
+        except RuntimeError as error:  # closed meanwhile
+            self._leave()
+            raise Refusal(503, "the server is stopping.", Retry_After="5") from error
+        future.add_done_callback(lambda _: self._leave())
+        return future
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._taken -= 1
+
+
+_CLIENT_LEFT = 499
+"""nginx's status for a client that left; nobody reads it."""
