@@ -85,7 +85,7 @@ def _add_questions(app: FastAPI, service: SegmentService, queue: WorkQueue, sett
         answer = await queue.run(
             lambda turn: service.segment(picture, options, name_of(picture, name), turn),
             settings.timeout,
-            _left(request),
+            lambda: _left(request),
         )
         headers = {"content-disposition": _attachment(answer.name)} if answer.name else None
         return Response(answer.content, media_type=answer.media_type, headers=headers)
@@ -100,7 +100,7 @@ def _add_questions(app: FastAPI, service: SegmentService, queue: WorkQueue, sett
     async def images(request: Request) -> Any:
         """Return the handle of the picture; a further click on it then costs only the decoder."""
         upload = await read_picture(request)
-        return await queue.run(lambda turn: service.keep(upload, turn), settings.timeout, _left(request))
+        return await queue.run(lambda turn: service.keep(upload, turn), settings.timeout, lambda: _left(request))
 
 
 def _add_facts(app: FastAPI, service: SegmentService, settings: ServeSettings, counted: metrics.ServerMetrics) -> None:

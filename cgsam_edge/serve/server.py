@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -112,11 +113,12 @@ class Server(uvicorn.Server):
 
 def config(segmenter: Segmenter, settings: ServeSettings) -> uvicorn.Config:
     """Return uvicorn's configuration: no access log, no reload, HTTP/1.1 alone."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each form that is none
     protocol = type("Protocol", (BoundedProtocol,), {"head_seconds": settings.upload_timeout})
     options: dict[str, Any] = {
         "http": protocol,
         "ws": "none",
-        "log_level": "warning",
+        "log_level": "error",  # any client can cause warnings
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # what a client says of itself is not believed

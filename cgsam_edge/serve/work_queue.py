@@ -56,13 +56,13 @@ class WorkQueue:
         """How many requests wait now."""
         return max(0, self._taken - self._workers)
 
-    async def run(self, work: Callable[[Turn], T], timeout: float, gone: Awaitable[object]) -> T:
+    async def run(self, work: Callable[[Turn], T], timeout: float, gone: Callable[[], Awaitable[object]]) -> T:
         """Return what ``work`` returns.
 
         Args:
             work: runs in a thread.
             timeout: seconds, waiting included.
-            gone: is done once the client has left: work that has not begun is then dropped.
+            gone: returns once the client has left: work that has not begun is then dropped.
 
         Raises:
             Refusal: 429 if the queue is full, 503 after the timeout or while the server stops, 499 if the client left.
@@ -70,7 +70,7 @@ class WorkQueue:
         self._take()
         turn = Turn(time.monotonic() + timeout)
         future = self._submit(work, turn)
-        answer, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone)
+        answer, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone())
         either: set[asyncio.Future[Any]] = {answer, leaving}
         try:
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

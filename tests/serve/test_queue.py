@@ -1,0 +1,159 @@
+"""The queue: it is bounded, its time is bounded, and work that nobody waits for is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cgsam_edge import Segmenter
+from cgsam_edge.serve.kept_images import KeptImages, handle_of
+from cgsam_edge.serve.refusal import Refusal
+from cgsam_edge.serve.work_queue import Turn, WorkQueue
+from tests.serve.running import Client, running, until
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+def test_what_has_no_place_is_refused_at_once() -> None:
+    go, ran = threading.Event(), []
+
+    async def scenario() -> None:
+        queue = WorkQueue(workers=1, waiting=2)
+        tasks = [asyncio.create_task(queue.run(lambda _, i=i: (go.wait(), ran.append(i)), 10, never)) for i in range(3)]
+        await asyncio.sleep(0.05)
+        assert queue.waiting == 2
+        with pytest.raises(Refusal, match="2 requests wait already") as refused:
+            await queue.run(lambda _: ran.append(9), 10, never)
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "1")
+        go.set()
+        await asyncio.gather(*tasks)
+        assert ran == [0, 1, 2]
+        await queue.run(lambda _: ran.append(3), 10, never)  # there is place again
+        assert queue.waiting == 0
+        queue.close()
+        with pytest.raises(Refusal, match="stopping"):
+            await queue.run(lambda _: None, 10, never)
+
+    asyncio.run(scenario())
+    assert ran == [0, 1, 2, 3]
+
+
+def test_the_time_is_bounded_and_what_waits_is_dropped() -> None:
+    go, ran, turns = threading.Event(), [], list[Turn]()
+
+    async def scenario() -> None:
+        queue = WorkQueue(workers=1, waiting=2)
+
+        def long(turn: Turn) -> None:
+            turns.append(turn)
+            go.wait()
+
+        with pytest.raises(Refusal, match=r"no answer within 0\.05 s") as late:
+            await queue.run(long, 0.05, never)
+        assert late.value.status == 503
+        assert turns[0].left == 0  # so that the engine begins no further concept
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(queue.run(lambda _: ran.append(1), 10, lambda: gone))
+        await asyncio.sleep(0.01)
+        gone.set_result(None)
+        with pytest.raises(Refusal, match="closed the connection"):
+            await waiting
+        go.set()
+        await queue.run(lambda _: ran.append(2), 10, never)
+        queue.close()
+
+    asyncio.run(scenario())
+    assert ran == [2]
+
+
+def test_a_full_queue_over_http(segmenter: Segmenter, street: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    encode = Segmenter.encode
+
+    def slow(self: Segmenter, image: object) -> object:
+        go.wait(20)
+        return encode(self, image)
+
+    monkeypatch.setattr(Segmenter, "encode", slow)
+    with running(segmenter, waiting=1) as client, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(client.form, "/images", street) for _ in range(2)]
+        until(lambda: b"cgsam_waiting_requests 1.0" in client.get("/metrics").body)
+        refused = client.form("/images", street)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert "1 requests wait already" in refused.detail
+        assert client.get("/health").status == 200  # which needs no engine
+        go.set()
+        assert [one.result().status for one in asked] == [200, 200]
+        counted = client.get("/metrics").body.decode()
+        assert 'cgsam_requests_total{path="/images",status="429"} 1.0' in counted
+        assert 'cgsam_requests_total{path="/images",status="200"} 2.0' in counted
+
+
+def test_an_answer_that_takes_too_long(segmenter: Segmenter, street: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    encode = Segmenter.encode
+    monkeypatch.setattr(Segmenter, "encode", lambda self, image: (go.wait(20), encode(self, image))[1])
+    with running(segmenter, timeout=0.2) as client:
+        answer = client.form("/segment", street)
+        assert (answer.status, "no answer within 0.2 s" in answer.detail) == (503, True)
+        go.set()
+
+
+def test_pictures_are_dropped_by_their_bytes(segmenter: Segmenter, street: bytes) -> None:
+    with running(segmenter, image_memory=1) as client:
+        first = client.form("/images", street).json["image"]
+        assert first == handle_of(street)
+        assert client.json("/segment", {"image": first, "concepts": ["car"]}).status == 200  # the newest is kept
+        second = client.form("/images", street + b"\0").json
+        assert second["kept"] is False
+        assert client.json("/segment", {"image": first}).status == 404
+        assert b"cgsam_kept_images 1.0" in client.get("/metrics").body
+
+
+def test_the_least_recently_used_goes_first(segmenter: Segmenter, street: bytes) -> None:
+    import io
+
+    from PIL import Image
+
+    encoded = segmenter.encode(Image.open(io.BytesIO(street)))
+    size = 3 * 512 * 512 + sum(one.nbytes for one in encoded.features.values()) + 10
+    kept = KeptImages(3 * size, embeddings=10)
+    for name in "abc":
+        kept.put(name, encoded)
+    assert kept.get("a") is encoded
+    kept.put("d", encoded)
+    assert [kept.get(name) is not None for name in "abcd"] == [True, False, True, True]
+    assert (kept.bytes, len(kept)) == (3 * size, 3)
+    kept.put("d", encoded)
+    assert kept.bytes == 3 * size
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM for a child")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_once_what_runs_is_answered(street: bytes, number: int, tmp_path: Path) -> None:
+    code = "import sys; from cgsam_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+    options = ("serve", "--port", "0", "--threads", "1", "--backend", "onnxruntime")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "this machine alone can reach it" in line
+    client = Client(int(line.split("127.0.0.1:")[1].split("/")[0]))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.form, "/segment", street)
+        until(lambda: b'part_seconds_count{part="queue"}' in client.get("/metrics").body or asked.done())
+        process.send_signal(number)
+        assert asked.result().status == 200
+    out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out.strip(), errors) == (0, "stopped.", "")
