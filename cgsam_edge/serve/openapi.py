@@ -64,6 +64,14 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _OTHER = ("image/png", "application/zip", "application/xml", "text/plain", "application/geo+json")
 OTHER_FORMATS: dict[str, Any] = dict.fromkeys(_OTHER, _BINARY)
 
+_OF_JSON = {
+    "anyOf": [
+        {"$ref": _PLACE + "Masks"},
+        {"type": "object", "not": {"required": ["concepts"]}, "description": "A dataset's file, such as COCO's."},
+        {"type": "array", "description": "A dataset's file that is a list, such as Label Studio's."},
+    ]
+}
+
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the descriptions of these refusals."""
@@ -87,6 +95,7 @@ def describe(app: FastAPI, names: tuple[str, ...], settings: ServeSettings) -> d
         schemas |= _schemas(model)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    made["paths"]["/segment"]["post"]["responses"]["200"]["content"]["application/json"]["schema"] = _OF_JSON
     if len(names) <= _MOST_NAMED:
         _list_concepts(schemas, sorted(set(names)))
     if settings.token is not None:

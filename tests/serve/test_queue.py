@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,7 +30,15 @@ def test_what_has_no_place_is_refused_at_once() -> None:
 
     async def scenario() -> None:
         queue = WorkQueue(workers=1, waiting=2)
-        tasks = [asyncio.create_task(queue.run(lambda _, i=i: (go.wait(), ran.append(i)), 10, never)) for i in range(3)]
+
+        def work(i: int) -> Callable[[Turn], None]:
+            def append(_: Turn) -> None:
+                go.wait(10)
+                ran.append(i)
+
+            return append
+
+        tasks = [asyncio.create_task(queue.run(work(i), 10, never)) for i in range(3)]
         await asyncio.sleep(0.05)
         assert queue.waiting == 2
         with pytest.raises(Refusal, match="2 requests wait already") as refused:
