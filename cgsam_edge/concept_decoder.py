@@ -12,7 +12,7 @@ from cgsam_edge.errors import BackendError
 from cgsam_edge.limits import MAX_CONCEPTS, TIME_BUDGET, Limits
 from cgsam_edge.lru import ArrayCache
 from cgsam_edge.presence import evidence, judge
-from cgsam_edge.prompts import Clicks, decoder_prompt
+from cgsam_edge.prompts import Clicks, DecoderPrompt, decoder_prompt
 from cgsam_edge.results import ConceptResult, Result, absent_logits
 from cgsam_edge.screening import Screened
 
@@ -33,12 +33,16 @@ class ConceptDecoder:
         image: the RGB image.
         features: outputs of the graphs that run once per image.
         cache_bytes: limit of the image embeddings kept in memory, in bytes.
+
+    Attributes:
+        image: as given.
+        features: as given.
     """
 
     def __init__(self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], cache_bytes: int) -> None:
         self.features = features
         self._model = model
-        self._image = image
+        self.image = image
         self._embeddings = ArrayCache(cache_bytes)
 
     @cached_property
@@ -53,7 +57,7 @@ class ConceptDecoder:
         left_out: dict[int, str] = {}
         found = {result.name: result for result in self.results(indices, limits, left_out)}
         return Result(
-            self._image,
+            self.image,
             {names[i]: found[names[i]] for i in indices if i not in left_out},
             {alias: names[index] for alias, index in aliases.items()},
             {names[i]: left_out[i] for i in indices if i in left_out},
@@ -61,18 +65,14 @@ class ConceptDecoder:
 
     def results(self, indices: list[int], limits: Limits, left_out: dict[int, str]) -> Iterator[ConceptResult]:
         """Yield results, the likeliest first, and record in ``left_out`` which concepts were left out and why."""
-        screened = self.screened
-        order = screened.likeliest_first(indices)
-        skipped = [i for i in order if limits.skip_absent and screened.ruled_out[i]]
-        wanted = [i for i in order if not (limits.skip_absent and screened.ruled_out[i])]
-        most = len(wanted) if limits.max_concepts is None else limits.max_concepts
-        left_out.update(dict.fromkeys(wanted[most:], MAX_CONCEPTS))
-        for begun, index in enumerate(wanted[:most]):
+        wanted, skipped, beyond = self.screened.select(indices, limits)
+        left_out.update(dict.fromkeys(beyond, MAX_CONCEPTS))
+        for begun, index in enumerate(wanted):
             if begun and limits.spent():
-                left_out.update(dict.fromkeys(wanted[begun:most], TIME_BUDGET))
+                left_out.update(dict.fromkeys(wanted[begun:], TIME_BUDGET))
                 break
             yield self.decode(index)
-        yield from (self._absent(index) for index in skipped)
+        yield from (self.absent(index) for index in skipped)
 
     def decode(self, index: int, clicks: Clicks | None = None) -> ConceptResult:
         """Compute one concept; without clicks, its points are drawn from the similarity map.
@@ -82,11 +82,20 @@ class ConceptDecoder:
         """
         geometry = self._model.geometry
         similarity = self._similarity(index)
-        prompt = decoder_prompt(similarity, self._image.size, geometry, self._model.prompting, clicks)
+        prompt = decoder_prompt(similarity, self.image.size, geometry, self._model.prompting, clicks)
+        logits, score = self.mask_logits(index, prompt)
+        return self._result(index, logits, score, similarity, prompt.clicks)
+
+    def mask_logits(self, index: int, prompt: DecoderPrompt) -> tuple[Float, float]:
+        """Return a concept's logits (m, m) for a prompt, and the predicted IoU.
+
+        Raises:
+            BackendError: the engine failed, or returned NaN or infinity.
+        """
         out = self._model.run(
             "decoder",
             {
-                "image_embedding": self._embedding(index, similarity),
+                "image_embedding": self._embedding(index, self._similarity(index)),
                 "points": prompt.points,
                 "labels": prompt.labels,
                 "dense_prompt": prompt.dense,
@@ -95,7 +104,7 @@ class ConceptDecoder:
         logits, score = out["mask_logits"][0, 0], float(out["iou"][0, 0])
         if not np.isfinite(logits).all():
             raise BackendError(f"the {self._model.backend} backend returned NaN or infinity for the mask.")
-        return self._result(index, logits, score, similarity, prompt.clicks)
+        return logits, score
 
     def _similarity(self, index: int) -> Float:
         """Return the similarity s on CLIP's patches, (g, g)."""
@@ -132,11 +141,11 @@ class ConceptDecoder:
             points=clicks.points,
             labels=clicks.labels,
             box=clicks.box,
-            image_size=self._image.size,
+            image_size=self.image.size,
         )
 
-    def _absent(self, index: int) -> ConceptResult:
-        """Build the result of a concept that similarity alone rules out."""
+    def absent(self, index: int) -> ConceptResult:
+        """Return the result of a concept that similarity alone rules out."""
         geometry = self._model.geometry
         none = np.zeros((0, 2), np.float32)
         return ConceptResult(
@@ -150,6 +159,6 @@ class ConceptDecoder:
             points=none,
             labels=none[:, 0],
             box=None,
-            image_size=self._image.size,
+            image_size=self.image.size,
             skipped=True,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -97,8 +97,24 @@ class OpenedModel:
         self.check_open()
         return self.sessions[graph].run({name: values[name] for name in self._inputs[graph]})
 
-    def features(self, pixels: Float) -> dict[str, Float]:
+    def features(self, pixels: Float, clip: Mapping[str, Float] | None = None) -> dict[str, Float]:
         """Compute what all concepts of an image share: the outputs of "clip", where the bundle has it, and "image".
+
+        Args:
+            pixels: (1, 3, S, S), as the contract says.
+            clip: what `clip` returned for these pixels, if it is known.
+
+        Raises:
+            BackendError: the model is closed, or the engine failed.
+        """
+        made = {"pixels": pixels, **(self.clip(pixels) if clip is None else clip)}
+        if IMAGE_GRAPHS[0] in self.sessions:
+            made |= self.run(IMAGE_GRAPHS[1], made)
+        del made["pixels"]
+        return made
+
+    def clip(self, pixels: Float) -> dict[str, Float]:
+        """Compute what CLIP makes of an image: the outputs of "clip", or, in bundles without that graph, of "image".
 
         Args:
             pixels: (1, 3, S, S), as the contract says.
@@ -106,12 +122,7 @@ class OpenedModel:
         Raises:
             BackendError: the model is closed, or the engine failed.
         """
-        made = {"pixels": pixels}
-        for graph in IMAGE_GRAPHS:
-            if graph in self.sessions:
-                made |= self.run(graph, made)
-        del made["pixels"]
-        return made
+        return self.run(next(graph for graph in IMAGE_GRAPHS if graph in self.sessions), {"pixels": pixels})
 
     def check_open(self) -> None:
         """Raise `BackendError` if the model is closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,44 @@ MARGIN = 1.0
 """Shift of the logits' threshold, up and down, that hardly changes the area of a stable mask."""
 
 
+@dataclass(frozen=True)
+class LogitCounts:
+    """What presence needs of a mask's logits; the counts of parts of a mask can be added.
+
+    Attributes:
+        total: how many logits there are.
+        inside: how many are above 0.
+        surely: how many are above `MARGIN`.
+        possibly: how many are above -`MARGIN`.
+        probability: mean of 1 / (1 + exp(-logit)) over those above 0; 0.5 without any.
+    """
+
+    total: int = 0
+    inside: int = 0
+    surely: int = 0
+    possibly: int = 0
+    probability: float = 0.5
+
+    @classmethod
+    def of(cls, logits: Float) -> LogitCounts:
+        """Count logits of any shape."""
+        inside = logits[logits > 0]
+        probability = float((1 / (1 + np.exp(-inside))).mean()) if inside.size else 0.5
+        surely, possibly = int((logits > MARGIN).sum()), int((logits > -MARGIN).sum())
+        return cls(logits.size, inside.size, surely, possibly, probability)
+
+    def __add__(self, other: LogitCounts) -> LogitCounts:
+        inside = self.inside + other.inside
+        summed = self.probability * self.inside + other.probability * other.inside
+        return LogitCounts(
+            self.total + other.total,
+            inside,
+            self.surely + other.surely,
+            self.possibly + other.possibly,
+            summed / inside if inside else 0.5,
+        )
+
+
 def evidence(logits: Float, iou: float, similarity: Float, class_token: Float, text: Float) -> Float:
     """Return the numbers by which presence is judged, float32 (7,), in the order of `EVIDENCE`.
 
@@ -31,16 +70,19 @@ def evidence(logits: Float, iou: float, similarity: Float, class_token: Float, t
         class_token: CLIP's feature of the whole image, (D,).
         text: text feature of the concept, (D,).
     """
-    inside = logits > 0
-    confidence = float((1 / (1 + np.exp(-logits[inside]))).mean()) if inside.any() else 0.5
-    stability = int((logits > MARGIN).sum()) / max(1, int((logits > -MARGIN).sum()))
+    return evidence_of(LogitCounts.of(logits), iou, similarity, class_token, text)
+
+
+def evidence_of(counts: LogitCounts, iou: float, similarity: Float, class_token: Float, text: Float) -> Float:
+    """Return what `evidence` does, from counts of logits."""
+    stability = counts.surely / max(1, counts.possibly)
     peak = float(similarity.max())
     caption = float(class_token @ text) / max(float(np.linalg.norm(class_token)), 1e-12)
     values = (
         min(1.0, max(0.0, iou)),
         stability,
-        confidence,
-        float(np.sqrt(inside.mean())),
+        counts.probability,
+        float(np.sqrt(counts.inside / counts.total)),
         peak,
         peak - float(similarity.mean()),
         caption,

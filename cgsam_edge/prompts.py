@@ -219,7 +219,17 @@ def decoder_prompt(
         prompting: the model's prompting.
         clicks: the caller's clicks; None draws the points of text-only mode from the similarity map.
     """
-    full_map = similarity_map(similarity, geometry.image_size)
+    return prompt_from_map(similarity_map(similarity, geometry.image_size), size, geometry, prompting, clicks)
+
+
+def prompt_from_map(
+    full_map: NDArray[np.float32],
+    size: tuple[int, int],
+    geometry: Geometry,
+    prompting: Prompting,
+    clicks: Clicks | None = None,
+) -> DecoderPrompt:
+    """Compute what `decoder_prompt` does, from a similarity map (S, S) that is already normalised, 0 to 1."""
     if clicks is None:
         clicks = drawn_clicks(full_map, size, prompting)
     points, labels = fill_slots(clicks, size, geometry, prompting)

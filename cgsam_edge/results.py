@@ -74,9 +74,13 @@ class ConceptResult:
         """Bool (H, W): the logits interpolated bilinearly to the image, then > 0."""
         width, height = self.image_size
         mask = np.empty((height, width), bool)
-        for columns, strip in strips(self.logits, width, height):
+        for columns, strip in self.logit_strips():
             np.greater(strip, 0, out=mask[:, columns])
         return mask
+
+    def logit_strips(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Yield the logits at the image's size in parts from left to right: the columns, and float32 (H, w)."""
+        return strips(self.logits, *self.image_size)
 
     @property
     def area(self) -> int:
@@ -121,8 +125,7 @@ class ConceptResult:
     def _runs(self) -> MaskRuns:
         """The mask as runs, so that area, box and RLE need no full-size mask."""
         width, height = self.image_size
-        found = (strip > 0 for _, strip in strips(self.logits, width, height))
-        return MaskRuns.of(found, (height, width))
+        return MaskRuns.of((strip > 0 for _, strip in self.logit_strips()), (height, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,11 @@ class Result(Mapping[str, ConceptResult]):
     concepts: Mapping[str, ConceptResult]
     aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the image that was segmented, in pixels."""
+        return self.image.size
 
     def __getitem__(self, name: str) -> ConceptResult:
         known = self.aliases.get(fold(name), name)
@@ -163,7 +171,7 @@ class Result(Mapping[str, ConceptResult]):
         Masks may overlap. A pixel in several masks belongs to the concept with the highest logit there. Concepts that
         are not `present` have no pixels.
         """
-        width, height = self.image.size
+        width, height = self.image_size
         labels = np.empty((height, width), np.int32)
         for columns, strip in self.label_strips():
             labels[:, columns] = strip
@@ -172,7 +180,7 @@ class Result(Mapping[str, ConceptResult]):
     def label_strips(self) -> Iterator[tuple[slice, NDArray[np.int16]]]:
         """Yield `label_map` in parts from left to right: the columns, and int16 (H, w); for big images."""
         present = {i: one.logits for i, one in enumerate(self.concepts.values()) if one.present}
-        return label_strips(present, *self.image.size)
+        return label_strips(present, *self.image_size)
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
         """Return the image with the masks in colour, and a legend beside it; overlaps are resolved as in `label_map`.

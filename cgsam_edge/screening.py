@@ -16,6 +16,8 @@ from cgsam_edge.presence import EVIDENCE as PRESENCE_EVIDENCE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cgsam_edge.limits import Limits
+
     Float = NDArray[np.float32]
 
 EVIDENCE_COLUMNS = (4, 6)
@@ -87,6 +89,14 @@ class Screened:
         chances = self.chances[list(indices)]
         keys = self.peaks[list(indices)] if np.isnan(chances).any() else chances
         return [indices[i] for i in np.argsort(-keys, kind="stable")]
+
+    def select(self, indices: Sequence[int], limits: Limits) -> tuple[list[int], list[int], list[int]]:
+        """Return concepts to compute, concepts ruled out, and those beyond ``max_concepts``; each likeliest first."""
+        order = self.likeliest_first(indices)
+        skipped = [i for i in order if limits.skip_absent and self.ruled_out[i]]
+        wanted = [i for i in order if not (limits.skip_absent and self.ruled_out[i])]
+        most = len(wanted) if limits.max_concepts is None else limits.max_concepts
+        return wanted[:most], skipped, wanted[most:]
 
     @property
     def peaks(self) -> Float:

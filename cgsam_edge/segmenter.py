@@ -148,6 +148,9 @@ class Segmenter:
         max_concepts: int | None = None,
         time_budget: float | None = None,
         skip_absent: bool = True,
+        tile: str | int | None = None,
+        overlap: float | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> Result:
         """Segment one image from text alone.
 
@@ -163,15 +166,28 @@ class Segmenter:
             skip_absent: whether to skip concepts that similarity alone rules out: such a result is marked `skipped`, is
                 not present, and has an empty mask. Only calibrated bundles rule concepts out, see ``cgsam calibrate``.
                 False computes every concept.
+            tile: for big pictures: "auto", or a tile's side in pixels; see `cgsam_edge.tiling`. The image may then be a
+                TIFF over the limit of pixels. It cannot be combined with ``time_budget``.
+            overlap: share of a tile that the next one covers again, 0 to 0.9; None means 0.5.
+            progress: called while tiles are computed, with the steps done and their number.
 
         Raises:
             ImageError: the image cannot be used.
-            InputError: a limit is not a positive number.
+            InputError: a limit is not a positive number, or ``tile`` or ``overlap`` is not valid.
+            MissingLibraryError: a TIFF over the limit needs the extra "tiff".
             UnknownConceptError: the bundle does not hold a concept.
         """
         limits = Limits(max_concepts, time_budget, skip_absent)  # the clock starts here
         chosen = self._model.indices(concepts)  # before the work, so that a typo costs no time
         self._model.warn_of_prompts("text")
+        if tile is not None:
+            from cgsam_edge.tiling import TileOptions, segment_tiles  # few pictures need it
+
+            return segment_tiles(
+                self._model, image, chosen, limits, TileOptions(tile, overlap, self._cache_bytes, progress)
+            )
+        if overlap is not None:
+            raise InputError(f"overlap is for tiles; give tile too, or leave overlap out (got {overlap!r}).")
         prepared = self._prepared(image)
         decoder = ConceptDecoder(self._model, prepared.image, self._features(prepared), self._cache_bytes)
         return decoder.segment(chosen, limits)

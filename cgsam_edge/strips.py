@@ -6,7 +6,7 @@ does not change a side that keeps its length, so the two passes can be separated
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -50,12 +50,23 @@ def label_strips(logits: Mapping[int, Float], width: int, height: int) -> Iterat
         height: height of the image.
     """
     for columns, group in _stacked(list(logits.values()), width, height):
-        labels = np.full((height, columns.stop - columns.start), -1, np.int16)
-        best = np.zeros(labels.shape, np.float32)
-        for index, strip in zip(logits, group, strict=True):
-            labels[strip > best] = index
-            np.maximum(best, strip, out=best)
-        yield columns, labels
+        yield columns, winners(list(logits), group, (height, columns.stop - columns.start))
+
+
+def winners(numbers: Sequence[int], strips: Iterable[Float], shape: tuple[int, int]) -> NDArray[np.int16]:
+    """Return the number whose logits are greatest at each place, int16, or -1 where none is above 0.
+
+    Args:
+        numbers: one for each of the strips.
+        strips: logits, each of ``shape``; taken one by one.
+        shape: of the strips.
+    """
+    labels = np.full(shape, -1, np.int16)
+    best = np.zeros(shape, np.float32)
+    for number, strip in zip(numbers, strips, strict=True):
+        labels[strip > best] = number
+        np.maximum(best, strip, out=best)
+    return labels
 
 
 def _stacked(logits: Sequence[Float], width: int, height: int) -> Iterator[tuple[slice, Iterator[Float]]]:

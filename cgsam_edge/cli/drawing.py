@@ -73,7 +73,7 @@ def draw(parcel: Parcel) -> Drawn:
 
 
 def _document(item: Item, result: Result) -> dict[str, Any]:
-    width, height = result.image.size
+    width, height = result.image_size
     frame, name = item.frame, str(item.source.file)
     head = {"image": name} if frame is None else {"video": name, "frame": frame.number, "time": round(frame.seconds, 6)}
     body = {"width": width, "height": height, "annotations": result.to_coco(), "left_out": dict(result.left_out)}
@@ -93,6 +93,6 @@ def _even(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _summary(result: Result) -> str:
-    pixels = result.image.width * result.image.height
+    pixels = result.image_size[0] * result.image_size[1]
     found = [f"{c.name} {100 * c.area / pixels:.1f} %" if c.present else f"{c.name} absent" for c in result.values()]
     return ", ".join([*found, *(f"{name} left out ({option})" for name, option in result.left_out.items())])
