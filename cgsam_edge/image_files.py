@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import CgsamError, ImageError
-from cgsam_edge.image_limits import MAX_PIXELS, check_size
+from cgsam_edge.image_limits import MAX_PIXELS, SMALLER, check_size
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -79,7 +79,7 @@ def explained(name: str) -> Iterator[None]:
     except PermissionError as error:
         raise ImageError(f"{name}: no permission to read it.") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels. Scale it down first.") from error
+        raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels. {SMALLER}") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: {_unidentified(name)}.") from error
     except MemoryError as error:

@@ -7,6 +7,9 @@ from cgsam_edge.errors import ImageError
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 2
 
+SMALLER = 'Scale it down first, or, if it is a TIFF, segment it in tiles (--tile auto, in Python tile="auto").'
+"""What to do about an image that is too big."""
+
 
 def check_size(width: int, height: int, name: str) -> None:
     """Raise `ImageError` if an image is too small or too big; ``name`` begins the message."""
@@ -15,5 +18,5 @@ def check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{name}: {width}x{height} is {width * height / 1e6:.2f} megapixels; the limit is {MAX_PIXELS // 10**6}. "
-            "Scale it down first."
+            f"{SMALLER}"
         )

@@ -114,7 +114,7 @@ class OpenedModel:
         return made
 
     def clip(self, pixels: Float) -> dict[str, Float]:
-        """Compute what CLIP makes of an image: the outputs of "clip", or, in bundles without that graph, of "image".
+        """Compute CLIP's features of an image: the outputs of "clip", or, in bundles without that graph, of "image".
 
         Args:
             pixels: (1, 3, S, S), as the contract says.

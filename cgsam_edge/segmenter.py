@@ -166,8 +166,7 @@ class Segmenter:
             skip_absent: whether to skip concepts that similarity alone rules out: such a result is marked `skipped`, is
                 not present, and has an empty mask. Only calibrated bundles rule concepts out, see ``cgsam calibrate``.
                 False computes every concept.
-            tile: for big pictures: "auto", or a tile's side in pixels; see `cgsam_edge.tiling`. The image may then be a
-                TIFF over the limit of pixels. It cannot be combined with ``time_budget``.
+            tile: for big pictures, and TIFFs of any size: "auto", or a tile's side in pixels; excludes ``time_budget``.
             overlap: share of a tile that the next one covers again, 0 to 0.9; None means 0.5.
             progress: called while tiles are computed, with the steps done and their number.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
+    from cgsam_edge.tiling.windows import WindowReader
 
 
 def _coordinates(count: int) -> Callable[[str], list[float]]:
@@ -71,6 +73,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite results that another program wrote")
     _add_prompts(parser.add_argument_group("clicks and boxes, in image pixels; they need exactly one concept"))
     _add_limits(parser.add_argument_group("less time"))
+    add_tiles(parser.add_argument_group("big pictures"))
     _add_files(parser.add_argument_group("files with several pictures or more than 8 bits per channel"))
     add_engine(parser)
     parser.set_defaults(run=run)
@@ -139,6 +142,7 @@ def run(options: argparse.Namespace) -> int:
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
     _check_prompt(options, names)
+    check_tiles(options, prompted=_prompted(options))
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
     for error in missing:
         say(f"cgsam: error: {error}")
@@ -148,6 +152,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = checked(opened, force=options.force)
     with Segmenter(options.bundle, **engine(options)) as segmenter:
         segmenter.check_concepts(names)
+        check_side(options, segmenter.bundle.manifest.geometry)
         return segment_all(
             inputs,
             lambda item: _prepare(segmenter, item, options),
@@ -182,15 +187,21 @@ def _check_still(options: argparse.Namespace, opened: list[Input]) -> None:
         )
 
 
-def _prepare(segmenter: Segmenter, item: Item, options: argparse.Namespace) -> Prepared:
+def _prepare(segmenter: Segmenter, item: Item, options: argparse.Namespace) -> Prepared | WindowReader:
+    if options.tile is not None:
+        return opened_item(item, options)
     if item.frame is not None:
         return segmenter.prepare(item.image())
     return segmenter.prepare(item.image(), bits=options.bits, page=options.page)
 
 
-def _segment(segmenter: Segmenter, image: Prepared, names: list[str] | None, options: argparse.Namespace) -> Result:
+def _segment(
+    segmenter: Segmenter, image: Prepared | WindowReader, names: list[str] | None, options: argparse.Namespace
+) -> Result:
     from cgsam_edge.results import Result
 
+    if options.tile is not None:
+        return _segment_tiles(segmenter, image, names, options)
     if not _prompted(options):
         return segmenter.segment(
             image,
@@ -205,3 +216,16 @@ def _segment(segmenter: Segmenter, image: Prepared, names: list[str] | None, opt
     labels = [1] * len(options.point) + [0] * len(options.not_point)
     one = encoded.predict(names[0], points=points or None, labels=labels or None, box=options.box)
     return Result(encoded.image, {one.name: one})
+
+
+def _segment_tiles(segmenter: Segmenter, image: Any, names: list[str] | None, options: argparse.Namespace) -> Result:
+    with image, tile_bar() as progress:
+        return segmenter.segment(
+            image,
+            names,
+            max_concepts=options.max_concepts,
+            skip_absent=options.skip_absent,
+            tile=options.tile,
+            overlap=options.overlap,
+            progress=progress,
+        )

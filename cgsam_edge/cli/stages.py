@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.drawing import Parcel, draw
 from cgsam_edge.cli.inputs import Input, Item, read
@@ -14,7 +14,6 @@ from cgsam_edge.image import pixel_count
 from cgsam_edge.pipeline import Processed, Stage, overlap
 
 if TYPE_CHECKING:
-    from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
 
 AHEAD = 6
@@ -28,7 +27,7 @@ _BYTES_A_PIXEL = 12
 
 
 def segment_all(
-    inputs: list[Input], prepare: Callable[[Item], Prepared], segment: Callable[[Prepared], Result], missing: int = 0
+    inputs: list[Input], prepare: Callable[[Item], Any], segment: Callable[[Any], Result], missing: int = 0
 ) -> int:
     """Segment all files and write their results; return the exit code, 3 if some files could not be used.
 
@@ -48,9 +47,7 @@ def segment_all(
     return log.conclude(stages[1].seconds)
 
 
-def make_stages(
-    prepare: Callable[[Item], Prepared], segment: Callable[[Prepared], Result]
-) -> tuple[Stage, Stage, Stage]:
+def make_stages(prepare: Callable[[Item], Any], segment: Callable[[Any], Result]) -> tuple[Stage, Stage, Stage]:
     """Return the stages between reading and writing, from `Item` to `Drawn`, with the engine's in the middle."""
     return (
         Stage(lambda item: Parcel(item, prepare(item))),

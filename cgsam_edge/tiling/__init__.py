@@ -2,6 +2,6 @@
 
 from cgsam_edge.tiling.lattice import AUTO_TILE, OVERLAP
 from cgsam_edge.tiling.tiles import TileOptions, segment_tiles
-from cgsam_edge.tiling.windows import PictureWindows, Windows, open_windows
+from cgsam_edge.tiling.windows import PictureWindows, WindowReader, open_windows
 
-__all__ = ["AUTO_TILE", "OVERLAP", "PictureWindows", "TileOptions", "Windows", "open_windows", "segment_tiles"]
+__all__ = ["AUTO_TILE", "OVERLAP", "PictureWindows", "TileOptions", "WindowReader", "open_windows", "segment_tiles"]

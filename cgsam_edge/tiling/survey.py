@@ -11,7 +11,7 @@ import numpy as np
 from cgsam_edge.image import to_pixels
 from cgsam_edge.screening import Screened
 from cgsam_edge.tiling.lattice import Lattice, total_weight, window
-from cgsam_edge.tiling.windows import Windows, tile_image
+from cgsam_edge.tiling.windows import WindowReader, tile_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Survey:
     Attributes:
         screened: of the whole, with each concept's greatest chance and similarity in the whole or any tile; a concept
             is ruled out where the whole and all tiles rule it out.
-        maps: for each concept that was asked for, the similarity map of the whole picture, float32 (rows, columns), one
+        maps: for each requested concept, the similarity map of the whole picture, float32 (rows, columns), one
             value a patch, 0 to 1. Tiles are cut from it, so that neighbours get the same prompts where they overlap.
         clip: by tile, what CLIP gave, for as many tiles as are kept.
     """
@@ -53,7 +53,7 @@ def patch_edge(place: int, side: int, grid: int) -> int:
 
 def survey(
     model: OpenedModel,
-    windows: Windows,
+    windows: WindowReader,
     lattice: Lattice,
     indices: Sequence[int],
     whole: Screened,

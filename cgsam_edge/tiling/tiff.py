@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ def needs_windows(path: str) -> bool:
 def first_tags(path: Path) -> dict[int, int]:
     """Return width, height and orientation of a TIFF's first picture by their tags; empty for another file.
 
-    Pillow refuses to open a file with so many pixels, and rasterio need not be installed.
+    Pillow refuses to open bigger files, and rasterio need not be installed.
     """
     with path.open("rb") as file:
         head = file.read(16)
@@ -86,7 +87,7 @@ class TiffWindows:
         self._bits = bits
         self._environment = rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
         with self._environment, _explained(path):
-            self._file: Any = rasterio.open(path if page is None else f"GTIFF_DIR:{page}:{path}", driver="GTiff")
+            self._file: Any = _opened(path if page is None else f"GTIFF_DIR:{page}:{path}")
         self.size: tuple[int, int] = (self._file.width, self._file.height)
         try:
             self._bands = self._checked()
@@ -95,7 +96,7 @@ class TiffWindows:
             raise
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """Return a part, RGB (height, width, 3); see `Windows`."""
+        """Return a part, RGB (height, width, 3); see `WindowReader`."""
         return self._rgb(window=((y, y + height), (x, x + width)))
 
     def overview(self) -> Image.Image:
@@ -159,6 +160,15 @@ def _rasterio(path: str) -> Any:
             "pip install 'cgsam-edge[tiff]'"
         ) from error
     return rasterio
+
+
+def _opened(name: str) -> Any:
+    from rasterio import open as open_file
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture need not be a map
+        return open_file(name, driver="GTiff")
 
 
 @contextmanager

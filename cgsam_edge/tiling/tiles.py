@@ -19,7 +19,7 @@ from cgsam_edge.tiling.blender import Blender
 from cgsam_edge.tiling.lattice import Lattice, check_overlap, is_whole, tile_side
 from cgsam_edge.tiling.survey import Survey, places, survey
 from cgsam_edge.tiling.tiled import TiledConcept, TiledResult, at_size
-from cgsam_edge.tiling.windows import PictureWindows, Windows, open_windows, tile_image
+from cgsam_edge.tiling.windows import PictureWindows, WindowReader, open_windows, tile_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def segment_tiles(
 
     Args:
         model: the opened bundle.
-        source: an image, or `Windows`, which stay open.
+        source: an image, or `WindowReader`, which stay open.
         indices: concepts, as indices into the vocabulary.
         limits: of the call; a time budget is refused.
         options: the tiles.
@@ -83,7 +83,7 @@ class _Tiler:
     def __init__(
         self,
         model: OpenedModel,
-        windows: Windows,
+        windows: WindowReader,
         lattice: Lattice,
         whole: ConceptDecoder,
         options: TileOptions,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Windows(Protocol):
+class WindowReader(Protocol):
     """A picture of which parts can be read. A context manager that closes its file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Windows(Protocol):
             ImageError: the file is damaged.
         """
 
-    def __enter__(self) -> Windows:  # noqa: PYI034 — Self needs Python 3.11
+    def __enter__(self) -> WindowReader:  # noqa: PYI034 — Self needs Python 3.11
         """Return the picture."""
 
     def __exit__(self, *error: object) -> None:
@@ -70,14 +70,14 @@ class PictureWindows:
         pass
 
 
-def open_windows(source: ImageSource, *, bits: int | None = None, page: int | None = None) -> Windows:
+def open_windows(source: ImageSource, *, bits: int | None = None, page: int | None = None) -> WindowReader:
     """Open a picture to read parts of it.
 
     A TIFF over the limit of `load_image` is read in windows, with rasterio; it is the caller's to close. All other
     pictures are loaded.
 
     Args:
-        source: an image as `Segmenter.segment` takes it, or `Windows`, which are returned.
+        source: an image as `Segmenter.segment` takes it, or `WindowReader`, which are returned.
         bits: see `load_image`; needed for a TIFF in windows with more than 8 bits per channel.
         page: see `load_image`.
 
@@ -86,7 +86,7 @@ def open_windows(source: ImageSource, *, bits: int | None = None, page: int | No
         MissingLibraryError: rasterio is needed and not installed.
         InputError: ``bits`` or ``page`` is not a valid number.
     """
-    if isinstance(source, Windows):
+    if isinstance(source, WindowReader):
         return source
     if isinstance(source, Prepared):
         return PictureWindows(source.image)
@@ -100,7 +100,7 @@ def open_windows(source: ImageSource, *, bits: int | None = None, page: int | No
     return PictureWindows(load_image(source, bits=bits, page=page))
 
 
-def tile_image(windows: Windows, x: int, y: int, side: int) -> Image.Image:
+def tile_image(windows: WindowReader, x: int, y: int, side: int) -> Image.Image:
     """Return a tile as an RGB picture; beyond the right and lower edge, the picture is mirrored."""
     width, height = min(side, windows.size[0] - x), min(side, windows.size[1] - y)
     part: Any = windows.read(x, y, width, height)
