@@ -8,7 +8,7 @@ OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }
 
-.PHONY: demo test fast docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows test-swift test-arm64 clean
+.PHONY: demo test fast test-tools docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows test-swift test-arm64 clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,17 @@ test: .venv/.installed  ## all tests, the full-size ones too, side by side as fa
 
 fast: .venv/.installed  ## what to run while working
 	$(BIN)/python -m pytest -m 'not slow'
+
+.tools/.installed:  # tools whose libraries do not go beside ours, such as an older Pillow and another OpenCV
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --upgrade pip
+	.tools/bin/python -m pip install --quiet 'datumaro>=1.13' 'labelme>=5.2' label-studio-sdk supervision rasterio shapely pycocotools
+	.tools/bin/python -m pip install --quiet --no-deps ultralytics ultralytics-thop
+	.tools/bin/python -m pip install --quiet torch torchvision psutil polars
+	touch $@
+
+test-tools: .venv/.installed .tools/.installed  ## data sets, read by the tools that they are for (5 GB of them)
+	CGSAM_TOOLS_PYTHON=$(CURDIR)/.tools/bin/python $(BIN)/python -m pytest tests/datasets/test_tools.py -rs
 
 test-cpp: .venv/.installed  ## the C++ library on this machine, both engines, sanitisers and a minute of fuzzing
 	$(BIN)/python cpp/tools/check.py onnxruntime openvino sanitize fuzz

@@ -68,6 +68,16 @@ class MaskRuns:
         columns = np.bitwise_xor.accumulate(flips, out=flips)[:-1].reshape(width, height)
         return np.asarray(cv2.transpose(columns).view(np.bool_))
 
+    def crop(self, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+        """Return a part of the mask, bool (h, w); the mask must have no pixel in columns beside it.
+
+        Args:
+            box: x, y, width and height of the part, in pixels.
+        """
+        (height, _), (x, y, w, h) = self.size, box
+        columns = MaskRuns(self.edges - x * height, (height, w)).mask()
+        return np.ascontiguousarray(columns[y : y + h])
+
     def holds(self, x: float, y: float) -> bool:
         """Return whether a point, in pixels, lies in the mask."""
         height, width = self.size

@@ -83,7 +83,7 @@ def mask_polygons(runs: MaskRuns, tolerance: float = TOLERANCE, *, min_iou: floa
     found = rings(ColumnRuns.of(runs))
     for one in _tolerances(tolerance):
         made = _assembled(found, one)
-        if not any(cross(polygon.rings) for polygon in made) and round_trip(made, runs) >= min_iou:
+        if round_trip(made, runs) >= min_iou and not any(cross(polygon.rings) for polygon in made):
             return made
     return _assembled(found, 0)
 

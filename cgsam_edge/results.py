@@ -203,6 +203,22 @@ class Result(Mapping[str, ConceptResult]):
         """
         return tuple(one for concept in self.values() if concept.present for one in concept.objects(min_area=min_area))
 
+    def to_supervision(self, *, min_area: float = MIN_AREA) -> Any:
+        """Return the objects as `supervision.Detections`: boxes, masks, ``class_id`` in the order of this result.
+
+        ``confidence`` is the concept's presence. ``data`` has the concept as "class_name", and its score as "score".
+
+        Args:
+            min_area: as in `objects`.
+
+        Raises:
+            MissingLibraryError: supervision is not installed; it is in the extra `labels`.
+            InputError: `min_area` is neither pixels nor a share.
+        """
+        from cgsam_edge.detections import to_detections  # imported only when needed
+
+        return to_detections(self, min_area=min_area)
+
     def to_coco(self) -> list[dict[str, Any]]:
         """Return entries by concept: ``category``, ``segmentation`` as RLE, ``area``, ``bbox``, ``score``, prompts."""
         return [

@@ -14,6 +14,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from cgsam_edge.datasets.coco import CocoFormat
+from cgsam_edge.datasets.cvat import CvatFormat
+from cgsam_edge.datasets.geojson import GeoJsonFormat
+from cgsam_edge.datasets.labelme import LabelMeFormat
+from cgsam_edge.datasets.labelstudio import LabelStudioFormat
 from cgsam_edge.datasets.picture import (
     DatasetFormat,
     ImageSource,
@@ -22,17 +26,35 @@ from cgsam_edge.datasets.picture import (
     labelled,
     no_images,
 )
+from cgsam_edge.datasets.voc import VocFormat
+from cgsam_edge.datasets.yolo import YoloFormat
 
 __all__ = [
     "FORMATS",
     "CocoFormat",
+    "CvatFormat",
     "DatasetFormat",
+    "GeoJsonFormat",
     "ImageSource",
+    "LabelMeFormat",
+    "LabelStudioFormat",
     "LabelledObject",
     "LabelledPicture",
+    "VocFormat",
+    "YoloFormat",
     "labelled",
     "no_images",
 ]
 
-FORMATS: Mapping[str, DatasetFormat] = MappingProxyType({"coco": CocoFormat()})
+FORMATS: Mapping[str, DatasetFormat] = MappingProxyType(
+    {
+        "coco": CocoFormat(),
+        "yolo": YoloFormat(),
+        "voc": VocFormat(),
+        "labelstudio": LabelStudioFormat(),
+        "cvat": CvatFormat(),
+        "labelme": LabelMeFormat(),
+        "geojson": GeoJsonFormat(),
+    }
+)
 """Each format by its name on the command line, with its default settings."""

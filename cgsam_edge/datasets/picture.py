@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,8 +15,14 @@ from cgsam_edge.objects import MIN_AREA
 from cgsam_edge.polygons import TOLERANCE, Polygon, mask_polygons
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cgsam_edge.objects import ObjectMask
     from cgsam_edge.results import Result
+
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\\\ud800-\udfff]+")
+"""Characters that every format can hold in a name: no control characters, no backslash, valid UTF-8."""
 
 ImageSource = Callable[[str], "Path | bytes | None"]
 """Returns a picture's file, its bytes, or None if it need not be copied, by `LabelledPicture.name`."""
@@ -59,6 +66,14 @@ class LabelledObject:
         """
         return MaskRuns.of_rle(self.rle)
 
+    def crop(self) -> NDArray[np.bool_]:
+        """Return the mask within its box, bool (h, w).
+
+        Raises:
+            InputError: the RLE is not valid.
+        """
+        return self.runs().crop(self.box)
+
     def polygons(self, tolerance: float = TOLERANCE) -> list[Polygon]:
         """Return the outlines with their holes, computed anew; see `cgsam_edge.polygons.mask_polygons`."""
         return mask_polygons(self.runs(), tolerance)
@@ -84,8 +99,11 @@ class LabelledPicture:
 
     def __post_init__(self) -> None:
         path = PurePosixPath(self.name)
-        if not self.name or path.is_absolute() or ".." in path.parts or "\\" in self.name or ":" in path.parts[0]:
-            raise InputError(f"{self.name!r} is no name for a picture; expected a relative path such as 'a/0001.jpg'.")
+        outside = not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
+        if outside or not _PLAIN.fullmatch(self.name):
+            raise InputError(
+                f"{self.name!r} is no name for a picture; expected a relative path in UTF-8 such as 'a/0001.jpg'."
+            )
         if self.split is not None and not self.split.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"{self.split!r} is no name for a split; expected letters and digits, such as 'train'.")
 
