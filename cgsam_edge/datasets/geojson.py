@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import TiffImagePlugin
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledObject, LabelledPicture, no_images, number_of, numbers
 from cgsam_edge.datasets.places import UniqueStems, make_folder, place_image
@@ -36,14 +36,14 @@ class Georeference:
 
     Attributes:
         apply: function from corners in pixels, float64 (n, 2), to coordinates.
-        crs: the coordinates' system as GDAL and QGIS read it, or None for WGS 84 or none.
+        members: what a feature collection in these coordinates says about them.
     """
 
     apply: Callable[[Float], Float]
-    crs: str | None = None
+    members: Mapping[str, Any]
 
 
-_PIXELS = Georeference(lambda corners: corners)
+_PIXELS = Georeference(lambda corners: corners, {"units": "pixels, y down"})
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class GeoJsonFormat:
     """``NAME.geojson`` for each picture, in a folder for each split.
 
     A feature is an object with `concept`, `score`, `presence` and `area` in pixels: a polygon with its holes, or
-    several. Coordinates are those of the picture if it is a GeoTIFF, with its system as the member `crs`; the system is
-    left out for WGS 84, which GeoJSON implies. Other pictures are in pixels, with y pointing down, and the collection
-    says so in `units`.
+    several. Coordinates are those of the picture if it is a GeoTIFF, with its system as the member `crs`; the member is
+    left out for WGS 84, which GeoJSON implies, and null where the file names no system. Other pictures are in pixels,
+    with y pointing down, and the collection says so in `units`.
 
     Attributes:
         tolerance: of the polygons, in pixels.
@@ -78,25 +78,22 @@ class GeoJsonFormat:
         make_folder(output)
         for picture in pictures:
             stem = output / (picture.split or "") / stems.of(picture)
-            place_image(picture, stem.with_name(f"{stem.name}{Path(picture.name).suffix}"), images)
+            source = images(picture.name)
+            target = stem.with_name(f"{stem.name}{Path(picture.name).suffix}")
+            place_image(picture, target, lambda _, source=source: source)  # type: ignore[misc]
             make_folder(stem.parent)
-            document = self._collection(picture, known, georeference(images(picture.name)))
+            document = self._collection(picture, known, georeference(source))
             text = json.dumps(document, ensure_ascii=False) + "\n"
             target = stem.with_name(f"{stem.name}.geojson")
             write_beside(target, lambda path, text=text: path.write_bytes(text.encode()))  # type: ignore[misc]
         return [output]
 
     def _collection(self, picture: LabelledPicture, known: dict[str, int], where: Georeference) -> dict[str, Any]:
-        head: dict[str, Any] = {"type": "FeatureCollection", "name": picture.name}
-        if where.crs is not None:
-            head["crs"] = {"type": "name", "properties": {"name": where.crs}}
-        if where is _PIXELS:
-            head["units"] = "pixels, y down"
         features = []
         for one in picture.objects:
             number_of(one, known, picture)
             features.append(self._feature(one, where))
-        return {**head, "features": features}
+        return {"type": "FeatureCollection", "name": picture.name, **where.members, "features": features}
 
     def _feature(self, one: LabelledObject, where: Georeference) -> dict[str, Any]:
         found = [
@@ -129,29 +126,37 @@ def georeference(source: Path | bytes | None) -> Georeference:
         return _PIXELS
     try:
         import rasterio
+        from rasterio.transform import from_gcps
     except ImportError as error:
         raise MissingLibraryError(
             "the picture is a GeoTIFF; its coordinates need rasterio: pip install 'cgsam-edge[tiff]'."
         ) from error
     with rasterio.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-        a, b, c, d, e, f = opened.transform[:6]
-        system = opened.crs
+        points, system = opened.gcps  # control points, if the file has them in place of a transformation
+        a, b, c, d, e, f = (from_gcps(points) if points else opened.transform)[:6]
+        system = system if points else opened.crs
     matrix, offset = np.array([[a, b], [d, e]]), np.array([c, f])
-    return Georeference(lambda corners: corners @ matrix.T + offset, _name(system))
+    return Georeference(lambda corners: corners @ matrix.T + offset, _system(system))
 
 
 def _is_georeferenced(source: Path | bytes) -> bool:
-    head = source[:4] if isinstance(source, bytes) else source.open("rb").read(4)
-    if head[:2] not in {b"II", b"MM"}:
-        return False
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-        tags = getattr(opened, "tag_v2", {})
+    """Whether a file is a TIFF with tags of a place; nothing but tags is read, so that it may have any size."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        head = file.read(8)
+        if head[:4] not in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+            return False
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head + (file.read(8) if b"+" in head[:4] else b""))
+        file.seek(tags.next)
+        tags.load(file)
         return any(tag in tags for tag in _GEOREFERENCED)
 
 
-def _name(system: Any) -> str | None:
-    """Return the name of a coordinate system, None for WGS 84 or an unknown one."""
-    if system is None or system == _WGS84:
-        return None
+def _system(system: Any) -> dict[str, Any]:
+    """Return the member `crs` for a coordinate system of rasterio, by the name that GDAL and QGIS read."""
+    if system is None:
+        return {"crs": None}
+    if system == _WGS84:
+        return {}
     code = system.to_epsg()
-    return str(system.to_wkt()) if code is None else f"urn:ogc:def:crs:EPSG::{code}"
+    name = system.to_wkt() if code is None else f"urn:ogc:def:crs:EPSG::{code}"
+    return {"crs": {"type": "name", "properties": {"name": name}}}

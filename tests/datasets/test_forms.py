@@ -157,15 +157,17 @@ def test_geojson_is_in_the_coordinates_of_a_geotiff(tmp_path: Path) -> None:
     from rasterio.features import rasterize
 
     transform = rasterio.transform.from_origin(388_000, 5_820_000, 0.5, 0.5)
-    for name, system in (("utm.tif", "EPSG:32633"), ("degrees.tif", "EPSG:4326")):
-        shape = {"driver": "GTiff", "width": 120, "height": 80, "count": 3, "dtype": "uint8"}
+    for name, system in (("utm.tif", "EPSG:32633"), ("degrees.tif", "EPSG:4326"), ("unnamed.tif", None)):
+        shape = {"driver": "GTiff", "width": 120, "height": 80, "count": 3, "dtype": "uint8", "BIGTIFF": "YES"}
         with rasterio.open(tmp_path / name, "w", crs=system, transform=transform, **shape) as file:
             file.write(np.full((3, 80, 120), 90, np.uint8))
-    found = [picture(name, {"road": ring()}) for name in ("utm.tif", "degrees.tif")]
+    names = ("utm", "degrees", "unnamed")
+    found = [picture(f"{name}.tif", {"road": ring()}) for name in names]
     FORMATS["geojson"].write(found, CONCEPTS, tmp_path / "set", images=tmp_path.joinpath)
-    utm, degrees = (json.loads((tmp_path / "set" / f"{name}.geojson").read_text()) for name in ("utm", "degrees"))
+    utm, degrees, unnamed = (json.loads((tmp_path / "set" / f"{name}.geojson").read_text()) for name in names)
     assert utm["crs"] == {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
     assert "crs" not in degrees
+    assert unnamed["crs"] is None, "not WGS 84"
     assert "units" not in utm
     (feature,) = utm["features"]
     back = rasterize([feature["geometry"]], (80, 120), transform=transform).astype(bool)
@@ -174,6 +176,24 @@ def test_geojson_is_in_the_coordinates_of_a_geotiff(tmp_path: Path) -> None:
     assert outer[0] == outer[-1]
     assert min(x for x, _ in outer) == pytest.approx(388_000 + 25)
     assert (_area(outer) > 0, _area(hole) > 0) == (True, False), "counterclockwise, and clockwise for a hole"
+
+
+def test_a_geotiff_with_control_points(tmp_path: Path) -> None:
+    """rasterio has no transformation for it, which would look like pixels."""
+    rasterio = pytest.importorskip("rasterio", reason="the extra 'tiff' is not installed")
+    from rasterio.control import GroundControlPoint
+
+    points = [GroundControlPoint(y, x, 10 + x / 1000, 50 - y / 1000) for x in (0, 120) for y in (0, 80)]
+    shape = {"driver": "GTiff", "width": 120, "height": 80, "count": 3, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", crs="EPSG:4326", gcps=points, **shape) as file:
+        file.write(np.zeros((3, 80, 120), np.uint8))
+    data = (tmp_path / "a.tif").read_bytes()
+    FORMATS["geojson"].write([picture("a.tif", {"car": box()})], CONCEPTS, tmp_path / "set", images=lambda _: data)
+    document = json.loads((tmp_path / "set" / "a.geojson").read_text())
+    corners = np.array(document["features"][0]["geometry"]["coordinates"][0])
+    np.testing.assert_allclose(corners.min(0), [10.005, 49.970], atol=1e-6)
+    np.testing.assert_allclose(corners.max(0), [10.040, 49.990], atol=1e-6)
+    assert "units" not in document
 
 
 def test_a_geotiff_without_rasterio_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
