@@ -86,6 +86,17 @@ def staged(destination: Path) -> Iterator[Path]:
         OutputError: the disk is full, or the folder cannot be made or renamed.
     """
     check_destination(destination)
+    with staged_folder(destination) as work:
+        yield work
+
+
+@contextmanager
+def staged_folder(destination: Path) -> Iterator[Path]:
+    """Do as `staged` does for a folder of any kind, without a look at what is there: it is replaced as a whole.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be made or renamed.
+    """
     target = real_place(destination)
     try:
         with _beside(target, "partial") as work:

@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
         doctor,
         evaluate,
         info,
+        label,
         migrate,
         pack,
         plan,
@@ -89,6 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_parser(commands)
     segment.add_parser(commands)
     serve.add_parser(commands)
+    label.add_parser(commands)
     info.add_parser(commands)
     evaluate.add_parser(commands)
     calibrate.add_parser(commands)

@@ -1,0 +1,129 @@
+"""A labelling run from its sources to its data sets: what ``cgsam label`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgsam_edge.bulk.choices import Review, Split
+from cgsam_edge.bulk.labelling import check_workers
+from cgsam_edge.bulk.recipe import Recipe
+from cgsam_edge.bulk.rows import LabelRow
+from cgsam_edge.bulk.run_folder import LABELS, check_room, claimed
+from cgsam_edge.bulk.shards import Shards
+from cgsam_edge.bulk.sources import PictureRef, find_pictures
+from cgsam_edge.bulk.totals import LabelTotals
+from cgsam_edge.bulk.writing import Plan, write_results
+from cgsam_edge.datasets import FORMATS
+from cgsam_edge.errors import InputError, OutputError
+from cgsam_edge.files import is_full
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a user asked for.
+
+    Attributes:
+        sources: paths, globs and URLs of pictures.
+        output: folder of the run.
+        recipe: how pictures are labelled.
+        formats: names of `cgsam_edge.datasets.FORMATS`.
+        split: shares of train, val and test, or None for one part.
+        review: the range of presence that sets a picture aside, or None.
+        workers: engines that run at once.
+        cluster: address of Ray's cluster, "auto", or None for processes on this machine.
+    """
+
+    sources: tuple[str, ...]
+    output: Path
+    recipe: Recipe
+    formats: tuple[str, ...]
+    split: Split | None = None
+    review: Review | None = None
+    workers: int = 1
+    cluster: str | None = None
+
+
+def run(
+    job: Job,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+    say: Callable[[str], object] = lambda _line: None,
+) -> LabelTotals:
+    """Label all pictures that have no label yet, then write the data sets, the report and the manifest.
+
+    After a kill, the same call continues: labels that were made are kept, and the folder's data sets are either those
+    of before or complete new ones.
+
+    Args:
+        job: what to do.
+        progress: called with the number of pictures that have been treated, and of all pictures.
+        say: called with lines for the user: pictures that cannot be used, and what was noticed.
+
+    Raises:
+        InputError: a source, a format, a concept or the bundle cannot be used; raised before any work.
+        OutputError: the folder belongs to another run, or cannot be written.
+        MissingLibraryError: a library of an extra is needed.
+        BackendError: the engine or the cluster failed; labels that were made are kept.
+    """
+    check_workers(job.workers)
+    _check_formats(job.formats)
+    recipe = job.recipe.checked()
+    refs = find_pictures(job.sources, job.output.absolute())
+    sources = [source if "://" in source else Path(source).absolute().as_posix() for source in job.sources]
+    with claimed(job.output, {**recipe.identity(), "sources": sources}), Shards(job.output / LABELS) as shards:
+        rest = [ref for ref in refs if not shards.is_labelled(ref.name, ref.stamp)]
+        check_room(job.output, len(rest), len(job.formats) * sum(map(_size, refs)))
+        if len(rest) < len(refs):
+            say(f"{len(refs) - len(rest)} of {len(refs)} pictures have been labelled before.")
+        _label_rest(job, recipe, rest, shards, lambda done: progress(len(refs) - len(rest) + done, len(refs)), say)
+        return write_results(Plan(job.output, job.formats, recipe.concepts, job.split, job.review), refs, shards, say)
+
+
+def _label_rest(
+    job: Job,
+    recipe: Recipe,
+    rest: list[PictureRef],
+    shards: Shards,
+    progress: Callable[[int], object],
+    say: Callable[[str], object],
+) -> None:
+    progress(0)
+    for done, row in enumerate(_labelled(job, recipe, rest), 1):
+        try:
+            shards.append(row)
+        except OutputError as error:
+            if is_full(error):
+                raise OutputError(
+                    f"{job.output}: the disk is full. {done - 1} pictures of this run are labelled and kept: free some "
+                    "space, and run the same command again."
+                ) from error
+            raise
+        for kind, line in (("error", row.error), ("warning", row.note)):
+            if line:
+                say(f"{kind}: {line if row.name in line else f'{row.name}: {line}'}")
+        progress(done)
+
+
+def _labelled(job: Job, recipe: Recipe, rest: list[PictureRef]) -> Iterator[LabelRow]:
+    if not rest:
+        return iter(())
+    if job.cluster is not None:
+        from cgsam_edge.bulk.on_ray import label_on_ray
+
+        return label_on_ray(rest, recipe, job.workers, job.cluster)
+    from cgsam_edge.bulk.processes import label_rows
+
+    return label_rows((ref._asdict() for ref in rest), recipe, min(job.workers, len(rest)))
+
+
+def _check_formats(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise InputError(f"no such form of data set: {', '.join(unknown) or 'none named'}. Known: {', '.join(FORMATS)}.")
+
+
+def _size(ref: PictureRef) -> int:
+    """Return the bytes of a picture's file, 0 if they are unknown."""
+    text = ref.stamp.partition(":")[0]
+    return int(text) if text.isdecimal() and ref.row < 0 else 0

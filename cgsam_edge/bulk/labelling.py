@@ -1,0 +1,79 @@
+"""`label`: the one function that labels, with Ray or without."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge import shipped
+from cgsam_edge.bulk.recipe import Recipe
+from cgsam_edge.errors import InputError
+from cgsam_edge.objects import MIN_AREA
+
+if TYPE_CHECKING:
+    import ray.data
+
+    Rows = Iterable[Mapping[str, Any]]
+
+
+def label(  # noqa: PLR0913 — each is a separate option with a default
+    dataset: ray.data.Dataset | Rows,
+    bundle: str | os.PathLike[str] | None = None,
+    concepts: Iterable[str] = (),
+    *,
+    workers: int = 1,
+    min_area: float = MIN_AREA,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+) -> ray.data.Dataset | Iterator[dict[str, str]]:
+    """Label the pictures of a data set: of Ray Data on its cluster, of any other iterable on this machine.
+
+    Each worker holds one open engine. Rows hold the picture and its name, as `ray.data.read_binary_files`,
+    `ray.data.read_images` (with ``include_paths=True``) and Parquet files with image bytes have them; see
+    `cgsam_edge.bulk.worker.Labeller.label`. Each becomes a row of text, see `cgsam_edge.bulk.rows.LabelRow`: ``label``
+    is `LabelledPicture.to_json`. A picture that cannot be used has its ``error`` instead.
+
+    Args:
+        dataset: a `ray.data.Dataset`, or an iterable of mappings. Without Ray, workers are processes: a script needs
+            ``if __name__ == "__main__":``.
+        bundle: the bundle's folder, under the same path on all machines; None means the reference bundle.
+        concepts: names or synonyms; empty means all that the bundle holds.
+        workers: number of engines that run at once.
+        min_area: least area of an object, in pixels (int) or as a share of the picture (float).
+        backend, device: as `cgsam_edge.Segmenter` takes them.
+        threads: CPU threads of each worker; by default this machine's cores divided by ``workers``.
+
+    Returns:
+        A lazy `ray.data.Dataset`, or an iterator, in the order in which labels are ready.
+
+    Raises:
+        InputError: ``workers`` is not a whole number of 1 or more.
+        BundleError: the bundle cannot be used.
+        UnknownConceptError: the bundle does not hold a concept.
+    """
+    check_workers(workers)
+    path = shipped.BUNDLE if bundle is None else Path(bundle)
+    threads = threads_each(workers) if threads is None else threads
+    recipe = Recipe(path, tuple(concepts), min_area, backend, device, threads).checked()
+    if hasattr(dataset, "map_batches"):
+        from cgsam_edge.bulk.on_ray import labelled_dataset
+
+        return labelled_dataset(dataset, recipe, workers)
+    from cgsam_edge.bulk.processes import label_rows
+
+    return (row.columns() for row in label_rows(dataset, recipe, workers))
+
+
+def check_workers(workers: int) -> None:
+    """Raise `InputError` if ``workers`` is not a whole number of 1 or more."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise InputError(f"workers must be a whole number, 1 or more, got {workers!r}.")
+
+
+def threads_each(workers: int) -> int:
+    """Return the CPU threads of each worker, so that together they have the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // workers)

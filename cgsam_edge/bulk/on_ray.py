@@ -1,0 +1,156 @@
+"""Labelling on a cluster: Ray Data schedules, retries, and bounds memory; an actor holds one open engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge.bulk.processes import DIED
+from cgsam_edge.bulk.recipe import Recipe
+from cgsam_edge.bulk.rows import COLUMNS, LabelRow
+from cgsam_edge.bulk.urls import library
+from cgsam_edge.bulk.worker import Labeller
+from cgsam_edge.errors import BackendError, CgsamError
+from cgsam_edge.runtimes import telemetry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import ray.data
+    from numpy.typing import NDArray
+
+    from cgsam_edge.bulk.sources import PictureRef
+
+AUTO = "auto"
+"""The cluster that this machine belongs to, or one that is started on this machine for the run."""
+
+_LARGEST_BLOCK = 16
+"""Pictures in a block of work: what is done again if a machine is lost, and what memory is bounded by."""
+
+_BLOCKS_A_WORKER = 8
+_TRIES = 2
+
+
+class RayLabeller:
+    """`Labeller` as a class that `ray.data.Dataset.map_batches` calls with batches of numpy arrays."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._labeller = Labeller(recipe)
+
+    def __call__(self, batch: dict[str, NDArray[np.generic]]) -> dict[str, list[str]]:
+        """Label a batch."""
+        count = len(next(iter(batch.values()), ()))
+        rows = [self._labeller.label({name: values[i] for name, values in batch.items()}) for i in range(count)]
+        return {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+
+
+def labelled_dataset(dataset: ray.data.Dataset, recipe: Recipe, workers: int) -> ray.data.Dataset:
+    """Return the data set of labels; lazy. A task whose worker dies is tried once more, and a dead worker replaced."""
+    data = library("ray.data")
+    made: ray.data.Dataset = dataset.map_batches(
+        RayLabeller,
+        fn_constructor_args=(recipe,),
+        batch_size=_LARGEST_BLOCK,
+        batch_format="numpy",
+        compute=data.ActorPoolStrategy(size=workers),
+        num_cpus=recipe.threads or 1,
+        max_restarts=-1,
+        max_task_retries=_TRIES - 1,
+    )
+    return made
+
+
+def label_on_ray(refs: Sequence[PictureRef], recipe: Recipe, workers: int, address: str) -> Iterator[LabelRow]:
+    """Yield a label for each picture, in the order in which they are ready.
+
+    Pictures whose block was lost, because a picture in it took its worker down again and again, are labelled in a
+    second pass, each in a block alone; what is lost then is reported in the row's ``error``.
+
+    Args:
+        refs: pictures, which the workers read.
+        recipe: checked; the bundle lies under the same path on all machines.
+        workers: number of actors.
+        address: of the cluster, or `AUTO`.
+
+    Raises:
+        MissingLibraryError: Ray is not installed.
+        BackendError: the cluster cannot be reached or has too few CPUs, or a worker's bundle or engine cannot be opened.
+    """
+    with _connected(address, recipe, workers):
+        left = {ref.name: ref for ref in refs}
+        size = max(1, min(_LARGEST_BLOCK, len(left) // (workers * _BLOCKS_A_WORKER)))
+        for rows in (size, 1):
+            for row in _pass(list(left.values()), recipe, workers, rows):
+                if left.pop(row.name, None) is not None:
+                    yield row
+        for ref in left.values():
+            yield LabelRow(ref.name, ref.stamp, error=DIED)
+
+
+def _pass(refs: list[PictureRef], recipe: Recipe, workers: int, size: int) -> Iterator[LabelRow]:
+    if not refs:
+        return
+    ray, arrow = library("ray"), library("pyarrow")
+    parts = (refs[i : i + size] for i in range(0, len(refs), size))
+    tables = [arrow.Table.from_pylist([ref._asdict() for ref in part]) for part in parts]
+    dataset = labelled_dataset(library("ray.data").from_arrow(tables), recipe, workers)
+    try:
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from map(LabelRow.of, batch.to_pylist())
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, CgsamError):
+            raise cause from error
+        raise BackendError(f"Ray could not go on: {str(error).strip().splitlines()[-1]}") from error
+
+
+@contextmanager
+def _connected(address: str, recipe: Recipe, workers: int) -> Iterator[None]:
+    """Connect to a cluster, or start one here, for the block."""
+    ray = _ray()
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, address, workers * (recipe.threads or 1))
+    try:
+        _check_cpus(ray, workers, recipe.threads or 1)
+        context = library("ray.data").DataContext.get_current()
+        context.max_errored_blocks = -1  # a lost block is labelled picture by picture
+        context.enable_progress_bars = False
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    """Import Ray with its usage statistics off."""
+    telemetry.silence()
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    return library("ray")
+
+
+def _connect(ray: Any, address: str, cpus: int) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    try:
+        if address != AUTO:
+            ray.init(address=address, **quiet)
+            return
+        try:
+            ray.init(address="auto", **quiet)
+        except ConnectionError:
+            ray.init(num_cpus=max(cpus, os.cpu_count() or 1), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+    except Exception as error:  # Ray's errors have no common base here
+        raise BackendError(
+            f"--cluster {address}: no cluster of Ray can be reached there ({type(error).__name__}: {error}). Give the "
+            "address of its head, such as 10.0.0.1:6379, or 'auto' for this machine."
+        ) from error
+
+
+def _check_cpus(ray: Any, workers: int, threads: int) -> None:
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if cpus < workers * threads:
+        raise BackendError(
+            f"{workers} workers with {threads} threads each need {workers * threads} CPUs, and the cluster has {cpus}. "
+            "Take fewer with --workers or --threads."
+        )

@@ -1,0 +1,58 @@
+"""A labelled picture as a row of plain text: what workers return, what shards and Parquet files hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS = ("name", "stamp", "label", "presence", "maker", "error", "note")
+"""Columns of a row, all of them text."""
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """What was found in one picture.
+
+    Attributes:
+        name: the picture, a relative POSIX path.
+        stamp: size and time of the file that was read, by which a later run notices another file of the same name.
+        label: `LabelledPicture.to_json`; empty if the picture could not be labelled.
+        presence: JSON object of each concept's presence, 0 to 1, present or not.
+        maker: JSON object of what made the label: bundle, engine, precision, version, options.
+        error: why the picture could not be labelled; otherwise empty.
+        note: what was noticed, such as a file that holds several pictures; otherwise empty.
+    """
+
+    name: str
+    stamp: str = ""
+    label: str = ""
+    presence: str = "{}"
+    maker: str = "{}"
+    error: str = ""
+    note: str = ""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> LabelRow:
+        """Return the row of a mapping, such as one of a table or of a line of JSON; other keys are ignored."""
+        return cls(**{name: str(row[name]) for name in COLUMNS if name in row})
+
+    def columns(self) -> dict[str, str]:
+        """Return the row as a mapping from column to text."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def presences(self) -> dict[str, float]:
+        """Return presence by concept."""
+        return {str(name): float(value) for name, value in json.loads(self.presence).items()}
+
+
+def maker_id(maker: str) -> str:
+    """Return a short name of what made a label, the same in every run."""
+    return hashlib.sha256(maker.encode()).hexdigest()[:8]
+
+
+def compact(value: Any) -> str:
+    """Return JSON without spaces, with sorted keys: the same text for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,153 @@
+"""Which pictures there are: folders, files, globs, Parquet files with image bytes, and any URL that fsspec reads."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from cgsam_edge.bulk import parquet, urls
+from cgsam_edge.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+"""Suffixes of the files in a folder that count as pictures."""
+
+_OVERLAY = ".overlay.png"
+_SHOWN = 3
+
+
+class PictureRef(NamedTuple):
+    """A picture that was found, and has not been read.
+
+    Attributes:
+        name: relative POSIX path, unique within a run.
+        place: an absolute path or a URL: the picture, or the Parquet file that holds it.
+        row: row of the Parquet file; -1 if the file is the picture.
+        stamp: size and time of the file.
+    """
+
+    name: str
+    place: str
+    row: int = -1
+    stamp: str = ""
+
+
+def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list[PictureRef]:
+    """Return the pictures of all sources in the order of their names.
+
+    A folder or a prefix of a URL stands for all pictures below it, named by their path within it. With several
+    sources, the name of each folder comes first.
+
+    Args:
+        sources: paths, globs and URLs as the user typed them.
+        leave_out: a folder that is not searched, the output.
+
+    Raises:
+        InputError: a source does not exist or cannot be read, holds no picture, or two pictures have the same name.
+        MissingLibraryError: a URL or a Parquet file needs a library that is not installed.
+    """
+    found: dict[str, PictureRef] = {}
+    for source in sources:
+        empty = True
+        for one in _of(source, leave_out, several=len(sources) > 1):
+            empty = False
+            other = found.setdefault(one.name, one)
+            if (other.place, other.row) != (one.place, one.row):
+                raise InputError(_same_name(other, one))
+        if empty:
+            raise InputError(f"{source}: holds no picture ({', '.join(SUFFIXES)}) and no .parquet file.")
+    return [found[name] for name in sorted(found)]
+
+
+def _same_name(one: PictureRef, other: PictureRef) -> str:
+    def shown(ref: PictureRef) -> str:
+        return ref.place if ref.row < 0 else f"{ref.place}, row {ref.row}"
+
+    return (
+        f"{shown(one)} and {shown(other)}: both would be {one.name!r} in the data set, where each picture needs a name. "
+        "Label their folders in two runs, or name the folder above both."
+    )
+
+
+def _of(source: str, leave_out: Path | None, *, several: bool) -> Iterator[PictureRef]:
+    if "://" in source:
+        base = PurePosixPath(source.partition("://")[2]).name
+        yield from _named(urls.files(source, is_picture), base if several else "", source)
+        return
+    try:
+        yield from _named(_local(source, leave_out), Path(source).absolute().name if several else "", source)
+    except (OSError, ValueError) as error:  # a path may contain a zero byte
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+
+
+Found = tuple[str, str, str]
+"""A file: its path within the source (empty if the source is the file), its absolute place, its stamp."""
+
+
+def _named(files: Iterable[Found], folder: str, source: str) -> Iterator[PictureRef]:
+    for inner, place, stamp in files:
+        parts = (folder, inner) if inner and folder else (inner or PurePosixPath(place).name,)
+        name, place = _clean(PurePosixPath(*parts)), _readable(place)
+        if name.lower().endswith(parquet.SUFFIX):
+            whole = "" if not (inner or folder) else f"{PurePosixPath(name).with_suffix('')}/"
+            for number, row in enumerate(parquet.names(place)):
+                yield PictureRef(f"{whole}{_clean(PurePosixPath(row))}", place, number, stamp)
+        else:
+            yield PictureRef(name, place, -1, stamp)
+
+
+def _clean(path: PurePosixPath) -> str:
+    """Return a path that cannot lead out of a folder."""
+    return _readable("/".join(part for part in path.parts if part not in ("/", "..", ".")))
+
+
+def _readable(text: str) -> str:
+    r"""Return text with bytes that are not UTF-8 as \\x escapes; such a picture is refused by its name, in its turn."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file in a folder counts as a picture, or holds pictures; hidden files and overlays do not."""
+    name = PurePosixPath(path).name.lower()
+    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".") and not name.endswith(_OVERLAY)
+
+
+def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
+    path = Path(source)
+    if path.is_dir():
+        yield from _walk(path.absolute(), leave_out)
+        return
+    named = [path] if path.exists() else sorted(map(Path, glob.glob(source, recursive=True)))
+    if not named:
+        raise InputError(f"{source}: no such file or folder.")
+    for file in named:
+        if file.is_file():
+            yield "", file.absolute().as_posix(), _stamp(file)
+
+
+def _walk(folder: Path, leave_out: Path | None) -> Iterator[Found]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for where, folders, files in os.walk(folder, onerror=fail, followlinks=False):
+        here = Path(where)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name != leave_out)
+        for name in sorted(filter(is_picture, files)):
+            file = here / name
+            yield file.relative_to(folder).as_posix(), file.as_posix(), _stamp(file)
+
+
+def _stamp(file: Path) -> str:
+    try:
+        found = file.stat()
+    except OSError:  # a broken link: reading it reports why
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+Images = Callable[[str], "Path | bytes | None"]
+"""Function from a picture's name to its file or its bytes, as the writers of data sets take it."""

@@ -1,0 +1,170 @@
+"""``cgsam label``: a data set of many pictures, on one machine or a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.errors import InputError
+from cgsam_edge.objects import MIN_AREA
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from cgsam_edge.bulk.job import Job
+    from cgsam_edge.bulk.totals import LabelTotals
+
+_LINE_SECONDS = 30.0
+"""Seconds between lines of progress in a log."""
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def _area(text: str) -> float:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected pixels, such as 200, or a share, such as 0.001; got {text!r}") from None
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    from cgsam_edge.datasets import FORMATS
+
+    parser = commands.add_parser(
+        "label",
+        help="make a data set of many pictures: COCO, YOLO and others",
+        usage="%(prog)s SOURCE [SOURCE ...] --to FORM --output FOLDER [--bundle FOLDER] [options]",
+        description="Label many pictures, and write them as data sets that training and labelling tools open. The run "
+        "can be killed at any time: the same command continues it. In the output folder are a folder for each form, "
+        "report.html, manifest.json, and pictures.jsonl, which says for each picture what made its labels.",
+    )
+    text = "a folder (with all folders in it), a file, a glob in quotes, a Parquet file with image bytes, or a URL"
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=text)
+    text = "the bundle (default: the reference bundle of eleven road concepts)"
+    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
+    text = f"form of the data set; several are separated by commas: {', '.join(FORMATS)}"
+    parser.add_argument("--to", required=True, metavar="FORM", help=text)
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder of the run")
+    _add_choices(parser.add_argument_group("the data set"))
+    _add_workers(parser.add_argument_group("many pictures at once"))
+    add_engine(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_choices(group: argparse._ArgumentGroup) -> None:
+    text = "percent of train, val and test; a picture's part follows from its name alone"
+    group.add_argument("--split", metavar="80/10/10", help=text)
+    text = "set pictures aside, into review/, where a concept's presence is in this range"
+    group.add_argument("--review", metavar="0.3-0.7", help=text)
+    text = "smallest object, and smallest hole, in pixels or as a share of the picture (default: %(default)s)"
+    group.add_argument("--min-area", type=_area, default=MIN_AREA, metavar="AREA", help=text)
+
+
+def _add_workers(group: argparse._ArgumentGroup) -> None:
+    text = "engines that run at once, each in a process (default: 1); --threads are those of each"
+    group.add_argument("--workers", type=_whole, default=1, metavar="N", help=text)
+    text = "run the workers on a cluster of Ray: the address of its head, or auto for this machine's (extra 'ray')"
+    group.add_argument("--cluster", metavar="ADDRESS", help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Label; a picture that fails is reported and does not stop the others."""
+    from cgsam_edge.bulk.job import run as run_job
+    from cgsam_edge.cli.messages import say
+
+    job = _job(options)
+    with LabelProgress() as progress:
+        totals = run_job(job, progress, lambda line: say(f"cgsam: {line}"))
+    print(_conclusion(totals, job))
+    return InputError.exit_code if totals.failed else 0
+
+
+def _job(options: argparse.Namespace) -> Job:
+    from cgsam_edge import shipped
+    from cgsam_edge.bulk.choices import Review, Split
+    from cgsam_edge.bulk.job import Job
+    from cgsam_edge.bulk.labelling import threads_each
+    from cgsam_edge.bulk.recipe import Recipe
+
+    names = _names(options.concepts or "")
+    if options.concepts is not None and not names:
+        raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
+    chosen = engine(options)
+    if chosen["threads"] is None:
+        chosen["threads"] = 1 if options.cluster else threads_each(options.workers)
+    return Job(
+        sources=tuple(options.sources),
+        output=options.output,
+        recipe=Recipe(options.bundle or shipped.BUNDLE, names, options.min_area, **chosen),
+        formats=tuple(dict.fromkeys(_names(options.to))),
+        split=None if options.split is None else Split.parse(options.split),
+        review=None if options.review is None else Review.parse(options.review),
+        workers=options.workers,
+        cluster=options.cluster,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _conclusion(totals: LabelTotals, job: Job) -> str:
+    parts = [f"{totals.pictures} pictures with {totals.objects} objects"]
+    parts += [f"{totals.unsure} unsure, in {job.output / 'review'}"] if totals.unsure else []
+    parts += [f"{totals.failed} could not be used"] if totals.failed else []
+    return f"{'; '.join(parts)} → {', '.join(str(job.output / name) for name in job.formats)}"
+
+
+class LabelProgress:
+    """Progress with rate and time left: a bar in a terminal, a line now and then in a log. A context manager."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._first = 0
+        self._start = self._shown = time.monotonic()
+
+    def __enter__(self) -> LabelProgress:  # noqa: PYI034 — Self needs Python 3.11
+        """Return the printer."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many pictures have been treated; the first call says where the run begins."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._first, self._start = done, time.monotonic()
+            self._bar = tqdm(total=total, initial=done, unit="picture", disable=None, leave=False, smoothing=0.05)
+        self._bar.update(done - self._bar.n)
+        if self._bar.disable and (done == total or time.monotonic() - self._shown > _LINE_SECONDS):
+            self._shown = time.monotonic()
+            self._line(done, total)
+
+    def _line(self, done: int, total: int) -> None:
+        seconds = time.monotonic() - self._start
+        if done == self._first or seconds <= 0:
+            return
+        rate = (done - self._first) / seconds
+        left = f", {_time((total - done) / rate)} left" if done < total else ""
+        print(f"{done} of {total} pictures, {rate:.3g} a second{left}", file=sys.stderr, flush=True)
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
