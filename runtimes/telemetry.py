@@ -2,7 +2,8 @@
 
 ONNX Runtime (seen in 1.32) writes a device id and an event database to the user's cache folder when it is imported and
 contacts mobile.events.data.microsoft.com within a minute. OpenVINO and NNCF report to www.google-analytics.com through
-the package openvino_telemetry and keep an id in the home folder. `docs/reliability.md` shows how the silence is tested.
+the package openvino_telemetry and keep an id in the home folder. Ray reports how a cluster that it starts is used.
+`docs/reliability.md` shows how the silence is tested.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ ENVIRONMENT = "CGSAM_ENGINE_TELEMETRY"
 """Environment variable; 1 leaves the engines' telemetry at their makers' defaults."""
 
 _ORT_SWITCH = "ORT_DISABLE_TELEMETRY"
+_RAY_SWITCH = "RAY_USAGE_STATS_ENABLED"
 _INTEL = "openvino_telemetry"
 
 _EARLY = {
@@ -79,6 +81,7 @@ def _silence() -> list[str]:
         with suppress(Exception):  # for older releases on Windows, which trace to the system
             sys.modules["onnxruntime"].disable_telemetry_events()
     os.environ[_ORT_SWITCH] = "1"
+    os.environ[_RAY_SWITCH] = "0"
     loaded = sys.modules.get(_INTEL)
     sys.modules[_INTEL] = None  # type: ignore[assignment]  # to import it raises ImportError, as if it were not installed
     if loaded is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Rows = Iterable[Mapping[str, Any]]
 
 
-def label(  # noqa: PLR0913 — each is a separate option with a default
+def label(
     dataset: ray.data.Dataset | Rows,
     bundle: str | os.PathLike[str] | None = None,
     concepts: Iterable[str] = (),
@@ -43,7 +43,8 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
         concepts: names or synonyms; empty means all that the bundle holds.
         workers: number of engines that run at once.
         min_area: least area of an object, in pixels (int) or as a share of the picture (float).
-        backend, device: as `cgsam_edge.Segmenter` takes them.
+        backend: as `cgsam_edge.Segmenter` takes it.
+        device: likewise.
         threads: CPU threads of each worker; by default this machine's cores divided by ``workers``.
 
     Returns:
@@ -58,13 +59,13 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
     path = shipped.BUNDLE if bundle is None else Path(bundle)
     threads = threads_each(workers) if threads is None else threads
     recipe = Recipe(path, tuple(concepts), min_area, backend, device, threads).checked()
-    if hasattr(dataset, "map_batches"):
-        from cgsam_edge.bulk.on_ray import labelled_dataset
+    if isinstance(dataset, Iterable) and not hasattr(dataset, "map_batches"):
+        from cgsam_edge.bulk.processes import label_rows
 
-        return labelled_dataset(dataset, recipe, workers)
-    from cgsam_edge.bulk.processes import label_rows
+        return (row.columns() for row in label_rows(dataset, recipe, workers))
+    from cgsam_edge.bulk.on_ray import labelled_dataset
 
-    return (row.columns() for row in label_rows(dataset, recipe, workers))
+    return labelled_dataset(dataset, recipe, workers)
 
 
 def check_workers(workers: int) -> None:

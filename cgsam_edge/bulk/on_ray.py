@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,35 +30,59 @@ _LARGEST_BLOCK = 16
 """Pictures in a block of work: what is done again if a machine is lost, and what memory is bounded by."""
 
 _BLOCKS_A_WORKER = 8
+_QUIET = {"RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+"""Ray's own lines stay in its log files."""
 _TRIES = 2
 
 
 class RayLabeller:
-    """`Labeller` as a class that `ray.data.Dataset.map_batches` calls with batches of numpy arrays."""
+    """`Labeller` as a class that `ray.data.Dataset.map_batches` calls with batches of numpy arrays.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._labeller = Labeller(recipe)
+    Args:
+        recipe: checked.
+        tells: whether an engine that fails becomes a row without a name, with its error, in place of an exception,
+            which Ray would repeat with all its frames.
+    """
+
+    def __init__(self, recipe: Recipe, *, tells: bool = False) -> None:
+        self._recipe, self._tells = recipe, tells
+        self._labeller: Labeller | None = None
 
     def __call__(self, batch: dict[str, NDArray[np.generic]]) -> dict[str, list[str]]:
         """Label a batch."""
-        count = len(next(iter(batch.values()), ()))
-        rows = [self._labeller.label({name: values[i] for name, values in batch.items()}) for i in range(count)]
+        try:
+            rows = self._rows(batch)
+        except CgsamError as error:
+            if not self._tells:
+                raise
+            rows = [LabelRow("", error=str(error))]
         return {name: [getattr(row, name) for row in rows] for name in COLUMNS}
 
+    def _rows(self, batch: dict[str, NDArray[np.generic]]) -> list[LabelRow]:
+        if self._labeller is None:
+            self._labeller = Labeller(self._recipe)
+        count = len(next(iter(batch.values()), ()))
+        return [self._labeller.label({name: values[i] for name, values in batch.items()}) for i in range(count)]
 
-def labelled_dataset(dataset: ray.data.Dataset, recipe: Recipe, workers: int) -> ray.data.Dataset:
+
+def labelled_dataset(
+    dataset: ray.data.Dataset, recipe: Recipe, workers: int, *, tells: bool = False
+) -> ray.data.Dataset:
     """Return the data set of labels; lazy. A task whose worker dies is tried once more, and a dead worker replaced."""
-    data = library("ray.data")
-    made: ray.data.Dataset = dataset.map_batches(
-        RayLabeller,
-        fn_constructor_args=(recipe,),
-        batch_size=_LARGEST_BLOCK,
-        batch_format="numpy",
-        compute=data.ActorPoolStrategy(size=workers),
-        num_cpus=recipe.threads or 1,
-        max_restarts=-1,
-        max_task_retries=_TRIES - 1,
-    )
+    data = _ray().data
+    with warnings.catch_warnings():  # Ray 2.64 will name otherwise what bounds the tries; the extra stays below it
+        warnings.filterwarnings("ignore", message=".*ray_remote_args")
+        made: ray.data.Dataset = dataset.map_batches(
+            RayLabeller,
+            fn_constructor_args=(recipe,),
+            fn_constructor_kwargs={"tells": tells},
+            batch_size=_LARGEST_BLOCK,
+            batch_format="numpy",
+            compute=data.ActorPoolStrategy(size=workers),
+            num_cpus=recipe.threads or 1,
+            max_restarts=-1,
+            max_task_retries=_TRIES - 1,
+        )
     return made
 
 
@@ -75,7 +100,7 @@ def label_on_ray(refs: Sequence[PictureRef], recipe: Recipe, workers: int, addre
 
     Raises:
         MissingLibraryError: Ray is not installed.
-        BackendError: the cluster cannot be reached or has too few CPUs, or a worker's bundle or engine cannot be opened.
+        BackendError: the cluster cannot be reached or has too few CPUs, or a worker cannot open its engine.
     """
     with _connected(address, recipe, workers):
         left = {ref.name: ref for ref in refs}
@@ -91,17 +116,18 @@ def label_on_ray(refs: Sequence[PictureRef], recipe: Recipe, workers: int, addre
 def _pass(refs: list[PictureRef], recipe: Recipe, workers: int, size: int) -> Iterator[LabelRow]:
     if not refs:
         return
-    ray, arrow = library("ray"), library("pyarrow")
+    ray, arrow = _ray(), library("pyarrow")
     parts = (refs[i : i + size] for i in range(0, len(refs), size))
     tables = [arrow.Table.from_pylist([ref._asdict() for ref in part]) for part in parts]
-    dataset = labelled_dataset(library("ray.data").from_arrow(tables), recipe, workers)
+    dataset = labelled_dataset(ray.data.from_arrow(tables), recipe, workers, tells=True)
     try:
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from map(LabelRow.of, batch.to_pylist())
+        batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+        for batch in batches:
+            for row in map(LabelRow.of, batch.to_pylist()):
+                if not row.name:
+                    raise BackendError(row.error)
+                yield row
     except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, CgsamError):
-            raise cause from error
         raise BackendError(f"Ray could not go on: {str(error).strip().splitlines()[-1]}") from error
 
 
@@ -114,7 +140,7 @@ def _connected(address: str, recipe: Recipe, workers: int) -> Iterator[None]:
         _connect(ray, address, workers * (recipe.threads or 1))
     try:
         _check_cpus(ray, workers, recipe.threads or 1)
-        context = library("ray.data").DataContext.get_current()
+        context = ray.data.DataContext.get_current()
         context.max_errored_blocks = -1  # a lost block is labelled picture by picture
         context.enable_progress_bars = False
         yield
@@ -126,7 +152,9 @@ def _connected(address: str, recipe: Recipe, workers: int) -> Iterator[None]:
 def _ray() -> Any:
     """Import Ray with its usage statistics off."""
     telemetry.silence()
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    library("ray.data")
     return library("ray")
 
 
@@ -139,7 +167,8 @@ def _connect(ray: Any, address: str, cpus: int) -> None:
         try:
             ray.init(address="auto", **quiet)
         except ConnectionError:
-            ray.init(num_cpus=max(cpus, os.cpu_count() or 1), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            ray.init(num_cpus=max(cpus, os.cpu_count() or 1), **here, **quiet)
     except Exception as error:  # Ray's errors have no common base here
         raise BackendError(
             f"--cluster {address}: no cluster of Ray can be reached there ({type(error).__name__}: {error}). Give the "

@@ -95,7 +95,9 @@ def _alone(rows: list[Row], recipe: Recipe) -> Iterator[LabelRow]:
                 tries += 1
                 if tries < _TRIES:
                     continue
-                yield LabelRow(str(left[0].get("name") or left[0].get("path")), str(left[0].get("stamp", "")), error=DIED)
+                yield LabelRow(
+                    str(left[0].get("name") or left[0].get("path")), str(left[0].get("stamp", "")), error=DIED
+                )
                 left, tries = left[1:], 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from cgsam_edge.bulk.contact_sheet import Tile
@@ -80,13 +81,13 @@ def _histogram(title: str, counts: Counter[int], names: list[str], colour: str) 
 
 def _sizes() -> list[str]:
     shown = [f"{100 * bound:g} %" for bound in SIZES]
-    between = [f"{low} to {high}" for low, high in zip(shown, shown[1:], strict=False)]
+    between = [f"{low} to {high}" for low, high in pairwise(shown)]
     return [f"under {shown[0]}", *between, f"{shown[-1]} and more"]
 
 
 def _tenths() -> list[str]:
     bounds = (0.0, *TENTHS, 1.0)
-    return [f"{low:g} to {high:g}" for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [f"{low:g} to {high:g}" for low, high in pairwise(bounds)]
 
 
 def _figures(tiles: list[Tile]) -> Html:

@@ -75,8 +75,8 @@ def check_room(folder: Path, pictures: int, image_bytes: int) -> None:
     free, needed = shutil.disk_usage(folder).free, 2 * _BYTES_A_PICTURE * pictures + image_bytes
     if free < needed:
         raise OutputError(
-            f"{folder}: the disk has {free / 1e6:.0f} MB left, and {pictures} pictures need about {needed / 1e6:.0f} MB "
-            "for their labels and for the pictures in the data set. Free some space, or name another disk."
+            f"{folder}: the disk has {free / 1e6:.0f} MB left; labels of {pictures} pictures and the data sets need "
+            f"about {needed / 1e6:.0f} MB. Free some space, or name another disk."
         )
 
 
@@ -95,8 +95,7 @@ def _check_content(folder: Path) -> None:
 
 def _check_identity(file: Path, identity: Mapping[str, Any]) -> None:
     if not file.exists():
-        text = json.dumps({"format": FORMAT, "version": _VERSION, **identity}, indent=2, sort_keys=True)
-        write_beside(file, lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
+        _write_identity(file, identity)
         return
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -105,11 +104,19 @@ def _check_identity(file: Path, identity: Mapping[str, Any]) -> None:
     if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("version") != _VERSION:
         raise OutputError(f"{file}: not of a labelling run of this version. Name another folder with --output.")
     other = [key for key in identity if found.get(key) != identity[key]]
-    if other:
+    if other and not any((file.parent / LABELS).glob("*.jsonl")):  # it ended before its first label
+        _write_identity(file, identity)
+    elif other:
+        words = ", ".join(_WORDS.get(key, key) for key in other)
         raise OutputError(
-            f"{file.parent}: belongs to another run, which differs in {', '.join(_WORDS.get(key, key) for key in other)}"
+            f"{file.parent}: belongs to another run, which differs in {words}"
             f"{_difference(found, identity, other[0])}. Name another folder with --output, or run that command again."
         )
+
+
+def _write_identity(file: Path, identity: Mapping[str, Any]) -> None:
+    text = json.dumps({"format": FORMAT, "version": _VERSION, **identity}, indent=2, sort_keys=True)
+    write_beside(file, lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
 
 
 def _difference(found: Mapping[str, Any], identity: Mapping[str, Any], key: str) -> str:

@@ -66,18 +66,18 @@ def _same_name(one: PictureRef, other: PictureRef) -> str:
         return ref.place if ref.row < 0 else f"{ref.place}, row {ref.row}"
 
     return (
-        f"{shown(one)} and {shown(other)}: both would be {one.name!r} in the data set, where each picture needs a name. "
-        "Label their folders in two runs, or name the folder above both."
+        f"{shown(one)} and {shown(other)}: both would be {one.name!r} in the data set. Label their folders in two "
+        "runs, or name the folder above both."
     )
 
 
 def _of(source: str, leave_out: Path | None, *, several: bool) -> Iterator[PictureRef]:
     if "://" in source:
         base = PurePosixPath(source.partition("://")[2]).name
-        yield from _named(urls.files(source, is_picture), base if several else "", source)
+        yield from _named(urls.files(source, is_picture), base if several else "")
         return
     try:
-        yield from _named(_local(source, leave_out), Path(source).absolute().name if several else "", source)
+        yield from _named(_local(source, leave_out), Path(source).absolute().name if several else "")
     except (OSError, ValueError) as error:  # a path may contain a zero byte
         if isinstance(error, InputError):
             raise
@@ -88,10 +88,10 @@ Found = tuple[str, str, str]
 """A file: its path within the source (empty if the source is the file), its absolute place, its stamp."""
 
 
-def _named(files: Iterable[Found], folder: str, source: str) -> Iterator[PictureRef]:
-    for inner, place, stamp in files:
-        parts = (folder, inner) if inner and folder else (inner or PurePosixPath(place).name,)
-        name, place = _clean(PurePosixPath(*parts)), _readable(place)
+def _named(files: Iterable[Found], folder: str) -> Iterator[PictureRef]:
+    for inner, found, stamp in files:
+        parts = (folder, inner) if inner and folder else (inner or PurePosixPath(found).name,)
+        name, place = _clean(PurePosixPath(*parts)), _readable(found)
         if name.lower().endswith(parquet.SUFFIX):
             whole = "" if not (inner or folder) else f"{PurePosixPath(name).with_suffix('')}/"
             for number, row in enumerate(parquet.names(place)):

@@ -98,7 +98,8 @@ class LabelTotals:
                 name: {"pictures": counts.pictures, "objects": counts.objects} for name, counts in self.concepts.items()
             },
             "makers": {
-                maker_id(maker): {**json.loads(maker), "pictures": count} for maker, count in sorted(self.makers.items())
+                maker_id(maker): {**json.loads(maker), "pictures": count}
+                for maker, count in sorted(self.makers.items())
             },
         }
 

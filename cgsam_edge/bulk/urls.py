@@ -18,16 +18,15 @@ def files(url: str, chosen: Callable[[str], bool]) -> Iterator[tuple[str, str, s
     """
     system, path = _opened(url)
     try:
-        if system.isfile(path):
-            yield "", url, _stamp(system.info(path))
-            return
-        if not system.exists(path):
-            raise InputError(f"{url}: no such file, folder or bucket, or no permission to see it.")
-        listed = system.find(path, detail=True)
-    except InputError:
-        raise
+        alone = system.isfile(path)
+        listed = {path: system.info(path)} if alone else system.find(path, detail=True) if system.exists(path) else None
     except Exception as error:  # each kind of storage has errors of another library
         raise InputError(f"{url}: cannot be listed ({type(error).__name__}: {error}).") from error
+    if listed is None:
+        raise InputError(f"{url}: no such file, folder or bucket, or no permission to see it.")
+    if alone:
+        yield "", url, _stamp(listed[path])
+        return
     base = path.rstrip("/")
     for name in sorted(listed):
         inner = name[len(base) :].lstrip("/")
@@ -67,7 +66,9 @@ def _system(protocol: str, chained: str) -> Any:
 
 
 def _stamp(info: dict[str, Any]) -> str:
-    known = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created") if key in info), "")
+    known = next(
+        (info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created") if key in info), ""
+    )
     return f"{info.get('size', '')}:{known}"
 
 

@@ -110,8 +110,7 @@ def _presences(result: Result) -> dict[str, float]:
 def _name_of(row: Mapping[str, Any]) -> str:
     name = row.get("name") or row.get("path")
     if name is None:
-        held = next((row[key] for key in _PICTURES if isinstance(row.get(key), Mapping)), {})
-        name = held.get("path")
+        name = next((row[key].get("path") for key in _PICTURES if isinstance(row.get(key), Mapping)), None)
     if not name:
         raise InputError(f"a row needs 'name' or 'path', by which its label is known; it has {', '.join(row)}.")
     text = str(name)
@@ -121,7 +120,7 @@ def _name_of(row: Mapping[str, Any]) -> str:
 
 def _opened(row: Mapping[str, Any], name: str) -> ImageSource:
     """Return a row's picture as `Segmenter.segment` takes it; files are always decoded from their bytes."""
-    held = next((row[key] for key in _PICTURES if row.get(key) is not None), None)
+    held: Any = next((row[key] for key in _PICTURES if row.get(key) is not None), None)
     if isinstance(held, Mapping):
         held = held.get("bytes")
     if isinstance(held, np.ndarray):

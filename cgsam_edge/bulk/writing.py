@@ -85,7 +85,7 @@ def _asked(plan: Plan) -> dict[str, object]:
     }
 
 
-def _rows(plan: Plan, refs: Sequence[PictureRef], shards: Shards) -> Iterator[tuple[PictureRef, LabelRow]]:
+def _rows(refs: Sequence[PictureRef], shards: Shards) -> Iterator[tuple[PictureRef, LabelRow]]:
     for ref in refs:
         row = shards.get(ref.name)
         if row is not None:
@@ -100,7 +100,7 @@ def _picture(plan: Plan, row: LabelRow) -> tuple[LabelledPicture, dict[str, floa
 
 
 def _chosen(plan: Plan, refs: Sequence[PictureRef], shards: Shards, *, aside: bool) -> Iterator[LabelledPicture]:
-    for _, row in _rows(plan, refs, shards):
+    for _, row in _rows(refs, shards):
         if not row.error:
             picture, unsure = _picture(plan, row)
             if bool(unsure) == aside:
@@ -111,7 +111,7 @@ def _count(plan: Plan, refs: Sequence[PictureRef], shards: Shards, sheet: Contac
     """Count all pictures, and write the line of each: its source, what made its label, its part, its error."""
     totals = LabelTotals(plan.concepts)
     with beside(plan.output / PICTURES) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        for ref, row in _rows(plan, refs, shards):
+        for ref, row in _rows(refs, shards):
             line: dict[str, object] = {"name": ref.name, "source": ref.place, "maker": maker_id(row.maker)}
             if ref.row >= 0:
                 line["row"] = ref.row
@@ -138,14 +138,19 @@ class _Images:
 
     def __call__(self, name: str) -> Path | bytes | None:
         ref = self._refs[name]
+        if ref.row < 0 and "://" not in ref.place:
+            path = Path(ref.place)
+            if path.is_file():
+                return path
+            self._lacking(name, f"{path}: was removed after it was labelled.")
+            return None
         try:
-            if ref.row < 0 and "://" not in ref.place:
-                if not Path(ref.place).is_file():
-                    raise ImageError(f"{ref.place}: was removed after it was labelled.")
-                return Path(ref.place)
             return read_bytes(ref.place, ref.row)
         except ImageError as error:
-            if name not in self._gone:
-                self._gone.add(name)
-                self._say(f"{error} The data set has its label without the picture.")
+            self._lacking(name, str(error))
             return None
+
+    def _lacking(self, name: str, why: str) -> None:
+        if name not in self._gone:
+            self._gone.add(name)
+            self._say(f"warning: {why} The data set has its label without the picture.")

@@ -33,7 +33,9 @@ def _area(text: str) -> float:
     try:
         return int(text) if text.isdecimal() else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected pixels, such as 200, or a share, such as 0.001; got {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"expected pixels, such as 200, or a share, such as 0.001; got {text!r}"
+        ) from None
 
 
 def add_parser(commands: Any) -> None:
