@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cgsam_edge.bulk.processes import DIED
 from cgsam_edge.bulk.recipe import Recipe
@@ -33,6 +35,7 @@ _BLOCKS_A_WORKER = 8
 _QUIET = {"RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 """Ray's own lines stay in its log files."""
 _TRIES = 2
+_SECONDS = 10.0
 
 
 class RayLabeller:
@@ -162,6 +165,7 @@ def _connect(ray: Any, address: str, cpus: int) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
         if address != AUTO:
+            _reach(address)
             ray.init(address=address, **quiet)
             return
         try:
@@ -174,6 +178,14 @@ def _connect(ray: Any, address: str, cpus: int) -> None:
             f"--cluster {address}: no cluster of Ray can be reached there ({type(error).__name__}: {error}). Give the "
             "address of its head, such as 10.0.0.1:6379, or 'auto' for this machine."
         ) from error
+
+
+def _reach(address: str) -> None:
+    """Open and close a connection to the cluster's head: Ray itself would wait for it for minutes."""
+    found = urlsplit(address if "://" in address else f"//{address}")
+    if found.hostname is None or found.port is None:
+        raise ConnectionError("not the address of a machine with a port")
+    socket.create_connection((found.hostname, found.port), _SECONDS).close()
 
 
 def _check_cpus(ray: Any, workers: int, threads: int) -> None:
