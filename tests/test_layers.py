@@ -20,8 +20,11 @@ ABOVE = {
     "quality": {"contract", "runtimes", "segmenter", "page"},
     "bench": {"contract", "runtimes", "segmenter", "page"},
     "serve": {"contract", "runtimes", "segmenter", "page", "datasets"},
-    "cli": {"contract", "runtimes", "segmenter", "tiling", "page", "datasets", "quality", "bench", "live", "serve", "bulk"},
     "bulk": {"contract", "runtimes", "segmenter", "page", "datasets"},
+    "cli": {
+        *("contract", "runtimes", "segmenter", "tiling", "page", "datasets", "quality", "bench", "live", "serve"),
+        "bulk",
+    },
     "calibration": {"contract", "runtimes", "segmenter", "quality"},
     "export": {"contract", "runtimes", "segmenter", "quality", "page"},
 }
