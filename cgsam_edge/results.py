@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -218,6 +218,45 @@ class Result(Mapping[str, ConceptResult]):
         from cgsam_edge.detections import to_detections  # imported only when needed
 
         return to_detections(self, min_area=min_area)
+
+    def blurred(
+        self, names: str | Iterable[str] | None = None, *, cells: int = 32, margin: int | None = None
+    ) -> Image.Image:
+        """Return the image with concepts that are present blurred, to make people or number plates unrecognisable.
+
+        What is blurred is reduced to coarse cells first, so it cannot be computed back. What the model does not find
+        is not blurred.
+
+        Args:
+            names: a concept or several; None means all of this result.
+            cells: cells along the longer side of the whole image; fewer hide more. A cell has 8 pixels at least.
+            margin: pixels by which masks are widened first; None means the side of a cell of the decoder's mask, which
+                is how exact borders are.
+
+        Raises:
+            UnknownConceptError: the result does not hold a concept.
+            InputError: ``cells`` or ``margin`` is not a valid number.
+        """
+        from cgsam_edge.effects import blurred
+
+        return blurred(self, names, cells, margin)
+
+    def cutout(
+        self, names: str | Iterable[str] | None = None, *, background: tuple[int, int, int] | None = None
+    ) -> Image.Image:
+        """Return the image without its background: RGBA, with everything outside of the masks transparent and black.
+
+        Args:
+            names: a concept or several that are kept if they are present; None means all of this result.
+            background: red, green and blue, 0 to 255, to fill the background with; the picture is RGB then.
+
+        Raises:
+            UnknownConceptError: the result does not hold a concept.
+            InputError: ``background`` is not a colour.
+        """
+        from cgsam_edge.effects import cut_out
+
+        return cut_out(self, names, background)
 
     def to_coco(self) -> list[dict[str, Any]]:
         """Return entries by concept: ``category``, ``segmentation`` as RLE, ``area``, ``bbox``, ``score``, prompts."""

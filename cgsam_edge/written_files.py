@@ -54,6 +54,8 @@ def _is_marked(path: Path) -> bool:
             file.seek(max(0, size - len(_MP4_MARK)))
             return file.read() == _MP4_MARK
         head = file.read(_PNG_HEAD)
+    if path.suffix == ".webm":
+        return _MP4_MARK in head
     if path.suffix == ".png":
         return b"tEXtSoftware\0" + _PRODUCT in head
     return head.startswith(_JSON_HEAD)

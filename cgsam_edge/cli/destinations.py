@@ -7,25 +7,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cgsam_edge.cli.inputs import OVERLAY, Input
+from cgsam_edge.cli.inputs import Input
+from cgsam_edge.cli.looks import OVERLAY, SUFFIXES, Look
 from cgsam_edge.errors import CgsamError, InputError, OutputError
 from cgsam_edge.files import longest_name
 from cgsam_edge.written_files import is_ours
 
-_IMAGE_RESULTS, _VIDEO_RESULTS = (OVERLAY, ".json"), (".overlay.mp4", ".jsonl")
-
 
 def without_overlays(files: list[Path], note: Callable[[str], object]) -> list[Path]:
-    """Leave out overlays that an earlier run made of another of these files: a shell's ``*.png`` includes them."""
+    """Leave out pictures that an earlier run drew of another of these files: a shell's ``*.png`` includes them."""
     names = {file.with_name(file.stem) for file in files} | set(files)
     kept = []
     for file in files:
-        of = file.with_name(file.name.removesuffix(OVERLAY))
-        if file.name.endswith(OVERLAY) and of in names and _is_ours(file):
-            note(f"{file}: left out; it is an overlay that cgsam made of another of these files.")
+        stem, drawn = _without_drawn(file.name)
+        if drawn and file.with_name(stem) in names and _is_ours(file):
+            note(f"{file}: left out; cgsam drew it, from another of these files.")
         else:
             kept.append(file)
     return kept
+
+
+def _without_drawn(name: str) -> tuple[str, bool]:
+    for suffix in SUFFIXES:
+        if name.endswith(f"{suffix}.png"):
+            return name.removesuffix(f"{suffix}.png"), True
+    return name, False
 
 
 def without_labels(files: list[Path], named: list[str], note: Callable[[str], object]) -> list[Path]:
@@ -73,20 +79,23 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be made ({getattr(error, 'strerror', None) or error}).") from error
 
 
-def checked(inputs: list[Input], *, force: bool) -> list[Input]:
+def checked(inputs: list[Input], *, force: bool, look: Look = OVERLAY) -> list[Input]:
     """Attach an error to each input whose results cannot be written or would overwrite other files.
 
     Args:
         inputs: all of them.
         force: whether files that another program wrote may be overwritten; inputs never are.
+        look: how results are drawn, which decides on their names.
     """
     known = {identity: one.file for one in inputs if (identity := _identity(one.file)) is not None}
     limit = longest_name(inputs[0].stem.parent) if inputs else 0
-    return [one if one.error else replace(one, error=_problem(one, known, limit, force=force)) for one in inputs]
+    return [one if one.error else replace(one, error=_problem(one, known, limit, look, force=force)) for one in inputs]
 
 
-def _problem(one: Input, known: dict[tuple[int, int], Path], limit: int, *, force: bool) -> CgsamError | None:
-    for suffix in _IMAGE_RESULTS if one.video is None else _VIDEO_RESULTS:
+def _problem(
+    one: Input, known: dict[tuple[int, int], Path], limit: int, look: Look, *, force: bool
+) -> CgsamError | None:
+    for suffix in (look.picture, ".json") if one.video is None else (look.video, ".jsonl"):
         result = one.stem.with_name(one.stem.name + suffix)
         length = len(os.fsencode(result.name))
         if length > limit:

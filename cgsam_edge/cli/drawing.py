@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgsam_edge.opencv import cv2
+from cgsam_edge.cli.looks import OVERLAY, Look
 from cgsam_edge.written_files import FORMAT, png_mark
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Drawn:
 
     Attributes:
         text: the JSON document.
-        picture: the overlay: a PNG's bytes for an image, uint8 BGR (H, W, 3) with even sides for a frame.
+        picture: what was drawn: a PNG's bytes for an image; for a frame uint8 RGB (H, W, 3), or RGBA (H, W, 4),
+            with even sides.
         summary: for each concept, its share of the pixels, or that it is absent.
         present: whether each concept is present.
         seconds: when a frame is shown.
@@ -59,14 +60,14 @@ class Drawn:
     until: float = 0.0
 
 
-def draw(parcel: Parcel) -> Drawn:
-    """Encode the masks as JSON, and draw the overlay; the image is freed before the overlay is compressed."""
+def draw(parcel: Parcel, look: Look = OVERLAY) -> Drawn:
+    """Encode the masks as JSON, and draw the picture; the image is freed before the picture is compressed."""
     item, result = parcel.item, parcel.take()
     text, summary = json.dumps(_document(item, result), ensure_ascii=False), _summary(result)
     present = {one.name: one.present for one in result.values()}
-    overlay = result.overlay()
-    del result
     frame = item.frame
+    overlay = look.draw(result, moving=frame is not None)
+    del result
     if frame is None:
         return Drawn(text, _png(overlay), summary, present)
     return Drawn(text, _even(overlay), summary, present, frame.seconds, frame.seconds + (frame.duration or 0.0))
@@ -87,9 +88,8 @@ def _png(image: Image.Image) -> memoryview:
 
 
 def _even(image: Image.Image) -> NDArray[np.uint8]:
-    """Return BGR with even sides, which codecs require; a column or row at the edge is repeated."""
-    pixels = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
-    return np.asarray(np.pad(pixels, ((0, image.height % 2), (0, image.width % 2), (0, 0)), mode="edge"))
+    """Return pixels with even sides, which codecs require; a column or row at the edge is repeated."""
+    return np.pad(np.asarray(image), ((0, image.height % 2), (0, image.width % 2), (0, 0)), mode="edge")
 
 
 def _summary(result: Result) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsam_edge.animation import Animation
+from cgsam_edge.cli.looks import PICTURES
 from cgsam_edge.errors import CgsamError, ImageError, InputError
 from cgsam_edge.image_files import is_animation, opened
 from cgsam_edge.video import SUFFIXES as VIDEO_SUFFIXES
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from cgsam_edge.image import ImageSource
     from cgsam_edge.video import Frame
 
-OVERLAY = ".overlay.png"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
@@ -111,8 +111,8 @@ def _named(pattern: str) -> list[Path]:
 
 
 def _is_photo(path: Path) -> bool:
-    """Whether a file counts as one of a folder's images: not hidden, and not an overlay of an earlier run."""
-    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.name.endswith(OVERLAY)
+    """Whether a file counts as one of a folder's images: not hidden, and not drawn by an earlier run."""
+    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.name.endswith(PICTURES)
     return named and not path.is_dir()
 
 

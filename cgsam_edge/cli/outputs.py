@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from cgsam_edge.cli.inputs import OVERLAY, Input, count, is_video
+from cgsam_edge.cli.inputs import Input, count, is_video
+from cgsam_edge.cli.looks import OVERLAY, Look
 from cgsam_edge.cli.messages import say
 from cgsam_edge.cli.video import VideoOutput
 from cgsam_edge.errors import BackendError, CgsamError, ImageError, OutputError
@@ -97,8 +98,8 @@ class RunLog:
         return len(self._inputs) + self._missing
 
 
-def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
-    """Write the overlay and the JSON of an image, and report it; failures are reported too.
+def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog, look: Look = OVERLAY) -> None:
+    """Write the picture and the JSON of an image, and report it; failures are reported too.
 
     Raises:
         BackendError: the engine failed.
@@ -107,7 +108,7 @@ def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> N
     for future in drawn:
         try:
             one = future.result()
-            _save(source.stem, one)
+            _save(source.stem, one, look)
         except BackendError:
             raise
         except Exception as error:  # whatever it is, it concerns this image alone
@@ -115,27 +116,27 @@ def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> N
                 raise
             log.failure(error, source)
         else:
-            log.line(f"{source.file}: {one.summary} → {source.stem}{OVERLAY}")
+            log.line(f"{source.file}: {one.summary} → {source.stem}{look.picture}")
             log.step()
             del one  # otherwise it would stay in memory while waiting for the next one
         del future
 
 
-def _save(stem: Path, drawn: Drawn) -> None:
+def _save(stem: Path, drawn: Drawn, look: Look) -> None:
     text = drawn.text.encode("utf-8", "backslashreplace")  # a name that is not UTF-8 is escaped as JSON does
-    write_beside(stem.with_name(f"{stem.name}{OVERLAY}"), lambda path: path.write_bytes(drawn.picture))
+    write_beside(stem.with_name(f"{stem.name}{look.picture}"), lambda path: path.write_bytes(drawn.picture))
     write_beside(stem.with_name(f"{stem.name}.json"), lambda path: path.write_bytes(text))
 
 
-def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> None:
-    """Write the overlay video and the JSON lines of a video, up to where it could be read.
+def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog, look: Look = OVERLAY) -> None:
+    """Write the drawn video and the JSON lines of a video, up to where it could be read.
 
     Raises:
         BackendError: the engine failed.
         OutputError: a file cannot be written.
     """
     problem: Exception | None = None
-    with VideoOutput(source) as output:
+    with VideoOutput(source, look) as output:
         for future in drawn:
             try:
                 one = future.result()
@@ -150,5 +151,4 @@ def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog) -> N
         log.failure(problem, source)
     if output.frames:
         seen = ", ".join(f"{name} in {n}" if n else f"{name} absent" for name, n in output.seen.items())
-        late = f", up to {output.late:.1f} s late where frames follow each other quickly" if output.late >= 0.1 else ""
-        log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}{late}")
+        log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}{output.note()}")

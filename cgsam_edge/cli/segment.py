@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.cli.looks import add_looks, look_of
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
@@ -72,6 +73,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite results that another program wrote")
     _add_prompts(parser.add_argument_group("clicks and boxes, in image pixels; they need exactly one concept"))
+    add_looks(parser.add_argument_group("what is drawn, in place of masks in colour"))
     _add_limits(parser.add_argument_group("less time"))
     add_tiles(parser.add_argument_group("big pictures"))
     _add_files(parser.add_argument_group("files with several pictures or more than 8 bits per channel"))
@@ -141,6 +143,8 @@ def run(options: argparse.Namespace) -> int:
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
     if names == []:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
+    look = look_of(options)
+    names = _with(names, look.blur)
     _check_prompt(options, names)
     check_tiles(options, prompted=_prompted(options))
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
@@ -149,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
     opened = open_inputs(destinations(files, options.output), options.every)
     _check_still(options, opened)
     make_folder(options.output)
-    inputs = checked(opened, force=options.force)
+    inputs = checked(opened, force=options.force, look=look)
     with Segmenter(options.bundle, **engine(options)) as segmenter:
         segmenter.check_concepts(names)
         check_side(options, segmenter.bundle.manifest.geometry)
@@ -158,7 +162,15 @@ def run(options: argparse.Namespace) -> int:
             lambda item: _prepare(segmenter, item, options),
             lambda image: _segment(segmenter, image, names, options),
             len(missing),
+            look,
         )
+
+
+def _with(names: list[str] | None, blur: tuple[str, ...] | None) -> list[str] | None:
+    """Return the concepts to compute: only those to blur, unless others are named."""
+    if blur is None:
+        return names
+    return [*(names or []), *(name for name in blur if name not in (names or []))]
 
 
 def _warn(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.drawing import Parcel, draw
 from cgsam_edge.cli.inputs import Input, Item, read
+from cgsam_edge.cli.looks import OVERLAY, Look
 from cgsam_edge.cli.outputs import RunLog, write_image, write_video
 from cgsam_edge.image import pixel_count
 from cgsam_edge.pipeline import Processed, Stage, overlap
@@ -27,7 +28,11 @@ _BYTES_A_PIXEL = 12
 
 
 def segment_all(
-    inputs: list[Input], prepare: Callable[[Item], Any], segment: Callable[[Any], Result], missing: int = 0
+    inputs: list[Input],
+    prepare: Callable[[Item], Any],
+    segment: Callable[[Any], Result],
+    missing: int = 0,
+    look: Look = OVERLAY,
 ) -> int:
     """Segment all files and write their results; return the exit code, 3 if some files could not be used.
 
@@ -36,23 +41,26 @@ def segment_all(
         prepare: reads an image.
         segment: runs the engine.
         missing: number of names without a file, already reported.
+        look: how results are drawn.
 
     Raises:
         CgsamError: outputs cannot be written, or the engine failed.
     """
-    stages = make_stages(prepare, segment)
+    stages = make_stages(prepare, segment, look)
     under_way = overlap(read(inputs), *stages, ahead=AHEAD, weigh=weight)
     with RunLog(inputs, missing) as log, closing(under_way) as processed:
-        write_all(processed, log)
+        write_all(processed, log, look)
     return log.conclude(stages[1].seconds)
 
 
-def make_stages(prepare: Callable[[Item], Any], segment: Callable[[Any], Result]) -> tuple[Stage, Stage, Stage]:
+def make_stages(
+    prepare: Callable[[Item], Any], segment: Callable[[Any], Result], look: Look = OVERLAY
+) -> tuple[Stage, Stage, Stage]:
     """Return the stages between reading and writing, from `Item` to `Drawn`, with the engine's in the middle."""
     return (
         Stage(lambda item: Parcel(item, prepare(item))),
         Stage(lambda parcel: Parcel(parcel.item, segment(parcel.take()))),
-        Stage(draw, _DRAWERS),
+        Stage(lambda parcel: draw(parcel, look), _DRAWERS),
     )
 
 
@@ -61,7 +69,7 @@ def weight(item: Item) -> int:
     return 0 if item.error is not None else _BYTES_A_PIXEL * pixel_count(item.image())
 
 
-def write_all(processed: Processed[Item], log: RunLog) -> None:
+def write_all(processed: Processed[Item], log: RunLog, look: Look = OVERLAY) -> None:
     """Write and report the stages' results, in the order of the files.
 
     Raises:
@@ -70,6 +78,6 @@ def write_all(processed: Processed[Item], log: RunLog) -> None:
     for source, items in groupby(processed, lambda pair: pair[0].source):
         drawn = (done for _, done in items)
         if source.video is None or source.error is not None:
-            write_image(source, drawn, log)
+            write_image(source, drawn, log, look)
         else:
-            write_video(source, drawn, log)
+            write_video(source, drawn, log, look)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cgsam_edge.cli.video import can_play
 from cgsam_edge.runtimes import cache, children, registry
 from cgsam_edge.runtimes.protocol import Backend
 
@@ -29,6 +31,15 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try engines in children before they are used, as apps do."""
     monkeypatch.delenv(children.NO_TRIAL)
+
+
+@pytest.fixture
+def without_av(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PyAV is not installed."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    can_play.cache_clear()
+    yield
+    can_play.cache_clear()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -191,7 +192,7 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("size", "count", "message"),
     [
-        ((320, 240), 4, "clip.overlay.mp4: only 0 of 4 frames could be written; the disk is full"),
+        ((320, 240), 4, "clip.overlay.mp4: could not be written (File too large)"),
         ((32, 24), 300, "clip.jsonl: could not be written"),
     ],
     ids=["big frames", "many frames"],
@@ -208,6 +209,26 @@ def test_a_full_disk_leaves_nothing(
     _, errors = done.communicate()
     assert done.returncode == 3, errors
     assert message in errors
+    assert made() == set()
+
+
+def test_a_full_disk_without_av(run: Run, without_av: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """OpenCV reports nothing; the frames are counted."""
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter("clip.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
+    for _ in range(4):
+        writer.write(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
+    writer.release()
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, kept[1]))
+    try:
+        assert run("clip.mp4", concepts="car") == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    said = capsys.readouterr().err
+    assert "clip.overlay.mp4: only 0 of 4 frames could be written; the disk is full" in said
+    assert said.count("MPEG-4 part 2, which browsers do not play, without sound") == 1
+    assert "pip install 'cgsam-edge[video]'" in said
     assert made() == set()
 
 

@@ -14,7 +14,7 @@ from cgsam_edge.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-_OVERLAY = ".overlay.png"
+_DRAWN = (".overlay.png", ".blurred.png", ".cutout.png")
 """Suffix of the overlays that ``cgsam segment`` writes."""
 
 
@@ -43,7 +43,7 @@ def image_files_or_none(folder: Path) -> list[Path]:
 
 def _is_image(name: str) -> bool:
     lower = name.lower()
-    return lower.endswith(IMAGE_SUFFIXES) and not name.startswith(".") and not lower.endswith(_OVERLAY)
+    return lower.endswith(IMAGE_SUFFIXES) and not name.startswith(".") and not lower.endswith(_DRAWN)
 
 
 def same_form(name: str) -> str:

@@ -1,0 +1,135 @@
+"""What ``cgsam segment`` draws: the masks in colour, things blurred, or things without their background."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cgsam_edge.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cgsam_edge.results import Result
+
+SUFFIXES = (".overlay", ".blurred", ".cutout")
+"""Second suffixes of pictures and videos that are drawn."""
+
+PICTURES = tuple(f"{suffix}.png" for suffix in SUFFIXES)
+
+_FLAT = (0, 177, 64)
+"""Behind a cut-out that cannot be transparent: the green that video programs key out."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How results are drawn.
+
+    Attributes:
+        suffix: second suffix of what is written.
+        blur: concepts to blur, or None.
+        cutout: whether the background is removed.
+        margin: pixels by which blurred masks are widened, or None for the usual.
+        background: colour behind a cut-out, or None for transparency where there is any.
+        container: first suffix of videos: ``.mp4`` or ``.webm``.
+    """
+
+    suffix: str = ".overlay"
+    blur: tuple[str, ...] | None = None
+    cutout: bool = False
+    margin: int | None = None
+    background: tuple[int, int, int] | None = None
+    container: str = ".mp4"
+
+    @property
+    def picture(self) -> str:
+        """Suffix of a drawn image."""
+        return f"{self.suffix}.png"
+
+    @property
+    def video(self) -> str:
+        """Suffix of a drawn video."""
+        return f"{self.suffix}{self.container}"
+
+    @property
+    def alpha(self) -> bool:
+        """Whether a video has transparency."""
+        return self.cutout and self.background is None and self.container == ".webm"
+
+    def draw(self, result: Result, *, moving: bool) -> Image.Image:
+        """Return the picture, RGB or RGBA.
+
+        Args:
+            result: the masks.
+            moving: whether it is a frame of a video, whose container may lack transparency.
+        """
+        if self.blur is not None:
+            return result.blurred(self.blur, margin=self.margin)
+        if not self.cutout:
+            return result.overlay()
+        flat = _FLAT if moving and not self.alpha else None
+        return result.cutout(background=self.background or flat)
+
+
+OVERLAY = Look()
+_COLOUR = re.compile("[0-9a-fA-F]{6}")
+
+
+def add_looks(group: argparse._ArgumentGroup) -> None:
+    """Declare the options."""
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--blur", metavar="NAMES", help="blur these concepts, such as person,car, and draw no masks")
+    either.add_argument(
+        "--cutout",
+        action="store_true",
+        help="keep the concepts and remove everything else: transparent in PNG and WebM, a flat colour in MP4",
+    )
+    group.add_argument(
+        "--margin", type=_margin, metavar="PIXELS", help="widen what is blurred (default: a cell of the model's masks)"
+    )
+    group.add_argument(
+        "--background", type=_colour, metavar="RRGGBB", help="colour behind a cut-out (default in MP4: 00b140, green)"
+    )
+    group.add_argument(
+        "--container",
+        choices=("mp4", "webm"),
+        default="mp4",
+        help="of videos: mp4 (H.264, with the extra 'video'; else MPEG-4 part 2) or webm (VP9) (default: mp4)",
+    )
+
+
+def look_of(options: argparse.Namespace) -> Look:
+    """Return how to draw.
+
+    Raises:
+        InputError: options that do not go together.
+    """
+    if options.margin is not None and options.blur is None:
+        raise InputError("--margin is for --blur; leave it out.")
+    if options.background is not None and not options.cutout:
+        raise InputError("--background is for --cutout; leave it out.")
+    common: dict[str, Any] = {"container": f".{options.container}"}
+    if options.blur is not None:
+        names = tuple(name.strip() for name in options.blur.split(",") if name.strip())
+        if not names:
+            raise InputError("--blur names no concept.")
+        return Look(".blurred", blur=names, margin=options.margin, **common)
+    if options.cutout:
+        return Look(".cutout", cutout=True, background=options.background, **common)
+    return Look(**common)
+
+
+def _margin(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of pixels, got {text!r}")
+    return int(text)
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    digits = text.removeprefix("#")
+    if not _COLOUR.fullmatch(digits):
+        raise argparse.ArgumentTypeError(f"expected a colour of six digits, such as ffffff, got {text!r}")
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
