@@ -16,6 +16,7 @@ from statistics import fmean
 from tqdm import tqdm
 
 from benchmarks import moving_picture
+from benchmarks.objects_picture import objects_picture
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.files import write_beside
@@ -37,6 +38,9 @@ CLICKS_RULE = (
     "Of the concepts that cover a hundredth of a scene or more, and whose IoU three clicks raise by 0.3 or more to "
     "over 0.5, the one that ends best: chosen to show what clicks can do, not what they do on average."
 )
+
+OBJECTS = ("car", "building", "tree")
+"""Concepts whose objects are drawn."""
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -149,6 +153,7 @@ def draw(segmenter: Segmenter, shown: Choice, median: int) -> None:
     pictures = {
         "street": segmenter.segment(demo_scene(SERIES, shown.scene).image, CONCEPTS).overlay(),
         "clicks": clicks_picture(segmenter, demo_scene(SERIES, shown.clicked_scene), shown.clicked),
+        "objects": objects_picture(segmenter.segment(demo_scene(SERIES, shown.scene).image, CONCEPTS), OBJECTS),
         "median": segmenter.segment(demo_scene(SERIES, median).image, CONCEPTS).overlay(),
     }
     for name, picture in pictures.items():

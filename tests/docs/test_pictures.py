@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import moving_picture, pictures
+from benchmarks.objects_picture import objects_picture
 from cgsam_edge import Segmenter
 from cgsam_edge.quality.demo import choice, demo_scene
 from cgsam_edge.quality.scenes import CONCEPTS
@@ -37,6 +38,13 @@ def test_the_street_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
     shown = choice()
     drawn = segmenter.segment(demo_scene(shown.series, shown.scene).image, CONCEPTS).overlay()
     assert differing(drawn, Image.open(pictures.IMAGES / "street.png"), 8) < FEW, "run `make pictures`"
+
+
+def test_the_objects_are_those_of_the_street(segmenter: Segmenter) -> None:
+    shown = choice()
+    result = segmenter.segment(demo_scene(shown.series, shown.scene).image, CONCEPTS)
+    drawn = objects_picture(result, pictures.OBJECTS)
+    assert differing(drawn, Image.open(pictures.IMAGES / "objects.png"), 8) < FEW, "run `make pictures`"
 
 
 def test_the_moving_picture_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
