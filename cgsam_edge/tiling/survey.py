@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.errors import InputError
 from cgsam_edge.image import to_pixels
 from cgsam_edge.screening import Screened
 from cgsam_edge.tiling.lattice import Lattice, total_weight, window
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 256 * 2**20
 """Most bytes of what CLIP gave for the tiles; beyond it, CLIP runs a second time in the other tiles."""
+
+MAP_BYTES = 2**30
+"""Most bytes of the similarity maps of all concepts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,7 @@ def survey(
     """
     grid = model.geometry.patch_grid
     edges = [tuple(patch_edge(at, lattice.side, grid) for at in line) for line in (lattice.rows, lattice.columns)]
+    _check_room(len(indices), edges[0][-1] + grid, edges[1][-1] + grid)
     maps = np.zeros((len(indices), *(line[-1] + grid for line in edges)), np.float32)
     weights = window(grid)
     clip: dict[tuple[int, int], dict[str, Float]] = {}
@@ -89,6 +94,15 @@ def survey(
     down, across = (total_weight(line, weights, line[-1] + grid) for line in edges)
     maps /= np.outer(down, across)
     return Survey(whole, {index: _normalised(one) for index, one in zip(indices, maps, strict=True)}, clip)
+
+
+def _check_room(concepts: int, rows: int, columns: int) -> None:
+    needed = 4 * concepts * rows * columns
+    if needed > MAP_BYTES:
+        raise InputError(
+            f"similarity maps of {concepts} concepts in {columns}x{rows} patches need {needed / 1e9:.1f} GB; the limit "
+            f"is {MAP_BYTES / 1e9:.1f}. Name fewer concepts, or larger tiles."
+        )
 
 
 def places(lattice: Lattice) -> Iterator[tuple[int, int]]:

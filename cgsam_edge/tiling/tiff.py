@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -25,46 +25,60 @@ OVERVIEW_SIDE = 4096
 _CACHE_BYTES = 128 * 2**20
 """Most bytes of decoded blocks that GDAL keeps; otherwise it takes a twentieth of the memory."""
 
-_TAGS = {256: "width", 257: "height"}
-_SIZES = {3: "H", 4: "I", 16: "Q"}
-_ORIENTATION = 274
+_WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION = 256, 257, 262, 274
+_KINDS = {3: "H", 4: "I", 16: "Q"}
+"""How whole numbers of a tag are stored, by TIFF's number of the type."""
+
+_GREY, _RGB, _YCBCR = 1, 2, 6
+"""The kinds of colours that GDAL returns as grey or RGB."""
 
 
 def needs_windows(path: str) -> bool:
     """Whether a file is a TIFF with more pixels than can be loaded, from its header alone."""
-    try:
-        tags = first_tags(Path(path))
-    except (OSError, ValueError, struct.error):  # `load_image` will explain it
-        return False
-    return tags.get(256, 0) * tags.get(257, 0) > MAX_PIXELS
+    tags = tags_of(Path(path), 1)
+    return tags.get(_WIDTH, 0) * tags.get(_HEIGHT, 0) > MAX_PIXELS
 
 
-def first_tags(path: Path) -> dict[int, int]:
-    """Return width, height and orientation of a TIFF's first picture by their tags; empty for another file.
+def tags_of(path: Path, page: int) -> dict[int, int]:
+    """Return the whole numbers among a TIFF page's tags, by tag; empty for another file, or without such a page.
 
     Pillow refuses to open bigger files, and rasterio need not be installed.
     """
-    with path.open("rb") as file:
-        head = file.read(16)
-        order = {b"II": "<", b"MM": ">"}.get(head[:2])
-        if order is None or len(head) < 16:
-            return {}
-        version = struct.unpack(order + "H", head[2:4])[0]
-        if version == 42:
-            place, count, entry = struct.unpack(order + "I", head[4:8])[0], "H", "HHI4s"
-        elif version == 43:
-            place, count, entry = struct.unpack(order + "Q", head[8:16])[0], "Q", "HHQ8s"
-        else:
-            return {}
+    try:
+        with path.open("rb") as file:
+            return _read_tags(file, page)
+    except (OSError, ValueError, struct.error):  # whoever opens it will explain it
+        return {}
+
+
+def _read_tags(file: BinaryIO, page: int) -> dict[int, int]:
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    version = struct.unpack(order + "H", head[2:4])[0] if order else 0
+    if order is None or version not in _LAYOUTS:
+        return {}
+    offset, count, entry = (struct.Struct(order + part) for part in _LAYOUTS[version])
+    (place,) = offset.unpack_from(head, 4 if version == _CLASSIC else 8)
+    for _ in range(page - 1):
         file.seek(place)
-        entries = struct.unpack(order + count, file.read(struct.calcsize(order + count)))[0]
-        found = {}
-        for _ in range(min(entries, 4096)):
-            tag, kind, _, value = struct.unpack(order + entry, file.read(struct.calcsize(order + entry)))
-            if tag in (*_TAGS, _ORIENTATION) and kind in _SIZES:
-                form = order + _SIZES[kind]
-                found[tag] = struct.unpack(form, value[: struct.calcsize(form)])[0]
-        return found
+        (entries,) = count.unpack(file.read(count.size))
+        file.seek(entries * entry.size, 1)
+        (place,) = offset.unpack(file.read(offset.size))
+    if not place:  # there are fewer pages
+        return {}
+    file.seek(place)
+    (entries,) = count.unpack(file.read(count.size))
+    found = {}
+    for _ in range(min(entries, 4096)):
+        tag, kind, _, value = entry.unpack(file.read(entry.size))
+        if kind in _KINDS:
+            (found[tag],) = struct.unpack_from(order + _KINDS[kind], value)
+    return found
+
+
+_CLASSIC = 42
+_LAYOUTS = {_CLASSIC: ("I", "H", "HHI4s"), 43: ("Q", "Q", "HHQ8s")}
+"""By version, classic or BigTIFF: an offset, the number of tags, and a tag with its type, count and value."""
 
 
 class TiffWindows:
@@ -85,6 +99,7 @@ class TiffWindows:
         rasterio = _rasterio(path)
         self.name = path
         self._bits = bits
+        self._tags = tags_of(Path(path), page or 1)
         self._environment = rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
         with self._environment, _explained(path):
             self._file: Any = _opened(path if page is None else f"GTIFF_DIR:{page}:{path}")
@@ -126,29 +141,23 @@ class TiffWindows:
 
     def _checked(self) -> list[int]:
         """Return the numbers of the bands that are red, green and blue, or the grey one."""
-        from rasterio.enums import ColorInterp
-
-        kinds, meant = self._file.dtypes, self._file.colorinterp
-        if self._turned():
-            raise ImageError(
-                f"{self.name}: stored turned or mirrored, which windows do not undo. Turn it upright first."
-            )
-        if ColorInterp.palette in meant or self._file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE"):
-            raise ImageError(f"{self.name}: has a palette or inverted greys. Convert it to RGB first.")
-        bands = [1, 2, 3] if self._file.count >= 3 else [1]
-        colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-        if all(colour in meant for colour in colours):
-            bands = [meant.index(colour) + 1 for colour in colours]
-        kind = kinds[bands[0] - 1]
+        count, kind = self._file.count, self._file.dtypes[0]
+        if self._tags.get(_ORIENTATION, 1) != 1:
+            raise ImageError(f"{self.name}: stored turned or mirrored; windows cannot undo it. Turn it upright first.")
         if kind not in ("uint8", "uint16") or (kind == "uint16" and self._bits is None):
             raise ImageError(
                 f"{self.name}: has pixels of type {kind}; expected 8 bits, or 16 with bits= saying how many are "
                 "used (--bits N). Convert it to 8 bits first."
             )
-        return bands
-
-    def _turned(self) -> bool:
-        return first_tags(Path(self.name)).get(_ORIENTATION, 1) != 1
+        colours = self._tags.get(_PHOTOMETRIC)
+        if colours in (_RGB, _YCBCR) and count >= 3:
+            return [1, 2, 3]
+        if colours == _GREY and count <= 2:  # the second one is alpha
+            return [1]
+        raise ImageError(
+            f"{self.name}: {count} bands with TIFF's photometric interpretation {colours}; expected RGB or one band of "
+            f"grey. Make an RGB of it first: gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB -co TILED=YES IN OUT"
+        )
 
 
 def _rasterio(path: str) -> Any:

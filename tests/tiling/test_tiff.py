@@ -16,7 +16,7 @@ from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.tiling import PictureWindows, open_windows
 from cgsam_edge.tiling import tiff as tiff_module
-from cgsam_edge.tiling.tiff import TiffWindows, first_tags, needs_windows
+from cgsam_edge.tiling.tiff import TiffWindows, needs_windows, tags_of
 from cgsam_edge.tiling.windows import tile_image
 
 rasterio = pytest.importorskip("rasterio", reason="windows of files need rasterio, the extra tiff")
@@ -51,7 +51,7 @@ def test_windows_and_a_loaded_picture_give_the_same_masks(
     reference: Segmenter, picture: np.ndarray, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "scene.tif", picture, photometric="RGB")
-    loaded, read = (reference.segment(source, ["car", "sky"], tile="auto") for source in (picture, str(path)))
+    loaded, read = (reference.segment(source, "car", tile="auto", overlap=0) for source in (picture, str(path)))
     for one in loaded.values():
         np.testing.assert_array_equal(read[one.name].mask, one.mask)
         assert read[one.name].presence == one.presence
@@ -116,11 +116,34 @@ def test_what_windows_cannot_undo_is_refused(tmp_path: Path) -> None:
         TiffWindows(str(turned))
     palette = tmp_path / "palette.tif"
     Image.new("P", (40, 30)).save(palette)
-    with pytest.raises(ImageError, match="has a palette or inverted greys"):
+    with pytest.raises(ImageError, match="1 bands with TIFF's photometric interpretation 3; expected RGB or one band"):
         TiffWindows(str(palette))
     inverted = write(tmp_path / "inverted.tif", np.zeros((300, 200), np.uint8), photometric="MINISWHITE")
-    with pytest.raises(ImageError, match="has a palette or inverted greys"):
+    with pytest.raises(ImageError, match="1 bands with TIFF's photometric interpretation 0"):
         TiffWindows(str(inverted))
+    inks = tmp_path / "inks.tif"
+    Image.new("CMYK", (40, 30)).save(inks)
+    with pytest.raises(ImageError, match="4 bands with TIFF's photometric interpretation 5"):
+        TiffWindows(str(inks))
+    bands = write(tmp_path / "bands.tif", np.zeros((300, 200, 5), np.uint8), photometric="MINISBLACK")
+    with pytest.raises(
+        ImageError, match=r"5 bands with TIFF's photometric interpretation 1; .*gdal_translate -b 1 -b 2"
+    ):
+        TiffWindows(str(bands))
+
+
+def test_a_page_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "pages.tif"
+    first, second = (Image.fromarray(np.full((30, 40), value, np.uint8)) for value in (10, 200))
+    first.save(path, save_all=True, append_images=[second.resize((50, 60))])
+    with TiffWindows(str(path), page=2) as windows:
+        assert windows.size == (50, 60)
+        assert windows.read(0, 0, 50, 60).min() == 200
+    assert tags_of(path, 2)[256] == 50
+    with TiffWindows(str(path)) as windows:
+        assert windows.read(0, 0, 40, 30).max() == 10
+    with pytest.raises(ImageError, match=r"pages\.tif: corrupt, truncated or unreadable"):
+        TiffWindows(str(path), page=3)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -146,8 +169,9 @@ def test_without_rasterio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("order", ["LITTLE", "BIG"])
 def test_a_header_is_read(tmp_path: Path, big: str, order: str) -> None:
     path = write(tmp_path / "a.tif", np.zeros((300, 200), np.uint8), BIGTIFF=big, ENDIANNESS=order)
-    tags = first_tags(path)
+    tags = tags_of(path, 1)
     assert (tags[256], tags[257]) == (200, 300)
+    assert tags_of(path, 2) == {}
     assert not needs_windows(str(path))
 
 

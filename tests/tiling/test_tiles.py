@@ -18,6 +18,7 @@ from cgsam_edge.quality.scenes.render import Scene
 from cgsam_edge.results import Result
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.tiling import TileOptions, segment_tiles
+from cgsam_edge.tiling import survey as survey_module
 from cgsam_edge.tiling.blender import Blender
 from cgsam_edge.tiling.lattice import Lattice
 from cgsam_edge.tiling.tiled import TiledConcept, TiledResult
@@ -116,6 +117,24 @@ def test_skipped_concepts_are_those_that_no_tile_shows(reference: Segmenter) -> 
 def test_wrong_options_are_refused(reference: Segmenter, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         reference.segment("missing.png", **options)
+
+
+def test_maps_that_take_too_much_are_refused(
+    reference: Segmenter, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey_module, "MAP_BYTES", 10_000)
+    with pytest.raises(
+        InputError, match=r"similarity maps of 11 concepts in 32x32 patches need 0\.0 GB; .* fewer concepts"
+    ):
+        reference.segment(picture, tile="auto")
+
+
+def test_clip_runs_again_where_its_features_are_not_kept(
+    reference: Segmenter, picture: np.ndarray, tiled: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey_module, "KEPT_BYTES", 0)
+    again = reference.segment(picture, "car", tile="auto", skip_absent=False)
+    assert again["car"].rle() == tiled["car"].rle()
 
 
 GEOMETRY: Any = SimpleNamespace(image_size=512, mask_size=128, patch_grid=16)
