@@ -104,6 +104,12 @@ class LabelledPicture:
             raise InputError(
                 f"{self.name!r} is no name for a picture; expected a relative path in UTF-8 such as 'a/0001.jpg'."
             )
+        for one in self.objects:
+            if list(one.rle.get("size", ())) != [self.height, self.width]:
+                raise InputError(
+                    f"{self.name}: {self.width} × {self.height} pixels, but the mask of {one.concept!r} has the size "
+                    f"{one.rle.get('size')!r}; expected [{self.height}, {self.width}]."
+                )
         if self.split is not None and not self.split.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"{self.split!r} is no name for a split; expected letters and digits, such as 'train'.")
 
@@ -165,7 +171,7 @@ def labelled(name: str, result: Result, *, min_area: float = MIN_AREA, split: st
         InputError: `name` is no relative path, or `min_area` is neither pixels nor a share.
     """
     found = tuple(LabelledObject.of(one) for one in result.objects(min_area=min_area))
-    return LabelledPicture(name, *result.image.size, found, split)
+    return LabelledPicture(name, *result.image_size, found, split)
 
 
 class DatasetFormat(Protocol):

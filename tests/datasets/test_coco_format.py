@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
-from cgsam_edge.datasets import FORMATS, CocoFormat, LabelledPicture
+from cgsam_edge.datasets import FORMATS, CocoFormat, LabelledPicture, labelled
 from cgsam_edge.errors import InputError
+from cgsam_edge.results import ConceptResult, Result
 from tests.datasets.pictures import CONCEPTS, box, disc, draw_images, picture, pictures, ring
 
 
@@ -91,3 +93,24 @@ def test_other_lines_are_refused(line: str) -> None:
 def test_names_outside_the_data_set_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="is no name for a picture"):
         LabelledPicture(name, 1, 1)
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    (one,) = picture("a.png", {"car": box()}).objects
+    with pytest.raises(InputError, match=r"a\.png: 60 × 40 pixels, but the mask of 'car' has the size \[80, 120\]"):
+        LabelledPicture("a.png", 60, 40, (one,))
+
+
+def test_a_picture_that_was_scaled_down_for_show_keeps_its_size() -> None:
+    """As a result of tiles has it, whose picture may be too big to hold."""
+    (one,) = picture("a.png", {"car": box()}).objects
+
+    class Shown(Result):
+        image_size = (120, 80)
+
+    mask = np.where(box(), 1, -1).astype(np.float32)
+    rest = (np.zeros(7), np.zeros((2, 2)), np.zeros((0, 2)), np.zeros(0), None)
+    found = ConceptResult("car", mask, 0.75, 0.5, True, *rest, (120, 80))  # type: ignore[arg-type]
+    made = labelled("a.png", Shown(Image.new("RGB", (12, 8)), {"car": found}))
+    assert (made.width, made.height) == (120, 80)
+    assert made.objects == (one,)
