@@ -11,6 +11,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
+    "webp": "image/webp",
 }
 INDEX = "index.html"
 

@@ -65,6 +65,16 @@ def test_it_is_checked_built_and_tested(npm: str) -> None:
         pytest.skip("the tests in Node passed; there is no Chromium for the others (variable CHROMIUM)")
 
 
+def test_the_page_of_the_server_is_built_from_its_sources(npm: str, tmp_path: Path) -> None:
+    """What the wheel holds is what the sources give: ``npm run build:serve`` in `web/` writes it."""
+    assert NODE is not None
+    run(NODE, "build-serve.mjs", str(tmp_path / "page"))
+    held = WEB.parent / "cgsam_edge" / "serve" / "page"
+    fresh = {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()}
+    assert {"index.html", "main.js", "style.css", "sample.webp", "icon.svg"} <= set(fresh)
+    assert {path.name: path.read_bytes() for path in held.iterdir()} == fresh, "run npm run build:serve in web/"
+
+
 def test_the_lock_file_names_no_registry() -> None:
     """An address that one machine can reach would fail everywhere else."""
     packages = json.loads((WEB / "package-lock.json").read_text(encoding="utf-8"))["packages"]

@@ -1,8 +1,8 @@
 /** What the page does: opens a bundle, encodes a picture, and asks for the masks of concepts. */
 
 import type { Device, Point } from "../src/index.js";
+import { element } from "../ui/elements.js";
 import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView } from "../ui/index.js";
-import { element } from "./elements.js";
 import type { Found, Opened } from "./messages.js";
 import { RemoteSegmenter } from "./remote.js";
 import { complain, loaded, progress, say, time } from "./status.js";

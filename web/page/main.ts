@@ -1,10 +1,10 @@
 /** The page's entry: connects buttons, files and keys to the app. */
 
 import type { Device } from "../src/index.js";
+import { element, onPress } from "../ui/elements.js";
+import { listen } from "../ui/sources.js";
 import { App } from "./app.js";
-import { element, onPress } from "./elements.js";
 import { prepareOffline } from "./offline.js";
-import { listen } from "./sources.js";
 import { complain, say } from "./status.js";
 
 /** The bundle that lies beside the page; `?bundle=ADDRESS` names another. */
@@ -60,7 +60,7 @@ async function start(): Promise<void> {
     if (!isBundle(file)) return app.show(file);
     bundle = file;
     return app.open(file, device());
-  });
+  }, complain);
   await app.open(bundle, device());
 }
 

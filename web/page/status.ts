@@ -1,6 +1,6 @@
 /** The lines below the picture: what happened and how long it took, the download, and errors. */
 
-import { element } from "./elements.js";
+import { element } from "../ui/elements.js";
 
 const line = element("status", HTMLParagraphElement);
 const alert = element("error", HTMLParagraphElement);

@@ -20,7 +20,7 @@ const MARKS: Readonly<Record<ChipState, string>> = {
   unknown: "",
   waiting: "…",
   present: "✓",
-  absent: "–",
+  absent: "✕",
   unsure: "?",
 };
 

@@ -1,16 +1,18 @@
 /** Where pictures come from: a file, a drop, the clipboard, the camera. */
 
 import { element, onPress } from "./elements.js";
-import { complain } from "./status.js";
 
 /** A picture or a bundle that a user chose. */
 export type Chosen = (file: Blob) => unknown;
 
+/** Hears of what cannot be used. */
+export type Complain = (error: unknown) => void;
+
 /** Hands on whatever a user chooses, drops, pastes or photographs. */
-export function listen(chosen: Chosen): void {
+export function listen(chosen: Chosen, complain: Complain): void {
   fromFiles(chosen);
   fromDrops(chosen);
-  fromCamera(chosen);
+  fromCamera(chosen, complain);
   addEventListener("paste", (event) => {
     const file = event.clipboardData?.files[0];
     if (file) chosen(file);
@@ -42,7 +44,7 @@ function fromDrops(chosen: Chosen): void {
   });
 }
 
-function fromCamera(chosen: Chosen): void {
+function fromCamera(chosen: Chosen, complain: Complain): void {
   const video = element("video", HTMLVideoElement);
   const [finder, empty] = [element("viewfinder", HTMLDivElement), element("empty", HTMLDivElement)];
   const stop = (): void => {

@@ -1,0 +1,282 @@
+/** What the page does: sends a picture, asks for the masks of concepts, and takes clicks. */
+
+import { element } from "../ui/elements.js";
+import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView, type XY } from "../ui/index.js";
+import { type Api, type FoundConcept, type Kept, type Known, type Prompt, type Question, Refused } from "./api.js";
+import { type Listed, ObjectList } from "./objects.js";
+import { cutOut, prepare, type Ready, save } from "./pictures.js";
+import { decode } from "./rle.js";
+import { complain, say, time, timed } from "./status.js";
+
+const NO_MARKS: Marks = { points: [], labels: [], box: null };
+/** Concepts that are computed for every new picture; of larger vocabularies the others wait for a press. */
+const MOST_AT_ONCE = 16;
+/** Smallest object that is listed, as a share of the picture. */
+const SMALLEST = 0.0002;
+
+interface Found {
+  readonly concept: FoundConcept;
+  readonly mask: Uint8Array;
+}
+
+/** The page. */
+export class App {
+  readonly #view: PictureView;
+  readonly #chips: ConceptChips;
+  readonly #objects: ObjectList;
+  readonly #found = new Map<string, Found>();
+  readonly #marks = new Map<string, Marks>();
+  #known: Known | null = null;
+  #ready: Ready | null = null;
+  #kept: Kept | null = null;
+  #working = new AbortController();
+
+  constructor(readonly api: Api) {
+    this.#view = new PictureView(element("picture", HTMLCanvasElement), {
+      onPoint: (point, inside) => this.#addPoint(point, inside),
+      onBox: (box) => this.#prompt((marks) => ({ ...marks, box }), [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]),
+    });
+    this.#chips = new ConceptChips(element("chips", HTMLDivElement), (chip) => this.#pressed(chip));
+    this.#objects = new ObjectList((listed) => this.#drawLayers(listed));
+  }
+
+  /** Asks the server what it knows. */
+  async connect(): Promise<void> {
+    this.#known = await this.api.known();
+    element("bundle", HTMLSpanElement).textContent = this.#known.bundle;
+    this.#reset();
+    say(`${this.#known.concepts.length} concepts. Ready.`);
+  }
+
+  /** Sends a picture, shows it, and segments it. */
+  async show(file: Blob): Promise<void> {
+    if (this.#known === null) return;
+    this.#working.abort();
+    this.#working = new AbortController();
+    const { signal } = this.#working;
+    complain(null);
+    try {
+      const ready = await prepare(file, this.#known);
+      if (signal.aborted) return;
+      [this.#ready, this.#kept] = [ready, null];
+      this.#reset();
+      this.#view.show(ready.bitmap);
+      this.#reveal();
+      say("Reading the picture");
+      const kept = await this.#keep(signal);
+      timed("image", kept.seconds.image);
+      await this.#segmentAll(kept, signal);
+      say([`${kept.width}×${kept.height}`, ready.remark].filter(Boolean).join(" · "));
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  /** Removes the last click, or the box. */
+  undo(): void {
+    this.#prompt(({ points, labels, box }) =>
+      box ? { points, labels, box: null } : { points: points.slice(0, -1), labels: labels.slice(0, -1), box },
+    );
+  }
+
+  /** Removes all clicks and the box of the active concept. */
+  clear(): void {
+    if (this.#chips.active !== null) this.#prompt(() => NO_MARKS);
+  }
+
+  setOpacity(opacity: number): void {
+    this.#view.setOpacity(opacity);
+  }
+
+  /** Sets whether clicks mean what is not the object. */
+  setOutside(outside: boolean): void {
+    this.#view.outside = outside;
+  }
+
+  /** Saves the picture with its masks, or what lies under them, or a data set's form, which the server writes. */
+  async save(format: string): Promise<void> {
+    if (this.#ready === null || this.#kept === null) return;
+    const stem = this.#ready.name.replace(/\.\w+$/, "");
+    try {
+      if (format === "png") save(await this.#view.png(), `${stem}.masks.png`);
+      else if (format === "cutout") {
+        const masks = this.#shown().map(({ mask }) => mask);
+        save(await cutOut(this.#ready.file, masks), `${stem}.cutout.png`);
+      } else {
+        const file = await this.#again((kept) => this.api.file(kept.image, this.#name(), format, this.#question()));
+        save(file, file.name);
+      }
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  #name(): string {
+    return this.#ready?.name ?? "image";
+  }
+
+  /** What the present masks were made from. */
+  #question(): Question {
+    const shown = this.#shown().map(({ concept }) => concept.concept);
+    const prompts = shown.flatMap((name) => this.#promptOf(name) ?? []);
+    const prompted = prompts.map(({ concept }) => concept);
+    return { concepts: shown.filter((name) => !prompted.includes(name)), prompts, ...this.#smallest() };
+  }
+
+  #smallest(): { min_area: number } {
+    const { width, height } = this.#kept ?? { width: 1, height: 1 };
+    return { min_area: Math.max(1, Math.round(SMALLEST * width * height)) };
+  }
+
+  #promptOf(concept: string): Prompt | null {
+    const marks = this.#marks.get(concept) ?? NO_MARKS;
+    return marks.points.length === 0 && marks.box === null ? null : { concept, ...marks };
+  }
+
+  async #keep(signal: AbortSignal): Promise<Kept> {
+    if (this.#ready === null) throw new Error("There is no picture.");
+    this.#kept = await this.api.keep(this.#ready.file, this.#ready.name, signal);
+    return this.#kept;
+  }
+
+  /** Asks about the picture, and sends it again where the server has dropped it for newer ones. */
+  async #again<T>(ask: (kept: Kept) => Promise<T>): Promise<T> {
+    const kept = this.#kept ?? (await this.#keep(this.#working.signal));
+    try {
+      return await ask(kept);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 404) throw error;
+      return ask(await this.#keep(this.#working.signal));
+    }
+  }
+
+  async #segmentAll(kept: Kept, signal: AbortSignal): Promise<void> {
+    for (const name of kept.ruled_out) this.#chips.update(name, { state: "absent" });
+    const wanted = kept.likeliest.filter((name) => !kept.ruled_out.includes(name)).slice(0, MOST_AT_ONCE);
+    let total = 0;
+    for (const [i, name] of wanted.entries()) {
+      say(`Looking for ${name}`);
+      const [found, seconds] = await this.#compute(name, signal);
+      if (found.present && found.calibrated) this.#chips.update(name, { shown: true });
+      total += seconds;
+      this.#drawLayers();
+      timed("concept", total / (i + 1));
+    }
+  }
+
+  /** Computes a concept with its clicks. */
+  async #compute(name: string, signal: AbortSignal): Promise<[FoundConcept, number]> {
+    this.#chips.update(name, { state: "waiting" });
+    const prompt = this.#promptOf(name);
+    const question = { concepts: prompt ? [] : [name], prompts: prompt ? [prompt] : [], ...this.#smallest() };
+    try {
+      const answer = await this.#again((kept) =>
+        this.api.segment(kept.image, { ...question, skip_absent: false }, signal),
+      );
+      const [concept] = answer.concepts;
+      if (concept === undefined) throw new Error(`The server knows no ${name}.`);
+      this.#found.set(name, { concept, mask: decode(concept.mask) });
+      const state = !concept.calibrated ? "unsure" : concept.present ? "present" : "absent";
+      this.#chips.update(name, { state, note: `${Math.round(100 * concept.presence)} %` });
+      return [concept, answer.seconds.concepts];
+    } catch (error) {
+      if (!signal.aborted) this.#chips.update(name, { state: "unknown" });
+      throw error;
+    }
+  }
+
+  async #pressed(chip: Chip): Promise<void> {
+    this.#drawLayers();
+    if (!chip.shown || this.#found.has(chip.name) || chip.state === "waiting" || this.#ready === null) return;
+    await this.#correct(chip.name, "concept");
+  }
+
+  async #addPoint(point: XY, inside: boolean): Promise<void> {
+    const add = ({ points, labels, box }: Marks): Marks => ({
+      points: [...points, point],
+      labels: [...labels, inside ? 1 : 0],
+      box,
+    });
+    await this.#prompt(add, point);
+  }
+
+  /** Changes the clicks of the active concept; where none is active, of the one whose mask lies under the click. */
+  async #prompt(change: (marks: Marks) => Marks, at: XY | null = null): Promise<void> {
+    if (this.#chips.active === null && at !== null) this.#chips.activate(this.#under(at));
+    const chip = this.#chips.active;
+    if (chip === null) {
+      complain(new Error("Choose a concept first: clicks are meant for it."));
+      return;
+    }
+    this.#chips.update(chip.name, { shown: true });
+    this.#marks.set(chip.name, change(this.#marks.get(chip.name) ?? NO_MARKS));
+    this.#drawLayers();
+    await this.#correct(chip.name, "click");
+  }
+
+  #under([x, y]: XY): string | null {
+    const width = this.#view.canvas.width;
+    const at = Math.min(Math.floor(y), this.#view.canvas.height - 1) * width + Math.min(Math.floor(x), width - 1);
+    return this.#shown().findLast(({ mask }) => mask[at])?.concept.concept ?? null;
+  }
+
+  async #correct(name: string, what: "concept" | "click"): Promise<void> {
+    complain(null);
+    try {
+      const [found, seconds] = await this.#compute(name, this.#working.signal);
+      this.#drawLayers();
+      timed(what, seconds);
+      say(`${name}: predicted IoU ${found.score.toFixed(2)}, in ${time(seconds)}`);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  #shown(): Found[] {
+    return this.#chips.all.flatMap(({ name, shown }) => (shown ? (this.#found.get(name) ?? []) : []));
+  }
+
+  /** Draws the masks that are shown, or one object alone that a person points at. */
+  #drawLayers(pointed: Listed | null = null): void {
+    const colours = new Map(this.#chips.all.map(({ name, colour }) => [name, colour]));
+    const layers = this.#shown().map(({ concept, mask }): Layer => {
+      return { mask, colour: colours.get(concept.concept) ?? [0, 0, 0] };
+    });
+    this.#view.setLayers(pointed ? [{ mask: decode(pointed.object.mask), colour: pointed.colour }] : layers);
+    if (pointed) return;
+    const active = this.#chips.active?.name;
+    const marks = (active !== undefined && this.#marks.get(active)) || NO_MARKS;
+    this.#view.setMarks(marks);
+    const none = marks.points.length === 0 && marks.box === null;
+    for (const id of ["undo", "clear"]) element(id, HTMLButtonElement).disabled = none;
+    this.#list(colours);
+  }
+
+  #list(colours: ReadonlyMap<string, Listed["colour"]>): void {
+    const listed = this.#shown().flatMap(({ concept }) =>
+      concept.objects.map((object) => ({
+        concept: concept.concept,
+        colour: colours.get(concept.concept) ?? ([0, 0, 0] as const),
+        object,
+      })),
+    );
+    this.#objects.set(listed, this.#view.canvas.width * this.#view.canvas.height);
+  }
+
+  #reset(): void {
+    this.#found.clear();
+    this.#marks.clear();
+    for (const part of ["image", "concept", "click"] as const) timed(part, null);
+    const names = this.#known?.concepts.map(({ concept }) => concept) ?? [];
+    this.#chips.set(
+      names.map((name, i) => ({ name, colour: colourOf(i), state: "unknown" as const, shown: false, note: "" })),
+    );
+    this.#drawLayers();
+  }
+
+  #reveal(): void {
+    element("main", HTMLElement).dataset.view = "picture";
+    element("empty", HTMLDivElement).hidden = true;
+    for (const id of ["picture", "tools", "another", "save-part"]) element(id, HTMLElement).hidden = false;
+  }
+}
