@@ -35,6 +35,7 @@ _BLOCKS_A_WORKER = 8
 _QUIET = {"RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 """Ray's own lines stay in its log files."""
 _TRIES = 2
+_AHEAD = 2
 _SECONDS = 10.0
 
 
@@ -69,9 +70,17 @@ class RayLabeller:
 
 
 def labelled_dataset(
-    dataset: ray.data.Dataset, recipe: Recipe, workers: int, *, tells: bool = False
+    dataset: ray.data.Dataset, recipe: Recipe, workers: int, *, tells: bool = False, ahead: int = _AHEAD
 ) -> ray.data.Dataset:
-    """Return the data set of labels; lazy. A task whose worker dies is tried once more, and a dead worker replaced."""
+    """Return the data set of labels; lazy. A task whose worker dies is tried once more, and a dead worker replaced.
+
+    Args:
+        dataset: rows as `Labeller.label` takes them.
+        recipe: checked.
+        workers: number of actors.
+        tells: see `RayLabeller`.
+        ahead: blocks that each actor has in hand; those that wait are lost with the one that kills it.
+    """
     data = _ray().data
     with warnings.catch_warnings():  # Ray 2.64 will name otherwise what bounds the tries; the extra stays below it
         warnings.filterwarnings("ignore", message=".*ray_remote_args")
@@ -79,9 +88,9 @@ def labelled_dataset(
             RayLabeller,
             fn_constructor_args=(recipe,),
             fn_constructor_kwargs={"tells": tells},
-            batch_size=_LARGEST_BLOCK,
+            batch_size=None,  # a block is a batch: Ray would join small blocks, and lose them together
             batch_format="numpy",
-            compute=data.ActorPoolStrategy(size=workers),
+            compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=ahead),
             num_cpus=recipe.threads or 1,
             max_restarts=-1,
             max_task_retries=_TRIES - 1,
@@ -108,21 +117,21 @@ def label_on_ray(refs: Sequence[PictureRef], recipe: Recipe, workers: int, addre
     with _connected(address, recipe, workers):
         left = {ref.name: ref for ref in refs}
         size = max(1, min(_LARGEST_BLOCK, len(left) // (workers * _BLOCKS_A_WORKER)))
-        for rows in (size, 1):
-            for row in _pass(list(left.values()), recipe, workers, rows):
+        for rows, ahead in ((size, _AHEAD), (1, 1)):
+            for row in _pass(list(left.values()), recipe, workers, rows, ahead):
                 if left.pop(row.name, None) is not None:
                     yield row
         for ref in left.values():
             yield LabelRow(ref.name, ref.stamp, error=DIED)
 
 
-def _pass(refs: list[PictureRef], recipe: Recipe, workers: int, size: int) -> Iterator[LabelRow]:
+def _pass(refs: list[PictureRef], recipe: Recipe, workers: int, size: int, ahead: int) -> Iterator[LabelRow]:
     if not refs:
         return
     ray, arrow = _ray(), library("pyarrow")
     parts = (refs[i : i + size] for i in range(0, len(refs), size))
     tables = [arrow.Table.from_pylist([ref._asdict() for ref in part]) for part in parts]
-    dataset = labelled_dataset(ray.data.from_arrow(tables), recipe, workers, tells=True)
+    dataset = labelled_dataset(ray.data.from_arrow(tables), recipe, workers, tells=True, ahead=ahead)
     try:
         batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
         for batch in batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -28,7 +29,7 @@ def names(place: str) -> Iterator[str]:
         InputError: the file cannot be read, or has no column of pictures.
         MissingLibraryError: pyarrow is not installed.
     """
-    file = _opened(place)
+    file = _opened(place, _version(place))
     column = _column(file, place)
     suffix = _suffix(_bytes(next(iter(_rows(file, 0, column)), None))) if file.metadata.num_rows else ""
     given = _name_column(file, column)
@@ -49,12 +50,13 @@ def read(place: str, row: int) -> bytes:
         ImageError: the row holds no picture, or the file cannot be read.
     """
     try:
-        file = _opened(place)
+        version = _version(place)
+        file = _opened(place, version)
         group, first = 0, 0
         while row >= first + file.metadata.row_group(group).num_rows:
             first += file.metadata.row_group(group).num_rows
             group += 1
-        value = _group(place, group)[row - first]
+        value = _group(place, version, group)[row - first]
     except InputError:
         raise
     except Exception as error:  # pyarrow's errors, and those of a storage's library
@@ -66,9 +68,9 @@ def read(place: str, row: int) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _group(place: str, group: int) -> list[Any]:
+def _group(place: str, version: tuple[int, int], group: int) -> list[Any]:
     """Return a row group's pictures, kept because neighbouring rows are read one after another."""
-    file = _opened(place)
+    file = _opened(place, version)
     return _rows(file, group, _column(file, place))
 
 
@@ -77,8 +79,16 @@ def _rows(file: Any, group: int, column: str) -> list[Any]:
     return rows
 
 
+def _version(place: str) -> tuple[int, int]:
+    """Return what changes when a local file is replaced."""
+    if "://" in place or not os.path.exists(place):  # noqa: PTH110 — for each row
+        return 0, 0
+    found = os.stat(place)  # noqa: PTH116 — likewise
+    return found.st_size, found.st_mtime_ns
+
+
 @lru_cache(maxsize=4)
-def _opened(place: str) -> Any:
+def _opened(place: str, _version: tuple[int, int]) -> Any:
     parquet = library("pyarrow.parquet")
     try:
         if "://" in place:

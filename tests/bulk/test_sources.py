@@ -1,0 +1,145 @@
+"""What counts as a picture, what it is called, and sources that hold none."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsam_edge.bulk.sources import PictureRef, find_pictures
+from cgsam_edge.bulk.worker import read_bytes
+from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
+
+
+def png(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def put(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(number))
+    return folder
+
+
+def names(refs: list[PictureRef]) -> list[str]:
+    return [ref.name for ref in refs]
+
+
+def test_a_folder_is_searched_in_depth(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "b/2.PNG",
+        "a.jpg",
+        "b/c/1.tif",
+        ".hidden.png",
+        ".dir/x.png",
+        "a.overlay.png",
+        "notes.txt",
+        "out/z.png",
+    )
+    found = find_pictures([str(tmp_path)], leave_out=tmp_path / "out")
+    assert names(found) == ["a.jpg", "b/2.PNG", "b/c/1.tif"]
+    assert found[0].place == (tmp_path / "a.jpg").as_posix()
+    size, _, time = found[0].stamp.partition(":")
+    assert (int(size), int(time)) == ((tmp_path / "a.jpg").stat().st_size, (tmp_path / "a.jpg").stat().st_mtime_ns)
+
+
+def test_several_sources_keep_their_folders_apart(tmp_path: Path) -> None:
+    put(tmp_path, "day/1.png", "night/1.png")
+    assert names(find_pictures([str(tmp_path / "day"), str(tmp_path / "night")])) == ["day/1.png", "night/1.png"]
+    assert names(find_pictures([str(tmp_path / "day/1.png")])) == ["1.png"]
+    assert names(find_pictures([str(tmp_path / "day" / "*.png")])) == ["1.png"]
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "words"),
+    [
+        ("d/1.txt", "d", "holds no picture"),
+        ("d/1.txt", "gone", "no such file or folder"),
+        ("d/1.txt", "*.png", "no such file or folder"),
+        ("d/1.txt", "a\0b", "no such file or folder"),
+    ],
+)
+def test_sources_without_pictures(made: str, asked: str, words: str, tmp_path: Path) -> None:
+    put(tmp_path, made)
+    with pytest.raises(InputError, match=words):
+        find_pictures([f"{tmp_path}/{asked}"])
+
+
+def test_two_pictures_of_one_name(tmp_path: Path) -> None:
+    put(tmp_path, "a/x/1.png", "b/x/1.png")
+    with pytest.raises(InputError, match=r"x/1\.png' in the data set"):
+        find_pictures([str(tmp_path / "a/x"), str(tmp_path / "b/x")])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf8_is_refused_in_its_turn(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(png(1))
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(png(2))
+    assert names(find_pictures([str(tmp_path)])) == ["1.png", r"\udcff.png"]
+
+
+def test_urls(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'ray' is not installed")
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/bucket/day/1.png": png(1), "/bucket/2.jpg": png(2), "/bucket/notes.txt": b"x"})
+    found = find_pictures(["memory://bucket"])
+    assert [(ref.name, ref.place) for ref in found] == [
+        ("2.jpg", "memory:///bucket/2.jpg"),
+        ("day/1.png", "memory:///bucket/day/1.png"),
+    ]
+    assert read_bytes(found[1].place) == png(1)
+    assert names(find_pictures(["memory://bucket/2.jpg"])) == ["2.jpg"]
+    put(tmp_path, "1.png")
+    assert names(find_pictures([f"file://{tmp_path}"])) == ["1.png"]
+    memory.rm("/bucket/2.jpg")
+    with pytest.raises(ImageError, match=r"memory:///bucket/2\.jpg: cannot be read"):
+        read_bytes(found[0].place)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "words"),
+    [
+        ("memory://nowhere", InputError, "no such file, folder or bucket"),
+        ("file:///gone/for/ever", InputError, "no such file, folder or bucket"),
+        ("nonsense://bucket", InputError, "nonsense://: cannot be opened"),
+        ("smb://host/share", MissingLibraryError, "needs a library that is not installed"),
+    ],
+)
+def test_urls_without_pictures(url: str, kind: type[Exception], words: str) -> None:
+    pytest.importorskip("fsspec", reason="the extra 'ray' is not installed")
+    with pytest.raises(kind, match=words):
+        find_pictures([url])
+
+
+def test_parquet_with_bytes(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra 'ray' is not installed")
+    arrow = pytest.importorskip("pyarrow")
+    rows = [{"image": {"bytes": png(i), "path": f"cam/{i}.png"}} for i in range(5)]
+    parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "as.parquet", row_group_size=2)
+    found = find_pictures([str(tmp_path / "as.parquet")])
+    assert names(found) == [f"cam/{i}.png" for i in range(5)]
+    assert [read_bytes(ref.place, ref.row) for ref in found] == [png(i) for i in range(5)]
+    parquet.write_table(arrow.table({"bytes": [png(7), None]}), tmp_path / "plain.parquet")
+    both = find_pictures([str(tmp_path)])
+    assert names(both)[-2:] == ["plain/000000000.png", "plain/000000001.png"]
+    with pytest.raises(ImageError, match="row 1: holds no bytes"):
+        read_bytes(both[-1].place, both[-1].row)
+
+
+def test_parquet_without_bytes(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra 'ray' is not installed")
+    arrow = pytest.importorskip("pyarrow")
+    parquet.write_table(arrow.table({"label": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"no column with the bytes of pictures.*label \(int64\)"):
+        find_pictures([str(tmp_path / "a.parquet")])
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="not a Parquet file that can be read"):
+        find_pictures([str(tmp_path / "a.parquet")])
