@@ -1,7 +1,7 @@
 """The durable record of a run: files of lines that are only ever appended to, each line with its checksum.
 
-A process that is killed leaves at most a torn last line, which its checksum reveals. Each run writes a shard of its
-own, so nothing is ever appended to a torn line. A later line about a picture replaces an earlier one.
+A process that is killed leaves at most a torn last line, which its checksum reveals. Each run writes a
+new shard, so nothing is ever appended to a torn line. A later line about a picture replaces an earlier one.
 """
 
 from __future__ import annotations

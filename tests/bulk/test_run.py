@@ -123,7 +123,7 @@ def test_splits_and_unsure_pictures(done: Path, streets: Path, tmp_path: Path) -
     assert totals.unsure == len(unsure)
     aside = json.loads((output / "review/coco/annotations/instances_default.json").read_text())
     assert {one["file_name"] for one in aside["images"]} == unsure
-    kept = {}
+    kept: dict[str, str] = {}
     for part in ("train", "val"):
         file = output / f"coco/annotations/instances_{part}.json"
         kept |= {one["file_name"]: part for one in json.loads(file.read_text())["images"]} if file.exists() else {}
@@ -210,7 +210,7 @@ def test_a_disk_that_is_too_full(streets: Path, tmp_path: Path, monkeypatch: pyt
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _folder: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage)
     with pytest.raises(OutputError, match="the disk has 0 MB left"):
         run(job(streets, tmp_path / "run"))
 
