@@ -17,6 +17,7 @@ from cgsam_edge.export.checkpoint import read_metadata
 from cgsam_edge.export.concepts import ConceptLine, build_vocabulary, carried, check_lengths
 from cgsam_edge.export.counting import FusionCosts, fusion_costs
 from cgsam_edge.export.engines import open_target
+from cgsam_edge.export.fitting import fit
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.manifests import describe, write_manifest
@@ -81,6 +82,13 @@ class ExportSteps:
         check_lengths(options.concepts, concepts, length, prompt_ensemble=options.prompt_ensemble)
         self.progress.say(describe(own.config))
         return own
+
+    def fit(self, own: ReferenceModel, *, judged: bool) -> ExportSteps:
+        """Choose the precision by ``max_size``; return the steps of an export with it."""
+        options, chosen = fit(self.options, own.config, judged=judged)
+        if chosen:
+            self.progress.say(chosen)
+        return replace(self, options=options)
 
     def text_features(self, own: ReferenceModel, concepts: list[ConceptLine]) -> Vocabulary:
         """Compute the concepts' text features, and adopt the checkpoint's calibrations for them."""

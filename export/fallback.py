@@ -10,6 +10,7 @@ from cgsam_edge.calibration.quantiser import Quantiser
 from cgsam_edge.calibration.ranking import Ranking
 from cgsam_edge.calibration.saved import SavedGraphs
 from cgsam_edge.export.export_steps import ExportSteps, Layers
+from cgsam_edge.export.fitting import stored_size
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.manifests import write_manifest
 from cgsam_edge.manifest import Manifest
@@ -74,9 +75,13 @@ class Fallback:
             manifest = self.steps.quantise(target, self.graphs, converted, self.quantiser, self.folder, in_float)
             return TargetAttempt(manifest, self.steps.judge(target, self.gate, self.folder, again="again"), in_float)
 
+        def too_large() -> bool:
+            limit = self.steps.options.max_size
+            return limit is not None and stored_size(self.folder, self.steps.options, target) > limit
+
         names = tuple(graph.name for graph in self.graphs)
         saved = SavedAttempt(self.folder, target, names, SavedGraphs(self.steps.work / "best"))
-        return best_attempt(first, self.ranking, attempt, saved, self.steps.progress.say)
+        return best_attempt(first, self.ranking, attempt, saved, too_large, self.steps.progress.say)
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ def best_attempt(
     ranking: Ranking,
     attempt: Callable[[Layers], TargetAttempt],
     saved: SavedAttempt,
+    too_large: Callable[[], bool],
     say: Callable[[str], None],
 ) -> TargetAttempt:
     """Keep more and more layers in float until a target's masks pass or no layer would remain in INT8.
@@ -124,6 +130,7 @@ def best_attempt(
         ranking: of the layers.
         attempt: function that writes and judges the target with some layers in float.
         saved: holder of the files of the best attempt.
+        too_large: whether the bundle is larger than allowed, as it is written at the moment.
         say: receives a line about each attempt that did not pass.
 
     Returns:
@@ -136,6 +143,9 @@ def best_attempt(
         if latest is best:
             saved.save()
         latest = attempt(ranking.most_sensitive(count))
+        if too_large():
+            say(f"{latest.found.target}: with {len(latest.in_float)} layers kept it is larger than --max-size")
+            break
         if not latest.found.passed:
             say(_problems(latest))
         best = max(best, latest, key=lambda one: one.merit)

@@ -26,6 +26,8 @@ class ExportOptions:
         precision: "fp32", "fp16", "int8" or "int4" for all graphs, or entries for some, such as
             "image=int8,decoder=fp16"; None means each target's default. "int8" and "int4" apply to the encoder graphs;
             the others are then "fp16". What is said of "image" alone holds for "clip" too.
+        max_size: most bytes that a device stores that takes one target of the bundle; without ``precision``, the most
+            precise of "fp32", "fp16", "int8" and "int4" that fits is taken. None means any size.
         clip: public CLIP weights for a checkpoint without CLIP.
         clip_activation: activation of CLIP's MLPs; None determines it, see `clip_form`.
         clip_heads: heads of CLIP's vision tower, or of vision and text; None determines them.
@@ -47,6 +49,7 @@ class ExportOptions:
     output: Path | None = None
     targets: tuple[str, ...] = ("onnxruntime",)
     precision: str | None = None
+    max_size: int | None = None
     clip: Path | None = None
     clip_activation: Activation | None = None
     clip_heads: tuple[int, ...] | None = None
@@ -68,6 +71,8 @@ class ExportOptions:
             raise InputError(f"clip_heads must be VISION or VISION,TEXT, each 1 or more, got {self.clip_heads}.")
         if self.prompt_slots < self.prompt.points:
             raise InputError(f"{self.prompt.points} text points do not fit {self.prompt_slots} prompt slots.")
+        if self.max_size is not None and self.max_size <= 0:
+            raise InputError(f"max_size must be a number of bytes above 0, got {self.max_size}.")
         if self.fixed_size is not None:
             check_size(self.fixed_size)
         elif self.image_size not in (None, AUTO):

@@ -13,6 +13,7 @@ from cgsam_edge.calibration.ranking import Ranking
 from cgsam_edge.export.concepts import ConceptLine, read_concepts
 from cgsam_edge.export.export_steps import ExportSteps, count, parity_name
 from cgsam_edge.export.fallback import Fallback, TargetAttempt
+from cgsam_edge.export.fitting import check_size
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.manifests import new_manifest, write_manifest
 from cgsam_edge.export.options import ExportOptions
@@ -79,6 +80,7 @@ def follow_recipe(
         remarks: receives the pictures and labels that were left out.
     """
     own = steps.read(concepts)
+    steps = steps.fit(own, judged=judged)
     vocabulary = steps.text_features(own, concepts)
     photos = steps.choose_photos(own)
     if remarks is not None:
@@ -108,6 +110,7 @@ def follow_recipe(
             manifest = without_gate(steps, manifest)
         with steps.progress.step(f"write {steps.options.destination}"):
             write_manifest(manifest, folder)
+        check_size(folder, steps.options)
 
 
 @dataclass(frozen=True)

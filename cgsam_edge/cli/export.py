@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -78,6 +79,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     for name, word in (("--half", "fp16"), ("--int8", "int8")):
         more: dict[str, Any] = {"dest": "precision", "action": "store_const", "const": word}
         words.add_argument(name, default=argparse.SUPPRESS, help=f"the same as --precision {word}", **more)
+    text = (
+        "most that a device may store that takes one target of the bundle, such as 120MB; without --precision, the "
+        "most precise of fp32, fp16, int8 and int4 that fits is taken"
+    )
+    add("--max-size", text, type=_size, metavar="SIZE")
     text = "folder to write; an existing bundle is replaced"
     add("--output", text, type=Path, metavar="FOLDER", unset="<stem of the concepts file>.cgsam")
     text = (
@@ -212,6 +218,14 @@ def _image_size(text: str) -> int | str:
     if text != AUTO and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number of pixels, or {AUTO}, got {text!r}")
     return text if text == AUTO else int(text)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(k|M|G)i?B", text, re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected a size such as 120MB or 1.5GB, got {text!r}")
+    base = 1024.0 if "i" in text.lower() else 1000.0
+    return round(float(found[1]) * base ** (1 + "kmg".index(found[2].lower())))
 
 
 def _shared_blocks(text: str) -> int | str:

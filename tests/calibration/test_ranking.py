@@ -164,7 +164,7 @@ def test_the_best_attempt_lies_in_the_bundle(
     ranked = Ranking(groups, tuple(Sensitivity("image", f"layer {i}", i / 10, 0.0) for i in range(6)))
     saved = SavedAttempt(tmp_path / "bundle", "onnxruntime", names, SavedGraphs(tmp_path / "saved"))
     lines: list[str] = []
-    best = best_attempt(attempt(frozenset()), ranked, attempt, saved, lines.append)
+    best = best_attempt(attempt(frozenset()), ranked, attempt, saved, lambda: False, lines.append)
     assert len(made) == tried
     assert best is made[expected]
     assert [len(one.in_float) for one in made] == [0, 1, 2, 4][:tried]
@@ -175,3 +175,26 @@ def test_the_best_attempt_lies_in_the_bundle(
         listed = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
         assert listed["created"]["number"] == expected
         assert lines[-1] == f"onnxruntime: the best of these has {len(best.in_float)} layers in float"
+
+
+def test_layers_are_not_kept_beyond_the_allowed_size(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The second attempt is larger than allowed: the first stays, and no third is made."""
+    manifest = Bundle(tiny_bundle).manifest
+    written = tmp_path / "bundle" / "onnxruntime"
+    written.mkdir(parents=True)
+    made: list[TargetAttempt] = []
+
+    def attempt(in_float: frozenset[Layer]) -> TargetAttempt:
+        (written / "image.onnx").write_text(f"{len(in_float)} layers")
+        made.append(TargetAttempt(manifest, judged(0.8 + len(made) / 20, 50), in_float))
+        return made[-1]
+
+    groups = tuple((("image", f"layer {i}"),) for i in range(6))
+    ranked = Ranking(groups, tuple(Sensitivity("image", f"layer {i}", i / 10, 0.0) for i in range(6)))
+    saved = SavedAttempt(tmp_path / "bundle", "onnxruntime", ("image",), SavedGraphs(tmp_path / "saved"))
+    lines: list[str] = []
+    best = best_attempt(attempt(frozenset()), ranked, attempt, saved, lambda: len(made) > 1, lines.append)
+    assert best is made[0]
+    assert len(made) == 2
+    assert (written / "image.onnx").read_text() == "0 layers"
+    assert lines[-2] == "onnxruntime: with 1 layers kept it is larger than --max-size"
