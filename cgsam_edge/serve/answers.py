@@ -40,7 +40,7 @@ class Answer:
     name: str = ""
 
 
-def masks(result: Result, handle: str, vocabulary: Vocabulary, seconds: Seconds, min_area: int) -> Answer:
+def masks(result: Result, handle: str, vocabulary: Vocabulary, seconds: Seconds, min_area: float) -> Answer:
     """Return the answer in the format "masks"."""
     width, height = result.image.size
     answer = Masks(
@@ -62,7 +62,7 @@ def picture(result: Result, kind: str, name: str) -> Answer:
     return Answer(file.getvalue(), PNG, f"{Path(name).stem or 'image'}.{kind}.png")
 
 
-def dataset(result: Result, kind: str, name: str, min_area: int) -> Answer:
+def dataset(result: Result, kind: str, name: str, min_area: float) -> Answer:
     """Return a dataset of this one picture: the file that the format writes, or a zip of them if there are several."""
     one = labelled(name, result, min_area=min_area)
     with tempfile.TemporaryDirectory(prefix="cgsam-serve-") as folder:
@@ -84,7 +84,7 @@ def _zipped(root: Path, files: Sequence[Path]) -> bytes:
     return made.getvalue()
 
 
-def _concept(found: ConceptResult, vocabulary: Vocabulary, min_area: int) -> FoundConcept:
+def _concept(found: ConceptResult, vocabulary: Vocabulary, min_area: float) -> FoundConcept:
     return FoundConcept(
         concept=found.name,
         present=found.present,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from cgsam_edge.datasets import FORMATS
+from cgsam_edge.objects import MIN_AREA
 from cgsam_edge.serve.uploads import LONGEST_NAME
 
 MOST_CONCEPTS = 10_000
@@ -70,7 +71,10 @@ class SegmentOptions(Strict):
         float | None, Field(gt=0, le=3600, description="Seconds after which no further concept is begun.")
     ] = None
     skip_absent: Annotated[bool, Field(description="Skip concepts that similarity alone rules out.")] = True
-    min_area: Annotated[int, Field(ge=1, le=10**9, description="Smallest object, in pixels.")] = 1
+    min_area: Annotated[
+        Annotated[int, Field(ge=1, le=10**9)] | Annotated[float, Field(ge=0, lt=1)],
+        Field(description="Smallest object: pixels as a whole number, or below 1 a share of the picture."),
+    ] = MIN_AREA
     format: Annotated[
         Format, Field(description="masks: JSON with COCO RLE. A dataset's form: a file, or a zip of several.")
     ] = "masks"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cgsam_edge.datasets import FORMATS
@@ -117,7 +117,10 @@ class SegmentService:
         clicked: dict[str, ConceptResult] = {}
         for name, one in prompted.items():
             _check_time(turn)
-            clicked[name] = encoded.predict(name, one.points or None, one.labels or None, one.box)
+            found_one = encoded.predict(name, one.points or None, one.labels or None, one.box)
+            if options.format != "masks" and (one.points or one.box):
+                found_one = replace(found_one, present=True)  # whoever clicks on a thing says that it is there
+            clicked[name] = found_one
         return Result(found.image, {**found.concepts, **clicked}, found.aliases, found.left_out)
 
     def _from_text(self, encoded: Encoded, names: list[str], options: SegmentOptions, turn: Turn) -> Result:

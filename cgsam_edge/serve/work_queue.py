@@ -48,6 +48,7 @@ class WorkQueue:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cgsam-serve")
         self._taken = 0
+        self._mean = 0.0
         self._lock = threading.Lock()
         self._closed = False
 
@@ -65,9 +66,10 @@ class WorkQueue:
             gone: returns once the client has left: work that has not begun is then dropped.
 
         Raises:
-            Refusal: 429 if the queue is full, 503 after the timeout or while the server stops, 499 if the client left.
+            Refusal: 429 if the queue is full or would take longer than the time allows, 503 after the timeout or while
+                the server stops, 499 if the client left.
         """
-        self._take()
+        self._take(timeout)
         turn = Turn(time.monotonic() + timeout)
         future = self._submit(work, turn)
         answer, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone())
@@ -89,21 +91,33 @@ class WorkQueue:
         self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _take(self) -> None:
+    def _take(self, timeout: float) -> None:
         with self._lock:
             if self._closed:
                 raise Refusal(503, "the server is stopping.", Retry_After="5")
             if self._taken >= self.places:
                 waiting = self.places - self._workers
                 raise Refusal(429, f"{waiting} requests wait already, which is the limit. Try again.", Retry_After="1")
+            expected = (self._taken + 1) * self._mean / self._workers
+            if self._taken >= self._workers and expected > _SHARE * timeout:
+                raise Refusal(
+                    429,
+                    f"{self._taken} requests come first, and an answer would take about {expected:.0f} s; the limit is "
+                    f"{timeout:g} s. Try again.",
+                    Retry_After=str(max(1, round(self._mean))),
+                )
             self._taken += 1
 
     def _submit(self, work: Callable[[Turn], T], turn: Turn) -> Future[T]:
         started = time.monotonic()
 
         def begin() -> T:
-            turn.waited = time.monotonic() - started
-            return work(turn)
+            begun = time.monotonic()
+            turn.waited = begun - started
+            try:
+                return work(turn)
+            finally:
+                self._learn(time.monotonic() - begun)
 
         try:
             future = self._pool.submit(begin)
@@ -113,10 +127,20 @@ class WorkQueue:
         future.add_done_callback(lambda _: self._leave())
         return future
 
+    def _learn(self, seconds: float) -> None:
+        with self._lock:
+            self._mean += (seconds - self._mean) * (_WEIGHT if self._mean else 1)
+
     def _leave(self) -> None:
         with self._lock:
             self._taken -= 1
 
+
+_SHARE = 0.7
+"""How much of the time allowed the queue may be expected to take; some works are longer than others."""
+
+_WEIGHT = 0.1
+"""Weight of the newest work in the mean."""
 
 _CLIENT_LEFT = 499
 """nginx's status for a client that left; nobody reads it."""

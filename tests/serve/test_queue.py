@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,29 @@ def test_the_time_is_bounded_and_what_waits_is_dropped() -> None:
 
     asyncio.run(scenario())
     assert ran == [2]
+
+
+def test_what_would_wait_too_long_is_refused_at_once() -> None:
+    """The queue knows how long work takes: it takes no more than it can answer in time."""
+    go = threading.Event()
+
+    async def scenario() -> None:
+        queue = WorkQueue(workers=1, waiting=100)
+        await queue.run(lambda _: time.sleep(0.2), 10, never)
+        tasks = [asyncio.create_task(queue.run(lambda _: go.wait(10), 10, never)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refusal, match="3 requests come first") as refused:
+            await queue.run(lambda _: None, 0.5, never)
+        assert refused.value.status == 429
+        last = asyncio.create_task(queue.run(lambda _: True, 10, never))  # with more time, it is taken
+        await asyncio.sleep(0.01)
+        assert queue.waiting == 3
+        go.set()
+        assert await last
+        await asyncio.gather(*tasks)
+        queue.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_full_queue_over_http(segmenter: Segmenter, street: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

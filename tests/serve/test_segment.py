@@ -108,6 +108,17 @@ def test_coco_holds_every_object(server: Client, street: bytes) -> None:
     assert coco["images"][0]["file_name"].endswith("street.png")
 
 
+def test_what_is_clicked_is_there(server: Client, street: bytes) -> None:
+    """Whatever presence says: a data set gets what a person has clicked, the own form keeps the model's word."""
+    asked = {"prompts": [{"concept": "pedestrian", "points": [[256, 300]]}], "min_area": 1}
+    [found] = server.form("/segment", street, asked).json["concepts"]
+    assert (found["present"], found["area"] > 0) == (False, True)
+    coco = json.loads(server.form("/segment", street, {**asked, "format": "coco"}).body)
+    assert sum(one["area"] for one in coco["annotations"]) == sum(one["area"] for one in found["objects"]) > 0
+    unclicked = {"concepts": ["pedestrian"], "format": "coco"}
+    assert json.loads(server.form("/segment", street, unclicked).body)["annotations"] == []
+
+
 def test_photos_are_turned_upright(server: Client, scene: Image.Image) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -56,7 +56,6 @@ export interface Prompt {
 export interface Question {
   readonly concepts: readonly string[];
   readonly prompts: readonly Prompt[];
-  readonly min_area?: number;
   readonly skip_absent?: boolean;
 }
 

@@ -11,8 +11,6 @@ import { complain, say, time, timed } from "./status.js";
 const NO_MARKS: Marks = { points: [], labels: [], box: null };
 /** Concepts that are computed for every new picture; of larger vocabularies the others wait for a press. */
 const MOST_AT_ONCE = 16;
-/** Smallest object that is listed, as a share of the picture. */
-const SMALLEST = 0.0002;
 
 interface Found {
   readonly concept: FoundConcept;
@@ -120,12 +118,7 @@ export class App {
     const shown = this.#shown().map(({ concept }) => concept.concept);
     const prompts = shown.flatMap((name) => this.#promptOf(name) ?? []);
     const prompted = prompts.map(({ concept }) => concept);
-    return { concepts: shown.filter((name) => !prompted.includes(name)), prompts, ...this.#smallest() };
-  }
-
-  #smallest(): { min_area: number } {
-    const { width, height } = this.#kept ?? { width: 1, height: 1 };
-    return { min_area: Math.max(1, Math.round(SMALLEST * width * height)) };
+    return { concepts: shown.filter((name) => !prompted.includes(name)), prompts };
   }
 
   #promptOf(concept: string): Prompt | null {
@@ -168,7 +161,7 @@ export class App {
   async #compute(name: string, signal: AbortSignal): Promise<[FoundConcept, number]> {
     this.#chips.update(name, { state: "waiting" });
     const prompt = this.#promptOf(name);
-    const question = { concepts: prompt ? [] : [name], prompts: prompt ? [prompt] : [], ...this.#smallest() };
+    const question = { concepts: prompt ? [] : [name], prompts: prompt ? [prompt] : [] };
     try {
       const answer = await this.#again((kept) =>
         this.api.segment(kept.image, { ...question, skip_absent: false }, signal),
