@@ -64,7 +64,14 @@ def mask_of(result: Result, names: str | Iterable[str] | None) -> NDArray[np.boo
 
     Raises:
         UnknownConceptError: the result does not hold one.
+        InputError: the result does not hold the whole picture.
     """
+    if result.image.size != result.image_size:
+        raise InputError(
+            f"the result holds a view of {result.image.width} x {result.image.height} pixels of a picture of "
+            f"{result.image_size[0]} x {result.image_size[1]}, because it was read in windows; to blur or cut out, "
+            "segment it as an array or a PIL image."
+        )
     chosen = list(result) if names is None else [names] if isinstance(names, str) else list(names)
     width, height = result.image.size
     mask = np.zeros((height, width), bool)

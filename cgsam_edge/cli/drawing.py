@@ -63,20 +63,34 @@ class Drawn:
 def draw(parcel: Parcel, look: Look = OVERLAY) -> Drawn:
     """Encode the masks as JSON, and draw the picture; the image is freed before the picture is compressed."""
     item, result = parcel.item, parcel.take()
-    text, summary = json.dumps(_document(item, result), ensure_ascii=False), _summary(result)
-    present = {one.name: one.present for one in result.values()}
+    text, summary = json.dumps(document(_head(item), result), ensure_ascii=False), _summary(result)
+    present = presences(result)
     frame = item.frame
     overlay = look.draw(result, moving=frame is not None)
     del result
     if frame is None:
         return Drawn(text, _png(overlay), summary, present)
-    return Drawn(text, _even(overlay), summary, present, frame.seconds, frame.seconds + (frame.duration or 0.0))
+    return Drawn(text, even(overlay), summary, present, frame.seconds, frame.seconds + (frame.duration or 0.0))
 
 
-def _document(item: Item, result: Result) -> dict[str, Any]:
-    width, height = result.image_size
+def _head(item: Item) -> dict[str, Any]:
     frame, name = item.frame, str(item.source.file)
-    head = {"image": name} if frame is None else {"video": name, "frame": frame.number, "time": round(frame.seconds, 6)}
+    return {"image": name} if frame is None else {"video": name, "frame": frame.number, "time": round(frame.seconds, 6)}
+
+
+def presences(result: Result) -> dict[str, bool]:
+    """Return whether each concept is present."""
+    return {one.name: one.present for one in result.values()}
+
+
+def document(head: dict[str, Any], result: Result) -> dict[str, Any]:
+    """Return the JSON document of a result.
+
+    Args:
+        head: what the image is.
+        result: its masks.
+    """
+    width, height = result.image_size
     body = {"width": width, "height": height, "annotations": result.to_coco(), "left_out": dict(result.left_out)}
     return {"format": FORMAT, "format_version": 1, **head, **body}
 
@@ -87,7 +101,7 @@ def _png(image: Image.Image) -> memoryview:
     return file.getbuffer()
 
 
-def _even(image: Image.Image) -> NDArray[np.uint8]:
+def even(image: Image.Image) -> NDArray[np.uint8]:
     """Return pixels with even sides, which codecs require; a column or row at the edge is repeated."""
     return np.pad(np.asarray(image), ((0, image.height % 2), (0, image.width % 2), (0, 0)), mode="edge")
 

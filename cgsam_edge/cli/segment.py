@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.cli.live_options import add_live, check_for_files
 from cgsam_edge.cli.looks import add_looks, look_of
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
+from cgsam_edge.live.address import is_camera
 
 if TYPE_CHECKING:
     from cgsam_edge.cli.inputs import Input, Item
@@ -52,10 +54,15 @@ def add_parser(commands: Any) -> None:
         help="segment images, folders and videos",
         usage="%(prog)s IMAGE [IMAGE ...] [--bundle FOLDER] [--concepts NAMES] [options]",
         description="Segment images and videos by concept. Each image gets NAME.overlay.png, with a legend, and "
-        "NAME.json, with masks as COCO RLE; each video gets NAME.overlay.mp4 and NAME.jsonl, with a line per frame.",
+        "NAME.json, with masks as COCO RLE; each video gets NAME.overlay.mp4 and NAME.jsonl, with a line per frame. A "
+        "camera gets NAME-TIME.jsonl until interrupted.",
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="an image, a video, a folder of images, or a glob in quotes"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="an image, a video, a folder of images, or a glob in quotes; or a camera: its number, /dev/video0, or "
+        "rtsp://… or http://…",
     )
     parser.add_argument(
         "--bundle",
@@ -77,6 +84,7 @@ def add_parser(commands: Any) -> None:
     _add_limits(parser.add_argument_group("less time"))
     add_tiles(parser.add_argument_group("big pictures"))
     _add_files(parser.add_argument_group("files with several pictures or more than 8 bits per channel"))
+    add_live(parser.add_argument_group("cameras"))
     add_engine(parser)
     parser.set_defaults(run=run)
 
@@ -126,7 +134,24 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Segment everything; an image or a video that fails is reported and does not stop the others."""
+    """Segment a camera, or all files; an image or a video that fails is reported and does not stop the others."""
+    if any(is_camera(name) and not Path(name).is_file() for name in options.images):
+        return _run_live(options)
+    check_for_files(options)
+    return _run_files(options)
+
+
+def _run_live(options: argparse.Namespace) -> int:
+    from cgsam_edge.cli.live import run_live
+    from cgsam_edge.segmenter import Segmenter
+
+    look = look_of(options)
+    names = _with(_names(options), look.blur)
+    Limits(options.max_concepts, options.time_budget)  # refuses before any work
+    return run_live(options, look, names, lambda: Segmenter(options.bundle, **engine(options)))
+
+
+def _run_files(options: argparse.Namespace) -> int:
     from cgsam_edge.cli.destinations import checked, destinations, make_folder, without_labels, without_overlays
     from cgsam_edge.cli.inputs import find_images, open_inputs
     from cgsam_edge.cli.memory import return_big_blocks
@@ -140,11 +165,8 @@ def run(options: argparse.Namespace) -> int:
     if not named:
         raise missing[0]
     files = without_labels(without_overlays(named, _warn), options.images, _warn)
-    names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
-    if names == []:
-        raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
     look = look_of(options)
-    names = _with(names, look.blur)
+    names = _with(_names(options), look.blur)
     _check_prompt(options, names)
     check_tiles(options, prompted=_prompted(options))
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
@@ -164,6 +186,13 @@ def run(options: argparse.Namespace) -> int:
             len(missing),
             look,
         )
+
+
+def _names(options: argparse.Namespace) -> list[str] | None:
+    names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
+    if names == []:
+        raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
+    return names
 
 
 def _with(names: list[str] | None, blur: tuple[str, ...] | None) -> list[str] | None:

@@ -71,6 +71,7 @@ def _opened(av: Any, address: Address, open_timeout: float, read_timeout: float,
     assert address.url is not None
     scheme = urlsplit(address.url).scheme.lower()
     usual = {"protocol_whitelist": _PROTOCOLS[scheme.removesuffix("s")], "fflags": "nobuffer", "flags": "low_delay"}
+    usual["fpsprobesize"] = "0"  # nobody needs the rate, and measuring it takes a second
     if scheme.startswith("rtsp"):
         usual["rtsp_transport"] = "tcp"  # over UDP, lost packets smear pictures
     return av.open(address.url, timeout=(open_timeout, read_timeout), options={**usual, **options})

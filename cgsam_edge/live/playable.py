@@ -35,8 +35,19 @@ _OPTIONS = {
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0", "row-mt": "1", "auto-alt-ref": "0"},
 }
 
-_FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof"
+_COMPLETE: dict[str, dict[str, str]] = {".mp4": {"movflags": "+faststart"}, ".webm": {}}
+_LIVE = {
+    ".mp4": {
+        "movflags": "empty_moov+default_base_moof+frag_keyframe",
+        "frag_duration": "1000000",
+        "flush_packets": "1",
+    },
+    ".webm": {"live": "1", "cluster_time_limit": "1000", "flush_packets": "1"},
+}
 """A file that can be played up to where it was written, even if the power fails."""
+
+_LIVE_OPTIONS = {"libx264": {"tune": "zerolatency", "g": "30"}, "libvpx-vp9": {"lag-in-frames": "0", "g": "30"}}
+"""No frame waits for later ones."""
 
 _USUAL_RATE = 25
 _MOST_BITRATE = 8_000_000
@@ -148,15 +159,13 @@ class PlayableVideo:
 
     def _open(self, size: tuple[int, int], rate: float | None, source: str | None, *, fragmented: bool) -> None:
         suffix = self._path.suffix
-        flags = {".mp4": {"movflags": _FRAGMENTED if fragmented else "+faststart"}}.get(suffix, {})
+        flags = _LIVE[suffix] if fragmented else _COMPLETE[suffix]
         name = self._stack.enter_context(typable(fspath(self._path.parent.absolute())))
         self._container = self._av.open(str(Path(name) / self._path.name), "w", options=flags)
         self._container.metadata["comment"] = MARK
-        self._stream = stream = self._container.add_stream(
-            self.encoder,
-            rate=Fraction(rate or _USUAL_RATE).limit_denominator(1001),
-            options=_OPTIONS.get(self.encoder, {}),
-        )
+        settings = {**_OPTIONS.get(self.encoder, {}), **(_LIVE_OPTIONS.get(self.encoder, {}) if fragmented else {})}
+        pace = Fraction(rate or _USUAL_RATE).limit_denominator(1001)
+        self._stream = stream = self._container.add_stream(self.encoder, rate=pace, options=settings)
         context = stream.codec_context
         context.width, context.height = size
         context.pix_fmt = "yuva420p" if self._alpha else "yuv420p"

@@ -1,0 +1,118 @@
+"""``cgsam segment`` on a camera, against real servers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cgsam_edge import Video
+from cgsam_edge.cli.live_options import Rotation, rotation
+from tests.commands import cgsam, fails
+from tests.conftest import executable
+from tests.live.conftest import Serve
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    texts = [text for file in sorted(folder.glob("*.jsonl")) for text in file.read_text().splitlines()]
+    return [json.loads(text) for text in texts]
+
+
+def test_until_interrupted(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> None:
+    server, url = serve("someone:hunter2")
+    url = url.replace("://", "://someone:hunter2@")
+    fixed = ["--bundle", str(tiny_bundle), "--backend", "onnxruntime", "--concepts", "car", "--output", "out"]
+    process = subprocess.Popen(
+        [executable("cgsam"), "segment", url, "--record", "--read-timeout", "2", *fixed],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    out = tmp_path / "out"
+
+    def wait_for(count: int) -> None:
+        until = time.monotonic() + 60
+        while len(lines(out) if out.is_dir() else []) < count:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    wait_for(5)
+    server.kill()
+    time.sleep(1)
+    server.start()
+    wait_for(len(lines(out)) + 5)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    found = lines(out)
+    assert f"{len(found)} frames segmented of " in printed
+    assert "found again 1 times" in printed
+    assert "Trying again" in errors
+    assert "back after" in errors
+    assert [line["frame"] for line in found] == sorted({line["frame"] for line in found})  # type: ignore[type-var]
+    assert {line["format"] for line in found} == {"cgsam-edge masks"}
+    assert str(found[0]["camera"]).startswith(url.partition(":")[0] + "://***@127.0.0.1:")
+    (video,) = out.glob("*.overlay.mp4")
+    assert len(list(Video(video))) == len(found)
+    everything = printed + errors + "".join(file.name for file in out.iterdir()) + json.dumps(found)
+    assert "hunter2" not in everything
+    assert "someone" not in everything
+
+
+@pytest.mark.parametrize("kind", ["http"], indirect=True)
+def test_an_interrupt_while_the_camera_is_lost(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> None:
+    server, url = serve()
+    fixed = ["--bundle", str(tiny_bundle), "--backend", "onnxruntime", "--concepts", "car"]
+    process = subprocess.Popen(
+        [executable("cgsam"), "segment", url, "--read-timeout", "60", *fixed],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    while not lines(tmp_path):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    server.freeze()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "frames segmented of" in printed
+
+
+@pytest.mark.parametrize("kind", ["http"], indirect=True)
+def test_a_duration_rotation_and_a_blur(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> None:
+    _, url = serve()
+    fixed = ["--bundle", tiny_bundle, "--backend", "onnxruntime", "--output", "out"]
+    done = cgsam("segment", url, "--blur", "car", "--duration", "6s", "--rotate", "2s", *fixed, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "out").glob("*.jsonl"))
+    assert len(files) >= 2
+    for file in files:
+        assert file.with_name(f"{file.stem}.blurred.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rtsp://127.0.0.1:1/x", "a.png"], "a camera is segmented alone"),
+        (["rtsp://127.0.0.1:1/x", "--every", "2"], "--every is not for cameras"),
+        (["77", "--point", "1,1"], "--point is not for cameras"),
+        (["a.png", "--rotate", "1h"], "--rotate is for cameras"),
+        (["77"], "camera 77: no such camera"),
+        (["rtsp://me:secret@127.0.0.1:1/x"], "rtsp://***@127.0.0.1:1/x: nothing accepts connections there"),
+    ],
+)
+def test_refusals(tiny_bundle: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    pytest.importorskip("av", reason="PyAV is not installed (the extra 'video')")
+    fixed = ["--bundle", tiny_bundle, "--backend", "onnxruntime", "--concepts", "car"]
+    fails(cgsam("segment", *arguments, *fixed, cwd=tmp_path), 3, message)
+
+
+def test_amounts() -> None:
+    assert rotation("500MB") == Rotation(size=500_000_000)
+    assert rotation("1.5 h") == Rotation(seconds=5400)
+    for wrong in ("5", "0s", "fast", "5 parsecs"):
+        with pytest.raises(Exception, match="expected a size such as 500MB or a time such as 1h"):
+            rotation(wrong)
