@@ -192,7 +192,7 @@ class Segmenter:
         return decoder.segment(chosen, limits)
 
     def encode(self, image: ImageSource) -> Encoded:
-        """Compute the part that all concepts and prompts of one image share.
+        """Compute the part that all concepts and prompts of one image share; the image is taken whole, without tiles.
 
         Args:
             image: as for `segment`.
@@ -229,7 +229,7 @@ class Segmenter:
         """Segment many images, or the frames of a video or camera, and yield each one with its result, in order.
 
         Reading and resizing the next images overlap with the engine's work, and the engine's with the caller's. Close
-        the iterator (`contextlib.closing`) to stop early.
+        the iterator (`contextlib.closing`) to stop early. Images are taken whole; for tiles, call `segment` for each.
 
         Args:
             sources: images as `segment` takes them, frames of a `Video`, or a `Camera`, which yields its newest frame

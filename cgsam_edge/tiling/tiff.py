@@ -25,6 +25,9 @@ OVERVIEW_SIDE = 4096
 _CACHE_BYTES = 128 * 2**20
 """Most bytes of decoded blocks that GDAL keeps; otherwise it takes a twentieth of the memory."""
 
+_BLOCK_BYTES = 256 * 2**20
+"""Most bytes of a block of a file, which is decoded as a whole."""
+
 _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION = 256, 257, 262, 274
 _KINDS = {3: "H", 4: "I", 16: "Q"}
 """How whole numbers of a tag are stored, by TIFF's number of the type."""
@@ -149,6 +152,7 @@ class TiffWindows:
                 f"{self.name}: has pixels of type {kind}; expected 8 bits, or 16 with bits= saying how many are "
                 "used (--bits N). Convert it to 8 bits first."
             )
+        self._check_blocks()
         colours = self._tags.get(_PHOTOMETRIC)
         if colours in (_RGB, _YCBCR) and count >= 3:
             return [1, 2, 3]
@@ -158,6 +162,16 @@ class TiffWindows:
             f"{self.name}: {count} bands with TIFF's photometric interpretation {colours}; expected RGB or one band of "
             f"grey. Make an RGB of it first: gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB -co TILED=YES IN OUT"
         )
+
+    def _check_blocks(self) -> None:
+        """Refuse a file of which a window cannot be read without most of the picture."""
+        height, width = self._file.block_shapes[0]
+        needed = height * width * self._file.count * np.dtype(self._file.dtypes[0]).itemsize
+        if needed > _BLOCK_BYTES:
+            raise ImageError(
+                f"{self.name}: stored in blocks of {width}x{height} pixels, {needed / 1e6:.0f} MB each; the limit is "
+                f"{_BLOCK_BYTES / 1e6:.0f}. Store it in tiles first: gdal_translate -co TILED=YES IN OUT"
+            )
 
 
 def _rasterio(path: str) -> Any:

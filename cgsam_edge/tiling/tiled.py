@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -92,6 +92,36 @@ class TiledResult(Result):
             return super().overlay(opacity=opacity)
         small = {name: _reduced(one, self.image.size) for name, one in self.concepts.items()}
         return Result(self.image, small, self.aliases, self.left_out).overlay(opacity=opacity)
+
+    def blurred(
+        self, names: str | Iterable[str] | None = None, *, cells: int = 32, margin: int | None = None
+    ) -> Image.Image:
+        """Return `image` with concepts blurred, see `Result.blurred`.
+
+        Raises:
+            InputError: the picture was read in windows.
+        """
+        self._check_loaded("blurred")
+        return super().blurred(names, cells=cells, margin=margin)
+
+    def cutout(
+        self, names: str | Iterable[str] | None = None, *, background: tuple[int, int, int] | None = None
+    ) -> Image.Image:
+        """Return `image` without its background, see `Result.cutout`.
+
+        Raises:
+            InputError: the picture was read in windows.
+        """
+        self._check_loaded("cut out")
+        return super().cutout(names, background=background)
+
+    def _check_loaded(self, what: str) -> None:
+        if self.image.size != self.image_size:
+            width, height = self.image_size
+            raise InputError(
+                f"a picture of {width}x{height} pixels that was read in windows cannot be {what}: only "
+                f"{self.image.width}x{self.image.height} of it are in memory. Take its masks, or a part of the picture."
+            )
 
 
 def _reduced(one: ConceptResult, size: tuple[int, int]) -> ConceptResult:

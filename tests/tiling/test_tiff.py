@@ -86,6 +86,9 @@ def test_a_picture_over_the_limit(reference: Segmenter, picture: np.ndarray, tmp
         with pytest.raises(InputError, match=r"10240x10240 logits would take 0\.4 GB; the limit is 100"):
             one.full_logits()
     assert found.overlay().height == 4096
+    for made in (found.blurred, found.cutout):
+        with pytest.raises(InputError, match=r"10240x10240 pixels that was read in windows cannot be .* 4096x4096"):
+            made("car")
 
 
 def test_kinds_of_pixels(tmp_path: Path) -> None:
@@ -130,6 +133,13 @@ def test_what_windows_cannot_undo_is_refused(tmp_path: Path) -> None:
         ImageError, match=r"5 bands with TIFF's photometric interpretation 1; .*gdal_translate -b 1 -b 2"
     ):
         TiffWindows(str(bands))
+
+
+def test_one_block_for_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff_module, "_BLOCK_BYTES", 60_000)
+    path = write(tmp_path / "strip.tif", np.zeros((300, 210), np.uint8), tiled=False, blockxsize=None, blockysize=300)
+    with pytest.raises(ImageError, match=r"in blocks of 210x300 pixels, 0 MB each; .* gdal_translate -co TILED=YES"):
+        TiffWindows(str(path))
 
 
 def test_a_page_is_chosen(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_a_result_of_tiles_is_a_result(tiled: Result, picture: np.ndarray) -> No
     stack = np.stack([np.where(one.present, one.full_logits(), -1) for one in tiled.values()])
     np.testing.assert_array_equal(tiled.label_map(), np.where(stack.max(0) > 0, stack.argmax(0), -1))
     assert tiled.overlay().height == 1024
+    cut = np.asarray(tiled.cutout("car"))[..., 3]
+    np.testing.assert_array_equal(cut > 0, car.mask if car.present else np.zeros_like(car.mask))
     again = pickle.loads(pickle.dumps(tiled))
     assert again["car"].rle() == car.rle()
     assert [entry["category"] for entry in tiled.to_coco()] == list(SHOWN)
