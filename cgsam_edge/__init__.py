@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cgsam_edge.results import ConceptResult, Result
     from cgsam_edge.runtimes.placement import Placement
     from cgsam_edge.segmenter import Segmenter
+    from cgsam_edge.tracked import TrackedObject, Tracking
     from cgsam_edge.video import Frame, Video
 
 _HOMES = {
@@ -50,6 +51,8 @@ _HOMES = {
     "Placement": "runtimes.placement",
     "Result": "results",
     "Segmenter": "segmenter",
+    "TrackedObject": "tracked",
+    "Tracking": "tracked",
     "Video": "video",
 }
 
@@ -76,6 +79,8 @@ __all__ = [
     "PromptError",
     "Result",
     "Segmenter",
+    "TrackedObject",
+    "Tracking",
     "UnknownConceptError",
     "Video",
     "__version__",

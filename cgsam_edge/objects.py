@@ -51,6 +51,14 @@ class ObjectMask:
         """Bool (H, W); made anew each time, because the object itself only keeps runs."""
         return self.runs.mask()
 
+    def box_mask(self) -> NDArray[np.bool_]:
+        """Return the mask within its box, bool (height, width); it takes no memory for the rest of the image."""
+        (x, y, width, height), full = self.box, self.image_size[1]
+        flips = np.zeros(width * full + 1, np.uint8)
+        flips[self.runs.edges - x * full] = 1
+        columns = np.bitwise_xor.accumulate(flips, out=flips)[:-1].reshape(width, full)
+        return np.ascontiguousarray(columns[:, y : y + height].T).view(np.bool_)
+
     def rle(self) -> dict[str, Any]:
         """Return the mask as COCO's compressed RLE: ``{"size": [H, W], "counts": str}``."""
         return self.runs.rle()

@@ -18,6 +18,7 @@ from cgsam_edge.video import Frame
 if TYPE_CHECKING:
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
+    from cgsam_edge.tracked import Tracking
 
 T = TypeVar("T")
 
@@ -187,15 +188,39 @@ def stream(
     concepts: Sequence[str],
     on_error: Callable[[T, ImageError], object] | None,
     ahead: int | None,
+    follow: Callable[[Result], Result] | None = None,
 ) -> Generator[tuple[T, Result], None, None]:
-    """Implement `Segmenter.stream_images`; wrong arguments raise at once, not at the first result."""
+    """Implement `Segmenter.stream_images`; wrong arguments raise at once, not at the first result.
+
+    Args:
+        segmenter: runs the engine.
+        sources: images or frames.
+        concepts: names.
+        on_error: called with a source that cannot be used.
+        ahead: images in progress at once.
+        follow: takes each result in order, and returns what is yielded; None yields the results themselves.
+    """
     if ahead is None:
         ahead = 1 if getattr(sources, "live", False) else AHEAD  # a camera's frames would age while they wait
     if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 1:
         raise InputError(f"ahead must be a whole number, 1 or more, got {ahead!r}.")
     prepare = Stage(lambda source: segmenter.prepare(source.image if isinstance(source, Frame) else source))
     segment = Stage(lambda prepared: segmenter.segment(prepared, concepts))
-    return _results(overlap(sources, prepare, segment, ahead=ahead, weigh=weight), on_error)
+    stages = (prepare, segment) if follow is None else (prepare, segment, Stage(follow))
+    return _results(overlap(sources, *stages, ahead=ahead, weigh=weight), on_error)
+
+
+def follow_up(segmenter: Segmenter, *, track: bool | Tracking, smooth: float) -> Callable[[Result], Result] | None:
+    """Return what ``track`` and ``smooth`` of `Segmenter.stream_images` do to each result in order; None for nothing.
+
+    Raises:
+        InputError: either is not valid.
+    """
+    if track is False and smooth == 0 and not isinstance(smooth, bool):
+        return None
+    from cgsam_edge.live.follower import Follower  # imported only where asked for
+
+    return Follower(segmenter.bundle.vocabulary, track=track, smooth=smooth).follow
 
 
 def weight(source: object) -> int:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from cgsam_edge.tracked import TrackedObject
+
 
 ABSENT_LOGIT = -10.0
 """Every logit of a concept that was ruled out and not computed: a probability of 0.00005."""
@@ -139,12 +141,15 @@ class Result(Mapping[str, ConceptResult]):
         concepts: results by name.
         aliases: names by folded name or synonym.
         left_out: requested names that were not computed, and the option responsible: "max_concepts" or "time_budget".
+        tracks: the objects of this frame with the numbers that they keep over frames, by number; empty unless
+            `Segmenter.stream_images` was asked to ``track``.
     """
 
     image: Image.Image
     concepts: Mapping[str, ConceptResult]
     aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    tracks: tuple[TrackedObject, ...] = field(default=(), repr=False)
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cgsam_edge.runtimes.protocol import Backend
+    from cgsam_edge.tracked import Tracking
 
     Float = NDArray[np.float32]
 
@@ -225,29 +226,33 @@ class Segmenter:
         *,
         on_error: Callable[[S, ImageError], object] | None = None,
         ahead: int | None = None,
+        track: bool | Tracking = False,
+        smooth: float = 0.0,
     ) -> Generator[tuple[S, Result], None, None]:
         """Segment many images, or the frames of a video or camera, and yield each one with its result, in order.
 
-        Reading and resizing the next images overlap with the engine's work, and the engine's with the caller's. Close
-        the iterator (`contextlib.closing`) to stop early. Images are taken whole; for tiles, call `segment` for each.
+        Reading and resizing overlap with the engine's work, and that with the caller's. Close the iterator
+        (`contextlib.closing`) to stop early. Images are taken whole; for tiles, call `segment` for each.
 
         Args:
             sources: images as `segment` takes them, frames of a `Video`, or a `Camera`, which yields its newest frame
                 each time; iterated in another thread, at the engine's pace.
             concepts: as for `segment`.
-            on_error: called, in order, with a source that cannot be used; the others continue. If None, the error is
-                raised.
+            on_error: called, in order, with a source that cannot be used; the others continue. None raises the error.
             ahead: images in progress at once, 1 or more: 1 gives the shortest delay and no overlap. None means 1 for a
                 `Camera` and 4 for everything else.
+            track: whether objects keep a number from image to image, in `Result.tracks`; a `Tracking` says how.
+            smooth: weight of earlier images in masks and presence, 0 to 0.95, so that concepts do not blink; 0 is off.
 
         Raises:
             UnknownConceptError: the bundle does not hold a concept.
-            InputError: ``ahead`` is under 1.
+            InputError: ``ahead`` is under 1, or ``track`` or ``smooth`` is not valid.
             ImageError: see ``on_error``.
         """
         names = [self.concepts[index] for index in self._model.indices(concepts)]  # an iterator could be used only once
         self._model.warn_of_prompts("text")
-        return pipeline.stream(self, sources, names, on_error, ahead)
+        follow = pipeline.follow_up(self, track=track, smooth=smooth)
+        return pipeline.stream(self, sources, names, on_error, ahead, follow)
 
     def check_concepts(self, concepts: Concepts) -> None:
         """Raise `UnknownConceptError` if the bundle does not hold one of these names or synonyms."""

@@ -117,6 +117,8 @@ def _exception(importer: str, imported: str, when: str) -> bool:
         return room(imported) == "export" and when == ON_USE
     if importer == "cgsam_edge.segmenter":  # what few pictures need
         return room(imported) == "tiling" and when == ON_USE
+    if importer == "cgsam_edge.pipeline":  # what streams alone need
+        return imported == "cgsam_edge.live.follower" and when == ON_USE
     if room(importer) == "calibration":
         return imported.startswith(CALIBRATED)
     return importer in RECIPE and room(imported) == "calibration"
