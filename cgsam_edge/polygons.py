@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from cgsam_edge.opencv import cv2
 from cgsam_edge.outlines import Ring, rings
 from cgsam_edge.polygon_pixels import polygon_edges
 from cgsam_edge.run_parts import ColumnRuns
-from cgsam_edge.segments import cross
+from cgsam_edge.segments import meeting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,8 @@ def mask_polygons(runs: MaskRuns, tolerance: float = TOLERANCE, *, min_iou: floa
     """Return the polygons of a mask, one for each 4-connected part, the largest first.
 
     Corners are left out as far as the outline moves by `tolerance` at most (Douglas-Peucker). If the polygons then
-    cross themselves, or cover the mask at a mask IoU below `min_iou`, by the rule of pycocotools, the tolerance is
-    halved; below half a pixel, the polygons are the exact outline along the sides of pixels.
+    cover the mask at a mask IoU below `min_iou`, by the rule of pycocotools, the tolerance is halved; where rings
+    cross, it is halved for these. Below half a pixel, rings are the exact outline along the sides of pixels.
 
     Args:
         runs: the mask.
@@ -81,28 +81,39 @@ def mask_polygons(runs: MaskRuns, tolerance: float = TOLERANCE, *, min_iou: floa
     if not 0 <= tolerance < np.inf or not 0 <= min_iou <= 1:
         raise InputError(f"expected a tolerance of 0 pixels or more and min_iou 0 to 1, got {tolerance} and {min_iou}.")
     found = rings(ColumnRuns.of(runs))
-    for one in _tolerances(tolerance):
-        made = _assembled(found, one)
-        if round_trip(made, runs) >= min_iou and not any(cross(polygon.rings) for polygon in made):
+    allowed = np.full(len(found), float(tolerance))
+    while True:
+        allowed[allowed < _FINEST] = 0
+        corners = [_simplified(ring, one) for ring, one in zip(found, allowed, strict=True)]
+        made = _assembled(found, corners)
+        if round_trip(made, runs) < min_iou and allowed.any():
+            allowed /= 2
+        elif crossing := _crossing(found, corners, allowed):
+            allowed[crossing] /= 2
+        else:
             return made
-    return _assembled(found, 0)
 
 
-def _tolerances(tolerance: float) -> Iterator[float]:
-    while tolerance >= _FINEST:
-        yield tolerance
-        tolerance /= 2
+def _crossing(found: Sequence[Ring], corners: Sequence[Corners], allowed: NDArray[np.float64]) -> list[int]:
+    """Return the rings, of those that are not exact, that meet themselves or another one of their part."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for number, ring in enumerate(found):
+        members[ring.part].append(number)
+    crossing: set[int] = set()
+    for one in members.values():
+        if allowed[one].any():
+            crossing.update(one[i] for i in meeting([corners[number] for number in one]))
+    return [number for number in sorted(crossing) if allowed[number]]
 
 
-def _assembled(found: Sequence[Ring], tolerance: float) -> list[Polygon]:
+def _assembled(found: Sequence[Ring], corners: Sequence[Corners]) -> list[Polygon]:
     """Return the polygons of rings; a ring that a tolerance reduces to a line is left out."""
     holes: dict[int, list[Corners]] = defaultdict(list)
     outer: dict[int, Corners] = {}
-    for ring in found:
-        corners = _simplified(ring, tolerance)
-        if len(corners) >= 3:
-            holes[ring.part].append(corners) if ring.hole else outer.update({ring.part: corners})
-    made = [Polygon(corners, tuple(holes[part])) for part, corners in outer.items()]
+    for ring, one in zip(found, corners, strict=True):
+        if len(one) >= 3:
+            holes[ring.part].append(one) if ring.hole else outer.update({ring.part: one})
+    made = [Polygon(one, tuple(holes[part])) for part, one in outer.items()]
     return sorted(made, key=lambda one: -abs(signed_area(one.exterior)))
 
 

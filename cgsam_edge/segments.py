@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,24 +17,33 @@ _PAIRS = 2**20
 """Most pairs of sides that are compared at once."""
 
 
-def cross(rings: Sequence[NDArray[np.floating]]) -> bool:
-    """Return whether sides of rings (n, 2) with whole coordinates meet anywhere but at the corner that they share."""
+def meeting(rings: Sequence[NDArray[np.floating]]) -> set[int]:
+    """Return the numbers of rings (n, 2), with whole coordinates, whose sides meet others.
+
+    Sides that follow each other in a ring may share their corner.
+    """
     start = np.concatenate([np.asarray(ring, np.int64) for ring in rings])
     end = np.concatenate([np.roll(np.asarray(ring, np.int64), -1, axis=0) for ring in rings])
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
     left, right = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
     order = np.argsort(left, kind="stable")
-    start, end, left, right = start[order], end[order], left[order], right[order]
-    count = np.searchsorted(left, right, "right") - np.arange(len(left)) - 1  # those after it that begin before its end
-    bounds = np.searchsorted(np.cumsum(count), np.arange(_PAIRS, count.sum() + _PAIRS, _PAIRS), "right")
-    first = 0
-    for last in [*bounds.tolist(), len(count)]:
-        one = np.repeat(np.arange(first, last), count[first:last])
-        block = np.cumsum(count[first:last]) - count[first:last]
-        other = one + 1 + np.arange(len(one)) - np.repeat(block, count[first:last])
-        if _meet(start[one], end[one], start[other], end[other]).any():
-            return True
-        first = last
-    return False
+    start, end, owner = start[order], end[order], owner[order]
+    found: set[int] = set()
+    for one, other in _near(left[order], right[order]):
+        met = _meet(start[one], end[one], start[other], end[other])
+        found.update(owner[one[met]].tolist(), owner[other[met]].tolist())
+    return found
+
+
+def _near(left: Whole, right: Whole) -> Iterator[tuple[Whole, Whole]]:
+    """Yield pairs of sides, ordered by their left ends, that overlap from left to right; some at once."""
+    count = np.searchsorted(left, right, "right") - np.arange(len(left)) - 1
+    ends = np.cumsum(count)
+    cuts = np.searchsorted(ends, np.arange(_PAIRS, int(ends[-1]) + 1, _PAIRS), "right")
+    for first, last in pairwise(np.unique([0, *cuts, len(count)]).tolist()):
+        here = count[first:last]
+        one = np.repeat(np.arange(first, last), here)
+        yield one, one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(here) - here, here)
 
 
 def _meet(a: Whole, b: Whole, c: Whole, d: Whole) -> NDArray[np.bool_]:

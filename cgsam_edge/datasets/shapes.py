@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,33 +25,49 @@ def single_ring(one: LabelledObject, tolerance: float) -> Whole | None:
     return found[0].exterior.astype(np.int64)
 
 
+_MOST_PAIRS = 2**17
+"""Most pairs of corners that are compared for one bridge; of larger rings, only the first corner seeks a partner."""
+
+
 def bridged(polygons: Sequence[Polygon]) -> Whole:
     """Return polygons with holes as one ring, int64 (n, 2): rings are joined by bridges without width.
 
-    A bridge goes from a corner to the nearest corner of the next ring, and returns the same way. Filled by the even-odd
-    rule, the ring covers the same area as the polygons.
+    A bridge goes from a ring to the nearest corner of those joined before it, and returns the same way. Filled by the
+    even-odd rule, the ring covers the same area as the polygons.
     """
-    waiting = [ring.astype(np.int64) for one in polygons for ring in one.rings]
-    whole = waiting.pop(0)
-    while waiting:
-        pairs = [_nearest(whole, ring) for ring in waiting]
-        best = min(range(len(pairs)), key=lambda i: pairs[i][0])
-        (_, here, there), ring = pairs[best], waiting.pop(best)
-        turned = np.roll(ring, -there, axis=0)
-        whole = np.concatenate([whole[: here + 1], turned, turned[:1], whole[here:]])
-    return whole
+    rings = [ring.astype(np.int64) for one in polygons for ring in one.rings]
+    order = [0, *sorted(range(1, len(rings)), key=lambda i: rings[i].min(axis=0).tolist())]
+    corners = np.concatenate([rings[i] for i in order])
+    starts = np.cumsum([0, *(len(rings[i]) for i in order)])
+    first, attached = [0] * len(order), defaultdict(list)
+    for place in range(1, len(order)):
+        joined, ring = corners[: starts[place]], corners[starts[place] : starts[place + 1]]
+        here, first[place] = _nearest(joined, ring)
+        attached[here].append(place)
+    return _joined(corners, starts, first, attached)
 
 
-def _nearest(ring: Whole, other: Whole) -> tuple[int, int, int]:
-    """Return the least squared distance between corners of two rings, and their numbers."""
-    best = min(
-        ((int(far.min()), int(far.argmin()), j) for j, corner in enumerate(other) for far in [_distances(ring, corner)])
-    )
-    return best[0], best[1], best[2]
+def _nearest(joined: Whole, ring: Whole) -> tuple[int, int]:
+    """Return the numbers of two near corners, one of each."""
+    some = ring if len(joined) * len(ring) <= _MOST_PAIRS else ring[:1]
+    squared = ((joined[:, None] - some) ** 2).sum(axis=2)
+    here, there = np.unravel_index(squared.argmin(), squared.shape)
+    return int(here), int(there)
 
 
-def _distances(ring: Whole, corner: Whole) -> Whole:
-    return np.asarray(((ring - corner) ** 2).sum(axis=1))
+def _joined(corners: Whole, starts: Whole, first: Sequence[int], attached: Mapping[int, Sequence[int]]) -> Whole:
+    """Return all rings as one, the last first: a ring comes after the one that it is joined to."""
+    paths: dict[int, list[int]] = {}
+    for place in reversed(range(len(first))):
+        begin, end = int(starts[place]), int(starts[place + 1])
+        turned = [*range(begin + first[place], end), *range(begin, begin + first[place])]
+        path: list[int] = []
+        for corner in turned:
+            path.append(corner)
+            for other in attached.get(corner, ()):
+                path += [*paths.pop(other), corner]
+        paths[place] = [*path, turned[0]] if place else path
+    return np.asarray(corners[paths[0]])
 
 
 def row_counts(mask: NDArray[np.bool_]) -> list[int]:

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.errors import InputError
 from cgsam_edge.polygons import Polygon, mask_polygons, round_trip
-from cgsam_edge.segments import cross
+from cgsam_edge.segments import meeting
 from tests.runtime.test_objects import MASKS, random_mask, runs_of
 
 
@@ -109,12 +109,12 @@ def test_a_thin_thing_keeps_its_shape() -> None:
 
 def test_crossings_are_seen() -> None:
     square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]])
-    assert not cross([square])
-    assert not cross([square, square[::-1] // 4 + 1])
-    assert cross([square[[0, 2, 1, 3]]]), "a bow tie"
-    assert cross([square, square + 2])
-    assert cross([square, square // 2 + [0, 1]]), "it runs along the other"
-    assert cross([np.array([[0, 0], [4, 0], [2, 0], [2, 3]])]), "it returns on itself"
+    assert meeting([square]) == set()
+    assert meeting([square, square[::-1] // 4 + 1]) == set()
+    assert meeting([square[[0, 2, 1, 3]]]) == {0}, "a bow tie"
+    assert meeting([square, square + 10, square + 2]) == {0, 2}
+    assert meeting([square, square // 2 + [0, 1]]) == {0, 1}, "it runs along the other"
+    assert meeting([np.array([[0, 0], [4, 0], [2, 0], [2, 3]])]) == {0}, "it returns on itself"
 
 
 @pytest.mark.parametrize("arguments", [{"tolerance": -1}, {"tolerance": np.inf}, {"tolerance": np.nan}, {"min_iou": 2}])
