@@ -76,13 +76,17 @@ class ConceptResult:
         """Bool (H, W): the logits interpolated bilinearly to the image, then > 0."""
         width, height = self.image_size
         mask = np.empty((height, width), bool)
-        for columns, strip in self.logit_strips():
-            np.greater(strip, 0, out=mask[:, columns])
+        for columns, strip in self.mask_strips():
+            mask[:, columns] = strip
         return mask
 
     def logit_strips(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Yield the logits at the image's size in parts from left to right: the columns, and float32 (H, w)."""
         return strips(self.logits, *self.image_size)
+
+    def mask_strips(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+        """Yield the mask in parts from left to right: the columns, and bool (H, w)."""
+        return ((columns, strip > 0) for columns, strip in self.logit_strips())
 
     @property
     def area(self) -> int:
@@ -127,7 +131,7 @@ class ConceptResult:
     def _runs(self) -> MaskRuns:
         """The mask as runs, so that area, box and RLE need no full-size mask."""
         width, height = self.image_size
-        return MaskRuns.of((strip > 0 for _, strip in self.logit_strips()), (height, width))
+        return MaskRuns.of((strip for _, strip in self.mask_strips()), (height, width))
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,6 +74,22 @@ class LogitCanvas:
         They are interpolated bilinearly, pixel centres aligned, as those of an image without tiles are.
         """
         rows = Places.of(self.size[1], self.cell, self.cells[1])
+        for columns, wide in self._wide_strips():
+            yield columns, interpolated(wide, rows)
+
+    def mask_strips(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+        """Yield where `strips` are above 0, bool (H, w); rows above and below all such logits are not computed."""
+        rows, height = Places.of(self.size[1], self.cell, self.cells[1]), self.size[1]
+        for columns, wide in self._wide_strips():
+            mask = np.zeros((height, wide.shape[1]), bool)
+            inside = np.flatnonzero((wide > 0).any(axis=1))
+            if inside.size:
+                first, last = max(0, (inside[0] - 1) * self.cell), min(height, (inside[-1] + 2) * self.cell)
+                mask[first:last] = interpolated(wide, rows.part(first, last, 0)) > 0
+            yield columns, mask
+
+    def _wide_strips(self) -> Iterator[tuple[slice, Float]]:
+        """Yield the logits at the picture's width, but not yet at its height: columns, and (rows of cells, w)."""
         columns = Places.of(self.size[0], self.cell, self.cells[0])
         held, at, following = self._band(0), 0, 1
         for left, right in pairwise(strip_edges(*self.size)):
@@ -81,15 +97,15 @@ class LogitCanvas:
             while self._edges[following] <= high:
                 held, at = np.concatenate([held[:, low - at :], self._band(following)], axis=1), low
                 following += 1
-            wide = interpolated(held.T, columns.part(left, right, at)).T
-            yield slice(left, right), interpolated(wide, rows)
+            yield slice(left, right), interpolated(held.T, columns.part(left, right, at)).T
 
     def reduced(self, width: int, height: int) -> Float:
         """Return the logits averaged over an even grid, float32 (height, width)."""
         down, across = _areas(self.cells[1], height), _areas(self.cells[0], width)
         total = np.zeros((height, width), np.float32)
         for columns, band in self.bands():
-            total += (down @ band) @ across[:, columns].T
+            part = slice(columns.start * width // self.cells[0], -(-columns.stop * width // self.cells[0]))
+            total[:, part] += (down @ band) @ across[part, columns].T
         return total
 
     def _band(self, i: int) -> Float:

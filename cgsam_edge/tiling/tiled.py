@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Float = NDArray[np.float32]
+
+OVERLAY_BYTES = 128 * 2**20
+"""Most bytes of all concepts' logits in the overlay of a picture that was read in windows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,10 @@ class TiledConcept(ConceptResult):
     def logit_strips(self) -> Iterator[tuple[slice, Float]]:
         """Yield the logits at the picture's size in parts from left to right: the columns, and float32 (H, w)."""
         return self.canvas.strips()
+
+    def mask_strips(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+        """Yield the mask in parts from left to right: the columns, and bool (H, w)."""
+        return self.canvas.mask_strips()
 
     def full_logits(self) -> Float:
         """Return the logits at the picture's size, float32 (H, W).
@@ -90,7 +98,8 @@ class TiledResult(Result):
         """Return `image` with the masks in colour, and a legend beside it; see `Result.overlay`."""
         if self.image.size == self.image_size:
             return super().overlay(opacity=opacity)
-        small = {name: _reduced(one, self.image.size) for name, one in self.concepts.items()}
+        side = isqrt(OVERLAY_BYTES // 4 // max(1, len(self)))
+        small = {name: _reduced(one, self.image.size, side) for name, one in self.concepts.items()}
         return Result(self.image, small, self.aliases, self.left_out).overlay(opacity=opacity)
 
     def blurred(
@@ -124,10 +133,12 @@ class TiledResult(Result):
             )
 
 
-def _reduced(one: ConceptResult, size: tuple[int, int]) -> ConceptResult:
-    """Return a concept's result for a picture scaled down to ``size``."""
+def _reduced(one: ConceptResult, size: tuple[int, int], side: int) -> ConceptResult:
+    """Return a concept's result for a picture scaled down to ``size``, with ``side`` logits along a side at most."""
     scale = (np.asarray(size) / one.image_size).astype(np.float32)
-    logits = one.canvas.reduced(*size) if isinstance(one, TiledConcept) else one.logits
+    logits = one.logits  # what is not present is not drawn
+    if isinstance(one, TiledConcept) and one.present:
+        logits = one.canvas.reduced(min(size[0], side), min(size[1], side))
     return ConceptResult(
         name=one.name,
         logits=logits,

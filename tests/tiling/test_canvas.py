@@ -38,11 +38,16 @@ def test_strips_are_the_whole_interpolated(
     monkeypatch.setattr(strips_module, "STRIP_BYTES", strip_bytes)
     columns, rows = -(-size[0] // cell), -(-size[1] // cell)
     values = blobs(columns, rows)
+    values[: rows // 3] = values[-(rows // 4 + 1) :] = -1  # so that masks do not reach all rows
     canvas = filled(values, size, cell, width)
     found = list(canvas.strips())
     assert [part.start for part, _ in found] == [0, *(part.stop for part, _ in found[:-1])]
     whole = cv2.resize(values, (columns * cell, rows * cell), interpolation=cv2.INTER_LINEAR)[: size[1], : size[0]]
     np.testing.assert_allclose(np.concatenate([strip for _, strip in found], axis=1), whole, atol=1e-4)
+    masks = list(canvas.mask_strips())
+    assert [part for part, _ in masks] == [part for part, _ in found]
+    for (_, mask), (_, strip) in zip(masks, found, strict=True):
+        np.testing.assert_array_equal(mask, strip > 0)
     np.testing.assert_array_equal(np.concatenate([band for _, band in canvas.bands()], axis=1), values)
 
 
