@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledPicture
-from cgsam_edge.errors import OutputError
+from cgsam_edge.errors import ImageError, OutputError
 from cgsam_edge.files import write_beside
 
 DEFAULT_SPLIT = "default"
@@ -30,7 +31,8 @@ def place_image(picture: LabelledPicture, target: Path, images: ImageSource) -> 
     """Copy a picture to its place in a data set, unless it lies there; return whether it is there.
 
     Raises:
-        OutputError: it cannot be read or written.
+        ImageError: it cannot be read.
+        OutputError: it cannot be written.
     """
     source = images(picture.name)
     if source is None:
@@ -39,8 +41,23 @@ def place_image(picture: LabelledPicture, target: Path, images: ImageSource) -> 
     if isinstance(source, bytes):
         write_beside(target, lambda path: path.write_bytes(source))
     elif not (target.exists() and target.samefile(source)):
-        write_beside(target, lambda path: shutil.copyfile(source, path))
+        with _opened(source) as file:
+            write_beside(target, lambda path: _copy(file, path))
     return True
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise ImageError(
+            f"{source}: cannot be read ({error.strerror}); it was to be copied into the data set."
+        ) from error
+
+
+def _copy(file: IO[bytes], path: Path) -> None:
+    with path.open("wb") as copied:
+        shutil.copyfileobj(file, copied)
 
 
 class UniqueStems:

@@ -87,16 +87,17 @@ def datumaro(folder: Path, form: str) -> Masks:
     from datumaro.components.annotation import AnnotationType, Mask, Polygon
     from datumaro.components.dataset import Dataset
 
-    data, found = Dataset.import_from(str(folder), form), {}
+    data = Dataset.import_from(str(folder), form)
+    found: Masks = {}
     labels = data.categories()[AnnotationType.label]
     for item in data:
         size = item.media.size if item.media else tuple(json.loads((folder / "size.txt").read_text()))
         for number, one in enumerate(item.annotations):
-            key = f"{item.id}|{number}|{labels[one.label].name}"
-            if isinstance(one, Mask):
-                found[key] = np.asarray(one.image, bool)
-            elif isinstance(one, Polygon):
-                found[key] = _polygon(one.points, size)
+            if isinstance(one, (Mask, Polygon)):
+                mask = _polygon(one.points, size) if isinstance(one, Polygon) else np.asarray(one.image, bool)
+                together = f"group {one.group}" if one.group else number  # polygons of one object
+                key = f"{item.id}|{together}|{labels[one.label].name}"
+                found[key] = found.get(key, False) | mask
     return found
 
 

@@ -15,7 +15,7 @@ from cgsam_edge.datasets import FORMATS, LabelledPicture
 from cgsam_edge.datasets.brush import encode_brush
 from cgsam_edge.datasets.shapes import bridged, row_counts
 from cgsam_edge.datasets.voc import voc_palette
-from cgsam_edge.errors import InputError, MissingLibraryError, OutputError
+from cgsam_edge.errors import ImageError, InputError, MissingLibraryError, OutputError
 from cgsam_edge.polygons import mask_polygons
 from tests.datasets.pictures import CONCEPTS, box, disc, draw_images, labelled_object, picture, pictures, ring
 from tests.runtime.test_objects import runs_of
@@ -56,6 +56,12 @@ def test_a_folder_that_cannot_be_made_is_named(form: str, tmp_path: Path) -> Non
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match=r"file.*: cannot be made"):
         FORMATS[form].write(pictures(), CONCEPTS, tmp_path / "file")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_picture_that_is_gone_is_named(form: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone.*a\.png: cannot be read \(No such file"):
+        FORMATS[form].write(pictures(), CONCEPTS, tmp_path / "set", images=(tmp_path / "gone").joinpath)
 
 
 @pytest.mark.parametrize("form", FORMATS)

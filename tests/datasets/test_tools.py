@@ -40,9 +40,9 @@ TOOLS: dict[str, tuple[str, dict[tuple[str, str], float]]] = {
 """Format that each tool reads, and its least mask IoU by object, 0.98 where none is given."""
 
 
-def read(tool: str, folder: Path, output: Path) -> dict[str, np.ndarray]:
+def read(tool: str, folder: Path, output: Path, size: tuple[int, int] = (HEIGHT, WIDTH)) -> dict[str, np.ndarray]:
     """Return the masks that a tool finds in a folder, by picture, number and concept."""
-    (folder / "size.txt").write_text(json.dumps([HEIGHT, WIDTH]), encoding="utf-8")
+    (folder / "size.txt").write_text(json.dumps(size), encoding="utf-8")
     for python in filter(None, (os.environ.get("CGSAM_TOOLS_PYTHON"), sys.executable)):
         command = [python, readers.__file__, tool, str(folder), str(output)]
         done = subprocess.run(
