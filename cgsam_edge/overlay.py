@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from cgsam_edge.legend import Legend, rows
 from cgsam_edge.opencv import cv2
+from cgsam_edge.overlay_tracks import draw_numbers, mark, shades
 from cgsam_edge.strips import strip_edges
 
 if TYPE_CHECKING:
@@ -31,29 +32,35 @@ def palette(count: int) -> list[tuple[int, int, int]]:
 def draw_overlay(result: Result, opacity: float) -> Image.Image:
     """Return the image with each concept tinted and outlined, its prompts marked, and a legend on the right.
 
-    A concept that is not present is listed at the end of the legend, in grey, and is not drawn. The picture is painted
-    strip by strip: apart from the picture itself, only two maps of its size exist, with one or two bytes a pixel.
+    Tracked objects have a shade of their concept's colour, and their number. A concept that is not present is listed at
+    the end of the legend, in grey, and is not drawn. The picture is painted strip by strip: apart from the picture
+    itself, only two maps of its size exist, with one or two bytes a pixel.
     """
     colours, (width, height) = palette(len(result)), result.image.size
-    codes = _codes(result)
+    codes, all_colours = _codes(result), [*colours, *shades(result, colours)]
     legend = Legend(rows(list(result.values()), colours), (width, height)) if len(result) else None
     wide = Image.new("RGB", (width + (legend.width if legend else 0), height))
     for left, right in pairwise(strip_edges(width, height)):
         part = np.asarray(result.image.crop((left, 0, right, height)))
-        wide.paste(Image.fromarray(_painted(part, codes[:, left:right], colours, opacity)), (left, 0))
+        wide.paste(Image.fromarray(_painted(part, codes[:, left:right], all_colours, opacity)), (left, 0))
     _draw_prompts(wide, result, colours)
+    draw_numbers(wide, result)
     if legend is not None:
         legend.draw(wide)
     return wide
 
 
 def _codes(result: Result) -> NDArray[np.unsignedinteger[Any]]:
-    """Return how each pixel (H, W) is painted: 0 unchanged, i + 1 with concept i's tint, n + i + 1 with its outline."""
-    count, (width, height) = len(result), result.image.size
+    """Return how each pixel (H, W) is painted: 0 unchanged, i + 1 with tint i, n + i + 1 with its outline.
+
+    Tints are those of the n concepts and tracked objects, in this order.
+    """
+    count, (width, height) = len(result) + len(result.tracks), result.image.size
     kind = np.uint8 if 2 * count < 2**8 else np.uint16
     codes = np.empty((height, width), kind)
     for columns, strip in result.label_strips():
         codes[:, columns] = strip + 1
+    mark(result, codes)
     outlines = _outlines(result, codes)
     for left, right in pairwise(strip_edges(width, height)):
         lines = outlines[:, left:right]
@@ -62,11 +69,12 @@ def _codes(result: Result) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def _outlines(result: Result, codes: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """Return each pixel's outline: its concept's number plus one, or 0, in the type of ``codes`` (H, W)."""
+    """Return each pixel's outline: the number of its tint plus one, or 0, in the type of ``codes`` (H, W)."""
     outlines = np.zeros_like(codes)
     thickness = max(1, round(max(codes.shape) / 500))
-    for index, concept in enumerate(result.values(), 1):
-        if concept.present:
+    drawn = [*(concept.present for concept in result.values()), *(True for _ in result.tracks)]
+    for index, is_drawn in enumerate(drawn, 1):
+        if is_drawn:
             inside = (codes == index).view(np.uint8)
             contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
             cv2.drawContours(outlines, contours, -1, index, thickness)

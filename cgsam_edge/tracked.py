@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import InputError
 from cgsam_edge.objects import MIN_AREA
@@ -29,6 +29,19 @@ class TrackedObject:
     frames: int
     hidden: int
     velocity: tuple[float, float]
+
+    def to_coco(self) -> dict[str, Any]:
+        """Return an entry like those of `Result.to_coco`, with ``id``, ``frames``, ``hidden`` and ``velocity``."""
+        return {
+            "id": self.id,
+            "category": self.object.concept,
+            "segmentation": self.object.rle(),
+            "area": self.object.area,
+            "bbox": list(self.object.box),
+            "frames": self.frames,
+            "hidden": self.hidden,
+            "velocity": [round(one, 2) + 0 for one in self.velocity],
+        }
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def presences(result: Result) -> dict[str, bool]:
 
 
 def document(head: dict[str, Any], result: Result) -> dict[str, Any]:
-    """Return the JSON document of a result.
+    """Return the JSON document of a result, with "tracks" if it has any.
 
     Args:
         head: what the image is.
@@ -92,7 +92,8 @@ def document(head: dict[str, Any], result: Result) -> dict[str, Any]:
     """
     width, height = result.image_size
     body = {"width": width, "height": height, "annotations": result.to_coco(), "left_out": dict(result.left_out)}
-    return {"format": FORMAT, "format_version": 1, **head, **body}
+    tracks = {"tracks": [one.to_coco() for one in result.tracks]} if result.tracks else {}
+    return {"format": FORMAT, "format_version": 1, **head, **body, **tracks}
 
 
 def _png(image: Image.Image) -> memoryview:

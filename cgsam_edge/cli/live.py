@@ -23,7 +23,7 @@ from cgsam_edge.errors import ImageError
 from cgsam_edge.live.camera import Camera, CameraFrame
 from cgsam_edge.live.just_in_time import JustInTime
 from cgsam_edge.live.recording import Recording
-from cgsam_edge.pipeline import Stage, overlap
+from cgsam_edge.pipeline import Stage, follow_up, overlap
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,9 +98,11 @@ def _follow(
     frames = JustInTime(camera)
     chosen = {key: getattr(options, key) for key in ("max_concepts", "time_budget", "skip_absent")}
     draw = None if recording.video is None else look.draw
+    follow = follow_up(segmenter, track=options.track, smooth=options.smooth) or (lambda result: result)
     stages = (
         Stage(frames.guarded(lambda frame: (frame, segmenter.prepare(frame.image)))),
         Stage(frames.freeing(lambda pair: (pair[0], segmenter.segment(pair[1], names, **chosen)))),
+        Stage(lambda pair: (pair[0], follow(pair[1]))),
         Stage(lambda pair: _drawn(camera.name, pair[0], pair[1], draw)),
     )
     seen: Counter[str] = Counter()

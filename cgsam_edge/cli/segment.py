@@ -11,6 +11,7 @@ from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.live_options import add_live, check_for_files
 from cgsam_edge.cli.looks import add_looks, look_of
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
+from cgsam_edge.cli.tracking import Series, add_tracking, check_tracking
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
@@ -84,6 +85,7 @@ def add_parser(commands: Any) -> None:
     _add_limits(parser.add_argument_group("less time"))
     add_tiles(parser.add_argument_group("big pictures"))
     _add_files(parser.add_argument_group("files with several pictures or more than 8 bits per channel"))
+    add_tracking(parser.add_argument_group("videos, cameras and series of images"))
     add_live(parser.add_argument_group("cameras"))
     add_engine(parser)
     parser.set_defaults(run=run)
@@ -148,6 +150,7 @@ def _run_live(options: argparse.Namespace) -> int:
     look = look_of(options)
     names = _with(_names(options), look.blur)
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
+    check_tracking(options)
     return run_live(options, look, names, lambda: Segmenter(options.bundle, **engine(options)))
 
 
@@ -169,6 +172,7 @@ def _run_files(options: argparse.Namespace) -> int:
     names = _with(_names(options), look.blur)
     _check_prompt(options, names)
     check_tiles(options, prompted=_prompted(options))
+    check_tracking(options, prompted=_prompted(options))
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
     for error in missing:
         say(f"cgsam: error: {error}")
@@ -185,6 +189,7 @@ def _run_files(options: argparse.Namespace) -> int:
             lambda image: _segment(segmenter, image, names, options),
             len(missing),
             look,
+            Series(segmenter, options).follow,
         )
 
 

@@ -17,6 +17,8 @@ from cgsam_edge.pipeline import Processed, Stage, overlap
 if TYPE_CHECKING:
     from cgsam_edge.results import Result
 
+    Follow = Callable[[Item, Result], Result]
+
 AHEAD = 6
 """Images and frames in progress at once, from reading to writing."""
 
@@ -33,6 +35,7 @@ def segment_all(
     segment: Callable[[Any], Result],
     missing: int = 0,
     look: Look = OVERLAY,
+    follow: Follow | None = None,
 ) -> int:
     """Segment all files and write their results; return the exit code, 3 if some files could not be used.
 
@@ -42,11 +45,12 @@ def segment_all(
         segment: runs the engine.
         missing: number of names without a file, already reported.
         look: how results are drawn.
+        follow: takes each image with its result in order, and returns the result to write; None changes nothing.
 
     Raises:
         CgsamError: outputs cannot be written, or the engine failed.
     """
-    stages = make_stages(prepare, segment, look)
+    stages = make_stages(prepare, segment, look, follow)
     under_way = overlap(read(inputs), *stages, ahead=AHEAD, weigh=weight)
     with RunLog(inputs, missing) as log, closing(under_way) as processed:
         write_all(processed, log, look)
@@ -54,14 +58,19 @@ def segment_all(
 
 
 def make_stages(
-    prepare: Callable[[Item], Any], segment: Callable[[Any], Result], look: Look = OVERLAY
-) -> tuple[Stage, Stage, Stage]:
-    """Return the stages between reading and writing, from `Item` to `Drawn`, with the engine's in the middle."""
-    return (
+    prepare: Callable[[Item], Any],
+    segment: Callable[[Any], Result],
+    look: Look = OVERLAY,
+    follow: Follow | None = None,
+) -> tuple[Stage, ...]:
+    """Return the stages between reading and writing, from `Item` to `Drawn`; the engine's is the second."""
+    stages = [
         Stage(lambda item: Parcel(item, prepare(item))),
         Stage(lambda parcel: Parcel(parcel.item, segment(parcel.take()))),
-        Stage(lambda parcel: draw(parcel, look), _DRAWERS),
-    )
+    ]
+    if follow is not None:
+        stages.append(Stage(lambda parcel: Parcel(parcel.item, follow(parcel.item, parcel.take()))))
+    return (*stages, Stage(lambda parcel: draw(parcel, look), _DRAWERS))
 
 
 def weight(item: Item) -> int:

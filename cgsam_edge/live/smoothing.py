@@ -64,9 +64,7 @@ class Smoother:
     """
 
     def __init__(self, amount: float, thresholds: Mapping[str, float]) -> None:
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount <= MOST:
-            raise InputError(f"smooth must be a number from 0 (off) to {MOST}, got {amount!r}.")
-        self._amount, self._thresholds = float(amount), thresholds
+        self._amount, self._thresholds = check_amount(amount), thresholds
         self._past: dict[str, _Past] = {}
         self._grey: NDArray[np.uint8] | None = None
         self._size = (0, 0)
@@ -124,6 +122,17 @@ class Smoother:
             return carried
         weight = self._amount * motion.trust_at(len(carried))
         return np.asarray(one.logits + weight * (carried - np.clip(one.logits, -_LIMIT, _LIMIT)), np.float32)
+
+
+def check_amount(amount: object) -> float:
+    """Return the weight of the past.
+
+    Raises:
+        InputError: it is not a number from 0 to `MOST`.
+    """
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount <= MOST:
+        raise InputError(f"smooth must be a number from 0 (off) to {MOST}, got {amount!r}.")
+    return float(amount)
 
 
 def _log_odds(probability: float) -> float:
