@@ -202,7 +202,7 @@ def _print(seen: Seen, numbers: str, options: argparse.Namespace) -> list[str]:
 
 
 def _slowest_work(numbers: str) -> float:
-    """Return the 99th percentile, by the histograms' buckets, of what the engine spends on a request."""
+    """Return the seconds, rounded up to a histogram's edge, that 99 of 100 requests keep the engine busy."""
     return sum(_percentile(numbers, part) for part in ("image", "concepts"))
 
 

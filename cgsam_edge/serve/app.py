@@ -39,7 +39,7 @@ def make_app(segmenter: Segmenter, settings: ServeSettings) -> App:
     """
     counted = metrics.ServerMetrics()
     service = SegmentService(segmenter, settings, counted.timed)
-    queue = WorkQueue(settings.workers, settings.waiting)
+    queue = WorkQueue(settings.workers, settings.waiting, service.warm_up())
     _watch(counted, service, queue)
 
     @asynccontextmanager

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from cgsam_edge.datasets import FORMATS
 from cgsam_edge.errors import CgsamError, InputError
 from cgsam_edge.limits import TIME_BUDGET
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 32 * 2**20
 """Most bytes of embeddings that one kept picture holds for its concepts."""
+
+
+MOST_WARM = 16
+"""Concepts of the first picture."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,16 @@ class SegmentService:
         self.images = KeptImages(settings.image_memory, CACHE_BYTES)
         self._settings = settings
         self._timed = timed
+
+    def warm_up(self) -> float:
+        """Segment an empty picture by all concepts, and return the seconds: engines are slow the first time."""
+        size = self.segmenter.bundle.manifest.geometry.image_size
+        empty = Image.new("RGB", (size, size))
+        names = self.segmenter.concepts[:MOST_WARM]
+        for _ in range(2):
+            started = time.perf_counter()
+            self.segmenter.segment(empty, names, skip_absent=False)
+        return time.perf_counter() - started
 
     def keep(self, upload: Upload, turn: Turn) -> KeptImage:
         """Encode a picture, and keep it for questions."""

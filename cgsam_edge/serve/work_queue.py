@@ -41,14 +41,16 @@ class WorkQueue:
     Args:
         workers: how many run at once.
         waiting: how many may wait beside them.
+        usual: seconds that work is expected to take, until the queue has seen some.
     """
 
-    def __init__(self, workers: int, waiting: int) -> None:
+    def __init__(self, workers: int, waiting: int, usual: float = 0.0) -> None:
         self.places = workers + waiting
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cgsam-serve")
         self._taken = 0
-        self._mean = 0.0
+        self._mean = usual
+        self._running: dict[int, float] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -98,13 +100,13 @@ class WorkQueue:
             if self._taken >= self.places:
                 waiting = self.places - self._workers
                 raise Refusal(429, f"{waiting} requests wait already, which is the limit. Try again.", Retry_After="1")
-            expected = (self._taken + 1) * self._mean / self._workers
+            expected = (self._taken + 1) * self._usual() / self._workers
             if self._taken >= self._workers and expected > _SHARE * timeout:
                 raise Refusal(
                     429,
                     f"{self._taken} requests come first, and an answer would take about {expected:.0f} s; the limit is "
                     f"{timeout:g} s. Try again.",
-                    Retry_After=str(max(1, round(self._mean))),
+                    Retry_After=str(max(1, round(self._usual()))),
                 )
             self._taken += 1
 
@@ -114,9 +116,11 @@ class WorkQueue:
         def begin() -> T:
             begun = time.monotonic()
             turn.waited = begun - started
+            self._running[id(turn)] = begun
             try:
                 return work(turn)
             finally:
+                del self._running[id(turn)]
                 self._learn(time.monotonic() - begun)
 
         try:
@@ -127,6 +131,11 @@ class WorkQueue:
         future.add_done_callback(lambda _: self._leave())
         return future
 
+    def _usual(self) -> float:
+        """Return the seconds that work takes: the mean, or what the longest one that runs has taken already."""
+        now = time.monotonic()
+        return max(self._mean, *(now - begun for begun in list(self._running.values())), 0.0)
+
     def _learn(self, seconds: float) -> None:
         with self._lock:
             self._mean += (seconds - self._mean) * (_WEIGHT if self._mean else 1)
@@ -136,10 +145,10 @@ class WorkQueue:
             self._taken -= 1
 
 
-_SHARE = 0.7
+_SHARE = 0.5
 """How much of the time allowed the queue may be expected to take; some works are longer than others."""
 
-_WEIGHT = 0.1
+_WEIGHT = 0.2
 """Weight of the newest work in the mean."""
 
 _CLIENT_LEFT = 499
