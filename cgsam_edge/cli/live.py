@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -20,6 +21,7 @@ from cgsam_edge.cli.drawing import document, even, presences
 from cgsam_edge.cli.live_options import check_for_camera, free_bytes, rotations
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import ImageError
+from cgsam_edge.live.address import with_login
 from cgsam_edge.live.camera import Camera, CameraFrame
 from cgsam_edge.live.just_in_time import JustInTime
 from cgsam_edge.live.recording import Recording
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 _AHEAD = 3
 """Frames in progress: one in the engine, one drawn, one written; the next is read only as the engine is free."""
+
+LOGIN = "CGSAM_CAMERA_LOGIN"
+"""Variable with ``user:password``, so that neither the list of processes nor the shell's history shows them."""
 
 _LOST = 3
 """Exit code if anything had no room on the disk."""
@@ -61,7 +66,7 @@ def run_live(
 
 
 def _camera(options: argparse.Namespace) -> Camera:
-    usual, source = 5.0, options.images[0]
+    usual, source = 5.0, with_login(options.images[0], os.environ.get(LOGIN, ""))
     return Camera(
         source,
         open_timeout=options.open_timeout or usual,

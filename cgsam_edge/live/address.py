@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from os import PathLike
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from cgsam_edge.errors import InputError
 
@@ -85,6 +85,19 @@ def _remote(text: str) -> Address:
     if not usable or _unprintable(text):
         raise InputError(f"{shown_url(text)}: not a valid URL: it names no host, or holds spaces.")
     return Address(shown_url(text), url=text)
+
+
+def with_login(source: str, login: str) -> str:
+    """Return a URL with ``user:password`` added, if it has no login yet; anything else is returned unchanged.
+
+    Args:
+        source: what a user typed.
+        login: user and password as they are, not encoded.
+    """
+    if "://" not in source or "@" in source or not login:
+        return source
+    user, colon, password = login.partition(":")
+    return source.replace("://", f"://{quote(user, safe='')}{colon}{quote(password, safe='')}@", 1)
 
 
 def _unprintable(text: str) -> bool:
