@@ -55,7 +55,7 @@ def segment_tiles(
 
     Args:
         model: the opened bundle.
-        source: an image, or `WindowReader`, which stay open.
+        source: an image, or a `WindowReader`, which stays open.
         indices: concepts, as indices into the vocabulary.
         limits: of the call; a time budget is refused.
         options: the tiles.
@@ -65,10 +65,14 @@ def segment_tiles(
     side, share = tile_side(options.tile, model.geometry), check_overlap(options.overlap)
     windows = open_windows(source)
     try:
+        small = is_whole(windows.size, options.tile, side)
+        if small and not isinstance(windows, PictureWindows):
+            width, height = windows.size
+            raise InputError(f"{windows.name}: a tile of {side} pixels is larger than the {width}x{height} picture.")
         overview = windows.overview()
         features = model.features(to_pixels(overview, model.geometry.image_size))
         whole = ConceptDecoder(model, overview, features, options.cache_bytes)
-        if isinstance(windows, PictureWindows) and is_whole(windows.size, options.tile, side):
+        if small:
             return whole.segment(indices, limits)
         lattice = Lattice.of(windows.size, model.geometry, side, share, options.begin)
         return _Tiler(model, windows, lattice, whole, options).segment(indices, limits)

@@ -73,6 +73,8 @@ def test_a_picture_over_the_limit(reference: Segmenter, picture: np.ndarray, tmp
         expected = cv2.resize(big, (4096, 4096), interpolation=cv2.INTER_AREA)
         assert np.abs(view.astype(int) - expected).mean() < 1
     found = reference.segment(path, ["road", "car"], tile=5120, overlap=0)
+    with pytest.raises(InputError, match=r"big\.tif: a tile of 12032 pixels is larger than the 10240x10240 picture"):
+        reference.segment(path, ["road"], tile=12_000)
     small = reference.segment(picture, ["road", "car"], tile=512, overlap=0)
     assert found.image_size == (10_240, 10_240)
     assert found.image.size == (4096, 4096)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +27,8 @@ from cgsam_edge.tiling.tiled import TiledConcept, TiledResult
 
 SHOWN = ("road", "car", "pole")
 """Something large, something in between, something thin."""
+
+FROZEN = Path(__file__).parents[1] / "frozen"
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +180,17 @@ def test_a_score_is_weighted_by_mask_pixels() -> None:
     blender.add(512, 0, {5: (quarter, 0.4)})
     assert blender.score(5, 0.25) == pytest.approx((0.9 * 4 + 0.4) / 5)
     assert blender.computed[5] == 2
+
+
+def test_a_bundle_whose_image_graph_has_clip_inside(picture: np.ndarray, tmp_path: Path) -> None:
+    """Format 1: what runs first in a tile is everything that concepts share."""
+    with zipfile.ZipFile(FROZEN / "format1-float.zip") as archive:
+        archive.extractall(tmp_path)
+    (manifest,) = tmp_path.rglob("manifest.json")
+    with Segmenter(manifest.parent, backend="onnxruntime", threads=1) as segmenter:
+        side = segmenter.bundle.manifest.geometry.image_size
+        small = np.ascontiguousarray(picture[: 2 * side, : 2 * side])
+        found = segmenter.segment(small, tile="auto", overlap=0, skip_absent=False)
+    assert isinstance(found, TiledResult)
+    assert found.lattice.count == 4
+    assert all(one.mask.shape == (2 * side, 2 * side) for one in found.values())
