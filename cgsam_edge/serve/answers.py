@@ -114,14 +114,7 @@ def _overlay(result: Result) -> Image.Image:
 
 
 def _cutout(result: Result) -> Image.Image:
-    width, height = result.image.size
-    inside = np.zeros((height, width), bool)
-    for one in result.values():
-        if one.present:
-            inside |= one.mask
-    cut = result.image.convert("RGBA")
-    cut.putalpha(Image.fromarray(inside.astype(np.uint8) * 255))
-    return cut
+    return result.cutout()
 
 
 def _labels(result: Result) -> Image.Image:
