@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,12 @@ def test_the_next_frame_is_read_as_the_engine_is_free() -> None:
     camera: Any = Numbers(wait_at=6)
     frames: Any = JustInTime(camera)
     seen: list[tuple[int, int]] = []
-    engine = Stage(frames.freeing(lambda number: seen.append((number, camera.read))))
+
+    def work(number: int) -> None:
+        time.sleep(0.05)  # for a reader that does not wait
+        seen.append((number, camera.read))
+
+    engine = Stage(frames.freeing(work))
     processed = overlap(frames, Stage(frames.guarded(lambda number: number)), engine, ahead=3)
     for number, _ in processed:
         if number == 6:
