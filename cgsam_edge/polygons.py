@@ -98,7 +98,8 @@ def _crossing(found: Sequence[Ring], corners: Sequence[Corners], allowed: NDArra
     """Return the rings, of those that are not exact, that meet themselves or another one of their part."""
     members: dict[int, list[int]] = defaultdict(list)
     for number, ring in enumerate(found):
-        members[ring.part].append(number)
+        if len(corners[number]) >= 3:
+            members[ring.part].append(number)
     crossing: set[int] = set()
     for one in members.values():
         if allowed[one].any():

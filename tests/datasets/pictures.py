@@ -23,8 +23,8 @@ def disc(x: int, y: int, radius: int) -> np.ndarray:
 
 
 def ring() -> np.ndarray:
-    """A disc with a hole, which no list of plain polygons can hold."""
-    return np.asarray(disc(80, 40, 30) & ~disc(80, 40, 12))
+    """A disc with a hole beside its middle, which no list of plain polygons can hold."""
+    return np.asarray(disc(80, 40, 30) & ~disc(71, 44, 12))
 
 
 def box() -> np.ndarray:

@@ -157,6 +157,15 @@ def test_brush_strokes_are_label_studios(where: tuple[int, int]) -> None:
     assert made == brush.mask2rle((255 * mask).astype(np.uint8))[: len(made)]
 
 
+def test_long_runs_of_brush_strokes() -> None:
+    """Above 65,536 values, a run is several."""
+    brush = pytest.importorskip("label_studio_sdk.converter.brush", reason="label-studio-sdk is not installed")
+    mask = np.zeros((300, 400), bool)
+    mask[90:200, :] = True
+    made = encode_brush(mask[90:200], (0, 90, 400, 110), (400, 300))
+    assert made == brush.mask2rle((255 * mask).astype(np.uint8))[: len(made)]
+
+
 def test_geojson_is_in_the_coordinates_of_a_geotiff(tmp_path: Path) -> None:
     """A grid of 0.5 m in UTM 33N; rasterio draws the polygons back onto the picture's own grid."""
     rasterio = pytest.importorskip("rasterio", reason="the extra 'tiff' is not installed")

@@ -64,6 +64,17 @@ def test_polygons_are_valid_for_maps(mask: np.ndarray, tolerance: float, min_iou
         assert shapely.LinearRing(one.exterior).is_ccw, "counterclockwise where y points up is clockwise on the screen"
 
 
+@pytest.mark.parametrize(("seed", "smooth"), [(22, 1.5), (30, 1.5), (34, 3)])
+def test_outlines_that_would_cross_get_a_smaller_tolerance(seed: int, smooth: float) -> None:
+    """Masks whose simplified outlines cross, as shapely judges them, if nothing is done."""
+    mask = random_mask(seed, 60, 60, smooth)
+    found = mask_polygons(runs_of(mask), 3, min_iou=0)
+    for one in found:
+        assert meeting(one.rings) == set()
+    exact = mask_polygons(runs_of(mask), 0)
+    assert sum(len(ring) for one in found for ring in one.rings) < sum(len(r) for one in exact for r in one.rings) / 3
+
+
 def test_corners_by_hand() -> None:
     mask = np.zeros((6, 7), bool)
     mask[1:5, 2:6] = True
