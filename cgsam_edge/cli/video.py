@@ -106,6 +106,7 @@ class VideoOutput:
         late = f", up to {self.late:.1f} s late where frames follow each other quickly" if self.late >= 0.1 else ""
         sound = getattr(self._film, "sound", None)
         heard = "" if sound is None else ", with its sound" + ("" if sound.copied else f" as {sound.codec}")
+        heard += ", which ends early" if sound is not None and sound.cut else ""
         return f"{heard}{late}"
 
     def _shown(self, seconds: float) -> float:

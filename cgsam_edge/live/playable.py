@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from os import PathLike, fspath
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import InputError, OutputError
@@ -64,7 +66,7 @@ def encoder_for(suffix: str) -> str | None:
 
 
 class PlayableVideo:
-    """A video file that is written frame by frame.
+    """A video file that is written frame by frame; a context manager that closes it.
 
     Args:
         path: a name that ends with ``.mp4`` or ``.webm``.
@@ -128,7 +130,8 @@ class PlayableVideo:
         frame = self._av.VideoFrame.from_ndarray(image, format="rgba" if self._alpha else "rgb24")
         frame = frame.reformat(format=self._stream.codec_context.pix_fmt, dst_colorspace=self._matrix())
         frame.pts, frame.time_base = self._tick(seconds), self._clock
-        self._mux(self._stream.encode(frame))
+        with self._explained():
+            self._mux(self._stream.encode(frame))
         self.frames += 1
 
     def close(self, seconds: float | None = None) -> None:
@@ -140,7 +143,7 @@ class PlayableVideo:
         Raises:
             OSError: it cannot be written.
         """
-        with self._stack:
+        with self._stack, self._explained():
             if self._last is not None:
                 self._end = self._ending(seconds)
                 self._mux(self._stream.encode(None))
@@ -148,11 +151,32 @@ class PlayableVideo:
                     self.sound.mux(None)
             self._container.close()
 
+    def __enter__(self) -> PlayableVideo:  # noqa: PYI034 — Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what an encoder reports into an `OutputError`; errors of the disk are passed on."""
+        try:
+            yield
+        except self._av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise OutputError(f"{self.encoder} cannot encode this video ({error.strerror}).") from error
+
     def abort(self) -> None:
         """Close the file as it is; it is of no use."""
         try:
             self._container.close()
-        except OSError:  # the disk is full: that is known already
+        except (OSError, self._av.error.FFmpegError):  # such as a full disk, which is known already
             pass
         finally:
             self._stack.close()

@@ -28,9 +28,13 @@ class Sound:
     Attributes:
         codec: of the sound in the target.
         copied: whether it is the source's, bit by bit.
+        cut: whether it ends early, because the source could not be read further.
     """
 
     def __init__(self, source: Any, target: Any, suffix: str) -> None:
+        import av.error
+
+        self._errors = av.error.FFmpegError
         self._target = target
         stream = source.streams.audio[0]
         found = stream.codec_context.name
@@ -47,16 +51,29 @@ class Sound:
             self._made.codec_context.open()  # only then it is known how many samples a frame has
             self._packets = self._encoded(source, stream)
         self._waiting: Any = None
+        self._last: int | None = None
+        self.cut = False
 
     def mux(self, until: float | None) -> None:
         """Write the sound up to a time in seconds by the source's clock; None writes the rest."""
         while True:
-            packet = self._waiting or next(self._packets, None)
+            packet = self._waiting or self._next()
             self._waiting = packet
             if packet is None or (until is not None and float(packet.dts * packet.time_base) > until):
                 return
             self._waiting = None
             self._target.mux(packet)
+
+    def _next(self) -> Any:
+        """Return the next packet, or None at the end; one that goes back in time is left out."""
+        try:
+            for packet in self._packets:
+                if self._last is None or packet.dts > self._last:
+                    self._last = packet.dts
+                    return packet
+        except self._errors:
+            self.cut = True
+        return None
 
     def _copied(self, source: Any, stream: Any) -> Iterator[Any]:
         for packet in source.demux(stream):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cgsam_edge import InputError, Video
+from cgsam_edge import ImageError, InputError, Video
 from cgsam_edge.live.playable import PlayableVideo
 from cgsam_edge.written_files import is_ours
 from tests.runtime import clips
@@ -96,6 +96,28 @@ def test_a_sound_that_mp4_cannot_hold_is_encoded(tmp_path: Path) -> None:
     assert len(heard) / rate == pytest.approx(2, abs=0.1)
     spectrum = np.abs(np.fft.rfft(heard[: 2 * rate]))
     assert np.argmax(spectrum) / 2 == pytest.approx(440, abs=2)  # FFmpeg's tone
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("a.mp4", ("-c:v", "libx264", "-c:a", "aac", "-movflags", "+faststart")),
+        ("a.avi", ("-c:v", "mpeg4", "-c:a", "pcm_s16le")),
+        ("a.mkv", ("-c:v", "libx264", "-c:a", "flac")),
+    ],
+)
+def test_a_source_that_is_cut(tmp_path: Path, name: str, codecs: tuple[str, ...]) -> None:
+    """Pictures and sound go as far as they can be read."""
+    source = clips.cut(film(tmp_path / name, "25", *codecs), 0.6)
+    made: PlayableVideo | None = None
+    with pytest.raises(ImageError, match="truncated or corrupt"):  # noqa: PT012
+        for frame in Video(source):
+            made = made or PlayableVideo(tmp_path / "b.mp4", (320, 240), source=str(source))
+            made.add(frame.image, frame.seconds)
+    assert made is not None
+    made.close()
+    assert len(ticks(tmp_path / "b.mp4")) == made.frames > 5
+    assert 0.3 < len(packets(tmp_path / "b.mp4")) * 1024 / 44100 < 2.1
 
 
 def test_what_players_need(tmp_path: Path) -> None:
