@@ -9,8 +9,8 @@ from cgsam_edge.errors import printable
 
 MEDIA_TYPE = "application/problem+json"
 
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""Names of statuses as RFC 9110 has them, where Python's older versions have others."""
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}
+"""Names of statuses as RFC 9110 has them, where older versions of Python have others, and one of nginx."""
 
 
 class Refusal(Exception):  # noqa: N818 — most are no errors of the server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.serve.kept_images import KeptImages, handle_of
 from cgsam_edge.serve.refusal import Refusal
 from cgsam_edge.serve.work_queue import Turn, WorkQueue
-from tests.serve.running import Client, running, until
+from tests.serve.running import FORM, Client, form, running, until
 
 
 async def never() -> None:
@@ -130,6 +131,41 @@ def test_a_full_queue_over_http(segmenter: Segmenter, street: bytes, monkeypatch
         counted = client.get("/metrics").body.decode()
         assert 'cgsam_requests_total{path="/images",status="429"} 1.0' in counted
         assert 'cgsam_requests_total{path="/images",status="200"} 2.0' in counted
+
+
+def test_a_client_that_leaves_is_forgotten(
+    segmenter: Segmenter, street: bytes, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While it uploads, and while it waits for the engine: its work is then never begun."""
+    go, encoded = threading.Event(), list[int]()
+    encode = Segmenter.encode
+
+    def slow(self: Segmenter, image: object) -> object:
+        encoded.append(1)
+        go.wait(20)
+        return encode(self, image)
+
+    monkeypatch.setattr(Segmenter, "encode", slow)
+    with running(segmenter) as client, ThreadPoolExecutor(1) as pool:
+
+        def metrics() -> str:
+            return client.get("/metrics").body.decode()
+
+        head = f"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: "
+        with socket.create_connection(("127.0.0.1", client.port)) as leaving:
+            leaving.sendall(f"{head}1000\r\n\r\n--edge".encode())
+        until(lambda: 'cgsam_requests_total{path="/images",status="499"} 1.0' in metrics())
+        first = pool.submit(client.form, "/images", street)
+        until(lambda: len(encoded) == 1)
+        other = form(street + b"\0")
+        with socket.create_connection(("127.0.0.1", client.port)) as leaving:
+            leaving.sendall(f"{head}{len(other)}\r\n\r\n".encode() + other)
+            until(lambda: "cgsam_waiting_requests 1.0" in metrics())
+        until(lambda: "cgsam_waiting_requests 0.0" in metrics())
+        go.set()
+        assert first.result().status == 200
+    assert len(encoded) == 1
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_answer_that_takes_too_long(segmenter: Segmenter, street: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
