@@ -61,9 +61,11 @@ QUESTION_BODY: dict[str, Any] = {
     },
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_OTHER = ("image/png", "application/zip", "application/xml", "text/plain", "application/geo+json")
-OTHER_FORMATS: dict[str, Any] = dict.fromkeys(_OTHER, _BINARY)
-
+_OTHER = ("image/png", "application/zip", "application/xml", "text/plain")
+OTHER_FORMATS: dict[str, Any] = {
+    **dict.fromkeys(_OTHER, _BINARY),
+    "application/geo+json": {"schema": {"type": "object"}},
+}
 _OF_JSON = {
     "anyOf": [
         {"$ref": _PLACE + "Masks"},

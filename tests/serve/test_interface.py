@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cgsam_edge import Segmenter, __version__
+from cgsam_edge.serve.assets import assets
 from cgsam_edge.serve.schemas import ALL_FORMATS
 from tests.serve.running import Client, running
 
@@ -39,7 +40,17 @@ def test_metrics_are_prometheus_s(server: Client, street: bytes) -> None:
     for path in ("/../etc", "/nothing"):
         server.get(path)
     paths = {one.labels["path"] for one in families["cgsam_requests"].samples}
-    assert paths <= {"/segment", "/images", "/concepts", "/health", "/metrics", "/docs", "/openapi.json", "/", "other"}
+    assert paths <= {
+        "/segment",
+        "/images",
+        "/concepts",
+        "/health",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "other",
+        *assets(),
+    }
 
 
 def test_the_pages_load_nothing_from_elsewhere(server: Client) -> None:
@@ -63,7 +74,7 @@ def test_the_description(server: Client, segmenter: Segmenter) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_schemathesis_finds_nothing(segmenter: Segmenter, street: bytes) -> None:
+def test_schemathesis_finds_nothing(segmenter: Segmenter, street: bytes, tmp_path: Path) -> None:
     """Requests that the description allows, and ones that it does not, made up by Schemathesis: all of its checks."""
     pytest.importorskip("schemathesis", reason="needs schemathesis (make test-tools)")
     here = Path(__file__).parent
@@ -76,8 +87,12 @@ def test_schemathesis_finds_nothing(segmenter: Segmenter, street: bytes) -> None
                 *(f"http://127.0.0.1:{client.port}/openapi.json", "--continue-on-failure"),
                 *("--max-examples", "40", "--generation-deterministic"),
             ],
-            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.serve.schemathesis_hooks"},
-            cwd=here.parents[1],
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": "tests.serve.schemathesis_hooks",
+                "PYTHONPATH": str(here.parents[1]),
+            },
+            cwd=tmp_path,  # where it keeps what it found
             capture_output=True,
             text=True,
             check=False,
