@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cgsam_edge.files import write_beside
-from cgsam_edge.quality.scenes import CONCEPTS, ClipFrame, render_clip
+from cgsam_edge.quality.scenes import ClipFrame, render_clip
 from cgsam_edge.results import ConceptResult, Result
 from cgsam_edge.segmenter import Segmenter
 
@@ -20,6 +20,9 @@ SERIES = 1
 """Held out, as in the other benchmarks."""
 
 SIDE = 512
+FOUND = ("car", "pedestrian", "bicyclist", "sign", "pole", "tree")
+"""The concepts that are computed: things, and trees that hide them."""
+
 _PARTS = ("logits", "score", "presence", "present", "skipped")
 
 
@@ -29,7 +32,7 @@ class ClipResults:
 
     Attributes:
         frames: the rendered frames with their labels.
-        results: for each frame, all of ``CONCEPTS``.
+        results: for each frame, all of `FOUND`.
     """
 
     frames: list[ClipFrame]
@@ -42,7 +45,7 @@ def clip_results(segmenter: Segmenter, index: int, frames: int, cache: Path) -> 
     file = cache / f"clip_{index:03d}_{frames}.npz"
     if not file.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        found = [segmenter.segment(one.image, CONCEPTS) for one in tqdm(rendered, unit="frame", desc=f"clip {index}")]
+        found = [segmenter.segment(one.image, FOUND) for one in tqdm(rendered, unit="frame", desc=f"clip {index}")]
         columns = {part: np.array([[getattr(c, part) for c in one.values()] for one in found]) for part in _PARTS}
         write_beside(file, partial(_save, columns=columns))
     with np.load(file) as kept:
@@ -58,7 +61,7 @@ def _results(frames: list[ClipFrame], kept: dict[str, np.ndarray]) -> Iterator[R
     for number, frame in enumerate(frames):
         row = {part: values[number] for part, values in kept.items()}
         yield Result(
-            Image.fromarray(frame.image), {name: _concept(name, row, index) for index, name in enumerate(CONCEPTS)}
+            Image.fromarray(frame.image), {name: _concept(name, row, index) for index, name in enumerate(FOUND)}
         )
 
 

@@ -15,7 +15,7 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from benchmarks import moving_picture
+from benchmarks import moving_picture, tracked_picture
 from benchmarks.objects_picture import objects_picture
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.agreement import mask_iou
@@ -160,6 +160,7 @@ def draw(segmenter: Segmenter, shown: Choice, median: int) -> None:
         write_beside(IMAGES / f"{name}.png", partial(picture.save, format="PNG", optimize=True))
     moving = moving_picture.frames(segmenter, shown)
     write_beside(IMAGES / "demo.webp", partial(moving_picture.save, moving))
+    write_beside(IMAGES / "tracks.webp", partial(tracked_picture.write, segmenter))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class Smoother:
         if motion is None or motion.is_cut:
             self._past = {}
         smoothed = {name: self._smoothed(one, self._past.get(name), motion) for name, one in result.concepts.items()}
-        self._past.update({name: past for name, (_, past) in smoothed.items()})
+        self._past = {name: past for name, (_, past) in smoothed.items()}  # what was left out has no past that moves
         return replace(result, concepts={name: one for name, (one, _) in smoothed.items()})
 
     def _smoothed(self, one: ConceptResult, past: _Past | None, motion: Motion | None) -> tuple[ConceptResult, _Past]:

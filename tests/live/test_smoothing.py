@@ -41,7 +41,7 @@ def frame(x: int = 40, picture: Image.Image | None = None, **options: float | bo
 
 
 def last(smoother: Smoother, *frames: Result) -> ConceptResult:
-    return [smoother.update(one) for one in frames][-1]["car"]
+    return [smoother.update(one) for one in frames][-1].concepts["car"]
 
 
 def test_zero_returns_the_very_result() -> None:
@@ -157,3 +157,10 @@ def test_motion_is_the_way_back() -> None:
 def test_a_bad_amount_is_refused(amount: object) -> None:
     with pytest.raises(InputError, match=r"smooth must be a number from 0 \(off\) to 0\.95, got"):
         Smoother(amount, THRESHOLDS)  # type: ignore[arg-type]
+
+
+def test_a_concept_that_was_left_out_has_no_past() -> None:
+    """Its mask of two frames ago did not move along, so it must not be averaged with."""
+    one = frame(70)
+    found = last(Smoother(0.9, THRESHOLDS), frame(10), replace(frame(10), concepts={}), one)
+    assert found is one["car"]

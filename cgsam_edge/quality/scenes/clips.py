@@ -54,7 +54,7 @@ def render_clip(
     """Yield the frames of clip ``index`` of the endless series ``seed``: always the same pictures.
 
     Cars, riders and people move, and so does the camera: on a stand, in a hand, in a car, or panning. People cross
-    behind a column, which hides them for a moment.
+    behind a bush, which hides them for a moment.
 
     Args:
         seed, index: non-negative; clips of different pairs are independent of each other and of the still scenes.

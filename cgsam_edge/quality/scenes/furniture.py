@@ -94,16 +94,20 @@ def paint_traffic_light(canvas: Canvas, place: Floats, ground: float) -> None:
     canvas.balls(centres, np.full(3, 0.12), np.clip(bright, 0, 300), SIGN)
 
 
-def paint_tree(canvas: Canvas, place: Floats, height: float) -> None:
-    """Paint a leafy tree, a conifer, a bare tree or a bush at ``place`` (x, z)."""
+def paint_tree(canvas: Canvas, place: Floats, height: float, fixed: int | None = None) -> None:
+    """Paint a leafy tree, a conifer, a bare tree or a bush at ``place`` (x, z), or the ``fixed`` one of them, 0 to 3.
+
+    A bush is lower than ``height``, unless it is fixed.
+    """
     rng = canvas.rng
     base = np.array([place[0], 0.0, place[1]])
     bark = np.array([rng.uniform(55, 105), rng.uniform(45, 85), rng.uniform(35, 70)])
-    kind = rng.choice(4, p=[0.5, 0.13, 0.17, 0.2])
+    drawn = rng.choice(4, p=[0.5, 0.13, 0.17, 0.2])
+    kind = int(drawn) if fixed is None else fixed
     if kind == 2:
         _bare(canvas, base, height, bark * 0.8)
         return
-    height = height if kind != 3 else rng.uniform(0.8, 2.2)
+    height = height if kind != 3 or fixed is not None else rng.uniform(0.8, 2.2)
     trunk = height * (rng.uniform(0.25, 0.45) if kind == 0 else 0.1)
     leaf = np.array([rng.uniform(35, 120), rng.uniform(75, 140), rng.uniform(20, 60)])
     if rng.random() < 0.15:  # autumn
@@ -113,7 +117,7 @@ def paint_tree(canvas: Canvas, place: Floats, height: float) -> None:
     count = 90
     up = np.sort(rng.uniform(0, 1, count))
     wide = {0: np.sqrt(np.clip(1 - (2 * up - 0.9) ** 2, 0.03, 1)), 1: 1 - up, 3: np.sqrt(np.clip(1 - up**2, 0.03, 1))}[
-        int(kind)
+        kind
     ]
     reach = height * rng.uniform(0.2, 0.34) * (1.6 if kind == 3 else 0.55 if kind == 1 else 1.0)
     turn, out = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.uniform(0, 1, count)) * wide * reach
@@ -155,25 +159,3 @@ def paint_clutter(canvas: Canvas, place: Floats, ground: float) -> None:
     canvas.polygon(np.stack([base, base + along, top + along, top]), colour, IGNORE, np.array([0.0, 0.0, -1.0]))
     canvas.polygon(np.stack([base + side, base + side + deep, top + side + deep, top + side]), colour * 0.8, IGNORE)
     canvas.polygon(np.stack([top, top + along, top + along + deep, top + deep]), colour * 1.2, IGNORE)
-
-
-def paint_column(canvas: Canvas, place: Floats, ground: float) -> None:
-    """Paint an advertising column at ``place`` (x, z): unlabelled, and wide enough to hide a person who passes."""
-    rng = canvas.rng
-    base, height = np.array([place[0], ground, place[1]]), 2.6
-    radius, colour = rng.uniform(0.35, 0.5), rng.uniform(60, 200, 3)
-    along = np.array([np.cos(canvas.camera.yaw), 0.0, -np.sin(canvas.camera.yaw)]) * radius
-    poster = np.stack([base - along, base + along, base + along + height * UP, base - along + height * UP])
-    canvas.polygon(poster, colour, IGNORE, np.array([0.0, 0.0, -1.0]))
-    for low in (0.5, 1.5):
-        inner = np.stack(
-            [base + s * along + t * UP for s, t in ((-0.7, low), (0.7, low), (0.7, low + 0.8), (-0.7, low + 0.8))]
-        )
-        canvas.polygon(inner, rng.uniform(60, 240, 3), None, np.array([0.0, 0.0, -1.0]))
-    roof = np.stack(
-        [
-            base + s * 1.15 * along + t * UP
-            for s, t in ((-1, height), (1, height), (0.6, height + 0.3), (-0.6, height + 0.3))
-        ]
-    )
-    canvas.polygon(roof, colour * 0.6, IGNORE)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cgsam_edge.quality.scenes.camera import Floats, Viewpoint
 from cgsam_edge.quality.scenes.canvas import Canvas
-from cgsam_edge.quality.scenes.furniture import paint_column
+from cgsam_edge.quality.scenes.furniture import paint_tree
 from cgsam_edge.quality.scenes.ground import Street
 from cgsam_edge.quality.scenes.layout import Layout
 from cgsam_edge.quality.scenes.objects import Gait, paint_bicyclist, paint_car, paint_pedestrian
@@ -86,7 +86,7 @@ class MovingLayout(Layout):
             self.car()
         for _ in range(1 + self.rng.poisson(1.2)):
             self.crossing()
-        self.column()
+        self.bush()
 
     def place(self, low: float, high: float, near: bool = False) -> Floats:
         """Draw (x, z) as in a still scene, seen from the start; a driving camera finds things further on too."""
@@ -142,12 +142,13 @@ class MovingLayout(Layout):
         x = far * np.sin(start.yaw) - side * reach
         self._walker(np.array([x, z]), 0.0 if side > 0 else np.pi, speed)
 
-    def column(self) -> None:
-        """Put a column between the camera and those who cross, where the camera does not run into it."""
+    def bush(self) -> None:
+        """Put a bush as high as a person between the camera and those who cross, where the camera does not run into it."""
         far, side = self.rng.uniform(6, 7.5), self.rng.choice([-1, 1])
         x = far * np.sin(self._start.yaw) + side * self.rng.uniform(0.3, 1.2)
         place = np.array([x, far + self._ride.speed * TRAVEL])
-        self.add(place, 1.0, 2.6, lambda: paint_column(self.canvas, place, self.ground(place)))
+        height = self.rng.uniform(1.9, 2.1)
+        self.add(place, height, height, lambda: paint_tree(self.canvas, place, height, fixed=3))
 
     def _walker(self, place: Floats, heading: float, speed: float) -> None:
         place = self.moved(place, heading, speed)
