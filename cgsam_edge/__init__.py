@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         UnknownConceptError,
     )
     from cgsam_edge.live.camera import Camera, CameraFrame
+    from cgsam_edge.objects import ObjectMask
+    from cgsam_edge.polygons import Polygon
     from cgsam_edge.results import ConceptResult, Result
     from cgsam_edge.runtimes.placement import Placement
     from cgsam_edge.segmenter import Segmenter
@@ -48,7 +50,9 @@ _HOMES = {
     "ConceptResult": "results",
     "Encoded": "encoded",
     "Frame": "video",
+    "ObjectMask": "objects",
     "Placement": "runtimes.placement",
+    "Polygon": "polygons",
     "Result": "results",
     "Segmenter": "segmenter",
     "TrackedObject": "tracked",
@@ -74,8 +78,10 @@ __all__ = [
     "ImageError",
     "InputError",
     "MissingLibraryError",
+    "ObjectMask",
     "OutputError",
     "Placement",
+    "Polygon",
     "PromptError",
     "Result",
     "Segmenter",
