@@ -35,7 +35,7 @@ BOARDS = {
 }
 """64-bit Arm systems: Python, minor version of glibc 2, and the extras that cannot be installed there."""
 
-EXTRAS = ("onnxruntime", "onnxruntime-gpu", "openvino", "text", "coreml", "serve")
+EXTRAS = ("onnxruntime", "onnxruntime-gpu", "openvino", "text", "video", "coreml", "serve")
 
 EXPECTED = {
     DEVICE: {"numpy", "opencv-python", "pillow", "tqdm", "onnxruntime", "openvino", "tokenizers"},

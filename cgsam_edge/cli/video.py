@@ -9,19 +9,15 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import MissingLibraryError, OutputError
 from cgsam_edge.files import beside
 from cgsam_edge.live.mpeg4 import Mpeg4Video
-from cgsam_edge.live.playable import PlayableVideo, encoder_for
+from cgsam_edge.live.playable import PlayableVideo, encoder_for, fitted
 from cgsam_edge.written_files import mark_mp4
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from cgsam_edge.cli.drawing import Drawn
     from cgsam_edge.cli.inputs import Input
@@ -94,7 +90,7 @@ class VideoOutput:
         elif not _CLOSEST <= drawn.seconds - self._seconds <= _LONGEST_PAUSE:  # the video's clock was reset
             self._start += drawn.seconds - self._seconds - 1 / self._fps
         with self._named():
-            self._film.add(_fitted(drawn.picture, self._size), self._shown(drawn.seconds))
+            self._film.add(fitted(drawn.picture, self._size), self._shown(drawn.seconds))
         self._seconds, self._until = drawn.seconds, drawn.until
         self._text.write(f"{drawn.text}\n")
         self._text.flush()  # so that a full disk is noticed now
@@ -171,13 +167,3 @@ def can_play(container: str) -> bool:
             raise MissingLibraryError(f"this build of PyAV has no encoder for {container} files; use --container mp4.")
         say("cgsam: warning: videos are written as MPEG-4 part 2, which browsers do not play: PyAV has no H.264 here.")
     return found is not None
-
-
-def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the picture on a canvas (width, height): a legend may have fewer lines later."""
-    if picture.shape[1::-1] == size:
-        return picture
-    canvas = np.zeros((size[1], size[0], picture.shape[2]), np.uint8)
-    part = picture[: size[1], : size[0]]
-    canvas[: part.shape[0], : part.shape[1]] = part
-    return canvas

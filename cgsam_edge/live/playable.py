@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cgsam_edge.errors import InputError, OutputError
 from cgsam_edge.live.library import load_av
 from cgsam_edge.live.sound import Sound
@@ -17,7 +19,6 @@ from cgsam_edge.live.source_facts import SourceFacts, facts_of
 from cgsam_edge.video import typable
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MARK = "cgsam-edge overlay"
@@ -254,3 +255,13 @@ def _check(path: Path, size: tuple[int, int], *, alpha: bool) -> None:
         raise InputError(f"{path}: the sides of a video must be even, got {size[0]} x {size[1]}.")
     if alpha and path.suffix != ".webm":
         raise InputError(f"{path}: {path.suffix} has no transparency; .webm has.")
+
+
+def fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the picture cropped, or padded with black, to (width, height): a legend may be smaller later."""
+    if picture.shape[1::-1] == size:
+        return picture
+    canvas = np.zeros((size[1], size[0], picture.shape[2]), np.uint8)
+    part = picture[: size[1], : size[0]]
+    canvas[: part.shape[0], : part.shape[1]] = part
+    return canvas

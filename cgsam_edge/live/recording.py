@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import OutputError
-from cgsam_edge.live.playable import PlayableVideo
+from cgsam_edge.live.playable import PlayableVideo, fitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +78,7 @@ class Recording:
         self._began = 0.0
         self._path = self._film_path = folder
         self._film: PlayableVideo | None = None
+        self._film_size = (0, 0)
         self._off = False
         self._first = self._last = 0.0
 
@@ -86,7 +87,8 @@ class Recording:
 
         Args:
             line: JSON without a line break.
-            picture: uint8 RGB (H, W, 3) or RGBA (H, W, 4) with even sides, as big as the one before, or None.
+            picture: uint8 RGB (H, W, 3) or RGBA (H, W, 4) with even sides, or None; one whose size differs from
+                the first one's of a file is cropped, or padded with black.
             seconds: time of the frame.
 
         Raises:
@@ -132,9 +134,9 @@ class Recording:
 
     def _is_due(self) -> bool:
         old = self._rotate_seconds is not None and time.monotonic() - self._began >= self._rotate_seconds
-        return old or (self._rotate_bytes is not None and self._size + self._film_size() >= self._rotate_bytes)
+        return old or (self._rotate_bytes is not None and self._size + self._film_bytes() >= self._rotate_bytes)
 
-    def _film_size(self) -> int:
+    def _film_bytes(self) -> int:
         if self._film is None:
             return 0
         try:
@@ -195,18 +197,20 @@ class Recording:
         try:
             self._write_picture(picture, seconds)
         except OSError as error:
-            if not isinstance(error, OutputError) and error.errno not in _FULL:
+            if isinstance(error, OutputError):
+                raise
+            if error.errno not in _FULL:
                 raise OutputError(f"{self._film_path}: could not be written ({error.strerror}).") from error
             self._stop_film("the disk is full")
 
     def _write_picture(self, picture: NDArray[np.uint8], seconds: float) -> None:
         if self._film is None:
-            size = (picture.shape[1], picture.shape[0])
-            self._film = PlayableVideo(self._film_path, size, alpha=self._alpha, fragmented=True, rate=_RATE)
+            self._film_size = (picture.shape[1], picture.shape[0])
+            self._film = PlayableVideo(self._film_path, self._film_size, alpha=self._alpha, fragmented=True, rate=_RATE)
             self._first = self._last = seconds
         else:
             self._last = max(seconds, self._last + _CLOSEST)
-        self._film.add(picture, self._last - self._first)
+        self._film.add(fitted(picture, self._film_size), self._last - self._first)
 
     def _stop_film(self, reason: str) -> None:
         self.unrecorded += 1

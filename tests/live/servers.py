@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's, which has GStreamer's bindings."""
+
+PACKAGES = "gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-base, -good, -ugly"
+ELEMENTS = ["appsrc", "videoconvert", "x264enc", "rtph264pay", "audiotestsrc", "alawenc", "rtppcmapay"]
 
 _ROOT = Path(__file__).parents[2]
 
@@ -61,6 +65,18 @@ class Server:
         self._process.send_signal(signal.SIGSTOP)
 
 
+@cache
+def _has_gstreamer() -> bool:
+    program = (
+        "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')\n"
+        "from gi.repository import Gst, GstRtspServer; Gst.init(None)\n"
+        f"assert all(map(Gst.ElementFactory.find, {ELEMENTS}))"
+    )
+    if not Path(SYSTEM_PYTHON).exists():
+        return False
+    return not subprocess.run([SYSTEM_PYTHON, "-c", program], capture_output=True, check=False).returncode
+
+
 @contextmanager
 def _running(server: Server) -> Iterator[Server]:
     server.start()
@@ -80,12 +96,7 @@ def mjpeg(rate: float = 25, login: str = "") -> Iterator[Server]:
 @contextmanager
 def rtsp(rate: int = 25, login: str = "") -> Iterator[Server]:
     """Serve H.264 over RTSP."""
-    needed = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    there = (
-        Path(SYSTEM_PYTHON).exists()
-        and not subprocess.run([SYSTEM_PYTHON, "-c", needed], capture_output=True, check=False).returncode
-    )
-    if not there:
-        pytest.skip("GStreamer's RTSP server is not installed (gir1.2-gst-rtsp-server-1.0, python3-gi)")
+    if not _has_gstreamer():
+        pytest.skip(f"GStreamer's RTSP server is not installed ({PACKAGES})")
     with _running(Server([SYSTEM_PYTHON, str(_ROOT / "tests/live/rtsp_server.py")], rate, login)) as server:
         yield server

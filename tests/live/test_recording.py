@@ -71,6 +71,17 @@ def test_a_video_is_there_at_once(tmp_path: Path) -> None:
     assert frames(file) == 12
 
 
+def test_pictures_of_several_sizes(tmp_path: Path) -> None:
+    """A legend has fewer lines in some frames."""
+    recording = Recording(tmp_path, "cam", video=".overlay.mp4")
+    for number, side in enumerate((64, 60, 70, 64)):
+        recording.add(line(number), picture(number, side), number)
+    recording.close()
+    (file,) = tmp_path.glob("*.overlay.mp4")
+    assert frames(file) == 4
+    assert recording.unrecorded == 0
+
+
 def test_rotation_by_size(tmp_path: Path) -> None:
     said: list[str] = []
     recording = Recording(tmp_path, "cam", rotate_bytes=1000, progress=said.append)
