@@ -26,7 +26,7 @@ OVERLAP = 0.5
 MOST_OVERLAP = 0.9
 """More would take over a hundred tiles for each one's area."""
 
-AUTO_RATIO = 1.5
+AUTO_RATIO = 1.25
 """With "auto", a picture whose longer side is at most this many tiles is taken as a whole."""
 
 _FLOOR = 1e-3

@@ -72,7 +72,7 @@ def test_overlaps() -> None:
 
 
 def test_when_tiles_are_of_no_use() -> None:
-    assert is_whole((768, 400), "auto", 512)
-    assert not is_whole((769, 400), "auto", 512)
+    assert is_whole((640, 400), "auto", 512)
+    assert not is_whole((641, 400), "auto", 512)
     assert is_whole((512, 512), 512, 512)
     assert not is_whole((513, 20), 512, 512)

@@ -82,7 +82,7 @@ def test_a_result_of_tiles_is_a_result(tiled: Result, picture: np.ndarray) -> No
 
 
 def test_a_small_picture_is_taken_whole(reference: Segmenter, picture: np.ndarray) -> None:
-    small = cv2.resize(picture, (768, 500), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, (640, 500), interpolation=cv2.INTER_AREA)
     whole, found = reference.segment(small, SHOWN), reference.segment(small, SHOWN, tile="auto")
     assert type(found) is Result
     for one in whole.values():
