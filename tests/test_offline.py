@@ -37,6 +37,7 @@ def check(run, *arguments):
     assert run([str(one) for one in arguments]) == 0, arguments
 check(main, "doctor", bundle)
 check(main, "segment", image, "--bundle", bundle, "--output", output)
+check(main, "label", image, "--bundle", bundle, "--to", "coco", "--output", output + "/labels")
 if checkpoint:
     made, photos = output + "/made.cgsam", Path(output) / "photos"
     write_scenes(photos, 3, range(12), 128, 128)
