@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cgsam_edge.bulk.sources import PictureRef
 
 AUTO = "auto"
-"""The cluster that this machine belongs to, or one that is started on this machine for the run."""
+"""The cluster that the environment variable RAY_ADDRESS names, or one that is started here for the run."""
 
 _LARGEST_BLOCK = 16
 """Pictures in a block of work: what is done again if a machine is lost, and what memory is bounded by."""
@@ -172,20 +172,18 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str, cpus: int) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    named = os.environ.get("RAY_ADDRESS", "") if address == AUTO else address
     try:
-        if address != AUTO:
-            _reach(address)
-            ray.init(address=address, **quiet)
-            return
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
+        if named:
+            _reach(named)
+            ray.init(address=named, **quiet)
+        else:  # "auto" of Ray would also join a cluster that another run started and will end
             here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-            ray.init(num_cpus=max(cpus, os.cpu_count() or 1), **here, **quiet)
+            ray.init(address="local", num_cpus=max(cpus, os.cpu_count() or 1), **here, **quiet)
     except Exception as error:  # Ray's errors have no common base here
         raise BackendError(
             f"--cluster {address}: no cluster of Ray can be reached there ({type(error).__name__}: {error}). Give the "
-            "address of its head, such as 10.0.0.1:6379, or 'auto' for this machine."
+            "address of its head, such as 10.0.0.1:6379, or 'auto' for one on this machine."
         ) from error
 
 

@@ -76,7 +76,7 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
 def _add_workers(group: argparse._ArgumentGroup) -> None:
     text = "engines that run at once, each in a process (default: 1); --threads are those of each"
     group.add_argument("--workers", type=_whole, default=1, metavar="N", help=text)
-    text = "run the workers on a cluster of Ray: the address of its head, or auto for this machine's (extra 'ray')"
+    text = "run the workers on a cluster of Ray: the address of its head, or auto for RAY_ADDRESS or a new one here"
     group.add_argument("--cluster", metavar="ADDRESS", help=text)
 
 
