@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -33,6 +34,9 @@ from cgsam_edge.quality.scenes.render import render
 SERIES, SCENES = 11, 6
 GROWTH_LIMIT = 0.03
 """Largest growth of the server's memory from the second fifth of the run to the last; before that, caches fill."""
+
+IMAGE_MEMORY = 128
+"""Megabytes of pictures that the server keeps: so few that they fill up at once, even on a slow machine."""
 
 PAUSE = 0.2
 BOUNDARY = "edge"
@@ -79,6 +83,9 @@ class LoadClient:
             started = time.perf_counter()
             try:
                 status = str(self._send(kind))
+            except (BrokenPipeError, ConnectionResetError):  # refused while it still sent, and closed
+                self._connection.close()
+                status = "closed early"
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 status = type(error).__name__
@@ -111,7 +118,8 @@ class LoadClient:
         return _png(scene)
 
     def _post(self, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
-        self._connection.request("POST", path, body, {"content-type": kind})
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer is there
+            self._connection.request("POST", path, body, {"content-type": kind})
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
@@ -138,8 +146,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--waiting", type=int, default=32)
     parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--threads", type=int, default=0, help="of the engine (default: all cores)")
     options = parser.parse_args()
     command = ["serve", "--port", "0", "--backend", options.backend, "--waiting", str(options.waiting)]
+    command += ["--image-memory", str(IMAGE_MEMORY)]
+    command += ["--threads", str(options.threads)] if options.threads else []
     server = subprocess.Popen([sys.executable, "-c", COMMAND, *command], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

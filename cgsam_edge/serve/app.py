@@ -62,7 +62,7 @@ def make_app(segmenter: Segmenter, settings: ServeSettings) -> App:
     _add_errors(app)
     public = frozenset({*assets(), HEALTH})
     known = frozenset(path for route in app.routes if isinstance(path := getattr(route, "path", None), str))
-    return Guard(app, settings, counted, public, known)
+    return Guard(app, settings, counted, public, known, lambda: queue.check(settings.timeout))
 
 
 def _watch(counted: metrics.ServerMetrics, service: SegmentService, queue: WorkQueue) -> None:

@@ -13,7 +13,7 @@ from cgsam_edge.serve.settings import ServeSettings
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-DRAIN_SECONDS = 1.0
+DRAIN_SECONDS = 2.0
 """How long what a refused client still sends is read: it reads the answer only once it has sent."""
 
 

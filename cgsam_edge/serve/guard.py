@@ -44,17 +44,25 @@ class Guard:
         settings: limits.
         metrics: where answers are counted.
         public: paths that need no token.
+        full: raises a `Refusal` where a request for the engine would find no place, before its body is read.
         known: paths that are counted by name.
     """
 
     def __init__(
-        self, app: App, settings: ServeSettings, metrics: ServerMetrics, public: frozenset[str], known: frozenset[str]
+        self,
+        app: App,
+        settings: ServeSettings,
+        metrics: ServerMetrics,
+        public: frozenset[str],
+        known: frozenset[str],
+        full: Callable[[], None],
     ) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
         self._public = public
         self._known = known
+        self._full = full
         self._bodies = BodyReader(settings)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -65,6 +73,8 @@ class Guard:
         started, answer = time.perf_counter(), _Answer(send)
         try:
             self._check(scope)
+            if scope["method"] == "POST" and scope["path"] in self._known:
+                self._full()
             async with self._bodies.read(scope, receive) as replayed:
                 await self._app(scope, replayed, answer)
         except Refusal as refusal:

@@ -51,7 +51,7 @@ class WorkQueue:
         self._taken = 0
         self._mean = usual
         self._running: dict[int, float] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
 
     @property
@@ -93,21 +93,31 @@ class WorkQueue:
         self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _take(self, timeout: float) -> None:
+    def check(self, timeout: float) -> None:
+        """Refuse as `run` would now: for requests whose body has not been read yet, which then need not be.
+
+        Raises:
+            Refusal: 429 if there is no place or no time, 503 while the server stops.
+        """
         with self._lock:
             if self._closed:
                 raise Refusal(503, "the server is stopping.", Retry_After="5")
             if self._taken >= self.places:
                 waiting = self.places - self._workers
                 raise Refusal(429, f"{waiting} requests wait already, which is the limit. Try again.", Retry_After="1")
-            expected = (self._taken + 1) * self._usual() / self._workers
+            usual = self._usual()
+            expected = (self._taken + 1) * usual / self._workers
             if self._taken >= self._workers and expected > _SHARE * timeout:
                 raise Refusal(
                     429,
                     f"{self._taken} requests come first, and an answer would take about {expected:.0f} s; the limit is "
                     f"{timeout:g} s. Try again.",
-                    Retry_After=str(max(1, round(self._usual()))),
+                    Retry_After=str(max(1, round(usual))),
                 )
+
+    def _take(self, timeout: float) -> None:
+        with self._lock:
+            self.check(timeout)
             self._taken += 1
 
     def _submit(self, work: Callable[[Turn], T], turn: Turn) -> Future[T]:

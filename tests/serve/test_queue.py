@@ -126,10 +126,12 @@ def test_a_full_queue_over_http(segmenter: Segmenter, street: bytes, monkeypatch
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         assert "1 requests wait already" in refused.detail
         assert client.get("/health").status == 200  # which needs no engine
+        head = f"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n"
+        assert b" 429 " in client.raw(head.encode())  # before its body, which never comes
         go.set()
         assert [one.result().status for one in asked] == [200, 200]
         counted = client.get("/metrics").body.decode()
-        assert 'cgsam_requests_total{path="/images",status="429"} 1.0' in counted
+        assert 'cgsam_requests_total{path="/images",status="429"} 2.0' in counted
         assert 'cgsam_requests_total{path="/images",status="200"} 2.0' in counted
 
 
