@@ -133,7 +133,8 @@ class LabelProgress:
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._first = 0
+        self._first: int | None = None
+        self._begun = 0
         self._start = self._shown = time.monotonic()
 
     def __enter__(self) -> LabelProgress:  # noqa: PYI034 — Self needs Python 3.11
@@ -150,16 +151,18 @@ class LabelProgress:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._first, self._start = done, time.monotonic()
+            self._begun = done
             self._bar = tqdm(total=total, initial=done, unit="picture", disable=None, leave=False, smoothing=0.05)
         self._bar.update(done - self._bar.n)
+        if self._first is None and done > self._begun:  # engines are open: from here on the rate means something
+            self._first, self._start = done, time.monotonic()
         if self._bar.disable and (done == total or time.monotonic() - self._shown > _LINE_SECONDS):
             self._shown = time.monotonic()
             self._line(done, total)
 
     def _line(self, done: int, total: int) -> None:
         seconds = time.monotonic() - self._start
-        if done == self._first or seconds <= 0:
+        if self._first is None or done == self._first or seconds <= 0:
             return
         rate = (done - self._first) / seconds
         left = f", {_time((total - done) / rate)} left" if done < total else ""

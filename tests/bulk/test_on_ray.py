@@ -30,13 +30,16 @@ AS_A_FUNCTION = """
 import json, os, sys
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
+from pathlib import Path
 from cgsam_edge.bulk import label
+from cgsam_edge.datasets import FORMATS, LabelledPicture
 folder, output = sys.argv[1:]
 ray.init(num_cpus=3, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
 pictures = ray.data.read_binary_files(folder, include_paths=True)
 label(pictures, concepts=["car"], backend="onnxruntime", threads=1).write_parquet(output)
-rows = ray.data.read_parquet(output).take_all()
-print(json.dumps(sorted((row["name"].rsplit("/")[-1], json.loads(row["label"])["width"]) for row in rows)))
+rows = ray.data.read_parquet(output).sort("name").iter_rows()
+pictures = (LabelledPicture.from_json(row["label"]) for row in rows if not row["error"])
+FORMATS["coco"].write(pictures, ["car"], Path(output) / "set")
 """
 
 
@@ -78,7 +81,13 @@ def test_a_cluster_that_is_not_there(streets: Path, own_cache: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_dataset_of_ray_becomes_a_dataset_of_labels(streets: Path, own_cache: Path, tmp_path: Path) -> None:
+def test_a_dataset_of_ray_becomes_labels_in_parquet_and_those_a_data_set(
+    streets: Path, own_cache: Path, tmp_path: Path
+) -> None:
     done = python(AS_A_FUNCTION, tmp_path, streets / "morning", tmp_path / "labels")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [["0.png", 128], ["1.png", 128]]
+    data = json.loads((tmp_path / "labels/set/annotations/instances_default.json").read_text())
+    assert [(one["file_name"].rsplit("/")[-1], one["width"]) for one in data["images"]] == [
+        ("0.png", 128),
+        ("1.png", 128),
+    ]
