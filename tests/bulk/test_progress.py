@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cgsam_edge.cli import label
@@ -12,7 +14,7 @@ def test_the_rate_counts_from_the_first_picture(
 ) -> None:
     """Opening the engines takes a minute; then two pictures a second: 58 more pictures need 29 seconds."""
     now = [0.0]
-    monkeypatch.setattr(label.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with label.LabelProgress() as progress:
         for seconds, done in ((0, 20), (60, 21), (90.5, 82), (119.5, 140)):
             now[0] = seconds
