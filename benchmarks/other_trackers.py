@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cgsam_edge.objects import ObjectMask
     from cgsam_edge.results import Result
 
-NAMES = {"ByteTrack": "ByteTrackTracker", "OC-SORT": "OCSORTTracker", "C-BIoU": "CBIoUTracker"}
+NAMES = {"ByteTrack": "ByteTrackTracker"}
 
 
 def installed() -> bool:

@@ -44,7 +44,7 @@ Numberer = Callable[[Result], list[Numbered]]
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracks", description=__doc__)
-    parser.add_argument("--clips", type=int, default=5, help="how many clips (default: 5)")
+    parser.add_argument("--clips", type=int, default=3, help="how many clips (default: 3)")
     parser.add_argument("--frames", type=int, default=48, help="frames of each (default: 48)")
     parser.add_argument("--cache", type=Path, default=Path("build/clips"), help="folder of the model's results")
     parser.add_argument("--print", action="store_true", help="print the tables, and write nothing")
@@ -65,7 +65,7 @@ def _with_tables(tables: dict[str, str]) -> str:
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
         marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = marked.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)  # type: ignore[misc]
+        text = marked.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)  # type: ignore[misc]
     return text
 
 

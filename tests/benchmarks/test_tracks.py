@@ -74,4 +74,4 @@ def test_tables_go_where_the_page_wants_them(tmp_path: Path, monkeypatch: pytest
     page.write_text("a\n<!-- flicker -->\nold\n<!-- end -->\nb\n<!-- identity -->\n<!-- end -->\n")
     monkeypatch.setattr(tracks, "PAGE", page)
     text = tracks._with_tables({"flicker": "| 1 |", "identity": "| 2 |"})
-    assert text == "a\n<!-- flicker -->\n| 1 |\n<!-- end -->\nb\n<!-- identity -->\n| 2 |\n<!-- end -->\n"
+    assert text == "a\n<!-- flicker -->\n\n| 1 |\n\n<!-- end -->\nb\n<!-- identity -->\n\n| 2 |\n\n<!-- end -->\n"

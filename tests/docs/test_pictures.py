@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import moving_picture, pictures
+from benchmarks import moving_picture, pictures, tracked_picture
 from benchmarks.objects_picture import objects_picture
 from cgsam_edge import Segmenter
 from cgsam_edge.quality.demo import choice, demo_scene
@@ -17,6 +17,7 @@ from cgsam_edge.quality.scenes import CONCEPTS
 
 ROOT = Path(__file__).parents[2]
 MOVING = pictures.IMAGES / "demo.webp"
+TRACKED = pictures.IMAGES / "tracks.webp"
 LARGEST = 1_000_000
 FEW = 0.01
 """Share of pixels at the edges of masks that may fall the other way on another processor."""
@@ -54,6 +55,17 @@ def test_the_moving_picture_is_drawn_by_the_shipped_model(segmenter: Segmenter) 
         for number, frame in enumerate(moving):
             kept.seek(number)
             assert differing(frame.picture, kept, 60) < 2 * FEW, f"frame {number}: run `make pictures`"
+
+
+def test_the_tracked_clip_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
+    """Its first frames; objects have their numbers from the second one on."""
+    with Image.open(TRACKED) as kept:
+        assert kept.n_frames == tracked_picture.FRAMES
+        for number, picture in enumerate(tracked_picture.pictures(segmenter, 3)):
+            kept.seek(number)
+            assert differing(picture, kept, 60) < 2 * FEW, f"frame {number}: run `make pictures`"
+        assert TRACKED.stat().st_size < LARGEST
+        assert kept.info["loop"] == 0
 
 
 def test_the_moving_picture_is_small_and_repeats() -> None:
