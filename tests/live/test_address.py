@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from cgsam_edge import Camera, CameraError, InputError
-from cgsam_edge.live.address import address_of, is_camera
+from cgsam_edge import Camera, CameraError, InputError, MissingLibraryError
+from cgsam_edge.live.address import address_of, is_camera, with_login
 from cgsam_edge.live.pauses import Pauses
 
 
@@ -70,3 +72,17 @@ def test_pauses_grow() -> None:
     assert [pauses.next() for _ in range(5)] == [0.25, 0.5, 1, 1.5, 1.5]
     pauses.reset()
     assert pauses.next() == 0.25
+
+
+def test_a_url_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingLibraryError, match=r"pip install 'cgsam-edge\[video\]'") as caught:
+        Camera("rtsp://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_login_is_added_where_there_is_none() -> None:
+    assert with_login("rtsp://cam/x", "me:a/b@c") == "rtsp://me:a%2Fb%40c@cam/x"
+    assert with_login("rtsp://you:p@cam/x", "me:a") == "rtsp://you:p@cam/x"
+    assert with_login("0", "me:a") == "0"
+    assert with_login("rtsp://cam/x", "") == "rtsp://cam/x"
