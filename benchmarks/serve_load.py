@@ -60,7 +60,7 @@ class Seen:
 
 
 class LoadClient:
-    """One client: a connection that stays open, and pictures of its own.
+    """One client: a connection that stays open, and its pictures.
 
     Args:
         port: the server's.

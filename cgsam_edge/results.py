@@ -146,7 +146,7 @@ class Result(Mapping[str, ConceptResult]):
         aliases: names by folded name or synonym.
         left_out: requested names that were not computed, and the option responsible: "max_concepts" or "time_budget".
         tracks: the objects of this frame with the numbers that they keep over frames, by number; empty unless
-            `Segmenter.stream_images` was asked to ``track``.
+            `Segmenter.stream_images` ran with ``track``.
     """
 
     image: Image.Image

@@ -30,7 +30,7 @@ _OVERHEAD, _SHARE = 1_200_000, 1.02
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightCounts:
     """Numbers of weights in a graph.
 
     Attributes:
@@ -44,7 +44,7 @@ class Weights:
     others: int
 
     @classmethod
-    def of(cls, graph: Graph) -> Weights:
+    def of(cls, graph: Graph) -> WeightCounts:
         """Count a graph's weights; no data is needed."""
         found = quantisable(graph).values()
         held = {id(one): one.numel() for one in (*graph.module.parameters(), *graph.module.buffers())}
@@ -59,14 +59,14 @@ class Weights:
         return self.layers * _BYTES[word] + self.outputs * _PER_OUTPUT + self.others * _BYTES[others]
 
 
-def weights_of(config: ModelConfig, options: ExportOptions) -> dict[str, Weights]:
+def weights_of(config: ModelConfig, options: ExportOptions) -> dict[str, WeightCounts]:
     """Return the numbers of weights of each graph, counted without loading any."""
     with torch.device("meta"):
         graphs = build_graphs(ReferenceModel(config).eval(), options.prompt_slots, text=options.text_encoder)
-    return {graph.name: Weights.of(graph) for graph in graphs}
+    return {graph.name: WeightCounts.of(graph) for graph in graphs}
 
 
-def estimate(weights: Mapping[str, Weights], options: ExportOptions, target: str) -> int:
+def estimate(weights: Mapping[str, WeightCounts], options: ExportOptions, target: str) -> int:
     """Return about how many bytes a device stores that takes one target of a bundle."""
     graphs = sum(held.stored(options.precision_of(target, name), target) for name, held in weights.items())
     return round(_SHARE * graphs) + _OVERHEAD
@@ -84,7 +84,7 @@ def fit(options: ExportOptions, config: ModelConfig, *, judged: bool) -> tuple[E
         The options with a precision, and a line about the choice; unchanged and empty without ``max_size``.
 
     Raises:
-        InputError: no precision fits, or not the one that was asked for.
+        InputError: no precision fits, or the given one does not.
     """
     if options.max_size is None:
         return options, ""

@@ -79,11 +79,6 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     for name, word in (("--half", "fp16"), ("--int8", "int8")):
         more: dict[str, Any] = {"dest": "precision", "action": "store_const", "const": word}
         words.add_argument(name, default=argparse.SUPPRESS, help=f"the same as --precision {word}", **more)
-    text = (
-        "most that a device may store that takes one target of the bundle, such as 120MB; without --precision, the "
-        "most precise of fp32, fp16, int8 and int4 that fits is taken"
-    )
-    add("--max-size", text, type=_size, metavar="SIZE")
     text = "folder to write; an existing bundle is replaced"
     add("--output", text, type=Path, metavar="FOLDER", unset="<stem of the concepts file>.cgsam")
     text = (
@@ -133,10 +128,16 @@ def _add_clip(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_quantisation(group: argparse._ArgumentGroup) -> None:
+    from cgsam_edge.export.options import ExportOptions
     from cgsam_edge.export.quality_options import QualityOptions
     from cgsam_edge.export.targets import COREML_INT8
 
     add = partial(_add, group, QualityOptions)
+    text = (
+        "most that a device may store that takes one target of the bundle, such as 120MB; without --precision, the "
+        "most precise of fp32, fp16, int8 and int4 that fits is taken"
+    )
+    _add(group, ExportOptions, "--max-size", text, type=_size, metavar="SIZE")
     text = "for int8 and int4: 8 or more photos like those that the device will see"
     add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
     add("--calibration-count", "number of these photos to use", metavar="N")

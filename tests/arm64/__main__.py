@@ -65,6 +65,9 @@ def both(bundle: Path, pictures: Path, work: Path, backend: str, *options: str) 
     found = [json.loads((folder / "device.json").read_text(encoding="utf-8")) for folder in (here, there)]
     if found[1]["machine"] != "aarch64":
         raise RuntimeError(f"expected aarch64, got {found[1]['machine']}")
+    failed = [f"{name} on {one['machine']}" for one in found for name, code in one["codes"].items() if code]
+    if failed:
+        raise RuntimeError(f"{bundle.name}, {backend}: {', '.join(failed)} failed, see above")
     return {"bundle": bundle.name, "engine": backend, **compare(here, there), "here": found[0], "arm64": found[1]}
 
 

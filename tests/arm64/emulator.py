@@ -35,7 +35,8 @@ def package() -> Path:
     for path in (ROOT / "cgsam_edge").iterdir():
         if path.name != "__pycache__":
             (made / "cgsam_edge" / path.name).symlink_to(path)
-    (made / "cgsam_edge" / "runtimes").symlink_to(ROOT / "runtimes")
+    for name in ("runtimes", "export", "calibration"):  # as in the wheel
+        (made / "cgsam_edge" / name).symlink_to(ROOT / name)
     return made
 
 

@@ -17,7 +17,7 @@ def square(x: int, side: int = 12) -> NDArray[np.bool_]:
 
 
 def test_switches_ids_and_matches_are_counted() -> None:
-    """A thing is number 1, 1, unseen, 2, 1; another is never found by a track of its own concept."""
+    """A thing is number 1, 1, unseen, 2, 1; another is never found by a track of the same concept."""
     judge = IdentityJudge()
     for numbers in ([1], [1], [], [2], [1]):
         things = [Numbered(7, "car", square(5)), Numbered(8, "car", square(50))]
