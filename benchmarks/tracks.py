@@ -44,7 +44,7 @@ Numberer = Callable[[Result], list[Numbered]]
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracks", description=__doc__)
-    parser.add_argument("--clips", type=int, default=3, help="how many clips (default: 3)")
+    parser.add_argument("--clips", type=int, default=6, help="how many clips (default: 6)")
     parser.add_argument("--frames", type=int, default=48, help="frames of each (default: 48)")
     parser.add_argument("--cache", type=Path, default=Path("build/clips"), help="folder of the model's results")
     parser.add_argument("--print", action="store_true", help="print the tables, and write nothing")

@@ -164,3 +164,9 @@ def test_a_concept_that_was_left_out_has_no_past() -> None:
     one = frame(70)
     found = last(Smoother(0.9, THRESHOLDS), frame(10), replace(frame(10), concepts={}), one)
     assert found is one["car"]
+
+
+@pytest.mark.parametrize(("first", "later", "present"), [(0.6, 0.45, True), (0.4, 0.55, False)])
+def test_a_little_beyond_the_threshold_changes_nothing_ever(first: float, later: float, present: bool) -> None:
+    frames = [frame(presence=p, present=p >= 0.5) for p in (first, *[later] * 12)]
+    assert last(Smoother(0.5, THRESHOLDS), *frames).present == present

@@ -159,3 +159,8 @@ def test_rendered_things_keep_their_numbers_far_better_than_without() -> None:
         tracked.add(things, [Numbered(one.id, one.object.concept, one.object.mask) for one in numbered])
     assert tracked.score().matched == plain.score().matched > 100
     assert tracked.score().switches < plain.score().switches / 2
+
+
+def test_a_thing_that_falls_in_two_is_not_two_of_one_number() -> None:
+    found = follow([[(20, 20, 40, 12)], [(20, 20, 26, 12), (48, 20, 12, 12)]])
+    assert found == [{1: (20, 20, 40, 12)}, {1: (20, 20, 26, 12), 2: (48, 20, 12, 12)}]
