@@ -22,7 +22,7 @@ def missing() -> str:
     """Return what the emulation lacks here and how to get it; empty where it can run."""
     if shutil.which(QEMU) is None:
         return f"{QEMU} is not installed: apt-get install qemu-user-static"
-    if not (HOME / "done-2").exists():
+    if not (HOME / "done-3").exists():
         return f"{HOME} holds no arm64 system: tests/arm64/root.sh {HOME}"
     return ""
 

@@ -6,7 +6,7 @@ root=${1:-build/arm64}
 mkdir -p "$root"
 root=$(realpath "$root")
 python=${PYTHON:-python3}
-[ -e "$root/done-2" ] && exit 0
+[ -e "$root/done-3" ] && exit 0
 command -v qemu-aarch64-static >/dev/null || { echo "missing: apt-get install qemu-user-static" >&2; exit 1; }
 . /etc/os-release
 [ "${VERSION_CODENAME:-}" = bookworm ] || { echo "expected Debian 12 (bookworm), got ${PRETTY_NAME:-unknown}: its packages have Python 3.11" >&2; exit 1; }
@@ -29,8 +29,9 @@ for core in 0 1; do
   printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n\n'
 done >"$root/root/proc/cpuinfo"
 
-platforms=(--platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_26_aarch64
+platforms=(--platform manylinux_2_36_aarch64 --platform manylinux_2_31_aarch64 --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_26_aarch64
   --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64)
+rm -rf "$root/site"
 "$python" -m pip install --quiet --target "$root/site" --only-binary=:all: --no-compile --python-version 3.11 \
   --implementation cp "${platforms[@]}" onnxruntime openvino opencv-python-headless numpy pillow tqdm tokenizers
-touch "$root/done-2"
+touch "$root/done-3"
