@@ -4,8 +4,9 @@
 
 Starts a server with the shipped bundle in another process. A third of the requests upload a new picture and segment
 all concepts, a third click on a picture that was uploaded, a third upload a picture again. Each client sends its next
-request as soon as it has an answer, or 0.2 s after a refusal. Prints a Markdown table, and fails if anything else than
-200 and 429 came back, if an answer took longer than a full queue explains, or if memory grew.
+request as soon as it has an answer; after a refusal it waits as long as ``Retry-After`` says, and up to half as long
+again. Prints a Markdown table, and fails if anything else than 200 and 429 came back, if an answer took longer than a
+full queue explains, or if memory grew.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ GROWTH_LIMIT = 0.03
 """Largest growth of the server's memory from the second fifth of the run to the last; before that, caches fill."""
 
 IMAGE_MEMORY = 128
-"""Megabytes of pictures that the server keeps: so few that they fill up at once, even on a slow machine."""
+"""Megabytes of pictures that the server keeps: few, so that they fill up at once, even on a slow machine."""
 
-PAUSE = 0.2
+PAUSE = 1.0
+"""Seconds after a refusal that names none."""
+
 BOUNDARY = "edge"
 COMMAND = "import sys; from cgsam_edge.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -74,6 +77,7 @@ class LoadClient:
         self._scene = render(SERIES, number % SCENES).image
         self._picture = _png(self._scene)
         self._handle = ""
+        self._pause = PAUSE
         self._seen = seen
 
     def run(self, until: float) -> None:
@@ -94,7 +98,7 @@ class LoadClient:
                 if status == "200":
                     self._seen.seconds[kind].append(time.perf_counter() - started)
             if status != "200":
-                time.sleep(PAUSE * self._random.uniform(0.5, 1.5))
+                time.sleep(self._pause * self._random.uniform(1, 1.5))
 
     def _send(self, kind: str) -> int:
         if kind == "click" and self._handle:
@@ -121,6 +125,7 @@ class LoadClient:
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer is there
             self._connection.request("POST", path, body, {"content-type": kind})
         answer = self._connection.getresponse()
+        self._pause = float(answer.headers.get("Retry-After", PAUSE))
         return answer.status, answer.read()
 
 

@@ -49,7 +49,7 @@ class WorkQueue:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cgsam-serve")
         self._taken = 0
-        self._mean = usual
+        self._mean, self._spread = usual, 0.0
         self._running: dict[int, float] = {}
         self._lock = threading.RLock()
         self._closed = False
@@ -142,12 +142,13 @@ class WorkQueue:
         return future
 
     def _usual(self) -> float:
-        """Return the seconds that work takes: the mean, or what the longest one that runs has taken already."""
+        """Return the seconds that work takes, with a margin, or what the longest one that runs has taken already."""
         now = time.monotonic()
-        return max(self._mean, *(now - begun for begun in list(self._running.values())), 0.0)
+        return max(self._mean + self._spread, *(now - begun for begun in list(self._running.values())), 0.0)
 
     def _learn(self, seconds: float) -> None:
         with self._lock:
+            self._spread += (abs(seconds - self._mean) - self._spread) * (_WEIGHT if self._mean else 0)
             self._mean += (seconds - self._mean) * (_WEIGHT if self._mean else 1)
 
     def _leave(self) -> None:
@@ -159,7 +160,7 @@ _SHARE = 0.5
 """How much of the time allowed the queue may be expected to take; some works are longer than others."""
 
 _WEIGHT = 0.2
-"""Weight of the newest work in the mean."""
+"""Weight of the newest work in the mean, and in the mean distance from it."""
 
 _CLIENT_LEFT = 499
 """nginx's status for a client that left; nobody reads it."""
