@@ -63,7 +63,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip(f"no package index: {found.stderr.strip()[-200:]}")
     folder = tmp_path_factory.mktemp("wheel")
     ignore = shutil.ignore_patterns(
-        ".git", ".venv", "build", "site", "dist", "*.egg-info", ".*_cache", "__pycache__", "node_modules"
+        ".git", ".venv", ".tools", "build", "site", "dist", "*.egg-info", ".*_cache", "__pycache__", "node_modules"
     )
     source = shutil.copytree(ROOT, folder / "source", ignore=ignore)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]

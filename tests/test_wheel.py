@@ -40,7 +40,7 @@ def run(*command: object, cwd: Path) -> str:
 @pytest.mark.slow
 def test_wheel_in_a_clean_environment(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns(
-        ".git", ".venv", "build", "site", "dist", "*.egg-info", ".*_cache", "__pycache__", "node_modules"
+        ".git", ".venv", ".tools", "build", "site", "dist", "*.egg-info", ".*_cache", "__pycache__", "node_modules"
     )
     copied = shutil.copytree(ROOT, tmp_path / "source", ignore=ignore)  # others read the checkout meanwhile
     run(sys.executable, "-m", "build", "--outdir", tmp_path, copied, cwd=tmp_path)  # the wheel is built from the sdist

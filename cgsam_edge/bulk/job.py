@@ -120,9 +120,7 @@ def _labelled(job: Job, recipe: Recipe, rest: list[PictureRef]) -> Iterator[Labe
 def _check_formats(names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
-        raise InputError(
-            f"no such form of data set: {', '.join(unknown) or 'none named'}. Known: {', '.join(FORMATS)}."
-        )
+        raise InputError(f"no such data set format: {', '.join(unknown) or 'none named'}. Known: {', '.join(FORMATS)}.")
 
 
 def _size(ref: PictureRef) -> int:

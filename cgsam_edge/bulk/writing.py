@@ -51,7 +51,7 @@ def write_results(
     """Write everything, in the order of the pictures' names; each folder and each file is replaced as a whole.
 
     Pictures whose presence is in the range of ``review`` are left out of the data sets, and become data sets of the
-    same forms in the folder ``review``.
+    same formats in the folder ``review``.
 
     Args:
         plan: what to write.

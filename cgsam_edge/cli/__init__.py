@@ -31,7 +31,7 @@ _COORDINATES = re.compile(r"-\.?\d[^\s,]*(?:,[^\s,]+)+")
 _FIRST_STEPS = """\
 cgsam segments images by concept, on this machine alone.
 
-See it work, with the model that comes with the package:
+See it work, with the reference model of the package:
   cgsam demo
 
 Segment your own pictures with your own bundle:

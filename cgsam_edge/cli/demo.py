@@ -1,4 +1,4 @@
-"""``cgsam demo``: a first mask, from the model that comes with the package."""
+"""``cgsam demo``: a first mask, from the reference model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "demo",
         help="segment a rendered street scene, to see it work",
-        description="Render a street scene that the shipped model has not seen, segment it, and write three pictures: "
-        "the scene, the masks of all concepts, and one concept with clicks.",
+        description="Render a street scene that the reference model has not seen, segment it, and write three "
+        "pictures: the scene, the masks of all concepts, and one concept with clicks.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("demo"), metavar="FOLDER", help="where to write (default: demo)"
     )
     parser.add_argument(
-        "--bundle", type=Path, metavar="FOLDER", help="another bundle of the same concepts (default: the shipped one)"
+        "--bundle",
+        type=Path,
+        metavar="FOLDER",
+        help="another bundle of the same concepts (default: the reference bundle)",
     )
     parser.set_defaults(run=run)
 

@@ -16,7 +16,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         default=shipped.BUNDLE,
-        help="the bundle's folder (default: the one that comes with the package)",
+        help="the bundle's folder (default: the reference bundle)",
     )
 
 

@@ -63,7 +63,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         default=shipped.CHECKPOINT,
         metavar="FILE",
         help="the checkpoint that training saved (.pth or .safetensors), or a public SAM checkpoint with --clip "
-        "(default: the reference model that comes with the package, trained on rendered street scenes)",
+        "(default: the reference model, trained on rendered street scenes)",
     )
     concepts = "UTF-8, one concept a line, synonyms after '|', comments after '#'"
     parser.add_argument("--concepts", type=Path, required=True, metavar="FILE", help=concepts)

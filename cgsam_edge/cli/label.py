@@ -45,18 +45,18 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "label",
         help="make a data set of many pictures: COCO, YOLO and others",
-        usage="%(prog)s SOURCE [SOURCE ...] --to FORM --output FOLDER [--bundle FOLDER] [options]",
+        usage="%(prog)s SOURCE [SOURCE ...] --to FORMAT --output FOLDER [--bundle FOLDER] [options]",
         description="Label many pictures, and write them as data sets that training and labelling tools open. The run "
-        "can be killed at any time: the same command continues it. In the output folder are a folder for each form, "
+        "can be killed at any time: the same command continues it. In the output folder are a folder for each format, "
         "report.html, manifest.json, and pictures.jsonl, which says for each picture what made its labels.",
     )
     text = "a folder (with all folders in it), a file, a glob in quotes, a Parquet file with image bytes, or a URL"
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=text)
-    text = "the bundle (default: the reference bundle of eleven road concepts)"
+    text = "the bundle (default: the reference bundle, of eleven street concepts)"
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help=text)
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
-    text = f"form of the data set; several are separated by commas: {', '.join(FORMATS)}"
-    parser.add_argument("--to", required=True, metavar="FORM", help=text)
+    text = f"format of the data set; several are separated by commas: {', '.join(FORMATS)}"
+    parser.add_argument("--to", required=True, metavar="FORMAT", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     _add_choices(parser.add_argument_group("the data set"))
     _add_workers(parser.add_argument_group("many pictures at once"))

@@ -69,7 +69,7 @@ def add_parser(commands: Any) -> None:
         "--bundle",
         type=Path,
         metavar="FOLDER",
-        help="the bundle (default: the reference bundle of eleven road concepts)",
+        help="the bundle (default: the reference bundle, of eleven street concepts)",
     )
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
     parser.add_argument(

@@ -129,6 +129,6 @@ def _started(url: str, segmenter: Any, settings: ServeSettings) -> None:
     who = "this machine alone can reach it" if settings.loopback else "other machines can reach it, with the token"
     placement = segmenter.placement
     print(
-        f"{segmenter.bundle.path.name}, {placement.backend} on {placement.device}: {url} ({who}); Ctrl+C stops.",
+        f"{segmenter.bundle.path.name}, {placement.backend} on {placement.device}: {url} ({who}); Ctrl-C stops.",
         flush=True,
     )

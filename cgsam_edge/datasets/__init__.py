@@ -1,4 +1,4 @@
-"""Data sets from results: the forms that training, labelling tools and maps take.
+"""Data sets from results: the formats that training, labelling tools and maps take.
 
     from cgsam_edge.datasets import FORMATS, labelled
 

@@ -19,7 +19,7 @@ from cgsam_edge.files import write_beside
 from cgsam_edge.polygons import TOLERANCE
 
 VERSION = "5.2.0"
-"""Version of LabelMe whose form this is: the first with masks."""
+"""Version of LabelMe whose format this is: the first with masks."""
 
 
 @dataclass(frozen=True)

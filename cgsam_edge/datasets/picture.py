@@ -175,7 +175,7 @@ def labelled(name: str, result: Result, *, min_area: float = MIN_AREA, split: st
 
 
 class DatasetFormat(Protocol):
-    """Writes labelled pictures in the form that other tools read."""
+    """Writes labelled pictures in the format that other tools read."""
 
     def write(
         self,

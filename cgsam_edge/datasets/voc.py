@@ -45,7 +45,7 @@ class VocFormat:
         """Write the data set; see `cgsam_edge.datasets.DatasetFormat`."""
         known, stems = numbers(concepts), UniqueStems()
         if len(concepts) > _MOST:
-            raise InputError(f"VOC PNGs hold {_MOST} concepts; the data set has {len(concepts)}. Take another form.")
+            raise InputError(f"VOC PNGs hold {_MOST} concepts; the data set has {len(concepts)}. Take another format.")
         palette, folder = voc_palette(), make_folder(output / "ImageSets" / "Segmentation")
         lists: dict[str, tuple[Path, IO[str]]] = {}
         with ExitStack() as stack:

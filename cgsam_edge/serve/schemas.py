@@ -59,7 +59,7 @@ class ConceptPrompt(Strict):
 
 
 class SegmentOptions(Strict):
-    """What to find in a picture, and the form of the answer."""
+    """What to find in a picture, and the format of the answer."""
 
     concepts: Annotated[
         list[Concept] | None,
@@ -76,7 +76,7 @@ class SegmentOptions(Strict):
         Field(description="Smallest object: pixels as a whole number, or below 1 a share of the picture."),
     ] = MIN_AREA
     format: Annotated[
-        Format, Field(description="masks: JSON with COCO RLE. A dataset's form: a file, or a zip of several.")
+        Format, Field(description="masks: JSON with COCO RLE. A data set format: a file, or a zip of several.")
     ] = "masks"
 
     @model_validator(mode="after")
@@ -93,7 +93,7 @@ class SegmentRequest(SegmentOptions):
 
     image: Annotated[str, Field(pattern=HANDLE, description="The handle of an uploaded picture.")]
     name: Annotated[
-        str, Field(min_length=1, max_length=LONGEST_NAME, description="The picture's name in a dataset's form.")
+        str, Field(min_length=1, max_length=LONGEST_NAME, description="The picture's name in a data set.")
     ] = "image"
 
 

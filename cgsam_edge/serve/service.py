@@ -90,8 +90,8 @@ class SegmentService:
 
         Args:
             picture: a file, or the handle of one that is kept.
-            options: what to find, and the form of the answer.
-            name: the picture's name in a dataset's form.
+            options: what to find, and the format of the answer.
+            name: the picture's name in a data set.
             turn: its turn at the engine.
 
         Raises:
@@ -173,7 +173,7 @@ def _as_refusals() -> Iterator[None]:
 
 
 def name_of(picture: Upload | str, name: str | None) -> str:
-    """Return the name of a picture in a dataset's form."""
+    """Return the name of a picture in a data set."""
     return (picture.name if isinstance(picture, Upload) else name) or UNNAMED
 
 

@@ -110,7 +110,7 @@ def test_two_processes_write_the_same_files_as_one(done: Path, streets: Path, tm
 
 
 def test_splits_and_unsure_pictures(done: Path, streets: Path, tmp_path: Path) -> None:
-    """A further form of the same labels is written without new work; unsure pictures are in `review` alone."""
+    """A further format of the same labels is written without new work; unsure pictures are in `review` alone."""
     output = copied(done, tmp_path)
     presences = {}
     for line in _shard(output)[1:]:
@@ -199,7 +199,7 @@ def test_what_is_refused_before_any_work(streets: Path, tmp_path: Path) -> None:
         run(job(streets, tmp_path / "run", recipe=recipe(concepts=("caar",))))
     with pytest.raises(InputError, match=r"concepts named twice.*car"):
         run(job(streets, tmp_path / "run", recipe=recipe(concepts=("car", "CAR"))))
-    with pytest.raises(InputError, match=r"no such form of data set: cocoa. Known: coco"):
+    with pytest.raises(InputError, match=r"no such data set format: cocoa. Known: coco"):
         run(job(streets, tmp_path / "run", formats=("cocoa",)))
     with pytest.raises(InputError, match="workers must be a whole number"):
         run(job(streets, tmp_path / "run", workers=0))

@@ -1,4 +1,4 @@
-"""Every form of a data set, read by the tool that it is for, beside masks that were drawn by hand.
+"""Every data set format, read by the tool that it is for, beside masks that were drawn by hand.
 
 A tool that is not installed is skipped. Some tools cannot be installed beside others (`make test-tools` gives them a
 Python to themselves): ``CGSAM_TOOLS_PYTHON`` names it.
