@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cgsam_edge._version import __version__
 from cgsam_edge.bulk.choices import Review, Split
 from cgsam_edge.bulk.contact_sheet import ContactSheet
+from cgsam_edge.bulk.data_set_folders import DataSetFolders
 from cgsam_edge.bulk.report import write_report
 from cgsam_edge.bulk.rows import LabelRow, compact, maker_id
+from cgsam_edge.bulk.run_folder import LABELS
 from cgsam_edge.bulk.shards import Shards
 from cgsam_edge.bulk.sources import PictureRef
 from cgsam_edge.bulk.totals import LabelTotals
@@ -18,7 +22,6 @@ from cgsam_edge.bulk.worker import read_bytes
 from cgsam_edge.datasets import FORMATS, LabelledPicture
 from cgsam_edge.errors import ImageError
 from cgsam_edge.files import beside, write_beside
-from cgsam_edge.staging import staged_folder
 
 REVIEW = "review"
 MANIFEST = "manifest.json"
@@ -51,7 +54,8 @@ def write_results(
     """Write everything, in the order of the pictures' names; each folder and each file is replaced as a whole.
 
     Pictures whose presence is in the range of ``review`` are left out of the data sets, and become data sets of the
-    same formats in the folder ``review``.
+    same formats in the folder ``review``. A data set whose labels are the same as before stays as it is; one that a
+    person changed is renamed before it is replaced. If no picture could be read, no data set is written.
 
     Args:
         plan: what to write.
@@ -65,16 +69,54 @@ def write_results(
     images = _Images(refs, say)
     sheet = ContactSheet(ref.name for ref in refs)
     totals = _count(plan, refs, shards, sheet)
-    parts = [(plan.output, False)] + ([(plan.output / REVIEW, True)] if plan.review else [])
-    for folder, aside in parts:
-        folder.mkdir(exist_ok=True)
-        for name in plan.formats:
-            with staged_folder(folder / name) as work:
-                FORMATS[name].write(_chosen(plan, refs, shards, aside=aside), plan.concepts, work, images=images)
+    folders = DataSetFolders(plan.output, plan.output / LABELS, say)
+    made_of = {"": _made_of(plan, refs, shards, aside=False)}
+    if plan.review:
+        made_of[REVIEW] = _made_of(plan, refs, shards, aside=True)
+    written = {_name(part, form) for part in made_of for form in plan.formats} if totals.pictures else set[str]()
+    if written:
+        _write_data_sets(plan, refs, shards, folders, made_of, images)
     write_report(totals, sheet.tiles(images), plan.output / REPORT)
-    text = json.dumps({"format": FORMAT, "version": 1, **_asked(plan), **totals.manifest()}, indent=2)
+    old = folders.old(made_of, written)
+    for name in old:
+        say(
+            f"warning: {plan.output / name}: is of an earlier run and was not written again; it has the labels of then."
+        )
+    text = json.dumps({"format": FORMAT, "version": 1, **_asked(plan), "old": old, **totals.manifest()}, indent=2)
     write_beside(plan.output / MANIFEST, lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
     return totals
+
+
+def _write_data_sets(
+    plan: Plan,
+    refs: Sequence[PictureRef],
+    shards: Shards,
+    folders: DataSetFolders,
+    made_of: dict[str, str],
+    images: _Images,
+) -> None:
+    for part, digest in made_of.items():
+        (plan.output / part).mkdir(exist_ok=True)
+        for form in plan.formats:
+            name = _name(part, form)
+            if folders.is_current(name, digest):
+                continue
+            with folders.replaced(name, lambda digest=digest: "" if images.gone else digest) as work:  # type: ignore[misc]
+                pictures = _chosen(plan, refs, shards, aside=part == REVIEW)
+                FORMATS[form].write(pictures, plan.concepts, work, images=images)
+
+
+def _name(part: str, form: str) -> str:
+    return f"{part}/{form}".lstrip("/")
+
+
+def _made_of(plan: Plan, refs: Sequence[PictureRef], shards: Shards, *, aside: bool) -> str:
+    """Return a digest of all that a data set follows from."""
+    digest = hashlib.sha256(compact([__version__, plan.concepts]).encode())
+    stamps = {ref.name: (ref.place, ref.row, ref.stamp) for ref in refs}
+    for picture in _chosen(plan, refs, shards, aside=aside):
+        digest.update(compact([picture.to_json(), picture.split, stamps[picture.name]]).encode())
+    return digest.hexdigest()
 
 
 def _asked(plan: Plan) -> dict[str, object]:
@@ -134,7 +176,7 @@ class _Images:
 
     def __init__(self, refs: Sequence[PictureRef], say: Callable[[str], object]) -> None:
         self._refs = {ref.name: ref for ref in refs}
-        self._say, self._gone = say, set[str]()
+        self._say, self.gone = say, set[str]()
 
     def __call__(self, name: str) -> Path | bytes | None:
         ref = self._refs[name]
@@ -151,6 +193,6 @@ class _Images:
             return None
 
     def _lacking(self, name: str, why: str) -> None:
-        if name not in self._gone:
-            self._gone.add(name)
+        if name not in self.gone:
+            self.gone.add(name)
             self._say(f"warning: {why} The data set has its label without the picture.")
