@@ -5,7 +5,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "models"
 
 BUNDLE = _FOLDER / "scenes.cgsam"
-"""The bundle that ``Segmenter()`` opens: eleven concepts of a street."""
+"""The bundle that ``Segmenter()`` opens: eleven street concepts."""
 
 CHECKPOINT = _FOLDER / "scenes.safetensors"
 """The checkpoint that ``cgsam-export`` reads without ``--checkpoint``, in upstream's layout."""

@@ -33,7 +33,7 @@ _WORDS = {
     "device": "--device",
 }
 _BYTES_A_PICTURE = 8_000
-"""Bytes to expect of a picture's labels: eleven concepts of a street took a third of this."""
+"""Bytes to expect of a picture's labels: eleven street concepts took a third of this."""
 
 
 @contextmanager

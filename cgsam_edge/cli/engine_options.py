@@ -10,7 +10,7 @@ from cgsam_edge import shipped
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
-    """Declare a bundle that may be left out: the shipped one is then taken."""
+    """Declare a bundle that may be left out: the reference bundle is then taken."""
     parser.add_argument(
         "bundle",
         type=Path,

@@ -1,4 +1,4 @@
-"""The first picture that a new user sees: a rendered street scene, with the masks of the shipped model.
+"""The first picture that a new user sees: a rendered street scene, with the masks of the reference model.
 
 The scene was chosen by the model's held-out metrics and is recorded in ``models/demo.json``;
 ``python -m benchmarks.pictures`` chooses again.
