@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.datasets import FORMATS, labelled
+from cgsam_edge.errors import CgsamError, InputError
 from cgsam_edge.serve.schemas import FoundConcept, FoundObject, Masks, RunLengths, Seconds
 
 if TYPE_CHECKING:
@@ -67,7 +68,12 @@ def dataset(result: Result, kind: str, name: str, min_area: float) -> Answer:
     one = labelled(name, result, min_area=min_area)
     with tempfile.TemporaryDirectory(prefix="cgsam-serve-") as folder:
         root = Path(folder)
-        FORMATS[kind].write([one], list(result), root, images=lambda _: None)
+        try:
+            FORMATS[kind].write([one], list(result), root, images=lambda _: None)
+        except (OSError, CgsamError) as error:  # whose messages may name the folder, which clients need not know
+            reason = error.strerror if isinstance(error, OSError) else str(error).replace(str(root), kind)
+            wrong = InputError if isinstance(error, InputError) else CgsamError
+            raise wrong(f"{name}: the format {kind} could not be written ({reason}).") from error
         files = sorted(path for path in root.rglob("*") if path.is_file())
         if len(files) == 1:
             return Answer(files[0].read_bytes(), _TYPES.get(files[0].suffix, "application/octet-stream"), files[0].name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -19,9 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-SEND_SECONDS = 30.0
-"""How long a client may leave a part of an answer unread."""
-
+_NAME = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -98,8 +96,11 @@ class Guard:
         name = _name(host)
         if name is None or not (_is_address(name) or is_loopback(name) or name in self._settings.names):
             shown = f"{host!r:.80}" if host else "missing"
+            option = f"--allow-host {name}" if name is not None and _NAME.fullmatch(name) else "--allow-host NAME"
             raise Refusal(
-                403, f"the header Host is {shown}, a name that this server does not know; start it with --allow-host."
+                403,
+                f"the header Host is {shown}, a name that this server does not know. To allow it, start the "
+                f"server with {option}.",
             )
         if self._settings.loopback and _is_address(name) and not is_loopback(name):
             raise Refusal(
@@ -120,7 +121,7 @@ class _Answer:
             present = {name.lower() for name, _ in message["headers"]}
             added = [(name, value) for name, value in _HEADERS if name not in present]
             message = {**message, "headers": [*message["headers"], *added]}
-        await asyncio.wait_for(self._send(message), SEND_SECONDS)
+        await self._send(message)
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send all of a refusal, but do not end it: the rest of the body may still come in."""
@@ -160,14 +161,26 @@ def _is_address(name: str) -> bool:
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
     """Refuse what another site's page sends; programs send no Origin."""
     origin = headers.get(b"origin")
-    if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower():
+    if origin is not None and _place(origin.decode("latin-1")) != host.lower():
         raise Refusal(403, f"a page of {origin.decode('latin-1')!r:.80} may not use this server.")
     if method not in ("GET", "HEAD") and headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
         raise Refusal(403, "a page of another site may not use this server.")
 
 
+def _place(origin: str) -> str | None:
+    """Return the host and port of an origin in lower case; None if it has no valid form."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
 def _check_token(header: bytes, token: bytes) -> None:
     kind, _, given = header.partition(b" ")
-    right = hmac.compare_digest(given.strip(), token)
-    if not (right and kind.lower() == b"bearer"):
+    given = given.strip()
+    if kind.lower() != b"bearer" or not given:
         raise Refusal(401, "a token is needed: send 'Authorization: Bearer TOKEN'.", WWW_Authenticate="Bearer")
+    if not hmac.compare_digest(given, token):
+        raise Refusal(
+            401, "this token is wrong: send the one that the server was started with.", WWW_Authenticate="Bearer"
+        )

@@ -60,4 +60,5 @@ class KeptImages:
 
     def _size(self, encoded: Encoded) -> int:
         width, height = encoded.image.size
-        return 3 * width * height + sum(array.nbytes for array in encoded.features.values()) + self._embeddings
+        features = sum(array.nbytes for array in encoded.features.values())
+        return 4 * width * height + features + self._embeddings  # Pillow keeps RGB in 4 bytes a pixel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import sys
@@ -23,24 +24,40 @@ if TYPE_CHECKING:
 
 MOST_HEAD_BYTES = 64 * 1024
 KEEP_ALIVE_SECONDS = 30
+SLOWEST_READ = 16 * 1024
+"""Bytes that a client must take of an answer in each ``send_seconds``, or else all of the rest."""
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, where heads of requests are limited in time, and refusals are JSON."""
+    """uvicorn's HTTP/1.1, where heads of requests and unread answers are limited in time, and refusals are JSON."""
 
     head_seconds = 30.0
+    send_seconds = 30.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or refuse one too many."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # `pause_writing` then comes with the first byte that is left unread
+        self._read_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._late)
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(Refusal(503, f"{MOST_CONNECTIONS} connections are open, which is the limit."))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timers."""
         self._stop_timer()
+        self._stop_read_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Give the client a time in which it must read what was sent."""
+        super().pause_writing()
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read everything."""
+        self._stop_read_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Read, and give the head of a request a time in which it must be complete."""
@@ -61,6 +78,24 @@ class BoundedProtocol(H11Protocol):
     def _late(self) -> None:
         self._head_timer = None
         self._refuse(Refusal(408, f"the head did not arrive within {self.head_seconds:g} s."))
+
+    def _watch_reading(self) -> None:
+        self._stop_read_timer()
+        unread = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(self.send_seconds, self._check_reading, unread)
+
+    def _check_reading(self, before: int) -> None:
+        """Cut the connection of a client that does not read; closing it would wait until it does."""
+        self._read_timer = None
+        if before - self.transport.get_write_buffer_size() < SLOWEST_READ:
+            self.transport.abort()
+        else:
+            self._watch_reading()
+
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -143,11 +178,28 @@ def bind(settings: ServeSettings) -> socket.socket:
         made.bind(address)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise InputError(f"cannot listen on {where}: {error.strerror or error}. Try another --port.") from error
+        wrong = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise InputError(f"cannot listen on {where}: {error.strerror or error}. Try another {wrong}.") from error
     return made
 
 
+UNKNOWN_ADDRESS = "ADDRESS-OF-THIS-MACHINE"
+
+
+def _own_address(family: int) -> str | None:
+    """Return the address from which this machine would reach others; sends nothing."""
+    elsewhere = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"  # addresses for documents alone
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as made:
+            made.connect((elsewhere, 9))
+            return str(made.getsockname()[0])
+    except OSError:
+        return None
+
+
 def url_of(listening: socket.socket) -> str:
-    """Return the address of a server as a browser takes it."""
+    """Return the address of a server as a browser takes it; for a server on all addresses, one of them."""
     host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 — compared with, not listened on
+        host = _own_address(listening.family) or UNKNOWN_ADDRESS
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

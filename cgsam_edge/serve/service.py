@@ -101,12 +101,12 @@ class SegmentService:
             got = self._picture(picture, turn)
             started = time.perf_counter()
             result = self._result(got.encoded, options, turn)
-        seconds = self._seconds(turn, got, time.perf_counter() - started)
-        if options.format in OF_PICTURES:
-            return answers.picture(result, options.format, name)
-        if options.format in FORMATS:
-            return answers.dataset(result, options.format, name, options.min_area)
-        return answers.masks(result, got.handle, got.encoded.vocabulary, seconds, options.min_area)
+            seconds = self._seconds(turn, got, time.perf_counter() - started)
+            if options.format in OF_PICTURES:
+                return answers.picture(result, options.format, name)
+            if options.format in FORMATS:
+                return answers.dataset(result, options.format, name, options.min_area)
+            return answers.masks(result, got.handle, got.encoded.vocabulary, seconds, options.min_area)
 
     def _picture(self, picture: Upload | str, turn: Turn) -> _Got:
         handle = picture if isinstance(picture, str) else handle_of(picture.data)

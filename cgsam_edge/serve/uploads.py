@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 """What is decoded; other decoders of Pillow never see what comes from a network."""
 
-LONGEST_NAME = 255
+LONGEST_NAME = 200
+"""Bytes of a name in UTF-8; file systems take 255, and formats add to it."""
+
 UNNAMED = "image"
-_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
+_NOT_IN_NAMES = re.compile(r"[/\\:\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,12 @@ def checked_name(name: str | None) -> str:
     if not name:
         return UNNAMED
     if _NOT_IN_NAMES.search(name) or name in (".", ".."):
-        raise Refusal(422, f"the file's name is {name[:80]!r}: expected a name without a folder, such as 'street.jpg'.")
-    if len(name) > LONGEST_NAME:
-        raise Refusal(422, f"the file's name has {len(name)} characters; the limit is {LONGEST_NAME}.")
+        raise Refusal(
+            422, f"the file's name is {name[:80]!r}: expected a name without a folder or a colon, such as 'street.jpg'."
+        )
+    length = len(name.encode("utf-8", "replace"))
+    if length > LONGEST_NAME:
+        raise Refusal(422, f"the file's name has {length} bytes; the limit is {LONGEST_NAME}.")
     return name
 
 
@@ -75,6 +80,10 @@ def _identified(upload: Upload) -> Picture:
         raise Refusal(415, f"{upload.name}: not a picture; expected one of {', '.join(_known())}.") from error
     except Image.DecompressionBombError as error:
         raise Refusal(413, f"{upload.name}: too many pixels. Scale it down first.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers of formats raise many kinds for damaged files
+        raise Refusal(422, f"{upload.name}: corrupt or unreadable ({type(error).__name__}).") from error
 
 
 def _known() -> list[str]:

@@ -73,7 +73,9 @@ class WorkQueue:
         """
         self._take(timeout)
         turn = Turn(time.monotonic() + timeout)
-        future = self._submit(work, turn)
+        held = [work]
+        del work  # an error's traceback would keep it, with the picture
+        future = self._submit(held, turn)
         answer, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone())
         either: set[asyncio.Future[Any]] = {answer, leaving}
         try:
@@ -87,6 +89,7 @@ class WorkQueue:
             turn.abandoned = not answer.done()
             answer.cancel()  # drops work that has not begun; what runs sees that its turn is abandoned
             leaving.cancel()
+            held.clear()  # the pool keeps what was dropped until its place comes up: without the picture
 
     def close(self) -> None:
         """Drop what waits, and return once what runs is done."""
@@ -120,11 +123,13 @@ class WorkQueue:
             self.check(timeout)
             self._taken += 1
 
-    def _submit(self, work: Callable[[Turn], T], turn: Turn) -> Future[T]:
+    def _submit(self, held: list[Callable[[Turn], T]], turn: Turn) -> Future[T]:
         started = time.monotonic()
 
         def begin() -> T:
-            begun = time.monotonic()
+            if not held:
+                raise Refusal(_CLIENT_LEFT, "the request was dropped.")
+            work, begun = held.pop(), time.monotonic()
             turn.waited = begun - started
             self._running[id(turn)] = begun
             try:

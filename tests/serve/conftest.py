@@ -34,5 +34,5 @@ def street(scene: Image.Image) -> bytes:
 
 @pytest.fixture(scope="session")
 def server(segmenter: Segmenter) -> Iterator[Client]:
-    with running(segmenter, upload_timeout=1.5, max_upload=4 * 2**20) as client:
+    with running(segmenter, max_upload=4 * 2**20) as client:
         yield client

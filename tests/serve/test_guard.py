@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from cgsam_edge import Segmenter
 from cgsam_edge.errors import InputError
+from cgsam_edge.serve.server import UNKNOWN_ADDRESS, bind, url_of
 from cgsam_edge.serve.settings import ServeSettings
 from tests.serve.running import Client, running
 
@@ -27,7 +30,9 @@ def test_own_names_are_taken(server: Client, host: str) -> None:
     assert server.get("/concepts", Host=host).status == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.com", "null", "http://localhost.evil.com", "http://localhost:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.com", "null", "http://localhost.evil.com", "http://localhost:1", "http://["]
+)
 def test_pages_of_other_sites_are_refused(server: Client, street: bytes, origin: str) -> None:
     answer = server.form("/segment", street, Origin=origin)
     assert (answer.status, "may not use this server" in answer.detail) == (403, True)
@@ -48,6 +53,9 @@ def test_a_token_is_asked_of_everybody(segmenter: Segmenter, capfd: pytest.Captu
                 answer = client.get(path, Authorization=given)
                 assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), (path, given)
                 assert TOKEN not in answer.detail
+                wrong = given.startswith("Bearer c")
+                assert ("this token is wrong" in answer.detail) == wrong
+                assert ("a token is needed" in answer.detail) != wrong
             assert client.get(path, Authorization=f"Bearer {TOKEN}").status == 200
         assert client.get("/nothing").status == 401  # nor does it say what there is
         assert b"securitySchemes" in client.get("/openapi.json", Authorization=f"bearer {TOKEN}").body
@@ -59,7 +67,8 @@ def test_a_token_is_asked_of_everybody(segmenter: Segmenter, capfd: pytest.Captu
 def test_names_can_be_allowed(segmenter: Segmenter) -> None:
     with running(segmenter, token=TOKEN, host=ANY, names=("lab.example",)) as client:
         assert client.get("/health", Host="lab.example:8765").status == 200
-        assert client.get("/health", Host="other.example").status == 403
+        refused = client.get("/health", Host="other.example:8765")
+        assert (refused.status, "--allow-host other.example." in refused.detail) == (403, True)
 
 
 @pytest.mark.parametrize("host", [ANY, "::", "192.168.0.9", "lab.example"])
@@ -67,6 +76,28 @@ def test_other_machines_need_a_token(host: str) -> None:
     with pytest.raises(InputError, match="needs a token"):
         ServeSettings(host=host)
     ServeSettings(host=host, token=TOKEN)
+
+
+@pytest.mark.parametrize(("host", "option"), [("nohost.invalid", "--host"), ("192.0.2.7", "--host")])
+def test_an_address_that_is_not_here(host: str, option: str) -> None:
+    with pytest.raises(InputError, match=f"cannot listen on {host}:0: .*Try another {option}"):
+        bind(ServeSettings(host=host, port=0, token=TOKEN))
+
+
+def test_a_port_in_use() -> None:
+    with bind(ServeSettings(port=0)) as taken:
+        taken.listen()
+        with pytest.raises(InputError, match="Try another --port"):
+            bind(ServeSettings(port=taken.getsockname()[1]))
+
+
+def test_the_address_is_one_to_open() -> None:
+    with bind(ServeSettings(host=ANY, port=0, token=TOKEN)) as listening:
+        host = url_of(listening).removeprefix("http://").rpartition(":")[0]
+    assert host != ANY
+    assert host == UNKNOWN_ADDRESS or ip_address(host).version == 4
+    with bind(ServeSettings(port=0)) as listening:
+        assert url_of(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
