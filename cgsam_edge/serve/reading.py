@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from cgsam_edge.serve.faults import plain_faults
 from cgsam_edge.serve.refusal import Refusal
 from cgsam_edge.serve.schemas import SegmentOptions, SegmentRequest
 from cgsam_edge.serve.uploads import Upload, checked_name
@@ -56,17 +56,9 @@ def checked(model: type[M], text: str | bytes) -> M:
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise Refusal(422, "; ".join(_faults(error.errors(include_url=False, include_input=False)))) from error
+        raise Refusal(422, plain_faults(model, error.errors(include_url=False))) from error
     except UnicodeError as error:
         raise Refusal(422, "the request is not UTF-8.") from error
-
-
-def _faults(errors: list[Any]) -> Iterable[str]:
-    for one in errors[:_MOST_SHOWN]:
-        place = ".".join(str(part) for part in one["loc"])[:200]
-        yield f"{place or 'the request'}: {one['msg']}"
-    if len(errors) > _MOST_SHOWN:
-        yield f"and {len(errors) - _MOST_SHOWN} more"
 
 
 def _kind(request: Request) -> str:

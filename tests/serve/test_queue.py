@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,13 +100,16 @@ def test_what_is_dropped_is_not_kept_in_memory() -> None:
     """The pool holds what waits until its place comes up; the picture must not wait with it."""
     go = threading.Event()
 
+    def work(picture: io.BytesIO, _: Turn) -> int:
+        return len(picture.getvalue())
+
     async def scenario() -> None:
         queue = WorkQueue(workers=1, waiting=2)
         first = asyncio.create_task(queue.run(lambda _: go.wait(10), 10, never))
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         picture = io.BytesIO(b"a picture")
         seen = weakref.ref(picture)
-        waiting = asyncio.create_task(queue.run(lambda _, held=picture: held, 10, lambda: gone))
+        waiting = asyncio.create_task(queue.run(partial(work, picture), 10, lambda: gone))
         del picture
         await settled(lambda: queue.waiting == 1)
         gone.set_result(None)
