@@ -7,8 +7,16 @@ from cgsam_edge.errors import ImageError
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 2
 
-SMALLER = 'Scale it down first, or, if it is a TIFF, segment it in tiles (--tile auto, in Python tile="auto").'
+SMALLER = (
+    "Scale it down first, or, if it is a TIFF, segment it in tiles (`cgsam segment --tile auto`, in Python "
+    'tile="auto").'
+)
 """What to do about an image that is too big."""
+
+ONLY_TIFF = (
+    "Only TIFFs are read in tiles; convert it first, such as with gdal_translate -co TILED=YES, or scale it down."
+)
+"""What to do about an image that is too big, and not a TIFF, where tiles were asked for."""
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -50,6 +50,7 @@ class Drawn:
         present: whether each concept is present.
         seconds: when a frame is shown.
         until: when the next frame follows, if the file states it; otherwise equal to ``seconds``.
+        bare: whether something should be blurred, and there is nothing to blur.
     """
 
     text: str
@@ -58,19 +59,21 @@ class Drawn:
     present: dict[str, bool]
     seconds: float = 0.0
     until: float = 0.0
+    bare: bool = False
 
 
 def draw(parcel: Parcel, look: Look = OVERLAY) -> Drawn:
     """Encode the masks as JSON, and draw the picture; the image is freed before the picture is compressed."""
     item, result = parcel.item, parcel.take()
     text, summary = json.dumps(document(_head(item), result), ensure_ascii=False), _summary(result)
-    present = presences(result)
+    present, bare = presences(result), look.is_bare(result)
     frame = item.frame
     overlay = look.draw(result, moving=frame is not None)
     del result
     if frame is None:
-        return Drawn(text, _png(overlay), summary, present)
-    return Drawn(text, even(overlay), summary, present, frame.seconds, frame.seconds + (frame.duration or 0.0))
+        return Drawn(text, _png(overlay), summary, present, bare=bare)
+    until = frame.seconds + (frame.duration or 0.0)
+    return Drawn(text, even(overlay), summary, present, frame.seconds, until, bare)
 
 
 def _head(item: Item) -> dict[str, Any]:

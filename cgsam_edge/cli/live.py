@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge.cli.destinations import make_folder
 from cgsam_edge.cli.drawing import document, even, presences
 from cgsam_edge.cli.live_options import check_for_camera, free_bytes, rotations
+from cgsam_edge.cli.looks import BARE
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import ImageError
 from cgsam_edge.live.address import with_login
@@ -44,7 +45,7 @@ LOGIN = "CGSAM_CAMERA_LOGIN"
 _LOST = 3
 """Exit code if anything had no room on the disk."""
 
-Drawing = tuple[str, "NDArray[np.uint8] | None", dict[str, bool]]
+Drawing = tuple[str, "NDArray[np.uint8] | None", dict[str, bool], bool]
 
 
 def run_live(
@@ -61,8 +62,8 @@ def run_live(
         opened.check_concepts(names)
         recording = _recording(options, look, camera)
         with closing(recording):
-            seen = _follow(camera, opened, names, options, look, recording)
-    return _conclude(camera, recording, seen)
+            seen, bare = _follow(camera, opened, names, options, look, recording)
+    return _conclude(camera, recording, seen, bare=bare)
 
 
 def _camera(options: argparse.Namespace) -> Camera:
@@ -97,25 +98,24 @@ def _follow(
     options: argparse.Namespace,
     look: Look,
     recording: Recording,
-) -> Counter[str]:
+) -> tuple[Counter[str], bool]:
     from tqdm import tqdm
 
     frames = JustInTime(camera)
     chosen = {key: getattr(options, key) for key in ("max_concepts", "time_budget", "skip_absent")}
-    draw = None if recording.video is None else look.draw
     follow = follow_up(segmenter, track=options.track, smooth=options.smooth) or (lambda result: result)
     stages = (
         Stage(frames.guarded(lambda frame: (frame, segmenter.prepare(frame.image)))),
         Stage(frames.freeing(lambda pair: (pair[0], segmenter.segment(pair[1], names, **chosen)))),
         Stage(lambda pair: (pair[0], follow(pair[1]))),
-        Stage(lambda pair: _drawn(camera.name, pair[0], pair[1], draw)),
+        Stage(lambda pair: _drawn(camera.name, pair[0], pair[1], look if recording.video else None)),
     )
     seen: Counter[str] = Counter()
-    size: tuple[int, ...] | None = None
+    bare, size = True, None
     with _stopping(frames.interrupt, options.duration), closing(overlap(frames, *stages, ahead=_AHEAD)) as processed:
         for frame, done in tqdm(processed, unit="frame", disable=None):
             try:
-                line, picture, present = done.result()
+                line, picture, present, shown = done.result()
             except ImageError as error:  # it concerns this frame alone
                 say(f"cgsam: error: {camera.name}: frame {frame.number}: {error}")
                 continue
@@ -124,14 +124,16 @@ def _follow(
             size = frame.image.shape
             recording.add(line, picture, frame.seconds)
             seen.update(present)
-    return seen
+            bare = bare and shown
+    return seen, bare
 
 
-def _drawn(name: str, frame: CameraFrame, result: Result, draw: Callable[..., Any] | None) -> Drawing:
+def _drawn(name: str, frame: CameraFrame, result: Result, look: Look | None) -> Drawing:
     arrived = datetime.fromtimestamp(frame.arrived, timezone.utc).isoformat(timespec="milliseconds")
     head = {"camera": name, "frame": frame.number, "time": round(frame.seconds, 6), "arrived": arrived}
-    picture = None if draw is None else even(draw(result, moving=True))
-    return json.dumps(document(head, result), ensure_ascii=False), picture, presences(result)
+    picture = None if look is None else even(look.draw(result, moving=True))
+    bare = look is not None and look.is_bare(result)
+    return json.dumps(document(head, result), ensure_ascii=False), picture, presences(result), bare
 
 
 @contextmanager
@@ -165,11 +167,12 @@ def _restorer(kept: dict[signal.Signals, Any]) -> Callable[[], None]:
     return restore
 
 
-def _conclude(camera: Camera, recording: Recording, seen: Counter[str]) -> int:
+def _conclude(camera: Camera, recording: Recording, seen: Counter[str], *, bare: bool) -> int:
     """Print what was done, and return the exit code."""
     found = ", ".join(f"{name} in {count}" if count else f"{name} absent" for name, count in seen.items())
     again = f", found again {camera.reconnections} times" if camera.reconnections else ""
-    print(f"{camera.name}: {recording.written} frames segmented of {camera.arrived} that arrived{again}; {found}")
+    counts = f"{recording.written} frames segmented of {camera.arrived} that arrived"
+    print(f"{camera.name}: {counts}{again}; {found}{BARE if bare and seen else ''}")
     if not recording.lost and not recording.unrecorded:
         return 0
     print(

@@ -72,8 +72,15 @@ class Look:
         flat = _FLAT if moving and not self.alpha else None
         return result.cutout(background=self.background or flat)
 
+    def is_bare(self, result: Result) -> bool:
+        """Whether there is nothing to blur in a picture where something should be."""
+        return self.blur is not None and not any(result[name].present and result[name].area for name in self.blur)
+
 
 OVERLAY = Look()
+
+BARE = "; nothing was found to blur"
+"""What the line of a picture or a video says that shows everything, as nothing to blur was found."""
 _COLOUR = re.compile("[0-9a-fA-F]{6}")
 
 
@@ -130,6 +137,6 @@ def _margin(text: str) -> int:
 def _colour(text: str) -> tuple[int, int, int]:
     digits = text.removeprefix("#")
     if not _COLOUR.fullmatch(digits):
-        raise argparse.ArgumentTypeError(f"expected a colour of six digits, such as ffffff, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a colour of six hexadecimal digits, such as ffffff, got {text!r}")
     red, green, blue = bytes.fromhex(digits)
     return red, green, blue

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from cgsam_edge.cli.inputs import Input, count, is_video
-from cgsam_edge.cli.looks import OVERLAY, Look
+from cgsam_edge.cli.looks import BARE, OVERLAY, Look
 from cgsam_edge.cli.messages import say
 from cgsam_edge.cli.video import VideoOutput
 from cgsam_edge.errors import BackendError, CgsamError, ImageError, OutputError
@@ -83,12 +83,11 @@ class RunLog:
             busy = f"the engine was busy {100 * engine / seconds:.0f} % of the time"
             print(f"{self._done} images in {seconds:.1f} s: {self._done / seconds:.2f} a second; {busy}")
         if self._failed:
-            kind = (
-                "files could not be used, or could not be read to their end"
-                if self._videos()
-                else "images could not be used"
+            kind, cut = ("file", ", or could not be read to the end") if self._videos() else ("image", "")
+            plural = "" if self._total() == 1 else "s"
+            print(
+                f"{self._failed} of {self._total()} {kind}{plural} could not be used{cut}; see above.", file=sys.stderr
             )
-            print(f"{self._failed} of {self._total()} {kind}; see above.", file=sys.stderr)
         return ImageError.exit_code if self._failed else 0
 
     def _videos(self) -> bool:
@@ -116,7 +115,7 @@ def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog, look
                 raise
             log.failure(error, source)
         else:
-            log.line(f"{source.file}: {one.summary} → {source.stem}{look.picture}")
+            log.line(f"{source.file}: {one.summary} → {source.stem}{look.picture}{BARE if one.bare else ''}")
             log.step()
             del one  # otherwise it would stay in memory while waiting for the next one
         del future

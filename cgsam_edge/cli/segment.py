@@ -137,10 +137,15 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment a camera, or all files; an image or a video that fails is reported and does not stop the others."""
-    if any(is_camera(name) and not Path(name).is_file() for name in options.images):
+    if any(is_camera(name) and not _is_file(Path(name)) for name in options.images):
         return _run_live(options)
     check_for_files(options)
     return _run_files(options)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file or a folder; one may be named as a camera is, such as 0001. A device is neither."""
+    return path.is_file() or path.is_dir()
 
 
 def _run_live(options: argparse.Namespace) -> int:

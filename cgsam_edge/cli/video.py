@@ -9,6 +9,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from cgsam_edge.cli.looks import BARE
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import MissingLibraryError, OutputError
 from cgsam_edge.files import beside
@@ -55,6 +56,7 @@ class VideoOutput:
         self.frames = 0
         self.seen: Counter[str] = Counter()
         self.late = 0.0
+        self._bare = True
         self._source, self._video, self._look = str(source.file), source.video, look
         self._lines = source.stem.with_name(f"{source.stem.name}.jsonl")
         self._fps = self._start = 0.0
@@ -96,14 +98,15 @@ class VideoOutput:
         self._text.flush()  # so that a full disk is noticed now
         self.frames += 1
         self.seen.update(drawn.present)
+        self._bare = self._bare and drawn.bare
 
     def note(self) -> str:
-        """Return what the last line says beside the numbers: what wrote the video, and how well it keeps time."""
+        """Return what the last line says beside the numbers: sound, lateness, and that nothing was blurred."""
         late = f", up to {self.late:.1f} s late where frames follow each other quickly" if self.late >= 0.1 else ""
         sound = getattr(self._film, "sound", None)
         heard = "" if sound is None else ", with its sound" + ("" if sound.copied else f" as {sound.codec}")
         heard += ", which ends early" if sound is not None and sound.cut else ""
-        return f"{heard}{late}"
+        return f"{heard}{late}{BARE if self._bare else ''}"
 
     def _shown(self, seconds: float) -> float:
         """Return when a frame is shown; a video without usable times continues frame by frame."""

@@ -14,12 +14,13 @@ SCHEMES = ("rtsp", "rtsps", "http", "https")
 """Schemes of URLs that a camera may have."""
 
 _HIDDEN = "***"
-_SECRET = re.compile(
-    r"(?P<key>user(?:name)?|login|usr|pass(?:word|wd)?|pwd|psw|auth|token|key|secret|sign?(?:ature)?)"
-    r"=(?P<value>[^&;/?#_]*)",
-    re.IGNORECASE,
-)
-"""Some cameras take the login in the path: ``/user=admin&password=x&channel=1.sdp``."""
+_KEY = "user(?:name)?|login|usr|pass(?:word|wd)?|pwd|psw|auth|token|key|secret|sign?(?:ature)?"
+_SECRET = re.compile(rf"(?P<key>{_KEY})=(?:(?!_(?:{_KEY}|channel|stream)=|[&;][a-z]+=)[^/?#])*", re.IGNORECASE)
+"""Some cameras take the login in the path: ``/user=admin&password=x&channel=1.sdp``, or with ``_`` for ``&``.
+
+A value may hold the separators, so one of them ends it only before a further key.
+"""
+_AUTHORITY = re.compile("[^:/?#]+://(?P<authority>[^/?#]*)")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def with_login(source: str, login: str) -> str:
         source: what a user typed.
         login: user and password as they are, not encoded.
     """
-    if "://" not in source or "@" in source or not login:
+    found = _AUTHORITY.match(source)
+    if found is None or "@" in found["authority"] or not login:
         return source
     user, colon, password = login.partition(":")
     return source.replace("://", f"://{quote(user, safe='')}{colon}{quote(password, safe='')}@", 1)

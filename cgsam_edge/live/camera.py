@@ -11,11 +11,12 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from cgsam_edge.errors import CameraError, CgsamError, InputError
+from cgsam_edge.errors import CameraError, CgsamError
 from cgsam_edge.live import device, network
 from cgsam_edge.live.address import address_of
 from cgsam_edge.live.library import load_av
-from cgsam_edge.live.pauses import Pauses
+from cgsam_edge.live.pauses import Pauses, positive_seconds
+from cgsam_edge.live.unfailing import unfailing
 from cgsam_edge.video import Frame
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class Camera:
         longest_pause: most seconds between two attempts to connect again; pauses grow up to that.
         give_up_after: seconds without a frame after which iterating raises `CameraError`; None waits forever.
         options: options of FFmpeg for a URL, such as ``{"rtsp_transport": "udp"}``.
-        progress: called, in the reader's thread, with a line when the camera is lost and when it is back.
+        progress: called, in the reader's thread, with a line when the camera is lost and when it is back; an exception
+            that it raises is shown on the standard error output, and reading goes on.
 
     Attributes:
         name: the source without user, password and the values of its query, as in messages.
@@ -103,12 +105,12 @@ class Camera:
     ) -> None:
         self._address = address_of(source)
         self.name = self._address.shown
-        self._open_timeout = _seconds("open_timeout", open_timeout)
-        self._read_timeout = _seconds("read_timeout", read_timeout)
-        self._give_up_after = None if give_up_after is None else _seconds("give_up_after", give_up_after)
+        self._open_timeout = positive_seconds("open_timeout", open_timeout)
+        self._read_timeout = positive_seconds("read_timeout", read_timeout)
+        self._give_up_after = None if give_up_after is None else positive_seconds("give_up_after", give_up_after)
         self._options = dict(options or {})
-        self._progress = progress or (lambda _: None)
-        self._pauses = Pauses(_seconds("longest_pause", longest_pause))
+        self._progress = unfailing(progress)
+        self._pauses = Pauses(positive_seconds("longest_pause", longest_pause))
         self._newest: _Arrived | None = None
         self._arrived = self._taken = 0
         self._start: float | None = None
@@ -246,18 +248,24 @@ class Camera:
 
     def _keep(self, picture: Picture) -> None:
         found = _Arrived(picture, self._arrived, time.time(), time.monotonic())
+        self._count_return()
         with self._changed:
             if self._closed.is_set():
                 return
             self._newest = found
             self._arrived += 1
-            back, self._lost = self._lost, None
             self._start = found.monotonic if self._start is None else self._start
             self._changed.notify()
         self._pauses.reset()
-        if back is not None:
+
+    def _count_return(self) -> None:
+        """Count and report that the camera is back, before anybody can take its frame."""
+        with self._changed:
+            back, self._lost = self._lost, None
+            if back is None or self._closed.is_set():
+                return
             self._reconnections += 1
-            self._progress(f"{self.name}: back after {time.monotonic() - back[1]:.1f} s.")
+        self._progress(f"{self.name}: back after {time.monotonic() - back[1]:.1f} s.")
 
     def _lose(self, problem: str) -> None:
         with self._changed:
@@ -290,9 +298,3 @@ class Frames:
     def interrupt(self) -> None:
         """End this iterator, from any thread, even while it waits; the camera stays open."""
         self._stopped.set()
-
-
-def _seconds(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise InputError(f"{name} must be a positive number of seconds, got {value!r}.")
-    return float(value)

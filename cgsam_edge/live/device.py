@@ -74,7 +74,8 @@ def _check_linux(address: Address) -> None:
     if not path.exists():
         others = sorted(str(one) for one in Path("/dev").glob("video*"))
         there = f"this machine has {', '.join(others)}" if others else "this machine has no camera"
-        raise CameraError(f"{address.shown}: no such camera ({path}); {there}.")
+        at = "" if address.shown == str(path) else f" ({path})"
+        raise CameraError(f"{address.shown}: no such camera{at}; {there}.")
     if not path.is_char_device():
         raise CameraError(f"{address.shown}: {path} is no device.")
     if not os.access(path, os.R_OK | os.W_OK):

@@ -125,6 +125,6 @@ def _unknown_host(address: Address) -> str | None:
         parts = urlsplit(address.url or "")
         try:
             socket.getaddrinfo(parts.hostname, parts.port or 554, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, UnicodeError):  # UnicodeError: no name of a host has this form
             return f"no host of the name {parts.hostname!r} is known"
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cgsam_edge.errors import InputError
+
 _FIRST = 0.25
 """Seconds."""
 
@@ -26,3 +28,14 @@ class Pauses:
     def reset(self) -> None:
         """Begin anew with the shortest pause."""
         self._pause = min(_FIRST, self._longest)
+
+
+def positive_seconds(name: str, value: float) -> float:
+    """Return a time that a user chose.
+
+    Raises:
+        InputError: it is not a positive number; the message begins with the option's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise InputError(f"{name} must be a positive number of seconds, got {value!r}.")
+    return float(value)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ class Recording:
 
     Each line is on its way to the disk when `add` returns, and a video can be played up to where it was written. On a
     full disk the video ends first, and lines go on; if lines have no room either, the present video is removed for
-    them; lines that still have none are counted, and writing goes on as soon as there is room.
+    them; lines that still have none are counted, and writing goes on as soon as there is room. Where new files have
+    no room, the present ones go on.
 
     Args:
         folder: where the files go; it exists.
@@ -79,7 +81,7 @@ class Recording:
         self._path = self._film_path = folder
         self._film: PlayableVideo | None = None
         self._film_size = (0, 0)
-        self._off = False
+        self._off = self._stays = False
         self._first = self._last = 0.0
 
     def add(self, line: str, picture: NDArray[np.uint8] | None, seconds: float) -> None:
@@ -100,22 +102,24 @@ class Recording:
         if picture is not None and self.video is not None:
             self._add_picture(picture, seconds)
 
-    def rotate(self) -> None:
-        """End the present files; the next `add` begins new ones.
+    def rotate(self) -> bool:
+        """Begin new files, and end the present ones; where the disk has no room for new ones, these go on.
+
+        Returns:
+            whether new files began.
 
         Raises:
-            OutputError: a file cannot be begun.
+            OutputError: a file cannot be begun for another reason, or the disk is full and there are no files yet.
         """
+        begun = self._begun()
+        if begun is None:
+            return False
         self.close()
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        for number in range(1, 1000):
-            self._path = self._folder / f"{self._name}-{stamp}{f'-{number}' if number > 1 else ''}.jsonl"
-            with suppress(FileExistsError):
-                self._lines = self._begun()
-                break
-        self._size, self._began = 0, time.monotonic()
+        self._path, self._lines = begun
+        self._size, self._began, self._stays = 0, time.monotonic(), False
         self._film_path = self._path.with_name(f"{self._path.stem}{self.video}")
         self._progress(f"→ {self._path}")
+        return True
 
     def close(self) -> None:
         """End the present files."""
@@ -124,13 +128,23 @@ class Recording:
             os.close(self._lines)
             self._lines = None
 
-    def _begun(self) -> int:
-        try:
-            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        except FileExistsError:
-            raise
-        except OSError as error:
-            raise OutputError(f"{self._path}: could not be written ({error.strerror}).") from error
+    def _begun(self) -> tuple[Path, int] | None:
+        """Create the next file of lines; None if the disk is full and the present file can go on."""
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        for number in count(1):
+            path = self._folder / f"{self._name}-{stamp}{f'-{number}' if number > 1 else ''}.jsonl"
+            try:
+                return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                if self._lines is None or error.errno not in _FULL:
+                    raise OutputError(f"{path}: could not be written ({error.strerror}).") from error
+                break
+        if not self._stays:
+            self._stays = True
+            self._progress(f"{self._path}: goes on, because the disk has no room for new files.")
+        return None
 
     def _is_due(self) -> bool:
         old = self._rotate_seconds is not None and time.monotonic() - self._began >= self._rotate_seconds
@@ -188,9 +202,11 @@ class Recording:
             self.unrecorded += 1
             return
         if self._off:
+            if not self.rotate():  # in the present files, it would replace what was recorded
+                self.unrecorded += 1
+                return
             self._off = False
-            self._progress(f"{self._folder}: there is room again; the video goes on with the next files.")
-            self.rotate()
+            self._progress(f"{self._folder}: there is room again; the video goes on in the new files.")
         if free < self._keep_free:
             self._stop_film(f"only {free / _MEGABYTE:.0f} MB of the disk are free")
             return

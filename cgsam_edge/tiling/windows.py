@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from cgsam_edge.errors import ImageError
 from cgsam_edge.image import ImageSource, Prepared, load_image
+from cgsam_edge.image_limits import ONLY_TIFF, SMALLER
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -96,8 +98,19 @@ def open_windows(source: ImageSource, *, bits: int | None = None, page: int | No
         path = fsdecode(source)
         if needs_windows(path):
             return TiffWindows(path, bits=bits, page=page)
-        return PictureWindows(load_image(source, bits=bits, page=page), path)
-    return PictureWindows(load_image(source, bits=bits, page=page))
+        return PictureWindows(_loaded(source, bits, page), path)
+    return PictureWindows(_loaded(source, bits, page))
+
+
+def _loaded(source: ImageSource, bits: int | None, page: int | None) -> Image.Image:
+    """Load a picture; one that is too big is no TIFF, so the error does not recommend tiles."""
+    try:
+        return load_image(source, bits=bits, page=page)
+    except ImageError as error:
+        text = str(error)
+        if not text.endswith(SMALLER):
+            raise
+        raise ImageError(f"{text.removesuffix(SMALLER)}{ONLY_TIFF}") from error
 
 
 def tile_image(windows: WindowReader, x: int, y: int, side: int) -> Image.Image:

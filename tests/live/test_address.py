@@ -21,6 +21,8 @@ from cgsam_edge.live.pauses import Pauses
         ("rtsp://a:b@cam:554/stream?x=1&y", "rtsp://***@cam:554/stream?x=***&***"),
         ("rtsp://a:p@ss@cam/stream", "rtsp://***@cam/stream"),
         ("http://cam/user=admin&password=x1&channel=1.sdp", "http://cam/user=***&password=***&channel=1.sdp"),
+        ("rtsp://cam/user=admin&password=my_secret&channel=1.sdp", "rtsp://cam/user=***&password=***&channel=1.sdp"),
+        ("rtsp://cam/user=a_b_password=my_se;cret_channel=1", "rtsp://cam/user=***_password=***_channel=1"),
         ("http://cam?token=abc", "http://cam?token=***"),
         ("http://[::1]:8080/a#secret", "http://[::1]:8080/a"),
     ],
@@ -29,7 +31,7 @@ def test_shown_without_secrets(typed: int | str, shown: str) -> None:
     address = address_of(typed)
     assert address.shown == shown
     assert address.url == (typed if isinstance(typed, str) and "://" in typed else None)
-    assert not any(secret in repr(address) for secret in ("a:b", "p@ss", "x1", "abc", "secret"))
+    assert not any(secret in repr(address) for secret in ("a:b", "p@ss", "x1", "abc", "secret", "cret", "a_b"))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,9 @@ def test_what_is_no_camera(typed: int | str, message: str) -> None:
 
 @pytest.mark.parametrize("source", [77, "/dev/video77", "/dev/null"])
 def test_no_such_device(source: int | str) -> None:
-    with pytest.raises(CameraError, match=r"no such camera \(/dev/video77\)|/dev/null"):
+    with pytest.raises(CameraError, match=r"no such camera|/dev/null") as caught:
         Camera(source, open_timeout=2, read_timeout=1)
+    assert str(caught.value).count("/dev/video77") == (source != "/dev/null")
 
 
 @pytest.mark.parametrize("wrong", [{"open_timeout": 0}, {"read_timeout": -1}, {"longest_pause": float("nan")}])
@@ -84,5 +87,6 @@ def test_a_url_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_login_is_added_where_there_is_none() -> None:
     assert with_login("rtsp://cam/x", "me:a/b@c") == "rtsp://me:a%2Fb%40c@cam/x"
     assert with_login("rtsp://you:p@cam/x", "me:a") == "rtsp://you:p@cam/x"
+    assert with_login("rtsp://cam/a@b?mail=c@d", "me:a") == "rtsp://me:a@cam/a@b?mail=c@d"
     assert with_login("0", "me:a") == "0"
     assert with_login("rtsp://cam/x", "") == "rtsp://cam/x"

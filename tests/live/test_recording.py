@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from collections.abc import Iterator
@@ -39,12 +40,12 @@ def frames(file: Path) -> int:
 
 @pytest.fixture
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A file system of four megabytes, or as many as a parameter says."""
-    size = getattr(request, "param", 4)
+    """A file system of four megabytes, or as many as a parameter says, with options that follow them."""
+    size = getattr(request, "param", "4m")
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if made.returncode:
         pytest.skip("no right to mount a small file system")
@@ -121,7 +122,7 @@ def test_the_video_ends_before_the_disk_is_full(small_disk: Path) -> None:
     recording.close()
 
 
-@pytest.mark.parametrize("small_disk", [80], indirect=True)
+@pytest.mark.parametrize("small_disk", ["80m"], indirect=True)
 def test_the_video_goes_on_when_there_is_room(small_disk: Path) -> None:
     said: list[str] = []
     filler = small_disk / "filler"
@@ -138,7 +139,7 @@ def test_the_video_goes_on_when_there_is_room(small_disk: Path) -> None:
     assert recording.unrecorded == 10
     (file,) = small_disk.glob("*.mp4")
     assert frames(file) == 10
-    assert [text for text in said if "the video goes on with the next files" in text]
+    assert [text for text in said if "the video goes on in the new files" in text]
     assert sorted(numbers(small_disk)) == list(range(20))
 
 
@@ -174,6 +175,37 @@ def test_lines_that_have_no_room_are_counted_and_writing_goes_on(small_disk: Pat
     assert len(found) == 61 - lost
     assert sum("lines are lost until there is room" in text for text in said) == 1
     assert sum(f"there is room again; {lost} lines were lost" in text for text in said) == 1
+
+
+@pytest.mark.parametrize("small_disk", ["4m,nr_inodes=3"], indirect=True)
+def test_without_room_for_the_next_files_the_present_ones_go_on(small_disk: Path) -> None:
+    said: list[str] = []
+    recording = Recording(small_disk, "cam", rotate_bytes=1000, progress=said.append)
+    recording.add(line(0), None, 0)
+    (small_disk / "filler").touch()  # no further file has room
+    for number in range(1, 20):
+        recording.add(line(number), None, number)
+    assert len(list(small_disk.glob("*.jsonl"))) == 1
+    present = next(small_disk.glob("*.jsonl"))
+    assert [text for text in said if "goes on" in text] == [
+        f"{present}: goes on, because the disk has no room for new files."
+    ]
+    (small_disk / "filler").unlink()
+    recording.add(line(20), None, 20)
+    recording.close()
+    assert recording.written == 21
+    assert recording.lost == 0
+    assert len(list(small_disk.glob("*.jsonl"))) == 2
+    assert sorted(numbers(small_disk)) == list(range(21))
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cgsam_edge.live.recording.os.open", full)
+    with pytest.raises(OutputError, match=r"could not be written \(No space left"):
+        Recording(tmp_path, "cam").add("{}", None, 0)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

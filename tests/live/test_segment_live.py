@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cgsam_edge import Video
 from cgsam_edge.cli.live_options import Rotation, rotation
@@ -110,6 +111,18 @@ def test_refusals(tiny_bundle: Path, tmp_path: Path, arguments: list[str], messa
     pytest.importorskip("av", reason="PyAV is not installed (the extra 'video')")
     fixed = ["--bundle", tiny_bundle, "--backend", "onnxruntime", "--concepts", "car"]
     fails(cgsam("segment", *arguments, *fixed, cwd=tmp_path), 3, message)
+
+
+@pytest.mark.parametrize("name", ["0001", "7"])
+def test_a_name_of_digits_may_be_a_folder_or_a_file(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+    picture = tmp_path / "0001" / "a.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (40, 30)).save(picture)
+    (tmp_path / "7").write_bytes(picture.read_bytes())
+    fixed = ["--bundle", tiny_bundle, "--backend", "onnxruntime", "--concepts", "car", "--output", "out"]
+    done = cgsam("segment", name, *fixed, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / ("a.json" if name == "0001" else "7.json")).exists()
 
 
 def test_amounts() -> None:

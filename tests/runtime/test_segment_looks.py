@@ -14,7 +14,9 @@ from PIL import Image
 
 from cgsam_edge import InputError, Segmenter, UnknownConceptError, Video
 from cgsam_edge.cli import main
+from cgsam_edge.quality.scenes import render
 from cgsam_edge.rle import decode_rle
+from tests.commands import cgsam
 from tests.runtime import clips
 
 Run = Callable[..., int]
@@ -58,6 +60,22 @@ def test_an_image_blurred(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert picture[mask].std() < 0.25 * noise()[mask].std()  # of noise, nothing is left but its mean
     document = json.loads(Path("out/a.json").read_text())
     assert [one["category"] for one in document["annotations"]] == ["car"]  # --blur alone computes no other concept
+
+
+def test_a_picture_or_video_without_anything_to_blur_says_so(tmp_path: Path) -> None:
+    """With the reference model, which is calibrated; a video says it only if no frame had anything."""
+    grey, street = np.full((256, 256, 3), 128, np.uint8), render(5, 3, 256, 256).image
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(street).save(tmp_path / "street.png")
+    for name, frames in (("none", [grey, grey - 9]), ("one", [grey, street])):
+        first, second = map(Image.fromarray, frames)
+        first.save(tmp_path / f"{name}.png", save_all=True, append_images=[second], duration=500)
+    fixed = ("--every", 1, "--blur", "car,pedestrian", "--concepts", "road", "--backend", "onnxruntime")
+    done = cgsam("segment", "grey.png", "street.png", "none.png", "one.png", *fixed, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = {line.partition(":")[0]: line.endswith("; nothing was found to blur") for line in done.stdout.splitlines()}
+    wanted = {"grey.png": True, "street.png": False, "none.png": True, "one.png": False}
+    assert wanted.items() <= said.items(), done.stdout
 
 
 def test_blurring_widens_masks_by_a_cell(tiny_segmenter: Segmenter) -> None:
@@ -141,6 +159,12 @@ def test_refusals(run: Run, capsys: pytest.CaptureFixture[str], arguments: list[
     Image.fromarray(noise()).save("a.png")
     assert run("a.png", *arguments) == 3
     assert message in capsys.readouterr().err
+
+
+def test_a_colour_is_six_hexadecimal_digits(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("a.png", "--cutout", "--background", "red")
+    assert "six hexadecimal digits, such as ffffff, got 'red'" in capsys.readouterr().err
 
 
 def test_webm_needs_av(run: Run, without_av: None, capsys: pytest.CaptureFixture[str]) -> None:

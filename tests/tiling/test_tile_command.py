@@ -52,6 +52,14 @@ def test_a_tiff_in_windows(picture: np.ndarray, tmp_path: Path, monkeypatch: pyt
         assert overlay.height == 512
 
 
+def test_only_tiffs_may_have_any_size(tmp_path: Path) -> None:
+    Image.new("1", (10_001, 10_000)).save(tmp_path / "big.png")
+    done = cgsam("segment", "big.png", "--tile", "auto", "--concepts", "car", *ENGINE, cwd=tmp_path)
+    fails(done, 3, "the limit is 100. Only TIFFs are read in tiles; convert it first, such as with gdal_translate")
+    assert "if it is a TIFF" not in done.stderr
+    assert "1 of 1 image could not be used" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

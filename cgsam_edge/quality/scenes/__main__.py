@@ -1,22 +1,50 @@
 """Write rendered street scenes to a folder: ``python -m cgsam_edge.quality.scenes --count 8 --output DIR``."""
 
 import argparse
+import re
 from pathlib import Path
 
 from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, IGNORE
 from cgsam_edge.quality.scenes.render import render
 
+FEWEST_PIXELS = 16
+"""Least height and width of a scene."""
+
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m cgsam_edge.quality.scenes", description=__doc__)
-    parser.add_argument("--count", type=int, default=8, help="how many scenes")
-    parser.add_argument("--size", default="512", help="pixels: 512 for squares, or WIDTHxHEIGHT")
-    parser.add_argument("--seed", type=int, default=0, help="which series of scenes")
-    parser.add_argument("--start", type=int, default=0, help="index of the first scene in the series")
-    parser.add_argument("--output", type=Path, required=True, help="folder for images/, labels/ and classes.txt")
+    parser = argparse.ArgumentParser(
+        prog="python -m cgsam_edge.quality.scenes",
+        description="Write rendered street scenes, with labels, to a folder.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--count", type=_whole, default=8, metavar="N", help="how many scenes")
+    parser.add_argument(
+        "--size", type=_size, default="512", metavar="PIXELS", help="a side of squares, or WIDTHxHEIGHT"
+    )
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="which series of scenes")
+    parser.add_argument("--start", type=_whole, default=0, metavar="N", help="index of the first scene in the series")
+    output = "folder for images/, labels/ and classes.txt"
+    parser.add_argument("--output", type=Path, default=argparse.SUPPRESS, required=True, metavar="FOLDER", help=output)
     return parser.parse_args()
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Return width and height."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text, re.ASCII)
+    width, height = (0, 0) if found is None else (int(found[1]), int(found[2] or found[1]))
+    if min(width, height) < FEWEST_PIXELS:
+        raise argparse.ArgumentTypeError(
+            f"expected pixels such as 512, or 640x480 for width and height, at least {FEWEST_PIXELS} each, got {text!r}"
+        )
+    return width, height
 
 
 def write_scenes(output: Path, seed: int, indices: range, height: int, width: int) -> None:
@@ -35,9 +63,9 @@ def write_scenes(output: Path, seed: int, indices: range, height: int, width: in
 def main() -> None:
     """Render and write."""
     args = parse()
-    width, _, height = str(args.size).partition("x")
-    indices = range(args.start, args.start + args.count)
-    write_scenes(args.output, args.seed, indices, int(height or width), int(width))
+    width, height = args.size
+    write_scenes(args.output, args.seed, range(args.start, args.start + args.count), height, width)
+    print(f"{args.count} scene{'' if args.count == 1 else 's'} → {args.output / 'images'}")
 
 
 if __name__ == "__main__":
