@@ -91,7 +91,7 @@ export class App {
     this.#view.outside = outside;
   }
 
-  /** Saves the picture with its masks, or what lies under them, or a data set's form, which the server writes. */
+  /** Saves the picture with its masks, or what lies under them, or a data set format, which the server writes. */
   async save(format: string): Promise<void> {
     if (this.#ready === null || this.#kept === null) return;
     const stem = this.#ready.name.replace(/\.\w+$/, "");
