@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,21 @@ def from_file(path: str, bits: int | None, page: int | None) -> Image.Image:
     with opened(path) as image:
         _turn_to(image, path, page)
         return _to_rgb(image, path, bits)
+
+
+def from_bytes(content: bytes, name: str) -> Image.Image:
+    """Return the upright RGB picture of a file's content, the first if there are several, which a warning says.
+
+    Raises:
+        ImageError: it cannot be used.
+    """
+    with explained(name):
+        if not content:
+            raise ImageError(f"{name}: an empty file (0 bytes), not an image.")
+        with Image.open(io.BytesIO(content)) as image:
+            check_size(image.width, image.height, name)
+            _warn_of_several(image, name, "Save the others as files to have them too.")
+            return _to_rgb(image, name, None)
 
 
 def picture_of(image: Image.Image, path: str) -> Image.Image:
@@ -113,12 +129,15 @@ def _turn_to(image: Image.Image, path: str, page: int | None) -> None:
         if page > 1:
             image.seek(page - 1)
             check_size(image.width, image.height, path)
-    elif count > 1 and image.format not in _WITH_EXTRAS:
+    else:
         whole = ", or --every 1 for all as a video" if is_animation(image) else ""
-        warn_caller(
-            f"{path}: holds {count} pictures, and the first is taken. Name another with --page N (in Python "
-            f"page=N){whole}."
-        )
+        _warn_of_several(image, path, f"Name another with --page N (in Python page=N){whole}.")
+
+
+def _warn_of_several(image: Image.Image, name: str, advice: str) -> None:
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and image.format not in _WITH_EXTRAS:
+        warn_caller(f"{name}: holds {count} pictures, and the first is taken. {advice}")
 
 
 def is_animation(image: Image.Image) -> bool:

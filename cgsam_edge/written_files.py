@@ -10,6 +10,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge._version import __version__
 
+SUFFIXES = (".overlay", ".blurred", ".cutout")
+"""Second suffixes of pictures and videos that are drawn."""
+
+PICTURES = tuple(f"{suffix}.png" for suffix in SUFFIXES)
+
 FORMAT = "cgsam-edge masks"
 """Value of ``format``, the first key of JSON documents and lines."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from cgsam_edge.bulk.writing import Plan, write_results
 from cgsam_edge.datasets import FORMATS
 from cgsam_edge.errors import InputError, OutputError
 from cgsam_edge.files import is_full
+from cgsam_edge.url_secrets import shown_place
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,27 @@ def run(
     _check_formats(job.formats)
     recipe = job.recipe.checked()
     refs = find_pictures(job.sources, job.output.absolute())
-    sources = [source if "://" in source else Path(source).absolute().as_posix() for source in job.sources]
-    with claimed(job.output, {**recipe.identity(), "sources": sources}), Shards(job.output / LABELS) as shards:
+    with (
+        claimed(job.output, {**recipe.identity(), "sources": list(map(_known_as, job.sources))}),
+        Shards(job.output / LABELS) as shards,
+    ):
         rest = [ref for ref in refs if not shards.is_labelled(ref.name, ref.stamp)]
         check_room(job.output, len(rest), len(job.formats) * sum(map(_size, refs)))
+        if shards.torn:
+            lines = f"{shards.torn} line{'s' * (shards.torn > 1)} of {job.output / LABELS}"
+            say(f"{lines} cut off by a kill, or altered: not used; what lacks a label is labelled again.")
         if len(rest) < len(refs):
             say(f"{len(refs) - len(rest)} of {len(refs)} pictures have been labelled before.")
         _label_rest(job, recipe, rest, shards, lambda done: progress(len(refs) - len(rest) + done, len(refs)), say)
         return write_results(Plan(job.output, job.formats, recipe.concepts, job.split, job.review), refs, shards, say)
+
+
+def _known_as(source: str) -> str:
+    """Return how a run remembers a source: without login and signature, but for a digest of the whole."""
+    if "://" not in source:
+        return Path(source).absolute().as_posix()
+    shown = shown_place(source)
+    return source if shown == source else f"{shown} (SHA-256 {hashlib.sha256(source.encode()).hexdigest()})"
 
 
 def _label_rest(

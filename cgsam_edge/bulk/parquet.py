@@ -9,6 +9,7 @@ from typing import Any
 
 from cgsam_edge.bulk.urls import library
 from cgsam_edge.errors import ImageError, InputError
+from cgsam_edge.url_secrets import shown_place, without_logins
 
 SUFFIX = ".parquet"
 
@@ -60,10 +61,11 @@ def read(place: str, row: int) -> bytes:
     except InputError:
         raise
     except Exception as error:  # pyarrow's errors, and those of a storage's library
-        raise ImageError(f"{place}, row {row}: cannot be read ({type(error).__name__}: {error}).") from error
+        why = without_logins(f"{type(error).__name__}: {error}")
+        raise ImageError(f"{shown_place(place)}, row {row}: cannot be read ({why}).") from error
     content = _bytes(value)
     if not content:
-        raise ImageError(f"{place}, row {row}: holds no bytes of a picture, but {type(value).__name__}.")
+        raise ImageError(f"{shown_place(place)}, row {row}: holds no bytes of a picture, but {type(value).__name__}.")
     return content
 
 
@@ -95,7 +97,8 @@ def _opened(place: str, _version: tuple[int, int]) -> Any:
             return parquet.ParquetFile(library("fsspec").open(place, "rb").open())
         return parquet.ParquetFile(place)
     except Exception as error:  # see above
-        raise InputError(f"{place}: not a Parquet file that can be read ({type(error).__name__}: {error}).") from error
+        why = without_logins(f"{type(error).__name__}: {error}")
+        raise InputError(f"{shown_place(place)}: not a Parquet file that can be read ({why}).") from error
 
 
 def _column(file: Any, place: str) -> str:
@@ -105,8 +108,8 @@ def _column(file: Any, place: str) -> str:
             return name
     columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
     raise InputError(
-        f"{place}: no column with the bytes of pictures. Expected one of {', '.join(_PICTURES)}, as binary or as a "
-        f"struct with 'bytes'; it holds {columns}."
+        f"{shown_place(place)}: no column with the bytes of pictures. Expected one of {', '.join(_PICTURES)}, as "
+        f"binary or as a struct with 'bytes'; it holds {columns}."
     )
 
 

@@ -61,6 +61,15 @@ def claimed(folder: Path, identity: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, of this version or another."""
+    try:
+        found = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("format") == FORMAT
+
+
 def check_room(folder: Path, pictures: int, image_bytes: int) -> None:
     """Refuse a disk that is too full for what the run will write.
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cgsam_edge.bulk import parquet, urls
+from cgsam_edge.bulk.run_folder import is_run
 from cgsam_edge.errors import InputError
+from cgsam_edge.url_secrets import shown_place
+from cgsam_edge.written_files import PICTURES
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 """Suffixes of the files in a folder that count as pictures."""
 
-_OVERLAY = ".overlay.png"
 _SHOWN = 3
 
 
@@ -42,28 +45,29 @@ def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list
 
     Args:
         sources: paths, globs and URLs as the user typed them.
-        leave_out: a folder that is not searched, the output.
+        leave_out: a folder that is not searched, the output; nor are folders of other runs below a source.
 
     Raises:
         InputError: a source does not exist or cannot be read, holds no picture, or two pictures have the same name.
         MissingLibraryError: a URL or a Parquet file needs a library that is not installed.
     """
     found: dict[str, PictureRef] = {}
+    output = None if leave_out is None else Path(os.path.realpath(leave_out))
     for source in sources:
         empty = True
-        for one in _of(source, leave_out, several=len(sources) > 1):
+        for one in _of(source, output, several=len(sources) > 1):
             empty = False
             other = found.setdefault(one.name, one)
             if (other.place, other.row) != (one.place, one.row):
                 raise InputError(_same_name(other, one))
         if empty:
-            raise InputError(f"{source}: holds no picture ({', '.join(SUFFIXES)}) and no .parquet file.")
+            raise InputError(f"{shown_place(source)}: holds no picture ({', '.join(SUFFIXES)}) and no .parquet file.")
     return [found[name] for name in sorted(found)]
 
 
 def _same_name(one: PictureRef, other: PictureRef) -> str:
     def shown(ref: PictureRef) -> str:
-        return ref.place if ref.row < 0 else f"{ref.place}, row {ref.row}"
+        return shown_place(ref.place) + ("" if ref.row < 0 else f", row {ref.row}")
 
     return (
         f"{shown(one)} and {shown(other)}: both would be {one.name!r} in the data set. Label their folders in two "
@@ -72,8 +76,12 @@ def _same_name(one: PictureRef, other: PictureRef) -> str:
 
 
 def _of(source: str, leave_out: Path | None, *, several: bool) -> Iterator[PictureRef]:
+    if _is_moving(source):
+        raise InputError(
+            f"{shown_place(source)}: videos and cameras are for cgsam segment; save frames as pictures first."
+        )
     if "://" in source:
-        base = PurePosixPath(source.partition("://")[2]).name
+        base = PurePosixPath(_without_query(source).partition("://")[2]).name
         yield from _named(urls.files(source, is_picture), base if several else "")
         return
     try:
@@ -84,13 +92,27 @@ def _of(source: str, leave_out: Path | None, *, several: bool) -> Iterator[Pictu
         raise InputError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
 
 
+def _is_moving(source: str) -> bool:
+    """Whether a source is a video or a camera: a file by its suffix, a device, a number, or a stream."""
+    from cgsam_edge.video import SUFFIXES as VIDEOS  # on use: it loads OpenCV
+
+    if source.startswith(("rtsp://", "rtsps://", "/dev/video")) or _without_query(source).lower().endswith(VIDEOS):
+        return not Path(source).is_dir()
+    return source.isascii() and source.isdecimal() and not Path(source).exists()
+
+
+def _without_query(url: str) -> str:
+    """Return a web address without what follows its path; in buckets, a name may hold these characters."""
+    return url.partition("?")[0].partition("#")[0] if url.startswith(("http://", "https://")) else url
+
+
 Found = tuple[str, str, str]
 """A file: its path within the source (empty if the source is the file), its absolute place, its stamp."""
 
 
 def _named(files: Iterable[Found], folder: str) -> Iterator[PictureRef]:
     for inner, found, stamp in files:
-        parts = (folder, inner) if inner and folder else (inner or PurePosixPath(found).name,)
+        parts = (folder, inner) if inner and folder else (inner or PurePosixPath(_without_query(found)).name,)
         name, place = _clean(PurePosixPath(*parts)), _readable(found)
         if name.lower().endswith(parquet.SUFFIX):
             whole = "" if not (inner or folder) else f"{PurePosixPath(name).with_suffix('')}/"
@@ -111,9 +133,9 @@ def _readable(text: str) -> str:
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file in a folder counts as a picture, or holds pictures; hidden files and overlays do not."""
+    """Whether a file in a folder counts as a picture, or holds pictures; hidden files and drawings do not."""
     name = PurePosixPath(path).name.lower()
-    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".") and not name.endswith(_OVERLAY)
+    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".") and not name.endswith(PICTURES)
 
 
 def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
@@ -121,24 +143,54 @@ def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
     if path.is_dir():
         yield from _walk(path.absolute(), leave_out)
         return
-    named = [path] if path.exists() else sorted(map(Path, glob.glob(source, recursive=True)))
-    if not named:
+    if path.exists():
+        yield "", path.absolute().as_posix(), _stamp(path)
+        return
+    hits = sorted(map(Path, glob.glob(source, recursive=True)))
+    if not hits:
         raise InputError(f"{source}: no such file or folder.")
-    for file in named:
-        if file.is_file():
-            yield "", file.absolute().as_posix(), _stamp(file)
+    for file in _chosen(hits, _fixed_part(path), leave_out):
+        yield "", file.absolute().as_posix(), _stamp(file)
 
 
-def _walk(folder: Path, leave_out: Path | None) -> Iterator[Found]:
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder before the first wildcard."""
+    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+
+
+def _chosen(hits: Iterable[Path], top: Path, leave_out: Path | None) -> Iterator[Path]:
+    """Yield the files that no run has written."""
+    known: dict[Path, bool] = {}
+    for file in hits:
+        folder = file.parent
+        if folder not in known:
+            between = [one for one in (folder, *folder.parents) if top in one.parents]
+            known[folder] = _is_within(folder, leave_out) or any(map(is_run, between))
+        if file.is_file() and not known[folder] and not file.name.lower().endswith(PICTURES):
+            yield file
+
+
+def _is_within(folder: Path, output: Path | None) -> bool:
+    """Whether a folder, however it is spelled, is the output or lies in it."""
+    place = Path(os.path.realpath(folder))
+    return output is not None and (place == output or output in place.parents)
+
+
+def _walk(top: Path, leave_out: Path | None) -> Iterator[Found]:
     def fail(error: OSError) -> None:
         raise error
 
-    for where, folders, files in os.walk(folder, onerror=fail, followlinks=False):
+    def searched(folder: Path) -> bool:
+        return not folder.name.startswith(".") and not _is_within(folder, leave_out) and not is_run(folder)
+
+    if _is_within(top, leave_out):
+        return
+    for where, folders, files in os.walk(top, onerror=fail, followlinks=False):
         here = Path(where)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name != leave_out)
+        folders[:] = sorted(name for name in folders if searched(here / name))
         for name in sorted(filter(is_picture, files)):
             file = here / name
-            yield file.relative_to(folder).as_posix(), file.as_posix(), _stamp(file)
+            yield file.relative_to(top).as_posix(), file.as_posix(), _stamp(file)
 
 
 def _stamp(file: Path) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
+from cgsam_edge.url_secrets import shown_place, without_logins
 
 
 def files(url: str, chosen: Callable[[str], bool]) -> Iterator[tuple[str, str, str]]:
@@ -21,9 +21,9 @@ def files(url: str, chosen: Callable[[str], bool]) -> Iterator[tuple[str, str, s
         alone = system.isfile(path)
         listed = {path: system.info(path)} if alone else system.find(path, detail=True) if system.exists(path) else None
     except Exception as error:  # each kind of storage has errors of another library
-        raise InputError(f"{url}: cannot be listed ({type(error).__name__}: {error}).") from error
+        raise InputError(f"{shown_place(url)}: cannot be listed ({_why(error)}).") from error
     if listed is None:
-        raise InputError(f"{url}: no such file, folder or bucket, or no permission to see it.")
+        raise InputError(f"{shown_place(url)}: no such file, folder or bucket, or no permission to see it.")
     if alone:
         yield "", url, _stamp(listed[path])
         return
@@ -31,7 +31,7 @@ def files(url: str, chosen: Callable[[str], bool]) -> Iterator[tuple[str, str, s
     for name in sorted(listed):
         inner = name[len(base) :].lstrip("/")
         if chosen(inner) and not any(part.startswith(".") for part in inner.split("/")):
-            yield inner, system.unstrip_protocol(name), _stamp(listed[name])
+            yield inner, _address(url, system, name, inner), _stamp(listed[name])
 
 
 def read(url: str) -> bytes:
@@ -44,25 +44,33 @@ def read(url: str) -> bytes:
     try:
         return bytes(system.cat_file(path))
     except Exception as error:  # see above
-        raise ImageError(f"{url}: cannot be read ({type(error).__name__}: {error}).") from error
+        raise ImageError(f"{shown_place(url)}: cannot be read ({_why(error)}).") from error
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    system = _system(url.partition("://")[0], url if "::" in url else "")
-    return system if isinstance(system, tuple) else (system, system._strip_protocol(url))  # noqa: SLF001 — its only way
-
-
-@lru_cache(maxsize=8)
-def _system(protocol: str, chained: str) -> Any:
-    fsspec = library("fsspec")
+    fsspec = library("fsspec.core")
+    scheme = url.partition("://")[0]
     try:
-        if chained:  # such as zip://*.jpg::s3://bucket/photos.zip
-            return fsspec.core.url_to_fs(chained)
-        return fsspec.filesystem(protocol)
+        system, path = fsspec.url_to_fs(url)  # with host, login or repository; keeps what it has opened
     except ImportError as error:
-        raise MissingLibraryError(f"{protocol}:// needs a library that is not installed: {error}.") from error
-    except Exception as error:  # an unknown protocol, or settings that the storage's library refuses
-        raise InputError(f"{protocol}://: cannot be opened ({type(error).__name__}: {error}).") from error
+        raise MissingLibraryError(f"{scheme}:// needs a library that is not installed: {error}.") from error
+    except Exception as error:  # an unknown scheme, a host that does not answer, or settings that a library refuses
+        raise InputError(f"{shown_place(url)}: cannot be opened ({_why(error)}).") from error
+    return system, str(path)
+
+
+def _address(url: str, system: Any, name: str, inner: str) -> str:
+    """Return the URL of a file that was found below another one."""
+    first, chained, rest = url.partition("::")
+    if chained:  # such as zip://photos::s3://bucket/photos.zip
+        return f"{first.partition('://')[0]}://{name.lstrip('/')}::{rest}"
+    if system._get_kwargs_from_urls(url):  # noqa: SLF001 — only it says whether names lack the host
+        return f"{url.rstrip('/')}/{inner}"
+    return str(system.unstrip_protocol(name))
+
+
+def _why(error: Exception) -> str:
+    return without_logins(f"{type(error).__name__}: {error}")
 
 
 def _stamp(info: dict[str, Any]) -> str:

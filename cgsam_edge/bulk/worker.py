@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,15 +9,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from cgsam_edge._version import __version__
 from cgsam_edge.bulk import parquet, urls
 from cgsam_edge.bulk.recipe import Recipe
 from cgsam_edge.bulk.rows import LabelRow, compact
 from cgsam_edge.datasets import LabelledPicture, labelled
-from cgsam_edge.errors import ImageError, InputError, printable
-from cgsam_edge.image_files import explained
+from cgsam_edge.errors import CgsamError, InputError, printable
+from cgsam_edge.image_files import explained, from_bytes
 from cgsam_edge.runtimes import cache
 from cgsam_edge.segmenter import Segmenter
 
@@ -64,6 +62,7 @@ class Labeller:
 
         Raises:
             BackendError: the engine failed.
+            MissingLibraryError: a library of an extra is needed.
         """
         name = _name_of(row)
         stamp = str(row.get("stamp", ""))
@@ -75,6 +74,10 @@ class Labeller:
                 label = labelled(name, result, min_area=self._recipe.min_area).to_json()
         except InputError as error:
             return LabelRow(name, stamp, error=str(error) or type(error).__name__, maker=self._maker)
+        except CgsamError:
+            raise
+        except Exception as error:  # whatever it is, it concerns this picture alone
+            return LabelRow(name, stamp, error=printable(_internal(error, name)), maker=self._maker)
         return LabelRow(name, stamp, label, compact(_presences(result)), self._maker, note=self._note(name, caught))
 
     def close(self) -> None:
@@ -87,6 +90,12 @@ class Labeller:
         new = [line for line in dict.fromkeys(lines) if name in line or line not in self._warned]
         self._warned.update(lines)
         return printable("\n".join(new))
+
+
+def _internal(error: Exception, name: str) -> str:
+    if isinstance(error, MemoryError):
+        return f"{name}: not enough memory to label it."
+    return f"{name}: internal error: {type(error).__name__}: {error}"
 
 
 def _maker(segmenter: Segmenter, recipe: Recipe) -> dict[str, Any]:
@@ -126,10 +135,7 @@ def _opened(row: Mapping[str, Any], name: str) -> ImageSource:
     if isinstance(held, np.ndarray):
         return held
     content = held if isinstance(held, bytes) else read_bytes(str(row.get("place") or row.get("path")), _row(row))
-    with explained(name):
-        if not content:
-            raise ImageError(f"{name}: an empty file (0 bytes), not an image.")
-        return Image.open(io.BytesIO(content))
+    return np.asarray(from_bytes(content, name))  # an array has no orientation, so it is not turned twice
 
 
 def _row(row: Mapping[str, Any]) -> int:

@@ -22,6 +22,7 @@ from cgsam_edge.bulk.worker import read_bytes
 from cgsam_edge.datasets import FORMATS, LabelledPicture
 from cgsam_edge.errors import ImageError
 from cgsam_edge.files import beside, write_beside
+from cgsam_edge.url_secrets import shown_place
 
 REVIEW = "review"
 MANIFEST = "manifest.json"
@@ -154,7 +155,7 @@ def _count(plan: Plan, refs: Sequence[PictureRef], shards: Shards, sheet: Contac
     totals = LabelTotals(plan.concepts)
     with beside(plan.output / PICTURES) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for ref, row in _rows(refs, shards):
-            line: dict[str, object] = {"name": ref.name, "source": ref.place, "maker": maker_id(row.maker)}
+            line: dict[str, object] = {"name": ref.name, "source": shown_place(ref.place), "maker": maker_id(row.maker)}
             if ref.row >= 0:
                 line["row"] = ref.row
             if row.error:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from cgsam_edge.cli.inputs import Input
-from cgsam_edge.cli.looks import OVERLAY, SUFFIXES, Look
+from cgsam_edge.cli.looks import OVERLAY, Look
 from cgsam_edge.errors import CgsamError, InputError, OutputError
 from cgsam_edge.files import longest_name
-from cgsam_edge.written_files import is_ours
+from cgsam_edge.written_files import SUFFIXES, is_ours
 
 
 def without_overlays(files: list[Path], note: Callable[[str], object]) -> list[Path]:

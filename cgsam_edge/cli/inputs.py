@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsam_edge.animation import Animation
-from cgsam_edge.cli.looks import PICTURES
 from cgsam_edge.errors import CgsamError, ImageError, InputError
 from cgsam_edge.image_files import is_animation, opened
 from cgsam_edge.video import SUFFIXES as VIDEO_SUFFIXES
 from cgsam_edge.video import Video
+from cgsam_edge.written_files import PICTURES
 
 if TYPE_CHECKING:
     from cgsam_edge.image import ImageSource

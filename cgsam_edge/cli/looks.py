@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
     from cgsam_edge.results import Result
 
-SUFFIXES = (".overlay", ".blurred", ".cutout")
-"""Second suffixes of pictures and videos that are drawn."""
-
-PICTURES = tuple(f"{suffix}.png" for suffix in SUFFIXES)
-
 _FLAT = (0, 177, 64)
 """Behind a cut-out that cannot be transparent: the green that video programs key out."""
 

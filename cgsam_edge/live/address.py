@@ -9,17 +9,11 @@ from os import PathLike
 from urllib.parse import quote, urlsplit
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.url_secrets import shown_url, without_secrets
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 """Schemes of URLs that a camera may have."""
 
-_HIDDEN = "***"
-_KEY = "user(?:name)?|login|usr|pass(?:word|wd)?|pwd|psw|auth|token|key|secret|sign?(?:ature)?"
-_SECRET = re.compile(rf"(?P<key>{_KEY})=(?:(?!_(?:{_KEY}|channel|stream)=|[&;][a-z]+=)[^/?#])*", re.IGNORECASE)
-"""Some cameras take the login in the path: ``/user=admin&password=x&channel=1.sdp``, or with ``_`` for ``&``.
-
-A value may hold the separators, so one of them ends it only before a further key.
-"""
 _AUTHORITY = re.compile("[^:/?#]+://(?P<authority>[^/?#]*)")
 
 
@@ -56,7 +50,7 @@ def address_of(source: int | str | PathLike[str]) -> Address:
     if text.startswith("/dev/"):
         return Address(text, device=text)
     raise InputError(
-        f"{_without_secrets(text)}: not a camera: expected its number, a device such as /dev/video0, or a URL that "
+        f"{without_secrets(text)}: not a camera: expected its number, a device such as /dev/video0, or a URL that "
         f"begins with {', '.join(f'{one}://' for one in SCHEMES)}. For a file, use Video."
     )
 
@@ -104,28 +98,3 @@ def with_login(source: str, login: str) -> str:
 
 def _unprintable(text: str) -> bool:
     return any(character.isspace() or not character.isprintable() for character in text)
-
-
-def shown_url(text: str) -> str:
-    """Return a URL as messages show it: without user, password, the values of its query, and its fragment."""
-    scheme, _, rest = text.partition("://")
-    place, slash, path = _split_place(rest)
-    host = place.rpartition("@")[2]
-    login = f"{_HIDDEN}@" if "@" in place else ""
-    path, question, query = path.partition("#")[0].partition("?")
-    values = "&".join(f"{one.partition('=')[0]}={_HIDDEN}" if "=" in one else _HIDDEN for one in query.split("&"))
-    return f"{scheme}://{login}{host}{slash}{_without_secrets(path)}{question}{values if question else ''}"
-
-
-def _split_place(rest: str) -> tuple[str, str, str]:
-    """Split after the host; a password may hold a slash, so all before the last @ counts as the login."""
-    login, at, host = rest.rpartition("@")
-    place, slash, path = host.partition("/")
-    if "?" in place:
-        place, question, query = place.partition("?")
-        slash, path = "", f"{question}{query}{slash}{path}"
-    return f"{login}{at}{place}", slash, path
-
-
-def _without_secrets(text: str) -> str:
-    return _SECRET.sub(lambda found: f"{found['key']}={_HIDDEN}", text)

@@ -13,6 +13,7 @@ from PIL import Image
 
 import cgsam_edge.bulk
 from cgsam_edge.bulk.processes import DIED, label_rows
+from cgsam_edge.bulk.worker import Labeller
 from cgsam_edge.datasets import LabelledPicture
 from cgsam_edge.errors import BackendError, InputError
 from tests.bulk.conftest import recipe
@@ -88,3 +89,42 @@ def test_rows_are_read_as_they_are_needed(streets: Path) -> None:
     assert next(made).error == ""
     assert taken <= 4
     made.close()  # type: ignore[attr-defined]
+
+
+def test_what_is_said_about_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several pictures in a file, a cut file, and an error that nobody expected: each in its row, named once."""
+    page = Image.new("RGB", (32, 32))
+    page.save(tmp_path / "scan.tif", save_all=True, append_images=[page])
+    Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
+    labeller = Labeller(recipe(concepts=("car",)).checked())
+    noted = labeller.label({"name": "day/scan.tif", "place": str(tmp_path / "scan.tif")})
+    assert noted.note.startswith("day/scan.tif: holds 2 pictures, and the first is taken.")
+    cut = labeller.label({"name": "day/cut.png", "place": str(tmp_path / "cut.png")})
+    assert cut.error.startswith("day/cut.png: corrupt, truncated or unreadable (")
+    assert cut.error.count("cut.png") == 1
+
+    errors: list[Exception] = []
+
+    def fail(*_: object) -> None:
+        raise errors[-1]
+
+    monkeypatch.setattr(labeller._segmenter, "segment", fail)
+    for error, words in ((MemoryError(), "not enough memory"), (ZeroDivisionError("a"), "internal error: Zero")):
+        errors.append(error)
+        row = labeller.label({"name": "day/whole.png", "place": str(tmp_path / "whole.png")})
+        assert row.error.startswith(f"day/whole.png: {words}")
+    errors.append(BackendError("the engine failed"))
+    with pytest.raises(BackendError):
+        labeller.label({"name": "day/whole.png", "place": str(tmp_path / "whole.png")})
+    labeller.close()
+
+
+def test_a_picture_is_turned_once(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 32)).save(tmp_path / "a.jpg", exif=exif)
+    made: Any = cgsam_edge.bulk.label([{"name": "a.jpg", "path": str(tmp_path / "a.jpg")}], **QUICK)  # type: ignore[arg-type]
+    (row,) = made
+    picture = LabelledPicture.from_json(row["label"])
+    assert (picture.width, picture.height) == (32, 48)

@@ -13,7 +13,7 @@ from PIL import Image
 from cgsam_edge import Segmenter
 from cgsam_edge.bulk import run_folder
 from cgsam_edge.bulk.choices import Review, Split
-from cgsam_edge.bulk.job import run
+from cgsam_edge.bulk.job import _known_as, run
 from cgsam_edge.cli import main
 from cgsam_edge.errors import InputError, OutputError, UnknownConceptError
 from cgsam_edge.rle import decode_rle
@@ -99,7 +99,10 @@ def test_what_a_kill_left_is_continued(done: Path, streets: Path, tmp_path: Path
     shard.write_bytes(b"".join(lines[:3]) + lines[3][:100])
     said: list[str] = []
     run(job(streets, output), say=said.append)
-    assert said == ["2 of 5 pictures have been labelled before."]
+    assert said == [
+        f"1 line of {output / 'labels'} cut off by a kill, or altered: not used; what lacks a label is labelled again.",
+        "2 of 5 pictures have been labelled before.",
+    ]
     assert files(output) == files(done)
     assert len((output / "labels/000002.jsonl").read_bytes().splitlines()) == 1 + 3  # what makes labels, and labels
 
@@ -251,3 +254,13 @@ def test_a_data_set_of_an_earlier_run_is_named(done: Path, streets: Path, tmp_pa
     ]
     run(job(streets, output), say=said.append)
     assert json.loads((output / "manifest.json").read_text())["old"] == ["review/yolo", "yolo"]
+
+
+def test_urls_are_kept_without_their_secrets(streets: Path, tmp_path: Path) -> None:
+    """The signature is no part of any file of the run; another one is another source."""
+    pytest.importorskip("fsspec", reason="the extra 'ray' is not installed")
+    folder = "file://" + str(streets / "morning")
+    assert _known_as(folder) == folder
+    known = [_known_as(f"https://me@host/a?sig={secret}") for secret in ("pw1", "pw2")]
+    assert known[0] != known[1]
+    assert all(one.startswith("https://***@host/a?sig=*** (SHA-256 ") and "pw" not in one for one in known)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -104,12 +106,72 @@ def test_urls(tmp_path: Path) -> None:
         read_bytes(found[0].place)
 
 
+def test_urls_that_name_a_host_or_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The places that are found name the host and the archive again, so that a worker can read them."""
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'ray' is not installed")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("day/1.png", png(1))
+    found = find_pictures([f"zip://::{tmp_path}/a.zip"])
+    assert names(found) == ["day/1.png"]
+    assert read_bytes(found[0].place) == png(1)
+
+    class Remote(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+        """Paths without the host, as FTP, SFTP and GitHub have them."""
+
+        protocol, cachable = "remote", False
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        def __init__(self, host: str, **options: object) -> None:
+            assert host == "example.org"
+            super().__init__(**options)
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+
+        @staticmethod
+        def _get_kwargs_from_urls(url: str) -> dict[str, str]:
+            return {"host": url.partition("://")[2].partition("/")[0].rpartition("@")[2]}
+
+    fsspec.register_implementation("remote", Remote, clobber=True)
+    Remote("example.org").pipe("/photos/day/1.png", png(2))
+    found = find_pictures(["remote://me:pw@example.org/photos"])
+    assert [(ref.name, ref.place) for ref in found] == [
+        ("day/1.png", "remote://me:pw@example.org/photos/day/1.png"),
+    ]
+    assert read_bytes(found[0].place) == png(2)
+    with pytest.raises(ImageError) as caught:
+        read_bytes("remote://me:pw@example.org/gone.png")
+    assert str(caught.value).startswith("remote://***@example.org/gone.png: cannot be read")
+
+
+def test_the_output_is_no_source_however_it_is_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "day", "1.png", "run/coco/2.png", "earlier/coco/3.png", "4.blurred.png", "5.cutout.png")
+    (tmp_path / "day/earlier/run.json").write_text('{"format": "cgsam-edge labelling run", "version": 7}')
+    (tmp_path / "link").symlink_to(tmp_path / "day", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for source in ("day", "link", "day/../day", "day/**/*.png", "link/**/*.png"):
+        for output in ("day/run", "link/run", "day/../link/run"):
+            assert names(find_pictures([source], leave_out=Path(output))) == ["1.png"], (source, output)
+    with pytest.raises(InputError, match="holds no picture"):
+        find_pictures(["day/run"], leave_out=Path("link/run"))
+    assert names(find_pictures(["day/earlier"])) == ["coco/3.png"], "named on purpose"
+
+
+@pytest.mark.parametrize("source", ["clip.mp4", "0", "/dev/video0", "rtsp://me:pw@camera/1", "https://h/a.mp4?sig=pw"])
+def test_videos_and_cameras(source: str) -> None:
+    with pytest.raises(InputError, match="videos and cameras are for cgsam segment; save frames") as caught:
+        find_pictures([source])
+    assert "pw" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "kind", "words"),
     [
         ("memory://nowhere", InputError, "no such file, folder or bucket"),
         ("file:///gone/for/ever", InputError, "no such file, folder or bucket"),
-        ("nonsense://bucket", InputError, "nonsense://: cannot be opened"),
+        ("nonsense://bucket", InputError, "nonsense://bucket: cannot be opened"),
         ("smb://host/share", MissingLibraryError, "needs a library that is not installed"),
     ],
 )
