@@ -22,9 +22,15 @@ def test_the_guide_has_blocks_to_run() -> None:
     assert [kind for kind, _ in BLOCKS] == ["bash", "python"]
 
 
+def written(folder: Path, street: bytes) -> None:
+    """Write the picture where `cgsam demo` writes it."""
+    (folder / "demo").mkdir()
+    (folder / "demo" / "street.png").write_bytes(street)
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_its_commands(server: Client, street: bytes, tmp_path: Path) -> None:
-    (tmp_path / "street.png").write_bytes(street)
+    written(tmp_path, street)
     script = BLOCKS[0][1].replace("localhost:8765", f"localhost:{server.port}").replace("curl", "curl -sS --fail")
     done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -34,7 +40,7 @@ def test_its_commands(server: Client, street: bytes, tmp_path: Path) -> None:
 
 
 def test_its_program(server: Client, street: bytes, tmp_path: Path) -> None:
-    (tmp_path / "street.png").write_bytes(street)
+    written(tmp_path, street)
     program = BLOCKS[1][1].replace("localhost:8765", f"localhost:{server.port}")
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

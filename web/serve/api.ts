@@ -76,11 +76,11 @@ const BUSY = [429, 503];
 /** Speaks with the server; waits where it is busy, and asks for a token where one is needed. */
 export class Api {
   /**
-   * @param askToken asks a person for the token.
+   * @param askToken asks a person for the token; ``wrong`` says whether one was refused.
    * @param onBusy called when the server is busy and a request is tried again.
    */
   constructor(
-    readonly askToken: () => Promise<string>,
+    readonly askToken: (wrong: boolean) => Promise<string>,
     readonly onBusy: () => void,
   ) {}
 
@@ -123,7 +123,7 @@ export class Api {
       const response = await fetch(path, { ...options, headers });
       if (response.ok) return response;
       if (response.status === 401) {
-        sessionStorage.setItem(TOKEN, await this.askToken());
+        sessionStorage.setItem(TOKEN, await this.askToken(token !== null));
       } else if (BUSY.includes(response.status) && tries < MOST_TRIES) {
         this.onBusy();
         await pause(Number(response.headers.get("retry-after") ?? 1));

@@ -24,6 +24,8 @@ export class App {
   readonly #objects: ObjectList;
   readonly #found = new Map<string, Found>();
   readonly #marks = new Map<string, Marks>();
+  /** The newest question about each concept, by its number. */
+  readonly #newest = new Map<string, number>();
   #known: Known | null = null;
   #ready: Ready | null = null;
   #kept: Kept | null = null;
@@ -149,7 +151,9 @@ export class App {
     let total = 0;
     for (const [i, name] of wanted.entries()) {
       say(`Looking for ${name}`);
-      const [found, seconds] = await this.#compute(name, signal);
+      const computed = await this.#compute(name, signal);
+      if (computed === null) continue;
+      const [found, seconds] = computed;
       if (found.present && found.calibrated) this.#chips.update(name, { shown: true });
       total += seconds;
       this.#drawLayers();
@@ -157,15 +161,19 @@ export class App {
     }
   }
 
-  /** Computes a concept with its clicks. */
-  async #compute(name: string, signal: AbortSignal): Promise<[FoundConcept, number]> {
+  /** Computes a concept with its clicks; null if it was asked again meanwhile, since answers may overtake each other. */
+  async #compute(name: string, signal: AbortSignal): Promise<[FoundConcept, number] | null> {
     this.#chips.update(name, { state: "waiting" });
+    const number = (this.#newest.get(name) ?? 0) + 1;
+    this.#newest.set(name, number);
+    const late = (): boolean => this.#newest.get(name) !== number;
     const prompt = this.#promptOf(name);
     const question = { concepts: prompt ? [] : [name], prompts: prompt ? [prompt] : [] };
     try {
       const answer = await this.#again((kept) =>
         this.api.segment(kept.image, { ...question, skip_absent: false }, signal),
       );
+      if (late()) return null;
       const [concept] = answer.concepts;
       if (concept === undefined) throw new Error(`The server knows no ${name}.`);
       this.#found.set(name, { concept, mask: decode(concept.mask) });
@@ -173,6 +181,7 @@ export class App {
       this.#chips.update(name, { state, note: `${Math.round(100 * concept.presence)} %` });
       return [concept, answer.seconds.concepts];
     } catch (error) {
+      if (late() && !signal.aborted) return null;
       if (!signal.aborted) this.#chips.update(name, { state: "unknown" });
       throw error;
     }
@@ -216,7 +225,9 @@ export class App {
   async #correct(name: string, what: "concept" | "click"): Promise<void> {
     complain(null);
     try {
-      const [found, seconds] = await this.#compute(name, this.#working.signal);
+      const computed = await this.#compute(name, this.#working.signal);
+      if (computed === null) return;
+      const [found, seconds] = computed;
       this.#drawLayers();
       timed(what, seconds);
       say(`${name}: predicted IoU ${found.score.toFixed(2)}, in ${time(seconds)}`);

@@ -20,10 +20,11 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 /** Asks for the token in a dialog that only an answer closes. */
-function askToken(): Promise<string> {
+function askToken(wrong: boolean): Promise<string> {
   const dialog = element("token-dialog", HTMLDialogElement);
   const input = element("token", HTMLInputElement);
   input.value = "";
+  element("token-wrong", HTMLParagraphElement).hidden = !wrong;
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("cancel", (event) => event.preventDefault(), { once: true });

@@ -14,12 +14,24 @@ export interface Ready {
 const QUALITY = 0.95;
 const KNOWN = ["image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff", "image/avif"];
 
+/** Bytes of a name in UTF-8: the server takes 200, and an ending may be added. */
+const LONGEST_NAME = 190;
+
+/** Returns a name that the server takes: without what divides folders, and not too long. */
+export function plainName(name: string): string {
+  const plain = name.replace(/[\\/:\p{Cc}]/gu, "_");
+  const ending = /\.\w{1,8}$/.exec(plain)?.[0] ?? "";
+  const stem = [...plain.slice(0, plain.length - ending.length)];
+  while (new TextEncoder().encode(stem.join("") + ending).length > LONGEST_NAME) stem.pop();
+  return stem.join("") + ending;
+}
+
 /** Returns a picture as it is, or scaled down or converted where the server would refuse it. */
 export async function prepare(file: Blob, known: Known): Promise<Ready> {
   const bitmap = await createImageBitmap(file).catch(() => {
     throw new Error("This file is not a picture that the browser can read.");
   });
-  const given = file instanceof File ? file.name.replace(/[\\/\p{Cc}]/gu, "_") : "camera.png";
+  const given = file instanceof File ? plainName(file.name) : "camera.png";
   const pixels = bitmap.width * bitmap.height;
   if (pixels <= known.max_pixels && file.size <= 0.99 * known.max_upload && KNOWN.includes(file.type))
     return { file, name: given, bitmap, remark: "" };

@@ -53,6 +53,11 @@ function fromCamera(chosen: Chosen, complain: Complain): void {
     [finder.hidden, empty.hidden] = [true, false];
   };
   onPress("camera", async () => {
+    // Browsers leave it undefined on pages that came over HTTP from another machine.
+    if ((navigator.mediaDevices as MediaDevices | undefined) === undefined) {
+      complain(new Error("A browser opens the camera only over HTTPS or on this machine."));
+      return;
+    }
     try {
       const wish = { video: { facingMode: "environment", width: { ideal: 1280 } } };
       video.srcObject = await navigator.mediaDevices.getUserMedia(wish);

@@ -75,9 +75,11 @@ test("it asks for the token where the server has one", {
   skip: skip || (TOKEN ? false : "no token"),
 }, async () => {
   await page.goto(ADDRESS);
+  await page.waitForSelector("#token");
+  assert.equal(await page.locator("#token-wrong").isVisible(), false);
   await page.fill("#token", "a wrong token, which is refused");
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.querySelector<HTMLInputElement>("#token")?.value === "");
+  await page.waitForSelector("#token-wrong:visible");
   await page.fill("#token", TOKEN);
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelector("#status")?.textContent?.includes("11 concepts"));
@@ -163,6 +165,42 @@ test("shift-clicks, boxes, undo and keys", limits, async () => {
   assert.equal(await page.locator("#undo").isDisabled(), true);
 });
 
+test("an answer that comes late does not replace a newer one", limits, async () => {
+  const frame = await page.locator("#picture").boundingBox();
+  assert.ok(frame);
+  const click = (x: number, y: number) => page.mouse.click(frame.x + x * frame.width, frame.y + y * frame.height);
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let first: Answer | null = null;
+  await page.route(
+    "**/segment",
+    async (route) => {
+      const response = await route.fetch();
+      first = await response.json();
+      await released;
+      await route.fulfill({ response });
+    },
+    { times: 1 },
+  );
+  const held = page.waitForRequest("**/segment");
+  await click(0.5, 0.6);
+  await held;
+  const newer = await answered(() => click(0.1, 0.95));
+  assert.equal(newer.question.prompts[0]?.points.length, 2);
+  const late = page.waitForResponse("**/segment");
+  release();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300)));
+  const [expected, other] = [newer.answer, first as Answer | null].map((one) => one?.concepts[0]?.mask);
+  assert.ok(expected && other);
+  assert.notDeepEqual(expected, other);
+  const own = await opaque(await download("#save-cutout"));
+  assert.deepEqual(own, Array.from(decode(expected)));
+  await answered(() => page.keyboard.press("Escape"));
+});
+
 test("an object that is pointed at is shown alone", limits, async () => {
   const opaqueEdges = (): Promise<number> =>
     page.locator("#picture").evaluate((canvas) => {
@@ -190,6 +228,11 @@ test("masks are saved as PNG and COCO", limits, async () => {
 });
 
 test("a photo of the camera is segmented", limits, async () => {
+  await page.goto(ADDRESS);
+  await page.waitForFunction(() => document.querySelector("#status")?.textContent?.includes("11 concepts"));
+  await page.evaluate(() => Object.defineProperty(navigator, "mediaDevices", { value: undefined }));
+  await page.click("#camera");
+  assert.match((await page.locator("#error").textContent()) ?? "", /only over HTTPS or on this machine/);
   await page.goto(ADDRESS);
   await page.waitForFunction(() => document.querySelector("#status")?.textContent?.includes("11 concepts"));
   await page.click("#camera");

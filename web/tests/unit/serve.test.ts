@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { plainName } from "../../serve/pictures.js";
 import { decode, runs } from "../../serve/rle.js";
 import { encodeRle } from "../../src/rle.js";
 
@@ -27,4 +28,12 @@ test("masks of any size and filling", () => {
     const mask = Uint8Array.from({ length: height * width }, () => (random() < share ? 1 : 0));
     assert.deepEqual(decode(encodeRle(mask, width, height) as Parameters<typeof decode>[0]), mask);
   }
+});
+
+test("names of pictures that the server takes", () => {
+  assert.equal(plainName("street.png"), "street.png");
+  assert.equal(plainName("a/b\\c 12:30\u0001.png"), "a_b_c 12_30_.png");
+  const long = plainName(`${"é".repeat(300)}.jpeg`);
+  assert.match(long, /^é+\.jpeg$/);
+  assert.equal(new TextEncoder().encode(long).length, 189);
 });
