@@ -100,10 +100,10 @@ def test_a_duration_rotation_and_a_blur(serve: Serve, tiny_bundle: Path, tmp_pat
 def test_a_camera_without_anything_to_blur_says_so(serve: Serve, tmp_path: Path) -> None:
     """With the reference model, which is calibrated; the picture shows a clock."""
     _, url = serve()
-    for look, said in ((["--blur", "car"], True), (["--concepts", "car"], False)):
+    for look, said in ((["--blur", "pedestrian"], True), (["--concepts", "pedestrian"], False)):
         done = cgsam("segment", url, *look, "--duration", "3s", "--backend", "onnxruntime", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "car absent" in done.stdout
+        assert "pedestrian absent" in done.stdout
         assert ("; nothing was found to blur" in done.stdout) == said
 
 
