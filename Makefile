@@ -8,7 +8,7 @@ OPENCV = $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'; }
 
-.PHONY: demo test fast test-tools docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows test-swift test-arm64 clean
+.PHONY: demo test fast test-tools test-serve-tools docs pictures web test-web test-webgpu test-cpp test-cpp-arm64 test-cpp-windows test-swift test-arm64 clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -52,7 +52,20 @@ fast: .venv/.installed  ## what to run while working
 	.tools/bin/python -m pip install --quiet torch torchvision psutil polars
 	touch $@
 
-test-tools: .venv/.installed .tools/.installed  ## data sets, read by the tools that they are for (5 GB of them)
+.tools/serve/.installed: pyproject.toml  # label-studio-sdk brings another OpenCV too, which replaces ours in this Python
+	$(PYTHON) -m venv .tools/serve
+	.tools/serve/bin/python -m pip install --quiet --upgrade pip
+	.tools/serve/bin/python -m pip install --quiet --editable '.[onnxruntime,serve,labels]' \
+	  filelock psutil pycocotools pytest pytest-timeout 'schemathesis>=4' cvat-sdk label-studio-sdk shapely
+	.tools/serve/bin/python -m pip uninstall --quiet --yes opencv-python
+	.tools/serve/bin/python -m pip install --quiet --force-reinstall --no-deps 'opencv-python-headless>=4.9,<6'
+	touch $@
+
+test-serve-tools: .tools/serve/.installed  ## the server, by Schemathesis and by the libraries of CVAT and Label Studio
+	.tools/serve/bin/python -m pytest -o addopts= -rs tests/serve/test_examples.py tests/serve/test_interface.py \
+	  tests/runtime/test_outlines.py
+
+test-tools: test-serve-tools .venv/.installed .tools/.installed  ## this and data sets, read by the tools that they are for (5 GB of them) data sets, read by the tools that they are for (5 GB of them)
 	CGSAM_TOOLS_PYTHON=$(CURDIR)/.tools/bin/python $(BIN)/python -m pytest tests/datasets/test_tools.py -rs
 
 test-cpp: .venv/.installed  ## the C++ library on this machine, both engines, sanitisers and a minute of fuzzing

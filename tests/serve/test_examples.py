@@ -118,7 +118,7 @@ def test_label_studio_gets_a_prediction(backend: Client, server: Client, street:
 
 
 def test_label_studio_s_library_takes_the_predictions(backend: Client, server: Client, street: bytes) -> None:
-    pytest.importorskip("label_studio_sdk", reason="needs label-studio-sdk (make test-tools)")
+    pytest.importorskip("label_studio_sdk", reason="needs label-studio-sdk (make test-serve-tools)")
     from label_studio_sdk.converter.brush import decode_rle as decode_brush
     from label_studio_sdk.label_interface import LabelInterface
 
@@ -190,7 +190,7 @@ class Prompts:
 
 
 def test_cvat_finds_objects_by_name(server: Client, scene: Image.Image, street: bytes) -> None:
-    pytest.importorskip("cvat_sdk", reason="needs cvat-sdk (make test-tools)")
+    pytest.importorskip("cvat_sdk", reason="needs cvat-sdk (make test-serve-tools)")
     from cvat_sdk.masks import decode_mask
 
     function = loaded(EXAMPLES / "cvat" / "cgsam_cvat.py").create(server=f"http://127.0.0.1:{server.port}")
@@ -214,7 +214,7 @@ def test_cvat_finds_objects_by_name(server: Client, scene: Image.Image, street: 
 
 
 def test_cvat_clicks(server: Client, scene: Image.Image, street: bytes) -> None:
-    pytest.importorskip("cvat_sdk", reason="needs cvat-sdk (make test-tools)")
+    pytest.importorskip("cvat_sdk", reason="needs cvat-sdk (make test-serve-tools)")
     from cvat_sdk.masks import decode_mask
 
     function = loaded(EXAMPLES / "cvat" / "cgsam_cvat.py").create(f"http://127.0.0.1:{server.port}", concept="car")

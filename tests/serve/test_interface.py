@@ -76,7 +76,7 @@ def test_the_description(server: Client, segmenter: Segmenter) -> None:
 @pytest.mark.timeout(600)
 def test_schemathesis_finds_nothing(segmenter: Segmenter, street: bytes, tmp_path: Path) -> None:
     """Requests that the description allows, and ones that it does not, made up by Schemathesis: all of its checks."""
-    pytest.importorskip("schemathesis", reason="needs schemathesis (make test-tools)")
+    pytest.importorskip("schemathesis", reason="needs schemathesis (make test-serve-tools)")
     here = Path(__file__).parent
     with running(segmenter, waiting=4) as client:
         assert client.form("/images", street).status == 200
