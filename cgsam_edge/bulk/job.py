@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def run(
         BackendError: the engine or the cluster failed; labels that were made are kept.
     """
     check_workers(job.workers)
-    _check_formats(job.formats)
+    check_formats(job.formats)
     recipe = job.recipe.checked()
     refs = find_pictures(job.sources, job.output.absolute())
     with (
@@ -132,10 +132,12 @@ def _labelled(job: Job, recipe: Recipe, rest: list[PictureRef]) -> Iterator[Labe
     return label_rows((ref._asdict() for ref in rest), recipe, min(job.workers, len(rest)))
 
 
-def _check_formats(names: Sequence[str]) -> None:
+def check_formats(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of formats; raise `InputError` if one is unknown, or there is none."""
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
         raise InputError(f"no such data set format: {', '.join(unknown) or 'none named'}. Known: {', '.join(FORMATS)}.")
+    return names
 
 
 def _size(ref: PictureRef) -> int:

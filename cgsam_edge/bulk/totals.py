@@ -33,6 +33,14 @@ class ConceptTotals:
     presences: Counter[int] = field(default_factory=Counter)
 
 
+@dataclass
+class PartTotals:
+    """Counts of the data sets, or of the pictures that are set aside."""
+
+    pictures: int = 0
+    objects: int = 0
+
+
 class LabelTotals:
     """Counts of a run.
 
@@ -44,6 +52,7 @@ class LabelTotals:
         pictures, objects: that are labelled, those set aside included.
         failed: number of pictures that could not be used.
         unsure: number of pictures that are set aside for a person.
+        sure, aside: pictures and objects of the data sets, and of those that are set aside.
         failures: the first 100 errors by picture.
         doubts: the first 100 unsure pictures, each with the presence of its unsure concepts.
         splits: pictures of each part of the data set.
@@ -53,6 +62,7 @@ class LabelTotals:
     def __init__(self, concepts: Iterable[str]) -> None:
         self.concepts = {name: ConceptTotals() for name in concepts}
         self.pictures = self.objects = self.failed = self.unsure = 0
+        self.sure, self.aside = PartTotals(), PartTotals()
         self.failures: dict[str, str] = {}
         self.doubts: dict[str, dict[str, float]] = {}
         self.splits: Counter[str] = Counter()
@@ -63,6 +73,9 @@ class LabelTotals:
         self.pictures += 1
         self.objects += len(picture.objects)
         self.makers[row.maker] += 1
+        part = self.aside if unsure else self.sure
+        part.pictures += 1
+        part.objects += len(picture.objects)
         if unsure:
             self.unsure += 1
             if len(self.doubts) < _LISTED:
@@ -93,6 +106,8 @@ class LabelTotals:
             "failed": self.failed,
             "unsure": self.unsure,
             "objects": self.objects,
+            "in_data_sets": {"pictures": self.sure.pictures, "objects": self.sure.objects},
+            "set_aside": {"pictures": self.aside.pictures, "objects": self.aside.objects},
             "splits": dict(sorted(self.splits.items())),
             "concepts": {
                 name: {"pictures": counts.pictures, "objects": counts.objects} for name, counts in self.concepts.items()

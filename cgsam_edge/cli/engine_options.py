@@ -20,12 +20,15 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:
+def add_engine(
+    parser: argparse.ArgumentParser, whom: str = "", threads: str = "CPU threads (default: all cores)"
+) -> None:
     """Declare --backend, --device, --soc and --threads under a separate heading.
 
     Args:
         parser: the command's parser.
         whom: which bundles the choice applies to, such as " for both bundles"; empty for a single bundle.
+        threads: help of --threads.
     """
     group = parser.add_argument_group("engine")
     group.add_argument(
@@ -38,7 +41,7 @@ def add_engine(parser: argparse.ArgumentParser, whom: str = "") -> None:
         help=f"force this device{whom}; cgsam doctor lists them (default: auto)",
     )
     add_soc(group)
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    group.add_argument("--threads", type=int, metavar="N", help=threads)
 
 
 def add_soc(parser: Any) -> None:

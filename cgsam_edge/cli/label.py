@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.errors import InputError
@@ -16,8 +17,11 @@ from cgsam_edge.objects import MIN_AREA
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from cgsam_edge.bulk.choices import Review, Split
     from cgsam_edge.bulk.job import Job
     from cgsam_edge.bulk.totals import LabelTotals
+
+T = TypeVar("T")
 
 _LINE_SECONDS = 30.0
 """Seconds between lines of progress in a log."""
@@ -38,6 +42,32 @@ def _area(text: str) -> float:
         ) from None
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    from cgsam_edge.bulk.job import check_formats
+
+    return _usable(lambda: check_formats(tuple(dict.fromkeys(_names(text)))))
+
+
+def _split(text: str) -> Split:
+    from cgsam_edge.bulk.choices import Split
+
+    return _usable(lambda: Split.parse(text))
+
+
+def _review(text: str) -> Review:
+    from cgsam_edge.bulk.choices import Review
+
+    return _usable(lambda: Review.parse(text))
+
+
+def _usable(parse: Callable[[], T]) -> T:
+    """Return what an option means; an error of it is wrong usage."""
+    try:
+        return parse()
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def add_parser(commands: Any) -> None:
     """Declare the command."""
     from cgsam_edge.datasets import FORMATS
@@ -56,19 +86,22 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help=text)
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")
     text = f"format of the data set; several are separated by commas: {', '.join(FORMATS)}"
-    parser.add_argument("--to", required=True, metavar="FORMAT", help=text)
+    parser.add_argument("--to", type=_formats, required=True, metavar="FORMAT", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     _add_choices(parser.add_argument_group("the data set"))
     _add_workers(parser.add_argument_group("many pictures at once"))
-    add_engine(parser)
+    add_engine(
+        parser,
+        threads="CPU threads of each worker (default: the cores divided by --workers; with --cluster 1)",
+    )
     parser.set_defaults(run=run)
 
 
 def _add_choices(group: argparse._ArgumentGroup) -> None:
     text = "percent of train, val and test; a picture's part follows from its name alone"
-    group.add_argument("--split", metavar="80/10/10", help=text)
+    group.add_argument("--split", type=_split, metavar="80/10/10", help=text)
     text = "set pictures aside, into review/, where a concept's presence is in this range"
-    group.add_argument("--review", metavar="0.3-0.7", help=text)
+    group.add_argument("--review", type=_review, metavar="0.3-0.7", help=text)
     text = "smallest object, and smallest hole, in pixels or as a share of the picture (default: %(default)s)"
     group.add_argument("--min-area", type=_area, default=MIN_AREA, metavar="AREA", help=text)
 
@@ -83,18 +116,22 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> int:
     """Label; a picture that fails is reported and does not stop the others."""
     from cgsam_edge.bulk.job import run as run_job
+    from cgsam_edge.cli import EXIT_INTERRUPTED
     from cgsam_edge.cli.messages import say
 
     job = _job(options)
     with LabelProgress() as progress:
-        totals = run_job(job, progress, lambda line: say(f"cgsam: {line}"))
+        try:
+            totals = run_job(job, progress, lambda line: say(f"cgsam: {line}"))
+        except KeyboardInterrupt:
+            say(f"cgsam: error: interrupted; {progress.kept()} The same command continues.")
+            return EXIT_INTERRUPTED
     print(_conclusion(totals, job))
     return InputError.exit_code if totals.failed else 0
 
 
 def _job(options: argparse.Namespace) -> Job:
     from cgsam_edge import shipped
-    from cgsam_edge.bulk.choices import Review, Split
     from cgsam_edge.bulk.job import Job
     from cgsam_edge.bulk.labelling import threads_each
     from cgsam_edge.bulk.recipe import Recipe
@@ -109,9 +146,9 @@ def _job(options: argparse.Namespace) -> Job:
         sources=tuple(options.sources),
         output=options.output,
         recipe=Recipe(options.bundle or shipped.BUNDLE, names, options.min_area, **chosen),
-        formats=tuple(dict.fromkeys(_names(options.to))),
-        split=None if options.split is None else Split.parse(options.split),
-        review=None if options.review is None else Review.parse(options.review),
+        formats=options.to,
+        split=options.split,
+        review=options.review,
         workers=options.workers,
         cluster=options.cluster,
     )
@@ -122,10 +159,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _conclusion(totals: LabelTotals, job: Job) -> str:
-    parts = [f"{totals.pictures} pictures with {totals.objects} objects"]
-    parts += [f"{totals.unsure} unsure, in {job.output / 'review'}"] if totals.unsure else []
+    folders = ", ".join(str(job.output / name) for name in job.formats)
+    sure = f"{totals.sure.pictures} pictures with {totals.sure.objects} objects"
+    parts = [f"{sure} → {folders}" if totals.pictures else "no picture could be read, so no data set was written"]
+    parts += [f"{totals.unsure} unsure → {job.output / 'review'}"] if totals.unsure else []
     parts += [f"{totals.failed} could not be used"] if totals.failed else []
-    return f"{'; '.join(parts)} → {', '.join(str(job.output / name) for name in job.formats)}"
+    return "; ".join([*parts, f"report: {job.output / 'report.html'}"])
 
 
 class LabelProgress:
@@ -134,7 +173,7 @@ class LabelProgress:
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._first: int | None = None
-        self._begun = 0
+        self._begun = self._done = 0
         self._start = self._shown = time.monotonic()
 
     def __enter__(self) -> LabelProgress:  # noqa: PYI034 — Self needs Python 3.11
@@ -148,6 +187,7 @@ class LabelProgress:
 
     def __call__(self, done: int, total: int) -> None:
         """Show how many pictures have been treated; the first call says where the run begins."""
+        self._done = done
         if self._bar is None:
             from tqdm import tqdm
 
@@ -159,6 +199,12 @@ class LabelProgress:
         if self._bar.disable and (done == total or time.monotonic() - self._shown > _LINE_SECONDS):
             self._shown = time.monotonic()
             self._line(done, total)
+
+    def kept(self) -> str:
+        """Return what an interruption left."""
+        return (
+            f"{self._done} pictures are done, and their labels are kept." if self._done else "no label had been made."
+        )
 
     def _line(self, done: int, total: int) -> None:
         seconds = time.monotonic() - self._start
