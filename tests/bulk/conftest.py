@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from cgsam_edge.bulk.job import Job
+from cgsam_edge.bulk.job import Job, run
 from cgsam_edge.bulk.recipe import Recipe
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
@@ -43,3 +44,22 @@ def files(folder: Path) -> dict[str, bytes]:
     """All files of a run by their places, without the shards, whose order is that of the work."""
     found = (path for path in folder.rglob("*") if path.is_file() and "labels" not in path.relative_to(folder).parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def done(streets: Path, own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run over the streets."""
+    output = tmp_path_factory.mktemp("runs") / "run"
+    totals = run(job(streets, output))
+    assert (totals.pictures, totals.failed) == (5, 0)
+    return output
+
+
+def copied(done: Path, tmp_path: Path) -> Path:
+    """A copy of a run, to be changed."""
+    return Path(shutil.copytree(done, tmp_path / "run"))
+
+
+def shard_lines(folder: Path) -> list[str]:
+    """Lines of a run's first shard."""
+    return (folder / "labels/000001.jsonl").read_text().splitlines()

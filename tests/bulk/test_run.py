@@ -13,28 +13,13 @@ from PIL import Image
 from cgsam_edge import Segmenter
 from cgsam_edge.bulk import run_folder
 from cgsam_edge.bulk.choices import Review, Split
-from cgsam_edge.bulk.job import _known_as, run
-from cgsam_edge.bulk.rows import LabelRow
-from cgsam_edge.bulk.shards import Shards
+from cgsam_edge.bulk.job import run
 from cgsam_edge.cli import main
 from cgsam_edge.errors import InputError, OutputError, UnknownConceptError
 from cgsam_edge.rle import decode_rle
-from tests.bulk.conftest import files, job, recipe
+from tests.bulk.conftest import copied, files, job, recipe, shard_lines
 
 NAMES = ["evening/2.png", "evening/3.png", "evening/4.png", "morning/0.png", "morning/1.png"]
-
-
-@pytest.fixture(scope="module")
-def done(streets: Path, own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run over the streets."""
-    output = tmp_path_factory.mktemp("runs") / "run"
-    totals = run(job(streets, output))
-    assert (totals.pictures, totals.failed) == (5, 0)
-    return output
-
-
-def copied(done: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(done, tmp_path / "run"))
 
 
 def test_labels_are_the_segmenter_s(done: Path, streets: Path) -> None:
@@ -44,7 +29,7 @@ def test_labels_are_the_segmenter_s(done: Path, streets: Path) -> None:
     assert [one["name"] for one in data["categories"]] == ["road", "car"]
     lines = [json.loads(line) for line in (done / "pictures.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines] == NAMES
-    entries = {json.loads(line[9:]).get("name"): json.loads(line[9:]) for line in _shard(done)}
+    entries = {json.loads(line[9:]).get("name"): json.loads(line[9:]) for line in shard_lines(done)}
     label = max((json.loads(entries[name]["label"]) for name in NAMES), key=lambda one: len(one["objects"]))
     name = label["name"]
     with Segmenter(backend="onnxruntime", threads=1) as segmenter:
@@ -55,10 +40,6 @@ def test_labels_are_the_segmenter_s(done: Path, streets: Path) -> None:
         expected = concept.mask if concept.present else np.zeros_like(concept.mask)
         assert (np.any([*masks, np.zeros_like(expected)], axis=0) ^ expected).mean() < 0.002
     assert json.loads(entries[name]["presence"]) == {c.name: round(c.presence, 6) for c in result.values()}
-
-
-def _shard(folder: Path) -> list[str]:
-    return (folder / "labels/000001.jsonl").read_text().splitlines()
 
 
 def test_the_manifest_says_what_made_each_label(done: Path) -> None:
@@ -118,7 +99,7 @@ def test_splits_and_unsure_pictures(done: Path, streets: Path, tmp_path: Path) -
     """A further format of the same labels is written without new work; unsure pictures are in `review` alone."""
     output = copied(done, tmp_path)
     presences = {}
-    for line in _shard(output)[1:]:
+    for line in shard_lines(output)[1:]:
         entry = json.loads(line[9:])
         presences[entry["name"]] = json.loads(entry["presence"])
     value = presences[NAMES[1]]["car"]
@@ -225,111 +206,3 @@ def test_an_engine_that_cannot_open_leaves_the_folder_free(streets: Path, tmp_pa
     with pytest.raises(Exception, match="coreml"):
         run(wrong)
     assert run(job(streets / "morning", tmp_path / "run")).pictures == 2
-
-
-def test_corrections_by_hand_are_never_replaced(done: Path, streets: Path, tmp_path: Path) -> None:
-    """Nothing new: the folder stays as it is. New labels: it is renamed, and the new one stands beside it."""
-    output, said = copied(done, tmp_path), list[str]()
-    run(job(streets, output, formats=("labelme",)))
-    corrected = output / "labelme/morning/0.json"
-    corrected.write_text("{}")
-    untouched = corrected.with_name("1.json")
-    before = untouched.stat().st_ino
-    run(job(streets, output, formats=("labelme",)), say=said.append)
-    assert (corrected.read_text(), untouched.stat().st_ino) == ("{}", before)
-    assert any("was changed by hand (morning/0.json), and stays as it is" in line for line in said)
-    run(job(streets, output, formats=("labelme",), split=Split.parse("100/0")), say=said.append)
-    assert (output / "labelme.kept-1/morning/0.json").read_text() == "{}"
-    assert (output / "labelme/train/morning/0.json").exists()
-    assert any("labelme: was changed by hand (morning/0.json), so it was renamed labelme.kept-1" in x for x in said)
-    run(job(streets, output, formats=("labelme",)), say=said.append)
-    assert not (output / "labelme.kept-2").exists(), "nobody changed the second one"
-
-
-def test_a_data_set_of_an_earlier_run_is_named(done: Path, streets: Path, tmp_path: Path) -> None:
-    output, said = copied(done, tmp_path), list[str]()
-    run(job(streets, output, formats=("yolo",)), say=said.append)
-    assert not [line for line in said if "earlier run" in line], "coco has the same labels"
-    run(job(streets, output, formats=("yolo",), review=Review(0, 1)), say=said.append)
-    assert [line for line in said if "earlier run" in line] == [
-        f"warning: {output / 'coco'}: is of an earlier run and was not written again; it has the labels of then."
-    ]
-    run(job(streets, output), say=said.append)
-    assert json.loads((output / "manifest.json").read_text())["old"] == ["review/yolo", "yolo"]
-
-
-def test_urls_are_kept_without_their_secrets(streets: Path, tmp_path: Path) -> None:
-    """The signature is no part of any file of the run; another one is another source."""
-    pytest.importorskip("fsspec", reason="the extra 'ray' is not installed")
-    folder = "file://" + str(streets / "morning")
-    assert _known_as(folder) == folder
-    known = [_known_as(f"https://me@host/a?sig={secret}") for secret in ("pw1", "pw2")]
-    assert known[0] != known[1]
-    assert all(one.startswith("https://***@host/a?sig=*** (SHA-256 ") and "pw" not in one for one in known)
-
-
-def test_wrong_usage_has_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["label", "photos", "--output", "run", "--to"]
-    for more, words in (
-        (["kitti"], "argument --to: no such data set format: kitti"),
-        (["coco", "--split", "50/30"], "argument --split: expected shares"),
-        (["coco", "--review", "0.7-0.3"], "argument --review: expected a range"),
-    ):
-        with pytest.raises(SystemExit) as caught:
-            main([*command, *more])
-        assert caught.value.code == 2
-        assert words in capsys.readouterr().err
-
-
-def test_no_data_set_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/bad.png").write_text("no picture")
-    output = tmp_path / "run"
-    assert main(["label", str(tmp_path / "photos"), "--to", "coco", "--output", str(output), "--concepts", "car",
-                 "--backend", "onnxruntime", "--threads", "1"]) == 3  # fmt: skip
-    assert capsys.readouterr().out == (
-        f"no picture could be read, so no data set was written; 1 could not be used; report: {output / 'report.html'}\n"
-    )
-    assert not (output / "coco").exists()
-
-
-def test_the_last_line_counts_what_each_folder_holds(
-    done: Path, streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = copied(done, tmp_path)
-    presences = [json.loads(json.loads(line[9:])["presence"])["car"] for line in _shard(output)[1:]]
-    low = sorted(presences)[-2]
-    command = ["label", str(streets), "--to", "coco", "--output", str(output), "--concepts", "road,car",
-               "--backend", "onnxruntime", "--threads", "1", "--review", f"{low}-1"]  # fmt: skip
-    assert main(command) == 0
-    counts = []
-    for folder in (output, output / "review"):
-        data = json.loads((folder / "coco/annotations/instances_default.json").read_text())
-        counts.append({"pictures": len(data["images"]), "objects": len(data["annotations"])})
-    sure, aside = counts
-    assert capsys.readouterr().out == (
-        f"{sure['pictures']} pictures with {sure['objects']} objects → {output / 'coco'}; {aside['pictures']} unsure → "
-        f"{output / 'review'}; report: {output / 'report.html'}\n"
-    )
-    manifest = json.loads((output / "manifest.json").read_text())
-    assert [manifest["in_data_sets"], manifest["set_aside"]] == counts
-
-
-def test_an_interruption_says_what_is_kept(
-    streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    append = Shards.append
-
-    def interrupted(shards: Shards, row: LabelRow) -> None:
-        if len(list(shards._places)) == 2:
-            raise KeyboardInterrupt
-        append(shards, row)
-
-    monkeypatch.setattr(Shards, "append", interrupted)
-    command = ["label", str(streets), "--to", "coco", "--output", str(tmp_path / "run"), "--concepts", "car",
-               "--backend", "onnxruntime", "--threads", "1"]  # fmt: skip
-    assert main(command) == 130
-    assert (
-        "interrupted; 2 pictures are done, and their labels are kept. The same command continues."
-        in capsys.readouterr().err
-    )
