@@ -20,6 +20,7 @@ from cgsam_edge.serve.server import Server, bind, config
 from cgsam_edge.serve.settings import ServeSettings
 
 FORM = "multipart/form-data; boundary=edge"
+HOST = b"Host: localhost\r\n"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class Client:
             if end:
                 connection.shutdown(socket.SHUT_WR)
             return read_all(connection)
+
+
+def parsed(answer: bytes) -> Reply:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return Reply(int(first.split()[1]), headers, body)
 
 
 def read_all(connection: socket.socket) -> bytes:

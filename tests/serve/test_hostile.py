@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import socket
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,30 +15,13 @@ from PIL import Image
 from cgsam_edge import Segmenter
 from cgsam_edge.datasets import FORMATS
 from cgsam_edge.errors import InputError
-from cgsam_edge.serve.server import BoundedProtocol
-from tests.serve.running import FORM, Client, Reply, form, png, read_all, running, until
-
-HOST = b"Host: localhost\r\n"
-
-
-@pytest.fixture(scope="module")
-def hasty(segmenter: Segmenter) -> Iterator[Client]:
-    """A server that waits only a moment for what must arrive."""
-    with running(segmenter, upload_timeout=1.5) as client:
-        yield client
+from tests.serve.running import FORM, HOST, Client, parsed, png, running
 
 
 @pytest.fixture(autouse=True)
 def still_works(server: Client) -> Iterator[None]:
     yield
     assert server.get("/health").status == 200
-
-
-def parsed(answer: bytes) -> Reply:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return Reply(int(first.split()[1]), headers, body)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -123,69 +104,6 @@ def test_a_chunked_body_without_end_is_cut(server: Client) -> None:
     assert (answer.status, "the body is longer" in answer.detail) == (413, True)
 
 
-@pytest.mark.parametrize("begun", [b"GET / HT", b"GET / HTTP/1.1\r\nHo", b""])
-def test_a_slow_head(hasty: Client, begun: bytes) -> None:
-    answer = parsed(hasty.raw(begun))
-    assert (answer.status, "did not arrive within 1.5 s" in answer.detail) == (408, True)
-
-
-def test_a_slow_body(hasty: Client) -> None:
-    """One byte now and then does not keep it alive."""
-    head = b"POST /images HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\nContent-Type: " + FORM.encode() + b"\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as connection:
-        connection.sendall(head)
-        try:
-            for _ in range(100):
-                connection.sendall(b"-")
-                connection.settimeout(0.1)
-                try:
-                    answer = connection.recv(65536)
-                    break
-                except TimeoutError:
-                    continue
-        except OSError:
-            pytest.fail("closed without an answer")
-        connection.settimeout(30)
-        reply = parsed(answer + read_all(connection))
-    assert (reply.status, "the body did not arrive within 1.5 s" in reply.detail) == (408, True)
-
-
-def test_a_client_that_does_not_read_is_cut(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks for more than the system's buffers hold, and leaves it there."""
-    monkeypatch.setattr(BoundedProtocol, "send_seconds", 0.2)
-    with running(segmenter) as client, socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(30)
-        connection.connect(("127.0.0.1", client.port))
-        connection.sendall((b"GET /sample.webp HTTP/1.1\r\n" + HOST + b"\r\n") * 300)  # more than 10 MB
-        until(lambda: cut(connection), 30)
-
-
-def cut(connection: socket.socket) -> bool:
-    try:
-        connection.send(b"G")
-    except OSError:
-        return True
-    return False
-
-
-def test_a_client_that_reads_slowly_gets_its_answer(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedProtocol, "send_seconds", 0.5)
-    with running(segmenter) as client, socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(30)
-        connection.connect(("127.0.0.1", client.port))
-        size = len(client.get("/sample.webp").body)
-        number = 200
-        connection.sendall((b"GET /sample.webp HTTP/1.1\r\n" + HOST + b"\r\n") * number)
-        found = 0
-        while found < number * size:
-            part = connection.recv(2**20)
-            assert part, f"{found} of {number * size} bytes"
-            found += len(part)
-            threading.Event().wait(len(part) / 4e6)  # 4 MB a second
-
-
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "..\\..\\street.png", "/street.png", "a/b.png", "..", "a\tb.png", "a:b.png"]
 )
@@ -217,89 +135,6 @@ def test_no_refusal_shows_a_path_of_the_server(
     answer = server.form("/segment", street, {"format": "coco", "concepts": ["car"]})
     assert (answer.status, "could not be written" in answer.detail) == (status, True)
     assert "/" not in answer.detail
-
-
-@pytest.mark.parametrize("depth", [1000, 10_000, 200_000])
-def test_deep_json(server: Client, street: bytes, depth: int) -> None:
-    deep = b"[" * depth + b"]" * depth
-    for body in (deep, b'{"image": ' + deep + b"}", b'{"a":' * depth + b"1" + b"}" * depth):
-        answer = server.json("/segment", body)
-        assert answer.status == 422
-        assert answer.detail
-    parts = form(street, None)[: -len(b"--edge--\r\n")]
-    parts += b'--edge\r\nContent-Disposition: form-data; name="request"\r\n\r\n' + deep + b"\r\n--edge--\r\n"
-    assert server.ask("POST", "/segment", parts, content_type=FORM).status == 422
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"", "the request: not valid JSON"),
-        (b"\xff\xfe", "not valid JSON"),
-        (b"{}", "image: this field is missing"),
-        (b'{"image": "../../etc/passwd"}', "image: expected a picture's handle"),
-        (b'{"image": 1}', "image: expected a text, got 1"),
-        (b"null", "expected an object"),
-    ],
-)
-def test_json_that_is_no_question(server: Client, body: bytes, reason: str) -> None:
-    answer = server.json("/segment", body)
-    assert (answer.status, reason in answer.detail) == (422, True), answer.detail
-
-
-@pytest.mark.parametrize(
-    ("question", "reason"),
-    [
-        ({"concepts": ["unicorn"]}, "has no concept 'unicorn'"),
-        ({"concepts": "car"}, "concepts: expected a list, got 'car'"),
-        ({"concepts": [""]}, "concepts.0: expected a text of 1 or more characters"),
-        ({"colour": 1}, "unknown field 'colour'; expected some of concepts, prompts,"),
-        ({"concept": ["car"]}, "unknown field 'concept'; did you mean 'concepts'?"),
-        ({"prompts": [{"concept": "car", "point": []}]}, "prompts.0: unknown field 'point'; did you mean 'points'?"),
-        (
-            {"min_area": 2.5},
-            "min_area: expected a whole number of pixels, 1 or more, or a share of the picture below 1, g",
-        ),
-        ({"prompts": [{"concept": "car", "points": [[9999, 1]]}]}, "outside"),
-        ({"prompts": [{"concept": "car", "points": [[1, 1]], "labels": [1, 0]}]}, "1 points have 2 labels"),
-        ({"prompts": [{"concept": "car", "points": [[1, 1]], "labels": [2]}]}, "labels.0: expected 0 or 1, got 2"),
-        ({"prompts": [{"concept": "car", "points": [[1, 1]] * 17}]}, "16 slots"),
-        ({"prompts": [{"concept": "car", "points": [["1", 1]]}]}, "points.0.0: expected a number, got '1'"),
-        ({"prompts": [{"concept": "car", "points": [[float("nan"), 1]]}]}, "points.0.0: expected a finite number"),
-        ({"prompts": [{"concept": "car"}, {"concept": "car"}]}, "twice"),
-        ({"prompts": [{"concept": "car"}, {"concept": "vehicle"}]}, "same concept"),
-        ({"max_concepts": 0}, "max_concepts: expected 1 or more, got 0"),
-        ({"max_concepts": True}, "max_concepts: expected a whole number, got true"),
-        ({"format": "exe"}, "format: expected one of masks"),
-    ],
-)
-def test_questions_that_make_no_sense(server: Client, street: bytes, question: object, reason: str) -> None:
-    answer = server.form("/segment", street, question)
-    assert (answer.status, reason in answer.detail) == (422, True), answer.detail
-    assert not re.search("Input should|Value error|Extra inputs|String should|List should", answer.detail)
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "status"),
-    [
-        ("text/plain", b"hello", 415),
-        ("application/x-www-form-urlencoded", b"image=1", 415),
-        ("multipart/form-data", b"no boundary", 422),
-        (FORM, b"--edge\r\n", 422),
-        (FORM, b'--edge\r\nContent-Disposition: form-data; name="image"\r\n\r\ntext\r\n--edge--\r\n', 422),
-        (FORM, b'--edge\r\nContent-Disposition: form-data; name="other"\r\n\r\ntext\r\n--edge--\r\n', 422),
-        (FORM, b"--edge\r\nContent-Disposition: form-data\r\n\r\ntext\r\n--edge--\r\n", 422),
-        (FORM, form(b"a")[:-10] + form(b"b"), 422),
-    ],
-)
-def test_bodies_that_are_no_form(server: Client, kind: str, body: bytes, status: int) -> None:
-    answer = server.ask("POST", "/segment", body, content_type=kind)
-    assert (answer.status, bool(answer.detail)) == (status, True), answer.body
-
-
-def test_a_handle_that_nobody_gave(server: Client) -> None:
-    answer = server.json("/segment", {"image": "sha256:" + "0" * 64})
-    assert (answer.status, "upload it again" in answer.detail) == (404, True)
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page/../app.py", "//etc/passwd"])
