@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -71,7 +73,7 @@ class SegmentService:
 
     def keep(self, upload: Upload, turn: Turn) -> KeptImage:
         """Encode a picture, and keep it for questions."""
-        with _as_refusals():
+        with _as_refusals(self.segmenter.bundle.path):
             got = self._picture(upload, turn)
         names, encoded = self.segmenter.concepts, got.encoded
         peaks = encoded.peaks()
@@ -97,7 +99,7 @@ class SegmentService:
         Raises:
             Refusal: the picture or the question cannot be used, or the time is up.
         """
-        with _as_refusals():
+        with _as_refusals(self.segmenter.bundle.path):
             got = self._picture(picture, turn)
             started = time.perf_counter()
             result = self._result(got.encoded, options, turn)
@@ -160,14 +162,13 @@ class SegmentService:
 
 
 @contextmanager
-def _as_refusals() -> Iterator[None]:
-    """Turn the package's errors into answers with a status."""
+def _as_refusals(bundle: Path) -> Iterator[None]:
+    """Turn the package's errors into answers with a status, which do not show where the bundle lies."""
     try:
         yield
-    except InputError as error:
-        raise Refusal(422, str(error)) from error
     except CgsamError as error:
-        raise Refusal(500, str(error)) from error
+        detail = str(error).replace(f"{bundle.parent}{os.sep}", "") if bundle.parent.name else str(error)
+        raise Refusal(422 if isinstance(error, InputError) else 500, detail) from error
     except MemoryError as error:
         raise Refusal(503, "not enough memory for this picture.", Retry_After="5") from error
 

@@ -171,12 +171,12 @@ def test_an_error_of_the_engine_has_a_reason(
     from cgsam_edge.errors import BackendError
 
     def broken(*_: object) -> None:
-        raise BackendError("the engine lost its device.")
+        raise BackendError(f"{segmenter.bundle.path / 'image.onnx'}: the engine lost its device.")
 
     with running(segmenter) as client:
         monkeypatch.setattr(type(segmenter._model), "run", broken)
         answer = client.form("/segment", street)
-        assert (answer.status, answer.detail) == (500, "the engine lost its device.")
+        assert (answer.status, answer.detail) == (500, "scenes.cgsam/image.onnx: the engine lost its device.")
         monkeypatch.undo()
         assert client.form("/segment", street, {"concepts": ["car"]}).status == 200
 
