@@ -101,4 +101,4 @@ test-arm64: .venv/.installed  ## the device half on an emulated arm64; the first
 	$(BIN)/python -m tests.arm64
 
 clean:
-	rm -rf .venv $(DEMO) build dist site web/dist web/node_modules web/tests/data *.egg-info
+	rm -rf .venv .tools $(DEMO) build dist site web/dist web/node_modules web/tests/data *.egg-info
