@@ -28,7 +28,7 @@ SERVER = "http://127.0.0.1:8765/"
 SECONDS = 60.0
 
 
-class Server:
+class ServerClient:
     """`cgsam serve`."""
 
     def __init__(self, address: str) -> None:
@@ -75,7 +75,7 @@ def points_of(part: dict[str, Any]) -> list[float]:
 class Detector:
     """Finds all concepts of the bundle by their names; CVAT matches them with a task's labels by name."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerClient) -> None:
         self._server = server
         names = server.concepts()
         self._numbers = {name: number for number, name in enumerate(names)}
@@ -102,7 +102,7 @@ class Detector:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class SentPicture:
     """A picture that the server keeps; the picture itself is for a server that has dropped it."""
 
     handle: str
@@ -112,17 +112,17 @@ class Prepared:
 class Interactor:
     """Finds one concept by clicks and a box."""
 
-    def __init__(self, server: Server, concept: str) -> None:
+    def __init__(self, server: ServerClient, concept: str) -> None:
         self._server = server
         self._concept = concept
         self.spec = cvataa.InteractionFunctionSpec(min_pos_points=1, min_neg_points=0, min_bounding_boxes=0)
 
-    def preprocess_image(self, _: cvataa.InteractionFunctionContext, image: PIL.Image.Image) -> Prepared:
+    def preprocess_image(self, _: cvataa.InteractionFunctionContext, image: PIL.Image.Image) -> SentPicture:
         """Upload a picture once for all clicks."""
-        return Prepared(self._server.keep(image), image)
+        return SentPicture(self._server.keep(image), image)
 
     def detect(
-        self, _: cvataa.InteractionFunctionContext, pp_image: Prepared, prompts: cvataa.InteractionPrompts
+        self, _: cvataa.InteractionFunctionContext, pp_image: SentPicture, prompts: cvataa.InteractionPrompts
     ) -> list[cvataa.InteractionResultShape]:
         """Return the parts of the mask that hold a click inside; all parts if none does."""
         inside, outside = list(prompts.pos_points), list(prompts.neg_points)
@@ -138,7 +138,7 @@ class Interactor:
         held = [one for one in parts if any(MaskRuns.of_rle(one["mask"]).holds(x, y) for x, y in inside)]
         return [cvataa.InteractionResultShape(type="mask", points=points_of(one)) for one in held or parts]
 
-    def _segment(self, picture: Prepared, prompt: dict[str, Any]) -> list[dict[str, Any]]:
+    def _segment(self, picture: SentPicture, prompt: dict[str, Any]) -> list[dict[str, Any]]:
         try:
             return self._server.segment(picture.handle, prompts=[prompt])
         except RuntimeError as error:
@@ -149,4 +149,4 @@ class Interactor:
 
 def create(server: str = SERVER, concept: str = "") -> Detector | Interactor:
     """Return the function that `cvat-cli` runs: by clicks if a concept is named, else by all names."""
-    return Interactor(Server(server), concept) if concept else Detector(Server(server))
+    return Interactor(ServerClient(server), concept) if concept else Detector(ServerClient(server))

@@ -100,7 +100,7 @@ def control_of(config: str) -> Control:
     raise UnusableError(f"the labelling interface has none of {', '.join(KINDS)} for an Image.")
 
 
-class Backend:
+class LabelStudioBackend:
     """Answers Label Studio's requests."""
 
     def __init__(self, addresses: Addresses) -> None:
@@ -174,7 +174,7 @@ class Backend:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections to hosts that were named; the key is not sent on."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: LabelStudioBackend) -> None:
         self._backend = backend
 
     def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
@@ -246,7 +246,7 @@ def region(
 
 def make_app(addresses: Addresses) -> Starlette:
     """Return the application, with the addresses that Label Studio calls."""
-    backend = Backend(addresses)
+    backend = LabelStudioBackend(addresses)
 
     async def health(_: Request) -> JSONResponse:
         return JSONResponse({"status": "UP", "model_class": "cgsam-edge"})

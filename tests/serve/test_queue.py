@@ -263,3 +263,13 @@ def test_a_signal_stops_it_once_what_runs_is_answered(street: bytes, number: int
         assert asked.result().status == 200
     out, errors = process.communicate(timeout=30)
     assert (process.returncode, out.strip(), errors) == (0, "stopped.", "")
+
+
+def test_work_of_different_lengths_gets_a_margin() -> None:
+    """Works of 1 and 3 seconds are expected to take longer than their mean; equal ones are not."""
+    equal, mixed = WorkQueue(workers=1, waiting=2), WorkQueue(workers=1, waiting=2)
+    for i in range(60):
+        equal._learn(2.0)
+        mixed._learn(1.0 if i % 2 else 3.0)
+    assert equal._usual() == pytest.approx(2.0)
+    assert 2.5 < mixed._usual() < 3.5
