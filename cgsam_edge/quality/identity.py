@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge.agreement import MIN_PIXELS, mask_iou
+from cgsam_edge.agreement import is_held, mask_iou
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def labelled_things(labels: NDArray[np.uint8], ids: NDArray[np.uint16], concepts
         found += [
             Numbered(int(number), name, inside & (ids == number))
             for number, count in zip(numbers, pixels, strict=True)
-            if number and count > MIN_PIXELS
+            if number and is_held(count)
         ]
     return found
 
