@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from cgsam_edge.arithmetic import FLOAT32, ArithmeticProof, summary
 from cgsam_edge.errors import BackendError
 from cgsam_edge.export.arithmetic_search import NO_TIME, Budget, Outcome, Search
 from cgsam_edge.export.emulation import EmulatedBackend
+from cgsam_edge.export.engine_child import EngineChild
 from cgsam_edge.export.graphs.build import Graphs
 from cgsam_edge.export.targets import COREML
 from cgsam_edge.manifest import GRAPH_NAMES, GraphSpec, Manifest
@@ -19,6 +21,7 @@ from cgsam_edge.quality.further import ArithmeticQuality
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.verdicts import gate_summary, line
+from cgsam_edge.runtimes.children import NoChildError
 from cgsam_edge.runtimes.openvino import OpenVinoBackend
 from cgsam_edge.runtimes.protocol import Device, Session, SessionOptions
 from cgsam_edge.segmenter import Segmenter
@@ -41,15 +44,17 @@ class InArithmetic(OpenVinoBackend):
     Args:
         target: the only folder of graphs that it opens.
         kinds: by file.
+        child: where the graphs run; None means in this process.
     """
 
-    def __init__(self, target: str, kinds: Mapping[Path, str]) -> None:
+    def __init__(self, target: str, kinds: Mapping[Path, str], child: EngineChild | None = None) -> None:
         self.targets = (target,)  # type: ignore[assignment]
-        self._kinds = kinds
+        self._kinds, self._child = kinds, child
 
     def open(self, path: Path, options: SessionOptions) -> Session:
         """Open a graph; see `Backend.open`."""
-        return super().open(path, replace(options, precision="default", proven=(self._kinds[path],)))
+        chosen = replace(options, precision="default", proven=(self._kinds[path],))
+        return self._child.open(path, chosen) if self._child else super().open(path, chosen)
 
 
 @dataclass
@@ -166,7 +171,7 @@ class Prover:
             kinds = {graph: kind if graph in combination else FLOAT32 for graph in graphs}
             name = f"{judged.target}, {kind} in {' and '.join(g for g in graphs if g in combination)}"
             try:
-                with self._open(judged.target, kinds, manifest) as segmenter:
+                with self._opened(judged.target, kinds, manifest) as segmenter:
                     pairs = self.gate.measure(segmenter, pictures)
             except (BackendError, MemoryError) as error:
                 self.say(f"{name}: not passed: {errors.note(f'{judged.target} in {kind}', error)}")
@@ -185,17 +190,29 @@ class Prover:
         used = {picture.path for picture in self.gate.pictures[:pictures]}
         return replace(judged, pairs=tuple(pair for pair in judged.pairs if pair.image in used))
 
-    def _open(self, target: str, kinds: Mapping[str, str], manifest: Manifest) -> Segmenter:
+    @contextmanager
+    def _opened(self, target: str, kinds: Mapping[str, str], manifest: Manifest) -> Iterator[Segmenter]:
         kind = next(one for one in kinds.values() if one != FLOAT32)
-        if not has(kind):
-            return Segmenter(self.reference.bundle.path, backend=EmulatedBackend(self.graphs, kinds))
-        files = {self.folder / manifest.targets[target][graph].path: one for graph, one in kinds.items()}
-        opened = Segmenter(self.folder, backend=InArithmetic(target, files), device="cpu")
-        computed = {one.graph: one.precision for one in opened.placement.graphs}
-        if computed != kinds:
-            opened.close()
-            raise BackendError(f"the engine computes in {summary(computed)}, asked for {summary(kinds)}.")
-        return opened
+        with ExitStack() as stack:
+            if not has(kind):
+                backend = EmulatedBackend(self.graphs, kinds)
+                yield stack.enter_context(Segmenter(self.reference.bundle.path, backend=backend))
+                return
+            files = {self.folder / manifest.targets[target][graph].path: one for graph, one in kinds.items()}
+            engine = InArithmetic(target, files, self._child(stack))
+            opened = stack.enter_context(Segmenter(self.folder, backend=engine, device="cpu"))
+            computed = {one.graph: one.precision for one in opened.placement.graphs}
+            if computed != kinds:
+                raise BackendError(f"the engine computes in {summary(computed)}, asked for {summary(kinds)}.")
+            yield opened
+
+    def _child(self, stack: ExitStack) -> EngineChild | None:
+        """Start a child for an engine; where none can be started, a crash ends the export."""
+        try:
+            return stack.enter_context(EngineChild())
+        except NoChildError as error:
+            self.say(f"warning: {error} The engine computes in the export's own process.")
+            return None
 
 
 def has(kind: str) -> bool:
