@@ -1,4 +1,7 @@
-"""Marks in the files that ``cgsam segment`` writes, by which a later run knows that it may replace them."""
+"""The pictures that commands draw: their names, by which folders are searched without them, and marks inside them.
+
+A later run may replace files with a mark.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,16 @@ from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge._version import __version__
 
-SUFFIXES = (".overlay", ".blurred", ".cutout")
-"""Second suffixes of pictures and videos that are drawn."""
+OVERLAY_SUFFIX, BLURRED_SUFFIX, CUTOUT_SUFFIX = ".overlay", ".blurred", ".cutout"
+CLICKS_SUFFIX, LABELS_SUFFIX = ".clicks", ".labels"
+
+SUFFIXES = (OVERLAY_SUFFIX, BLURRED_SUFFIX, CUTOUT_SUFFIX, CLICKS_SUFFIX, LABELS_SUFFIX)
+"""Second suffixes of what is drawn: by ``cgsam segment`` (pictures and videos), ``demo``, and answers of ``serve``."""
 
 PICTURES = tuple(f"{suffix}.png" for suffix in SUFFIXES)
+
+CONTACT_SHEET = "contact-sheet.png"
+"""What ``cgsam eval`` draws."""
 
 FORMAT = "cgsam-edge masks"
 """Value of ``format``, the first key of JSON documents and lines."""
@@ -30,8 +39,14 @@ _KEYS = {"category", "segmentation", "area", "bbox", "score", "presence", "point
 """Of each mask; no other tool has them together."""
 
 
+def is_drawn(name: str) -> bool:
+    """Whether a file's name is that of a picture that a command draws beside others; folders are searched without."""
+    lower = name.lower()
+    return lower.endswith(PICTURES) or lower == CONTACT_SHEET
+
+
 def png_mark() -> PngInfo:
-    """Return the text chunk of an overlay."""
+    """Return the text chunk of a picture that was drawn."""
     info = PngInfo()
     info.add_text("Software", f"cgsam-edge {__version__}")
     return info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from pycocotools import mask as coco
 
 from cgsam_edge import shipped
 from cgsam_edge.cli import make_parser
+from cgsam_edge.cli.command_parser import CommandParser
 from tests.commands import cgsam, fails
 from tests.conftest import executable
 
@@ -122,3 +124,28 @@ def test_help_suffices(tmp_path: Path) -> None:
         assert cgsam(command, "--help", cwd=tmp_path).returncode == 0
     text = cgsam("export", "--help", cwd=tmp_path).stdout
     assert all(flag in text for flag in ("--clip", "torch.jit.load", "--prompt-slots", "--trained-for", "synonyms"))
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        ("segment", "a.png"),
+        ("label", "a --to coco --output b"),
+        ("vocab list", "x.cgsam"),
+        ("demo", ""),
+        ("verify", "x.cgsam"),
+    ],
+)
+def test_an_unknown_option_shows_the_usage_of_its_command(command: str, rest: str, tmp_path: Path) -> None:
+    done = cgsam(*command.split(), *rest.split(), "--no-such-option", cwd=tmp_path)
+    fails(done, 2, f"usage: cgsam {command} ", f"cgsam {command}: error: unrecognized arguments: --no-such-option")
+
+
+def test_every_command_refuses_unknown_arguments_itself() -> None:
+    parsers = [make_parser()]
+    for parser in parsers:
+        assert isinstance(parser, CommandParser)
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+    assert len(parsers) > 20

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from cgsam_edge.bulk import parquet, urls
 from cgsam_edge.bulk.run_folder import is_run
 from cgsam_edge.errors import InputError
+from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
 from cgsam_edge.url_secrets import shown_place
-from cgsam_edge.written_files import PICTURES
+from cgsam_edge.written_files import is_drawn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 """Suffixes of the files in a folder that count as pictures."""
@@ -135,7 +136,7 @@ def _readable(text: str) -> str:
 def is_picture(path: str) -> bool:
     """Whether a file in a folder counts as a picture, or holds pictures; hidden files and drawings do not."""
     name = PurePosixPath(path).name.lower()
-    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".") and not name.endswith(PICTURES)
+    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".") and not is_drawn(name)
 
 
 def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
@@ -166,7 +167,7 @@ def _chosen(hits: Iterable[Path], top: Path, leave_out: Path | None) -> Iterator
         if folder not in known:
             between = [one for one in (folder, *folder.parents) if top in one.parents]
             known[folder] = _is_within(folder, leave_out) or any(map(is_run, between))
-        if file.is_file() and not known[folder] and not file.name.lower().endswith(PICTURES):
+        if file.is_file() and not known[folder] and not is_drawn(file.name):
             yield file
 
 
@@ -176,12 +177,18 @@ def _is_within(folder: Path, output: Path | None) -> bool:
     return output is not None and (place == output or output in place.parents)
 
 
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle, whose card may show pictures."""
+    return all((folder / name).is_file() for name in (FILE_NAME, VOCABULARY_FILE))
+
+
 def _walk(top: Path, leave_out: Path | None) -> Iterator[Found]:
     def fail(error: OSError) -> None:
         raise error
 
     def searched(folder: Path) -> bool:
-        return not folder.name.startswith(".") and not _is_within(folder, leave_out) and not is_run(folder)
+        made = _is_within(folder, leave_out) or is_run(folder) or _is_bundle(folder)
+        return not folder.name.startswith(".") and not made
 
     if _is_within(top, leave_out):
         return

@@ -13,6 +13,7 @@ from types import FrameType
 
 from cgsam_edge._version import __version__
 from cgsam_edge.cli import messages
+from cgsam_edge.cli.command_parser import CommandParser
 from cgsam_edge.errors import CgsamError
 from cgsam_edge.runtimes import telemetry
 
@@ -82,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         vocab,
     )
 
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="cgsam", description="Segment images by concept with an exported bundle.", epilog=_EPILOG
     )
     parser.add_argument("--version", action="version", version=f"cgsam-edge {__version__}")
@@ -112,7 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def make_export_parser() -> argparse.ArgumentParser:
     """Return the parser of ``cgsam-export``."""
-    parser = argparse.ArgumentParser(prog="cgsam-export")
+    parser = CommandParser(prog="cgsam-export")
     _add_export(parser)
     return parser
 

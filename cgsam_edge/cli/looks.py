@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.written_files import BLURRED_SUFFIX, CUTOUT_SUFFIX, OVERLAY_SUFFIX
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +32,7 @@ class Look:
         container: first suffix of videos: ``.mp4`` or ``.webm``.
     """
 
-    suffix: str = ".overlay"
+    suffix: str = OVERLAY_SUFFIX
     blur: tuple[str, ...] | None = None
     cutout: bool = False
     margin: int | None = None
@@ -117,9 +118,9 @@ def look_of(options: argparse.Namespace) -> Look:
         names = tuple(name.strip() for name in options.blur.split(",") if name.strip())
         if not names:
             raise InputError("--blur names no concept.")
-        return Look(".blurred", blur=names, margin=options.margin, **common)
+        return Look(BLURRED_SUFFIX, blur=names, margin=options.margin, **common)
     if options.cutout:
-        return Look(".cutout", cutout=True, background=options.background, **common)
+        return Look(CUTOUT_SUFFIX, cutout=True, background=options.background, **common)
     return Look(**common)
 
 

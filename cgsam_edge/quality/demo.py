@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge import shipped
 from cgsam_edge.errors import OutputError
@@ -21,6 +22,7 @@ from cgsam_edge.quality.evaluate import inner_points
 from cgsam_edge.quality.scenes import CONCEPTS, Scene, render
 from cgsam_edge.results import Result
 from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.written_files import CLICKS_SUFFIX, OVERLAY_SUFFIX, png_mark
 
 SIDE = 512
 CLICKS = 3
@@ -90,14 +92,16 @@ def write_demo(segmenter: Segmenter, folder: Path, chosen: Choice | None = None)
     one = choice() if chosen is None else chosen
     scene = demo_scene(one.series, one.scene)
     result = segmenter.segment(scene.image, CONCEPTS)
-    made = Pictures(folder / "street.png", folder / "street.overlay.png", folder / "street.clicks.png", result)
+    made = Pictures(
+        folder / "street.png", folder / f"street{OVERLAY_SUFFIX}.png", folder / f"street{CLICKS_SUFFIX}.png", result
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
     _save(made.scene, Image.fromarray(scene.image))
-    _save(made.overlay, result.overlay())
-    _save(made.clicks, clicks_picture(segmenter, demo_scene(one.series, one.clicked_scene), one.clicked))
+    _save(made.overlay, result.overlay(), png_mark())
+    _save(made.clicks, clicks_picture(segmenter, demo_scene(one.series, one.clicked_scene), one.clicked), png_mark())
     return made
 
 
@@ -122,5 +126,5 @@ def labels_right(result: Result, scene: Scene) -> float:
     return float(np.mean((result.label_map() == scene.labels)[valid]))
 
 
-def _save(path: Path, picture: Image.Image) -> None:
-    write_beside(path, partial(picture.save, format="PNG"))
+def _save(path: Path, picture: Image.Image, mark: PngInfo | None = None) -> None:
+    write_beside(path, partial(picture.save, format="PNG", pnginfo=mark))

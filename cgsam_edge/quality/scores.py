@@ -14,8 +14,9 @@ from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
 from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.metrics import Evaluation, PresenceRates
+from cgsam_edge.written_files import CONTACT_SHEET, png_mark
 
-JSON_FILE, SHEET_FILE = "eval.json", "contact-sheet.png"
+JSON_FILE = "eval.json"
 
 
 def table(evaluation: Evaluation) -> str:
@@ -117,4 +118,4 @@ def write_scores(evaluation: Evaluation, images: Path, sheet: Image.Image, outpu
     except OSError as error:
         raise OutputError(f"{output}: cannot be made ({error.strerror}).") from error
     write_beside(output / JSON_FILE, lambda path: path.write_text(text, encoding="utf-8"))
-    write_beside(output / SHEET_FILE, lambda path: sheet.save(path, format="PNG"))
+    write_beside(output / CONTACT_SHEET, lambda path: sheet.save(path, format="PNG", pnginfo=png_mark()))

@@ -11,15 +11,13 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.written_files import is_drawn
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-_DRAWN = (".overlay.png", ".blurred.png", ".cutout.png")
-"""Suffix of the overlays that ``cgsam segment`` writes."""
-
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder in order of names, without hidden files and overlays of ``cgsam segment``.
+    """Return the images of a folder in order of names, without hidden files and what commands drew.
 
     Raises:
         InputError: there is no such folder, or it holds no image.
@@ -43,7 +41,7 @@ def image_files_or_none(folder: Path) -> list[Path]:
 
 def _is_image(name: str) -> bool:
     lower = name.lower()
-    return lower.endswith(IMAGE_SUFFIXES) and not name.startswith(".") and not lower.endswith(_DRAWN)
+    return lower.endswith(IMAGE_SUFFIXES) and not name.startswith(".") and not is_drawn(lower)
 
 
 def same_form(name: str) -> str:

@@ -1,0 +1,22 @@
+"""The parser of a command, whose errors show the usage of that command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that refuses unknown arguments itself.
+
+    Those of argparse leave them to the parser above, which would print its own usage. Parsers of commands within
+    commands are of the same class.
+    """
+
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse all arguments, and exit with code 2 if one is unknown."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown

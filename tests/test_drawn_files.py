@@ -1,0 +1,58 @@
+"""What our commands draw beside pictures is not taken for a picture by a command that searches a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cgsam_edge import shipped
+from cgsam_edge.bulk.sources import find_pictures
+from cgsam_edge.cli.inputs import SUFFIXES, find_images
+from cgsam_edge.quality.labels import image_files
+from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.serve.schemas import OF_PICTURES
+from cgsam_edge.written_files import PICTURES, is_drawn, is_ours
+from tests.commands import cgsam
+
+COMMANDS = {
+    "segment": ("segment", "scene_003_00000.png", "--concepts", "car"),
+    "segment --blur": ("segment", "scene_003_00000.png", "--blur", "car,road"),
+    "segment --cutout": ("segment", "scene_003_00000.png", "--concepts", "car", "--cutout"),
+    "demo": ("demo", "--output", "."),
+    "eval": ("eval", "--images", ".", "--labels", "../labels", "--classes", "../classes.txt", "--output", "."),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_takes_what_another_drew(command: str, own_cache: Path, tmp_path: Path) -> None:
+    write_scenes(tmp_path, 3, range(1), 160, 128)
+    (tmp_path / "classes.txt").write_text("\n".join([*CONCEPTS, "ignore: 255"]))
+    folder = tmp_path / "images"
+    taken = {file.name for file in folder.iterdir()} | ({"street.png"} if command == "demo" else set())
+    done = cgsam(*COMMANDS[command], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    drawn = {file for file in folder.iterdir() if file.suffix in SUFFIXES and file.name not in taken}
+    assert drawn
+    assert all(is_drawn(file.name.upper()) and is_ours(file) for file in drawn)
+    assert {ref.name for ref in find_pictures([str(folder)])} == taken
+    assert {ref.name for ref in find_pictures([f"{folder}/*.png"])} == taken
+    assert {file.name for file in find_images([str(folder)])} == taken
+    assert {file.name for file in image_files(folder)} == taken
+
+
+def test_pictures_of_the_server_count_as_drawn() -> None:
+    assert {f".{kind}.png" for kind in OF_PICTURES} <= set(PICTURES)
+
+
+def test_a_bundle_among_pictures_is_not_searched(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 3, range(1), 32, 32)
+    folder = tmp_path / "images"
+    (folder / "cars.cgsam").mkdir()
+    for file in ("manifest.json", "vocabulary.npz"):
+        (folder / "cars.cgsam" / file).write_bytes((shipped.BUNDLE / file).read_bytes())
+    card = folder / "cars.cgsam" / "card"
+    card.mkdir()
+    (card / "1-scene.png").write_bytes((folder / "scene_003_00000.png").read_bytes())
+    assert [ref.name for ref in find_pictures([str(folder)])] == ["scene_003_00000.png"]
