@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -17,12 +16,14 @@ from cgsam_edge.quality.demo import choice, demo_scene
 from cgsam_edge.quality.scenes.concepts import CONCEPTS
 from cgsam_edge.serve.assets import assets
 from tests.serve.running import Client, running
-from tests.web.test_web import NODE, npm, run
+from tests.web.node import NODE, npm, run
 
 __all__ = ["npm"]  # a fixture
 
 TOKEN = "a-token-for-the-page-alone"
 LARGEST = 200_000
+SOURCES = "tests/browser/serve_sources.test.ts"
+LONGEST = 300  # seconds; ten is usual
 
 
 def test_the_page_and_its_files(server: Client) -> None:
@@ -45,14 +46,11 @@ def test_the_page_is_small_and_names_no_other_host() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "CGSAM_BROWSER" not in os.environ, reason="make test-web runs it: Chromium's camera starts late at times"
-)
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("token", [None, TOKEN])
+@pytest.mark.parametrize(("token", "more"), [(None, [SOURCES]), (TOKEN, [])])
 def test_in_a_browser(
     npm: str, segmenter: Segmenter, scene: Image.Image, street: bytes, tmp_path: Path, token: str | None,
-    monkeypatch: pytest.MonkeyPatch,
+    more: list[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Drop, click, shift-click, box, keys, downloads, camera; with a token, and without."""
     picture = tmp_path / "street.png"
@@ -65,12 +63,12 @@ def test_in_a_browser(
         monkeypatch.setenv("CGSAM_SERVE_STATES", json.dumps(states))
         monkeypatch.setenv("CGSAM_SERVE_CAR", json.dumps(_middle_of_a_car()))
         assert NODE is not None
-        printed = run(NODE, "--import", "tsx", "--test", "tests/browser/serve.test.ts", check=False).stdout
+        command = [NODE, "--import", "tsx", "--test", "--test-concurrency=1", "tests/browser/serve.test.ts", *more]
+        printed = run(*command, check=False, timeout=LONGEST).stdout
     assert "# fail 0" in printed, printed[-6000:]
     if re.search(r"# SKIP no Chromium", printed):
         pytest.skip("there is no Chromium (variable CHROMIUM)")
-    assert int(re.search(r"# pass (\d+)", printed).group(1)) >= 8  # type: ignore[union-attr]
-    assert os.environ["CGSAM_SERVE"]
+    assert int(re.search(r"# pass (\d+)", printed).group(1)) >= (12 if more else 8)  # type: ignore[union-attr]
 
 
 def _middle_of_a_car() -> tuple[float, float]:

@@ -5,51 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.web import supplies
+from tests.web.node import NODE, WEB, npm, run
 
-WEB = supplies.WEB
-NPM = shutil.which("npm")
-NODE = shutil.which("node")
-OLDEST_NODE = 20
+__all__ = ["npm"]  # a fixture
+
 LONGEST_FILE = 300
-NO_NETWORK = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH")
-
-
-def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=WEB)
-    assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done
-
-
-def missing() -> str:
-    """Why the tests of `web/` cannot run here, or nothing."""
-    if NPM is None or NODE is None:
-        return "needs Node and npm"
-    version = run(NODE, "--version").stdout
-    major = int(re.match(r"v(\d+)", version).group(1))  # type: ignore[union-attr]
-    return "" if major >= OLDEST_NODE else f"needs Node {OLDEST_NODE} or newer, found {version.strip()}"
-
-
-@pytest.fixture(scope="module")
-def npm() -> str:
-    """npm, after it has installed what `web/` needs."""
-    why = missing()
-    if why:
-        pytest.skip(why)
-    assert NPM is not None
-    stamp, lock = WEB / "node_modules" / ".package-lock.json", WEB / "package-lock.json"
-    if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
-        done = run(NPM, "ci", check=False)
-        if NO_NETWORK.search(done.stderr):
-            pytest.skip("npm reaches no registry")
-        assert done.returncode == 0, done.stderr[-4000:]
-    return NPM
 
 
 @pytest.mark.slow
@@ -73,6 +38,12 @@ def test_the_page_of_the_server_is_built_from_its_sources(npm: str, tmp_path: Pa
     fresh = {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()}
     assert {"index.html", "main.js", "style.css", "sample.webp", "icon.svg"} <= set(fresh)
     assert {path.name: path.read_bytes() for path in held.iterdir()} == fresh, "run npm run build:serve in web/"
+
+
+def test_a_program_that_does_not_end_is_killed(npm: str) -> None:
+    assert NODE is not None
+    with pytest.raises(pytest.fail.Exception, match=r"ran for 2 s:\nalive"):
+        run(NODE, "-e", "console.log('alive'); setInterval(() => {}, 1000)", timeout=2)
 
 
 def test_the_lock_file_names_no_registry() -> None:

@@ -26,7 +26,8 @@ export class App {
   readonly #marks = new Map<string, Marks>();
   /** The newest question about each concept, by its number. */
   readonly #newest = new Map<string, number>();
-  #known: Known | null = null;
+  #known: Promise<Known> | null = null;
+  #names: readonly string[] = [];
   #ready: Ready | null = null;
   #kept: Kept | null = null;
   #working = new AbortController();
@@ -42,21 +43,24 @@ export class App {
 
   /** Asks the server what it knows. */
   async connect(): Promise<void> {
-    this.#known = await this.api.known();
-    element("bundle", HTMLSpanElement).textContent = this.#known.bundle;
+    this.#known = this.api.known();
+    const { bundle, concepts } = await this.#known;
+    element("bundle", HTMLSpanElement).textContent = bundle;
+    this.#names = concepts.map(({ concept }) => concept);
     this.#reset();
-    say(`${this.#known.concepts.length} concepts. Ready.`);
+    say(`${concepts.length} concepts. Ready.`);
   }
 
-  /** Sends a picture, shows it, and segments it. */
+  /** Sends a picture, shows it, and segments it, once the server has said what it knows. */
   async show(file: Blob): Promise<void> {
-    if (this.#known === null) return;
     this.#working.abort();
     this.#working = new AbortController();
     const { signal } = this.#working;
     complain(null);
     try {
-      const ready = await prepare(file, this.#known);
+      const known = await this.#known;
+      if (known === null || signal.aborted) return;
+      const ready = await prepare(file, known);
       if (signal.aborted) return;
       [this.#ready, this.#kept] = [ready, null];
       this.#reset();
@@ -271,9 +275,8 @@ export class App {
     this.#found.clear();
     this.#marks.clear();
     for (const part of ["image", "concept", "click"] as const) timed(part, null);
-    const names = this.#known?.concepts.map(({ concept }) => concept) ?? [];
     this.#chips.set(
-      names.map((name, i) => ({ name, colour: colourOf(i), state: "unknown" as const, shown: false, note: "" })),
+      this.#names.map((name, i) => ({ name, colour: colourOf(i), state: "unknown" as const, shown: false, note: "" })),
     );
     this.#drawLayers();
   }

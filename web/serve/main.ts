@@ -78,9 +78,9 @@ async function start(): Promise<void> {
   const api = new Api(askToken, () => say("The server is busy; waiting for a turn"));
   const app = new App(api);
   connect(app);
+  listen((file) => app.show(file), complain); // before anything is awaited: a press in the meantime would be lost
   await app.connect();
   await offerFormats(app, api);
-  listen((file) => app.show(file), complain);
 }
 
 start().catch(complain);

@@ -1,9 +1,9 @@
-/** Chromium, driven by Playwright; a browser of the system, so that none is downloaded. */
+/** Chromium, driven by Playwright: the system's, or one that Playwright has downloaded before; none is downloaded here. */
 
 import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
 
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", chromium.executablePath()];
 const QUIET = [
   "--no-sandbox",
   "--disable-quic",
