@@ -44,7 +44,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="number of turns of each contender (default: 5; vit_b: 3)")
     parser.add_argument("--runs", type=int, help="number of runs in a turn, after the first (default: 5; vit_b: 1)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
-    parser.add_argument("--calibration", type=int, help="calibration pictures for the project's INT8 (default: 32)")
+    text = "calibration pictures for the project's INT8 (default: 32; vit_b: 8)"
+    parser.add_argument("--calibration", type=int, help=text)
+    text = "pictures of the gate and of the proof of arithmetic; 0 for neither (default: 8; vit_b: 4)"
+    parser.add_argument("--gate", type=int, help=text)
     text = "labelled scenes for the class mIoU of a model trained on them; 0 for none (default: 20)"
     parser.add_argument("--scenes", type=int, default=20, help=text)
     parser.add_argument("--contenders", help=f"only these, separated by commas: {', '.join(c.key for c in CONTENDERS)}")
@@ -85,6 +88,8 @@ class Campaign:
             value = getattr(self.options, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be 1 or more, got {value}.")
+        if self.options.gate is not None and self.options.gate < 0:
+            raise InputError(f"--gate must be 0 or more, got {self.options.gate}.")
         prepare.make_folder(self.folder / "masks")
 
     @property
@@ -96,10 +101,22 @@ class Campaign:
     @cached_property
     def source(self) -> prepare.Source:
         """The sources of the exports."""
-        checkpoint = models.checkpoint(self.options.model, self.folder)
+        seeded = self.options.model in models.SEEDED
         return prepare.Source(
-            checkpoint, CONCEPTS, self.folder / "exports", self.options.calibration or self._amounts.calibration
+            models.checkpoint(self.options.model, self.folder),
+            self._first_concepts() if seeded else CONCEPTS,
+            self.folder / "exports",
+            self.options.calibration or self._amounts.calibration,
+            self._amounts.gate if self.options.gate is None else self.options.gate,
+            seeded,
         )
+
+    def _first_concepts(self) -> Path:
+        """Write as many concepts as are compared: masks of noise are alike, and the gate computes each."""
+        path = self.folder / "concepts.txt"
+        lines = [line for line in CONCEPTS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        path.write_text("\n".join(lines[: self._amounts.compared]) + "\n", encoding="utf-8")
+        return path
 
     @cached_property
     def bundle(self) -> Bundle:

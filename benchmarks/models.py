@@ -25,18 +25,20 @@ class Amounts:
         rounds: turns of each contender.
         runs: in a turn, after the first.
         calibration: pictures for INT8.
-        compared: largest number of concepts whose masks are compared.
+        compared: largest number of concepts whose masks are compared; a bundle with seeded weights has no more.
+        gate: pictures of the gate.
     """
 
     rounds: int
     runs: int
     calibration: int
     compared: int
+    gate: int
 
 
 def amounts(name: str) -> Amounts:
     """Return amounts for a measurement of about a quarter of an hour: smaller for the model whose runs take seconds."""
-    return Amounts(3, 1, 32, 2) if name == "vit_b" else Amounts(5, 5, 32, 11)
+    return Amounts(3, 1, 8, 2, 4) if name == "vit_b" else Amounts(5, 5, 32, 11, 8)
 
 
 def check(name: str) -> None:

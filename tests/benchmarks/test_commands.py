@@ -23,7 +23,19 @@ FEW = ("pytorch", "plain-onnxruntime", "ours-onnxruntime")
 
 
 def compare(checkpoint: Path, output: Path, *more: str) -> Any:
-    arguments = ["--model", str(checkpoint), "--output", str(output), "--rounds", "1", "--runs", "2", *more]
+    arguments = [
+        "--model",
+        str(checkpoint),
+        "--output",
+        str(output),
+        "--rounds",
+        "1",
+        "--runs",
+        "2",
+        "--gate",
+        "4",
+        *more,
+    ]
     assert alternatives.main(arguments) == 0
     return json.loads((output / checkpoint.stem / "results.json").read_text(encoding="utf-8"))
 
@@ -71,7 +83,7 @@ def test_a_comparison_and_going_on_after_an_interruption(
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_all_contenders(tiny_checkpoint: Path, output: Path) -> None:
-    check(compare(tiny_checkpoint, output), tuple(one.key for one in CONTENDERS))
+    check(compare(tiny_checkpoint, output, "--gate", "2"), tuple(one.key for one in CONTENDERS))
 
 
 @pytest.mark.slow
@@ -97,6 +109,7 @@ def test_scaling(tiny_checkpoint: Path, tmp_path: Path) -> None:
         (("--contenders", "pytorch,tvm"), "no contender 'tvm'; expected some of pytorch, pytorch-bf16, compiled"),
         (("--rounds", "0"), "--rounds must be 1 or more, got 0"),
         (("--threads", "-1"), "--threads must be 1 or more, got -1"),
+        (("--gate", "-1"), "--gate must be 0 or more, got -1"),
     ],
 )
 def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str) -> None:
