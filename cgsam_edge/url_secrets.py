@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _HIDDEN = "***"
 _KEY = "user(?:name)?|login|usr|pass(?:word|wd)?|pwd|psw|auth|token|key|secret|sign?(?:ature)?"
@@ -14,24 +15,77 @@ A value may hold the separators, so one of them ends it only before a further ke
 
 
 def shown_url(text: str) -> str:
-    """Return a URL as messages show it: without user, password, the values of its query, and its fragment."""
+    """Return a URL as messages show it: without user, password, the values of its query, and its fragment.
+
+    A password that was not encoded may hold any of ``@/?#``. Where a URL can be read in two ways, all is hidden that
+    is secret in one of them, up to the whole URL behind its scheme.
+    """
     scheme, _, rest = text.partition("://")
-    place, slash, path = _split_place(rest)
-    host = place.rpartition("@")[2]
-    login = f"{_HIDDEN}@" if "@" in place else ""
-    path, question, query = path.partition("#")[0].partition("?")
-    values = "&".join(f"{one.partition('=')[0]}={_HIDDEN}" if "=" in one else _HIDDEN for one in query.split("&"))
-    return f"{scheme}://{login}{host}{slash}{without_secrets(path)}{question}{values if question else ''}"
+    shown = f"{scheme if _SCHEME.fullmatch(scheme) else _HIDDEN}://"
+    authority, beyond = _split(rest)
+    before, at, behind = rest.rpartition("@")
+    readable = _PLACE.fullmatch(authority.rpartition("@")[2]) is not None
+    if readable and not _may_be_login(authority, before):
+        return shown + _shown_place(rest, hidden_login="@" in authority)
+    path = _path(beyond)
+    in_value = "@" in beyond[len(path) :] or _SECRET.search(path) is not None
+    if not at or (readable and in_value):
+        return shown + _HIDDEN
+    usable = _PLACE.fullmatch(_split(behind)[0]) is not None
+    return shown + (_shown_place(behind, hidden_login=True) if usable else _HIDDEN)
 
 
-def _split_place(rest: str) -> tuple[str, str, str]:
-    """Split after the host; a password may hold a slash, so all before the last @ counts as the login."""
-    login, at, host = rest.rpartition("@")
-    place, slash, path = host.partition("/")
-    if "?" in place:
-        place, question, query = place.partition("?")
-        slash, path = "", f"{question}{query}{slash}{path}"
-    return f"{login}{at}{place}", slash, path
+_SCHEME = re.compile("[a-zA-Z][a-zA-Z0-9+.-]*")
+_NUMBERS = re.compile(r"(\[[0-9a-f:.]*\]|\d+\.\d+\.\d+\.\d+)(:\d*)?", re.IGNORECASE)
+_PLACE = re.compile(rf"{_NUMBERS.pattern}|[^:@\[\]]*(:\d*)?", re.IGNORECASE)
+
+
+def _split(rest: str) -> tuple[str, str]:
+    """Split what follows the scheme where the standard ends the host."""
+    found = re.match("[^/?#]*", rest)
+    assert found is not None
+    return found.group(), rest[found.end() :]
+
+
+def _path(beyond: str) -> str:
+    return re.split("[?#]", beyond, maxsplit=1)[0]
+
+
+def _may_be_login(authority: str, before: str) -> bool:
+    """Whether all before the last @ may be a login that holds a slash, though the standard ends the host earlier.
+
+    A login has a colon or an @ before that. Nobody is called 192.168.1.20, though.
+    """
+    if before.count("@") == authority.count("@") - 1 or _NUMBERS.fullmatch(authority):
+        return False  # the last @ is where the standard expects it
+    return "@" in authority or ":" in unquote(before)
+
+
+def _shown_place(rest: str, *, hidden_login: bool) -> str:
+    authority, beyond = _split(rest)
+    path, question, query = beyond.partition("#")[0].partition("?")
+    shown = "&".join(f"{name}={_HIDDEN}" if equals else _HIDDEN for name, equals in map(_named, query.split("&")))
+    host = authority.rpartition("@")[2]
+    return f"{f'{_HIDDEN}@' if hidden_login else ''}{host}{_shown_path(path)}{question}{shown if question else ''}"
+
+
+def _named(part: str) -> tuple[str, bool]:
+    name, equals, _ = part.partition("=")
+    return name, bool(equals) and re.fullmatch(r"[a-zA-Z_][\w.-]*", name) is not None
+
+
+def _shown_path(path: str) -> str:
+    """Return a path without a login in it, such as that of another URL."""
+    shown = without_secrets(path)
+    if ":" not in unquote(shown).rpartition("@")[0]:
+        return shown
+    return f"/{_HIDDEN}@{shown.rpartition('@')[2]}" if ":" in shown.rpartition("@")[0] else f"/{_HIDDEN}"
+
+
+def shown_word(text: str) -> str:
+    """Return what may be a URL without its scheme, as messages show it."""
+    before, _, behind = text.rpartition("@")
+    return without_secrets(f"{_HIDDEN}@{behind}" if ":" in unquote(before) else text)
 
 
 def without_secrets(text: str) -> str:

@@ -9,7 +9,7 @@ from os import PathLike
 from urllib.parse import quote, urlsplit
 
 from cgsam_edge.errors import InputError
-from cgsam_edge.url_secrets import shown_url, without_secrets
+from cgsam_edge.url_secrets import shown_url, shown_word
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 """Schemes of URLs that a camera may have."""
@@ -50,7 +50,7 @@ def address_of(source: int | str | PathLike[str]) -> Address:
     if text.startswith("/dev/"):
         return Address(text, device=text)
     raise InputError(
-        f"{without_secrets(text)}: not a camera: expected its number, a device such as /dev/video0, or a URL that "
+        f"{shown_word(text)}: not a camera: expected its number, a device such as /dev/video0, or a URL that "
         f"begins with {', '.join(f'{one}://' for one in SCHEMES)}. For a file, use Video."
     )
 
@@ -75,7 +75,7 @@ def _remote(text: str) -> Address:
     if parts.scheme.lower() not in SCHEMES:
         raise InputError(
             f"{shown_url(text)}: a camera's URL begins with {', '.join(f'{one}://' for one in SCHEMES)}, not with "
-            f"{parts.scheme}://."
+            f"{shown_url(text).partition('://')[0]}://."
         )
     if not usable or _unprintable(text):
         raise InputError(f"{shown_url(text)}: not a valid URL: it names no host, or holds spaces.")

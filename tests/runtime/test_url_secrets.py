@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cgsam_edge.url_secrets import shown_place, without_logins
+from cgsam_edge.url_secrets import shown_place, shown_url, shown_word, without_logins
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,76 @@ def test_shown_place(text: str, shown: str) -> None:
 def test_a_library_s_error() -> None:
     text = "403, message='Forbidden', url='https://me:pw@host/a.jpg?sig=pw'"
     assert without_logins(text) == "403, message='Forbidden', url='https://***@host/a.jpg?sig=***'"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        # An @ behind the host is no login …
+        ("rtsp://cam/a@b", "rtsp://cam/a@b"),
+        ("rtsp://[::1]:5/a@b", "rtsp://[::1]:5/a@b"),
+        ("rtsp://192.168.1.20:554/a@b", "rtsp://192.168.1.20:554/a@b"),
+        ("http://cam/x@y?token=ab#c", "http://cam/x@y?token=***"),
+        ("http://cam/v?user=a@b.com&pwd=x1", "http://cam/v?user=***&pwd=***"),
+        (
+            "rtsp://10.0.0.1:554/user=me&password=x@y&channel=1.sdp",
+            "rtsp://10.0.0.1:554/user=***&password=***&channel=1.sdp",
+        ),
+        # … unless what is before it can be one, since a password may hold anything.
+        ("rtsp://cam:554/a@b", "rtsp://***@b"),
+        ("rtsp://user:554/ss@host/x", "rtsp://***@host/x"),
+        ("rtsp://u:pa/ss@host/x", "rtsp://***@host/x"),
+        ("rtsp://u:pa?ss@host/x", "rtsp://***@host/x"),
+        ("rtsp://u:pa#ss@host/x", "rtsp://***@host/x"),
+        ("rtsp://u%3Apa/ss@host/x", "rtsp://***@host/x"),
+        ("rtsp://us/er:pa@host/x", "rtsp://***@host/x"),
+        ("rtsp://a:b@cam/x@y", "rtsp://***@y"),
+        ("rtsp://key@cam/x", "rtsp://***@cam/x"),
+        ("rtsp://key@cam/a@b", "rtsp://***@b"),
+        ("rtsp://u:p@[::1]:554/x", "rtsp://***@[::1]:554/x"),
+        ("rtsp:///u:p@cam", "rtsp://***@cam"),
+        # The end of a value is as secret as its beginning.
+        ("http://cam:80/v?user=a@b.com&pwd=x1", "http://***"),
+        ("rtsp://a:b@cam/x?mail=c@d", "rtsp://***"),
+        ("rtsp://cam:554/user=me&password=x@y&channel=1.sdp", "rtsp://***"),
+        # No host, or none that can be.
+        ("rtsp://admin:pw/stream", "rtsp://***"),
+        ("rtsp://u:p\uff20cam/x", "rtsp://***"),
+        ("rtsp://u:p@ss:w@host:p", "rtsp://***"),
+        ("rtsp://", "rtsp://"),
+        # A login elsewhere.
+        ("me:pw@rtsp://host/x", "***://host/x"),
+        ("http://10.0.0.1/rtsp://u:p@cam/x", "http://10.0.0.1/***@cam/x"),
+        ("http://10.0.0.1/rtsp%3A%2F%2Fu%3Ap%40cam/x", "http://10.0.0.1/***"),
+        ("http://cam/x?a=1&pw&1b=2", "http://cam/x?a=***&***&***"),
+    ],
+)
+def test_shown_url(text: str, shown: str) -> None:
+    assert shown_url(text) == shown
+
+
+_ODD = st.text(st.sampled_from("@/?#:&=;%._~ab1 \u00e9"), max_size=8)
+
+
+@given(
+    user=st.text(st.sampled_from("ab1.@/_-"), min_size=1, max_size=6),
+    before=_ODD,
+    behind=_ODD,
+    path=st.text("ab/", max_size=4),
+)
+def test_no_part_of_a_password_is_shown(user: str, before: str, behind: str, path: str) -> None:
+    """However odd, and even if the user forgot to encode it."""
+    shown = shown_url(f"rtsp://{user}:{before}MARK{behind}@camera/{path}")
+    assert "MARK" not in shown
+    assert shown in (f"rtsp://***@camera/{path}", "rtsp://***")
+
+
+@given(value=_ODD, behind=_ODD)
+def test_no_part_of_a_value_is_shown(value: str, behind: str) -> None:
+    assert "MARK" not in shown_url(f"http://camera:80/x?pwd={value.replace('&', '')}MARK{behind}")
+
+
+def test_a_word_that_is_no_url() -> None:
+    assert shown_word("me:pw@cam/x") == "***@cam/x"
+    assert shown_word("photos@2x.png") == "photos@2x.png"
+    assert shown_word("cam/password=x1") == "cam/password=***"
