@@ -109,13 +109,16 @@ def _reason(av: Any, error: Any, address: Address, open_timeout: float, read_tim
         kinds.TimeoutError: f"no answer in time (timeouts: {open_timeout:g} s to open, {read_timeout:g} s to read)",
         kinds.InvalidDataError: "what the server sends is not a video that FFmpeg can read",
         kinds.EOFError: "the server closed the connection",
+        kinds.ConnectionResetError: "the server closed the connection (reset)",
         kinds.ProtocolNotFoundError: "the stream refers to an address that is not allowed here, such as a file",
     }
     for kind, text in known.items():
         if isinstance(error, kind):
             return text
     if isinstance(error, kinds.OSError) and error.errno == errno.EIO:
-        return _unknown_host(address) or "what the server sends is not a video, or the connection broke (EIO)"
+        broken = "what the server sends is not a video, or the connection broke (EIO)"
+        secure = urlsplit(address.url or "").scheme.lower().endswith("s")
+        return _unknown_host(address) or broken + (", or the server's certificate is not trusted" if secure else "")
     return f"cannot be read ({type(error).__name__}: {error.strerror})"
 
 

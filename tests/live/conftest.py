@@ -27,8 +27,10 @@ def serve(kind: str) -> Iterator[Serve]:
     """Start a server; return it and the URL of its camera, without a login."""
     with ExitStack() as stack:
 
-        def start(login: str = "") -> tuple[Server, str]:
-            server = stack.enter_context((servers.mjpeg if kind == "http" else servers.rtsp)(login=login))
-            return server, f"{kind}://127.0.0.1:{server.port}/{'cam.mjpg' if kind == 'http' else 'cam'}"
+        def start(login: str = "", certificate: str = "") -> tuple[Server, str]:
+            serving = servers.mjpeg if kind == "http" else servers.rtsp
+            server = stack.enter_context(serving(login=login, certificate=certificate))
+            path = "cam.mjpg" if kind == "http" else "cam"
+            return server, f"{kind}{'s' if certificate else ''}://127.0.0.1:{server.port}/{path}"
 
         yield start

@@ -1,8 +1,12 @@
-"""A camera that serves Motion JPEG over HTTP, as a program: port, frames a second, and "user:password" if it asks."""
+"""A camera that serves Motion JPEG over HTTP, as a program: port, frames a second, "user:password", certificate.
+
+It asks for a login, and speaks TLS, where these are not empty.
+"""
 
 from __future__ import annotations
 
 import base64
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +16,8 @@ import numpy as np
 
 from tests.live.clock_picture import HEIGHT, WIDTH, grey, milliseconds
 
-PORT, RATE, LOGIN = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
+PORT, RATE = int(sys.argv[1]), float(sys.argv[2])
+LOGIN, CERTIFICATE = [*sys.argv[3:], "", ""][:2]
 
 
 WAV = b"RIFF\xff\xff\xff\x7fWAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\xff\xff\xff\x7f"
@@ -61,5 +66,9 @@ class Handler(BaseHTTPRequestHandler):
 
 ThreadingHTTPServer.daemon_threads = True
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+if CERTIFICATE:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print("ready", flush=True)
 server.serve_forever()

@@ -1,6 +1,7 @@
-"""GStreamer's RTSP server, as a program for the system's Python: port, frames a second, and "user:password".
+"""GStreamer's RTSP server, as a program for the system's Python: port, frames a second, "user:password", certificate.
 
-It serves ``/cam``, H.264 of pictures that tell their time, and ``/sound``, which has no video.
+It serves ``/cam``, H.264 of pictures that tell their time, and ``/sound``, which has no video; with a certificate (PEM,
+its key included) over TLS alone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402
 
 from tests.live.clock_picture import HEIGHT, WIDTH, grey, milliseconds  # noqa: E402
 
-PORT, RATE, LOGIN = sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
+PORT, RATE, LOGIN, CERTIFICATE = sys.argv[1], int(sys.argv[2]), *[*sys.argv[3:], "", ""][:2]
 CAMERA = (
     "( appsrc name=source is-live=true do-timestamp=true format=time "
     f"caps=video/x-raw,format=GRAY8,width={WIDTH},height={HEIGHT},framerate={RATE}/1 "
@@ -44,7 +45,7 @@ def factory(launch: str, live: bool) -> Any:
     made.set_shared(True)
     if live:
         made.connect("media-configure", configure)
-    if LOGIN:
+    if LOGIN or CERTIFICATE:
         permissions = GstRtspServer.RTSPPermissions()
         for name in ("media.factory.access", "media.factory.construct"):
             permissions.add_permission_for_role("viewer", name, True)
@@ -52,13 +53,18 @@ def factory(launch: str, live: bool) -> Any:
     return made
 
 
-def demand_login(server: Any) -> None:
-    """Ask for user and password."""
-    user, _, password = LOGIN.partition(":")
+def protected() -> Any:
+    """Return what asks for user and password, and speaks TLS, each where it is wanted."""
     auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
-    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-    server.set_auth(auth)
+    if LOGIN:
+        user, _, password = LOGIN.partition(":")
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    else:
+        auth.set_default_token(token)
+    if CERTIFICATE:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(CERTIFICATE))
+    return auth
 
 
 Gst.init(None)
@@ -68,8 +74,8 @@ server.set_service(PORT)
 mounts = server.get_mount_points()
 mounts.add_factory("/cam", factory(CAMERA, True))
 mounts.add_factory("/sound", factory(SOUND, False))
-if LOGIN:
-    demand_login(server)
+if LOGIN or CERTIFICATE:
+    server.set_auth(protected())
 if not server.attach(None):
     sys.exit("the port is taken")
 print("ready", flush=True)

@@ -87,16 +87,18 @@ def _running(server: Server) -> Iterator[Server]:
 
 
 @contextmanager
-def mjpeg(rate: float = 25, login: str = "") -> Iterator[Server]:
-    """Serve Motion JPEG over HTTP."""
-    with _running(Server([sys.executable, "-m", "tests.live.mjpeg_server"], rate, login)) as server:
+def mjpeg(rate: float = 25, login: str = "", certificate: str = "") -> Iterator[Server]:
+    """Serve Motion JPEG over HTTP, or over HTTPS with a certificate (a PEM file with its key)."""
+    with _running(Server([sys.executable, "-m", "tests.live.mjpeg_server"], rate, login, certificate)) as server:
         yield server
 
 
 @contextmanager
-def rtsp(rate: int = 25, login: str = "") -> Iterator[Server]:
-    """Serve H.264 over RTSP."""
+def rtsp(rate: int = 25, login: str = "", certificate: str = "") -> Iterator[Server]:
+    """Serve H.264 over RTSP, or over RTSPS with a certificate (a PEM file with its key)."""
     if not _has_gstreamer():
         pytest.skip(f"GStreamer's RTSP server is not installed ({PACKAGES})")
-    with _running(Server([SYSTEM_PYTHON, str(_ROOT / "tests/live/rtsp_server.py")], rate, login)) as server:
+    with _running(
+        Server([SYSTEM_PYTHON, str(_ROOT / "tests/live/rtsp_server.py")], rate, login, certificate)
+    ) as server:
         yield server
