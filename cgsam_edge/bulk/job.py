@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cgsam_edge.bulk.choices import Review, Split
-from cgsam_edge.bulk.labelling import check_workers
+from cgsam_edge.bulk.labelling import check_workers, cores
+from cgsam_edge.bulk.outlining import outlined
 from cgsam_edge.bulk.recipe import Recipe
 from cgsam_edge.bulk.rows import LabelRow
 from cgsam_edge.bulk.run_folder import LABELS, check_room, claimed
@@ -16,7 +17,7 @@ from cgsam_edge.bulk.shards import Shards
 from cgsam_edge.bulk.sources import PictureRef, find_pictures
 from cgsam_edge.bulk.totals import LabelTotals
 from cgsam_edge.bulk.writing import Plan, write_results
-from cgsam_edge.datasets import FORMATS
+from cgsam_edge.datasets import FORMATS, POLYGON_FORMATS
 from cgsam_edge.errors import InputError, OutputError
 from cgsam_edge.files import is_full
 from cgsam_edge.url_secrets import shown_place
@@ -70,7 +71,7 @@ def run(
     """
     check_workers(job.workers)
     check_formats(job.formats)
-    recipe = job.recipe.checked()
+    recipe = replace(job.recipe, outlines=not POLYGON_FORMATS.isdisjoint(job.formats)).checked()
     refs = find_pictures(job.sources, job.output.absolute())
     with (
         claimed(job.output, {**recipe.identity(), "sources": list(map(_known_as, job.sources))}),
@@ -84,6 +85,8 @@ def run(
         if len(rest) < len(refs):
             say(f"{len(refs) - len(rest)} of {len(refs)} pictures have been labelled before.")
         _label_rest(job, recipe, rest, shards, lambda done: progress(len(refs) - len(rest) + done, len(refs)), say)
+        if recipe.outlines:
+            _outline_rest(job, refs, shards, say)
         return write_results(Plan(job.output, job.formats, recipe.concepts, job.split, job.review), refs, shards, say)
 
 
@@ -118,6 +121,16 @@ def _label_rest(
             if line:
                 say(f"{kind}: {line if row.name in line else f'{row.name}: {line}'}")
         progress(done)
+
+
+def _outline_rest(job: Job, refs: list[PictureRef], shards: Shards, say: Callable[[str], object]) -> None:
+    """Compute the polygons of labels that an earlier run made for formats without them."""
+    names = [ref.name for ref in refs if shards.lacks_outlines(ref.name)]
+    if names:
+        say(f"computing the polygons of {len(names)} pictures, which were labelled for formats without them.")
+    rows = filter(None, map(shards.get, names))
+    for row in outlined(rows, min(max(1, len(names)), job.workers * (job.recipe.threads or 1), cores())):
+        shards.append(row)
 
 
 def _labelled(job: Job, recipe: Recipe, rest: list[PictureRef]) -> Iterator[LabelRow]:

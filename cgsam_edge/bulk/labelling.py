@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Rows = Iterable[Mapping[str, Any]]
 
 
-def label(
+def label(  # noqa: PLR0913 — each is a separate option with a default
     dataset: ray.data.Dataset | Rows,
     bundle: str | os.PathLike[str] | None = None,
     concepts: Iterable[str] = (),
@@ -28,13 +28,17 @@ def label(
     backend: str = "auto",
     device: str = "auto",
     threads: int | None = None,
+    tile: str | int | None = None,
+    overlap: float | None = None,
+    outlines: bool = True,
 ) -> ray.data.Dataset | Iterator[dict[str, str]]:
     """Label the pictures of a data set: of Ray Data on its cluster, of any other iterable on this machine.
 
     Each worker holds one open engine. Rows hold the picture and its name, as `ray.data.read_binary_files`,
     `ray.data.read_images` (with ``include_paths=True``) and Parquet files with image bytes have them; see
     `cgsam_edge.bulk.worker.Labeller.label`. Each becomes a row of text, see `cgsam_edge.bulk.rows.LabelRow`: ``label``
-    is `LabelledPicture.to_json`. A picture that cannot be used has its ``error`` instead.
+    is `LabelledPicture.to_json`, and ``outlines`` spare writers the polygons. A picture that cannot be used has its
+    ``error`` instead.
 
     Args:
         dataset: a `ray.data.Dataset`, or an iterable of mappings. Without Ray, workers are processes: a script needs
@@ -46,19 +50,24 @@ def label(
         backend: as `cgsam_edge.Segmenter` takes it.
         device: likewise.
         threads: CPU threads of each worker; by default this machine's cores divided by ``workers``.
+        tile: for big pictures, as `cgsam_edge.Segmenter.segment` takes it.
+        overlap: likewise.
+        outlines: whether workers compute polygons too, which the writers of all formats but VOC need.
 
     Returns:
         A lazy `ray.data.Dataset`, or an iterator, in the order in which labels are ready.
 
     Raises:
-        InputError: ``workers`` is not a whole number of 1 or more.
+        InputError: ``workers`` is not a whole number of 1 or more, or ``tile`` or ``overlap`` is not valid.
         BundleError: the bundle cannot be used.
         UnknownConceptError: the bundle does not hold a concept.
     """
     check_workers(workers)
     path = shipped.BUNDLE if bundle is None else Path(bundle)
     threads = threads_each(workers) if threads is None else threads
-    recipe = Recipe(path, tuple(concepts), min_area, backend, device, threads).checked()
+    engine = {"backend": backend, "device": device, "threads": threads}
+    more: dict[str, Any] = {**engine, "tile": tile, "overlap": overlap, "outlines": outlines}
+    recipe = Recipe(path, tuple(concepts), min_area, **more).checked()
     if isinstance(dataset, Iterable) and not hasattr(dataset, "map_batches"):
         from cgsam_edge.bulk.processes import label_rows
 
@@ -76,5 +85,9 @@ def check_workers(workers: int) -> None:
 
 def threads_each(workers: int) -> int:
     """Return the CPU threads of each worker, so that together they have the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // workers)
+    return max(1, cores() // workers)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,7 +18,7 @@ from cgsam_edge.bulk.worker import Labeller
 
 Row = Mapping[str, Any]
 
-_AHEAD = 3
+AHEAD = 3
 """Pictures per process that are handed out at once, so that none waits for the next."""
 
 _TRIES = 2
@@ -56,11 +56,11 @@ def label_rows(rows: Iterable[Row], recipe: Recipe, workers: int) -> Iterator[La
 def _together(waiting: Iterator[Row], recipe: Recipe, workers: int) -> Generator[LabelRow, None, list[Row]]:
     """Label rows on all processes; return those that were handed out when a process died, empty at the end."""
     under_way: dict[Future[LabelRow], Row] = {}
-    with _pool(recipe, workers) as pool:
+    with pool(recipe, workers) as processes:
         try:
             while True:
-                while len(under_way) < _AHEAD * workers and (row := next(waiting, None)) is not None:
-                    under_way[_submitted(pool, row, under_way)] = row
+                while len(under_way) < AHEAD * workers and (row := next(waiting, None)) is not None:
+                    under_way[_submitted(processes, row, under_way)] = row
                 if not under_way:
                     return []
                 done = wait(under_way, _POLL, FIRST_COMPLETED).done
@@ -72,10 +72,10 @@ def _together(waiting: Iterator[Row], recipe: Recipe, workers: int) -> Generator
             return list(under_way.values())
 
 
-def _submitted(pool: ProcessPoolExecutor, row: Row, under_way: dict[Future[LabelRow], Row]) -> Future[LabelRow]:
+def _submitted(processes: ProcessPoolExecutor, row: Row, under_way: dict[Future[LabelRow], Row]) -> Future[LabelRow]:
     """Hand out a row; if a process has died meanwhile, the row is lost with the others."""
     try:
-        return pool.submit(_label, dict(row))
+        return processes.submit(_label, dict(row))
     except BrokenProcessPool:
         under_way[Future()] = row
         raise
@@ -85,10 +85,10 @@ def _alone(rows: list[Row], recipe: Recipe) -> Iterator[LabelRow]:
     """Label rows one by one; one that takes its process down each time becomes an error."""
     left, tries = list(rows), 0
     while left:
-        with _pool(recipe, 1) as pool:
+        with pool(recipe, 1) as processes:
             try:
                 while left:
-                    result = pool.submit(_label, dict(left[0])).result()
+                    result = processes.submit(_label, dict(left[0])).result()
                     left, tries = left[1:], 0
                     yield result
             except BrokenProcessPool:
@@ -102,13 +102,14 @@ def _alone(rows: list[Row], recipe: Recipe) -> Iterator[LabelRow]:
 
 
 @contextmanager
-def _pool(recipe: Recipe, workers: int) -> Iterator[ProcessPoolExecutor]:
+def pool(recipe: Recipe, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes that end with this one; they open an engine when they label their first picture."""
     context = multiprocessing.get_context("spawn")  # a fork would copy an engine's threads half
-    pool = ProcessPoolExecutor(workers, context, _prepare, (recipe,))
+    processes = ProcessPoolExecutor(workers, context, _prepare, (recipe,))
     try:
-        yield pool
+        yield processes
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        processes.shutdown(wait=True, cancel_futures=True)
 
 
 _recipe: Recipe | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import InputError
 from cgsam_edge.manifest import VOCABULARY_FILE
 from cgsam_edge.objects import MIN_AREA, least_pixels
+from cgsam_edge.tiling.lattice import check_overlap, tile_side
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Recipe:
         concepts: names in the order of the data set's categories; empty means all that the bundle holds.
         min_area: least area of an object, in pixels (int) or as a share of the picture (float).
         backend, device, threads, soc: as `cgsam_edge.Segmenter` takes them.
+        tile, overlap: as `cgsam_edge.Segmenter.segment` takes them.
+        outlines: whether polygons are computed too, which the writers of most formats need. Labels do not depend on it.
     """
 
     bundle: Path = shipped.BUNDLE
@@ -33,6 +35,9 @@ class Recipe:
     device: str = "auto"
     threads: int | None = None
     soc: int | None = None
+    tile: str | int | None = None
+    overlap: float | None = None
+    outlines: bool = False
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def checked(self) -> Recipe:
@@ -41,7 +46,8 @@ class Recipe:
         Raises:
             BundleError: the bundle cannot be used.
             UnknownConceptError: the bundle does not hold a concept.
-            InputError: a concept is named twice, or the least area is neither pixels nor a share.
+            InputError: a concept is named twice, the least area is neither pixels nor a share, or the tile or its
+                overlap cannot be used.
         """
         least_pixels(self.min_area, (1, 1))
         bundle = Bundle(self.bundle)
@@ -51,7 +57,13 @@ class Recipe:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InputError(f"concepts named twice, by name or synonym: {', '.join(twice)}. Name each once.")
-        return _with(self, bundle, names)
+        return replace(
+            self,
+            bundle=self.bundle.absolute(),
+            concepts=names,
+            overlap=_checked_overlap(self.tile, self.overlap, bundle),
+            _digests=_digests(bundle),
+        )
 
     def engine(self) -> dict[str, Any]:
         """Return the options of the engine as `cgsam_edge.Segmenter` takes them."""
@@ -65,6 +77,8 @@ class Recipe:
             "min_area": self.min_area,
             "backend": self.backend,
             "device": self.device,
+            "tile": self.tile,
+            "overlap": self.overlap,
         }
 
     def digests(self) -> dict[str, str]:
@@ -72,16 +86,17 @@ class Recipe:
         return dict(self._digests)
 
 
-def _with(recipe: Recipe, bundle: Bundle, names: Iterable[str]) -> Recipe:
+def _checked_overlap(tile: str | int | None, overlap: float | None, bundle: Bundle) -> float | None:
+    """Return the share that tiles overlap by, None without tiles."""
+    if tile is None:
+        if overlap is not None:
+            raise InputError(f"overlap is for tiles; give tile too, or leave overlap out (got {overlap!r}).")
+        return None
+    tile_side(tile, bundle.manifest.geometry)
+    return check_overlap(overlap)
+
+
+def _digests(bundle: Bundle) -> dict[str, str]:
     vocabulary = bundle.manifest.files[VOCABULARY_FILE].sha256
     prompts = hashlib.sha256(repr(bundle.manifest.prompting).encode()).hexdigest()
-    return Recipe(
-        bundle=recipe.bundle.absolute(),
-        concepts=tuple(names),
-        min_area=recipe.min_area,
-        backend=recipe.backend,
-        device=recipe.device,
-        threads=recipe.threads,
-        soc=recipe.soc,
-        _digests={"bundle": bundle.digest, "vocabulary": vocabulary, "prompting": prompts},
-    )
+    return {"bundle": bundle.digest, "vocabulary": vocabulary, "prompting": prompts}

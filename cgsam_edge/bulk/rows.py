@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-COLUMNS = ("name", "stamp", "label", "presence", "maker", "error", "note")
+from cgsam_edge.datasets import LabelledPicture
+
+COLUMNS = ("name", "stamp", "label", "presence", "maker", "error", "note", "outlines")
 """Columns of a row, all of them text."""
 
 
@@ -24,6 +26,7 @@ class LabelRow:
         maker: JSON object of what made the label: bundle, engine, precision, version, options.
         error: why the picture could not be labelled; otherwise empty.
         note: what was noticed, such as a file that holds several pictures; otherwise empty.
+        outlines: `LabelledPicture.outlines_json`, or empty where they were not computed.
     """
 
     name: str
@@ -33,6 +36,7 @@ class LabelRow:
     maker: str = "{}"
     error: str = ""
     note: str = ""
+    outlines: str = ""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> LabelRow:
@@ -42,6 +46,14 @@ class LabelRow:
     def columns(self) -> dict[str, str]:
         """Return the row as a mapping from column to text."""
         return {name: getattr(self, name) for name in COLUMNS}
+
+    def picture(self, *, outlines: bool = False) -> LabelledPicture:
+        """Return the labelled picture, with its outlines if they are wanted and there; the row has no error."""
+        return LabelledPicture.from_json(self.label, self.outlines if outlines else "")
+
+    def with_outlines(self) -> LabelRow:
+        """Return the row with its outlines; the row has no error."""
+        return replace(self, outlines=self.picture().outlines_json())
 
     def presences(self) -> dict[str, float]:
         """Return presence by concept."""

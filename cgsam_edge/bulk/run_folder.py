@@ -31,6 +31,8 @@ _WORDS = {
     "min_area": "--min-area",
     "backend": "--backend",
     "device": "--device",
+    "tile": "--tile",
+    "overlap": "--overlap",
 }
 _BYTES_A_PICTURE = 8_000
 """Bytes to expect of a picture's labels: eleven street concepts took a third of this."""

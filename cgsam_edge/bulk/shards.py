@@ -44,6 +44,7 @@ class Shards:
         self._folder = folder
         self._places: dict[str, tuple[int, int]] = {}
         self._stamps: dict[str, str] = {}
+        self._bare: set[str] = set()
         self._makers: dict[str, str] = {}
         self._readers: dict[int, IO[bytes]] = {}
         self._file: IO[bytes] | None = None
@@ -71,6 +72,10 @@ class Shards:
     def is_labelled(self, name: str, stamp: str) -> bool:
         """Whether a picture has a label, made of the file that has this stamp; an error is no label."""
         return self._stamps.get(name) == stamp
+
+    def lacks_outlines(self, name: str) -> bool:
+        """Whether a picture has a label, but no outlines."""
+        return name in self._bare
 
     def get(self, name: str) -> LabelRow | None:
         """Return the last row of a picture, or None.
@@ -159,10 +164,13 @@ class Shards:
     def _note(self, entry: dict[str, str], offset: int) -> None:
         name = entry["name"]
         self._places[name] = (self._number, offset)
+        self._bare.discard(name)
         if entry["error"]:
             self._stamps.pop(name, None)
-        else:
-            self._stamps[name] = entry["stamp"]
+            return
+        self._stamps[name] = entry["stamp"]
+        if not entry.get("outlines"):
+            self._bare.add(name)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.jsonl"

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from cgsam_edge.errors import CgsamError, InputError, printable
 from cgsam_edge.image_files import explained, from_bytes
 from cgsam_edge.runtimes import cache
 from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.tiling.tiff import needs_windows
 
 if sys.platform != "win32":
     import fcntl
@@ -70,15 +72,21 @@ class Labeller:
             LabelledPicture(name, 1, 1)  # refuses a name before any work
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                result = self._segmenter.segment(_opened(row, name), self._recipe.concepts or None)
-                label = labelled(name, result, min_area=self._recipe.min_area).to_json()
+                result = self._segmented(_opened(row, name, tiled=self._recipe.tile is not None))
+                picture = labelled(name, result, min_area=self._recipe.min_area)
+                found = LabelRow(name, stamp, picture.to_json(), compact(_presences(result)), self._maker)
+                outlines = picture.outlines_json() if self._recipe.outlines else ""
         except InputError as error:
             return LabelRow(name, stamp, error=str(error) or type(error).__name__, maker=self._maker)
         except CgsamError:
             raise
         except Exception as error:  # whatever it is, it concerns this picture alone
             return LabelRow(name, stamp, error=printable(_internal(error, name)), maker=self._maker)
-        return LabelRow(name, stamp, label, compact(_presences(result)), self._maker, note=self._note(name, caught))
+        return replace(found, note=self._note(name, caught), outlines=outlines)
+
+    def _segmented(self, image: ImageSource) -> Result:
+        one = self._recipe
+        return self._segmenter.segment(image, one.concepts or None, tile=one.tile, overlap=one.overlap)
 
     def close(self) -> None:
         """Free the engine."""
@@ -127,14 +135,20 @@ def _name_of(row: Mapping[str, Any]) -> str:
     return "/".join(part for part in inner.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
-def _opened(row: Mapping[str, Any], name: str) -> ImageSource:
-    """Return a row's picture as `Segmenter.segment` takes it; files are always decoded from their bytes."""
+def _opened(row: Mapping[str, Any], name: str, *, tiled: bool) -> ImageSource:
+    """Return a row's picture as `Segmenter.segment` takes it.
+
+    Files are always decoded from their bytes, but for those that are too big for it and are read in windows.
+    """
     held: Any = next((row[key] for key in _PICTURES if row.get(key) is not None), None)
     if isinstance(held, Mapping):
         held = held.get("bytes")
     if isinstance(held, np.ndarray):
         return held
-    content = held if isinstance(held, bytes) else read_bytes(str(row.get("place") or row.get("path")), _row(row))
+    place = str(row.get("place") or row.get("path"))
+    if tiled and held is None and _row(row) < 0 and "://" not in place and needs_windows(place):
+        return place
+    content = held if isinstance(held, bytes) else read_bytes(place, _row(row))
     return np.asarray(from_bytes(content, name))  # an array has no orientation, so it is not turned twice
 
 

@@ -19,7 +19,7 @@ from cgsam_edge.bulk.shards import Shards
 from cgsam_edge.bulk.sources import PictureRef
 from cgsam_edge.bulk.totals import LabelTotals
 from cgsam_edge.bulk.worker import read_bytes
-from cgsam_edge.datasets import FORMATS, LabelledPicture
+from cgsam_edge.datasets import FORMATS, POLYGON_FORMATS, LabelledPicture
 from cgsam_edge.errors import ImageError
 from cgsam_edge.files import beside, write_beside
 from cgsam_edge.url_secrets import shown_place
@@ -103,7 +103,7 @@ def _write_data_sets(
             if folders.is_current(name, digest):
                 continue
             with folders.replaced(name, lambda digest=digest: "" if images.gone else digest) as work:  # type: ignore[misc]
-                pictures = _chosen(plan, refs, shards, aside=part == REVIEW)
+                pictures = _chosen(plan, refs, shards, aside=part == REVIEW, outlines=form in POLYGON_FORMATS)
                 FORMATS[form].write(pictures, plan.concepts, work, images=images)
 
 
@@ -135,17 +135,19 @@ def _rows(refs: Sequence[PictureRef], shards: Shards) -> Iterator[tuple[PictureR
             yield ref, row
 
 
-def _picture(plan: Plan, row: LabelRow) -> tuple[LabelledPicture, dict[str, float]]:
+def _picture(plan: Plan, row: LabelRow, *, outlines: bool = False) -> tuple[LabelledPicture, dict[str, float]]:
     """Return a picture with its part of the data set, and its unsure concepts; an unsure one has no part."""
     unsure = {} if plan.review is None else plan.review.unsure(row.presences())
     part = None if plan.split is None or unsure else plan.split.of(row.name)
-    return replace(LabelledPicture.from_json(row.label), split=part), unsure
+    return replace(row.picture(outlines=outlines), split=part), unsure
 
 
-def _chosen(plan: Plan, refs: Sequence[PictureRef], shards: Shards, *, aside: bool) -> Iterator[LabelledPicture]:
+def _chosen(
+    plan: Plan, refs: Sequence[PictureRef], shards: Shards, *, aside: bool, outlines: bool = False
+) -> Iterator[LabelledPicture]:
     for _, row in _rows(refs, shards):
         if not row.error:
-            picture, unsure = _picture(plan, row)
+            picture, unsure = _picture(plan, row, outlines=outlines)
             if bool(unsure) == aside:
                 yield picture
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
+from cgsam_edge.cli.tiles import add_tiles, check_lattice, check_side
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
 
@@ -27,6 +28,7 @@ def add_parser(commands: Any) -> None:
     text = "with --mode clicks: clicks inside each object (default: %(default)s)"
     parser.add_argument("--clicks", type=int, default=CLICKS, metavar="N", help=text)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
+    add_tiles(parser.add_argument_group("big pictures"))
     add_engine(parser)
     parser.set_defaults(run=run)
 
@@ -39,18 +41,22 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.quality.scores import table, write_scores
     from cgsam_edge.quality.sheet import evaluation_sheet
     from cgsam_edge.segmenter import Segmenter
+    from cgsam_edge.tiling import TileOptions
 
+    check_lattice(options, "--mode clicks" if options.mode == "clicks" else "")
     labels = opened(options)
     with (
         Segmenter(options.bundle, **engine(options)) as segmenter,
         tqdm(unit="image", leave=False, disable=None) as bar,
     ):
+        check_side(options, segmenter.bundle.manifest.geometry)
         done = evaluate_labels(
             segmenter,
             labels,
             mode=options.mode,
             clicks=options.clicks,
             skip_unknown=options.skip_unknown,
+            tiles=None if options.tile is None else TileOptions(options.tile, options.overlap),
             progress=lambda done: bar.update(done - bar.n),
         )
         bar.close()

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.cli.tiles import add_tiles, check_lattice
 from cgsam_edge.errors import InputError
 from cgsam_edge.objects import MIN_AREA
 
@@ -89,6 +90,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--to", type=_formats, required=True, metavar="FORMAT", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     _add_choices(parser.add_argument_group("the data set"))
+    add_tiles(parser.add_argument_group("big pictures"))
     _add_workers(parser.add_argument_group("many pictures at once"))
     add_engine(
         parser,
@@ -139,7 +141,8 @@ def _job(options: argparse.Namespace) -> Job:
     names = _names(options.concepts or "")
     if options.concepts is not None and not names:
         raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
-    chosen = engine(options)
+    check_lattice(options)
+    chosen = {**engine(options), "tile": options.tile, "overlap": options.overlap}
     if chosen["threads"] is None:
         chosen["threads"] = 1 if options.cluster else threads_each(options.workers)
     return Job(

@@ -1,4 +1,4 @@
-"""``cgsam segment --tile``: its options, what they exclude, and a bar of tiles."""
+"""``--tile`` of ``cgsam segment``, ``label`` and ``eval``: its options, what they exclude, and a bar of tiles."""
 
 from __future__ import annotations
 
@@ -44,22 +44,35 @@ def _side(text: str) -> str | int:
 
 
 def check_tiles(options: argparse.Namespace, *, prompted: bool) -> None:
-    """Refuse, before any work, what cannot be combined.
+    """Refuse, before any work, what ``cgsam segment`` cannot combine.
 
     Raises:
         InputError: an option needs tiles, or does not go with them.
+    """
+    check_lattice(options, "--point, --not-point and --box" if prompted else "")
+    if options.tile is not None and options.time_budget is not None:
+        raise InputError(
+            "--time-budget ends after a concept, and --tile computes all concepts together; leave one out."
+        )
+
+
+def check_lattice(options: argparse.Namespace, prompts: str = "") -> None:
+    """Refuse an overlap without tiles or outside its range, and prompts beside tiles.
+
+    Args:
+        options: parsed, with what `add_tiles` declared.
+        prompts: the options by which clicks and boxes were given; empty for none.
+
+    Raises:
+        InputError: see above.
     """
     if options.tile is None:
         if options.overlap is not None:
             raise InputError("--overlap is for tiles; give --tile too, or leave it out.")
         return
     check_overlap(options.overlap)
-    if prompted:
-        raise PromptError("--tile is for text alone; with --point, --not-point and --box, leave it out.")
-    if options.time_budget is not None:
-        raise InputError(
-            "--time-budget ends after a concept, and --tile computes all concepts together; leave one out."
-        )
+    if prompts:
+        raise PromptError(f"--tile is for text alone; with {prompts}, leave it out.")
 
 
 def check_side(options: argparse.Namespace, geometry: Geometry) -> None:

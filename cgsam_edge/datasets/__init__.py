@@ -31,6 +31,7 @@ from cgsam_edge.datasets.yolo import YoloFormat
 
 __all__ = [
     "FORMATS",
+    "POLYGON_FORMATS",
     "CocoFormat",
     "CvatFormat",
     "DatasetFormat",
@@ -58,3 +59,6 @@ FORMATS: Mapping[str, DatasetFormat] = MappingProxyType(
     }
 )
 """Each format by its name on the command line, with its default settings."""
+
+POLYGON_FORMATS = frozenset(name for name, one in FORMATS.items() if hasattr(one, "tolerance"))
+"""Names of the formats that hold polygons: `LabelledObject.outlines` spare their writers most of the work."""

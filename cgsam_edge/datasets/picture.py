@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from cgsam_edge.errors import InputError
 from cgsam_edge.mask_runs import MaskRuns
 from cgsam_edge.objects import MIN_AREA
 from cgsam_edge.polygons import TOLERANCE, Polygon, mask_polygons
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from cgsam_edge.objects import ObjectMask
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\\\ud800-\udfff]+")
 """Characters that every format can hold in a name: no control characters, no backslash, valid UTF-8."""
+
+Outlines = list[list[list[int]]]
+"""Polygons of one object, see `LabelledObject.outlines`."""
 
 ImageSource = Callable[[str], "Path | bytes | None"]
 """Returns a picture's file, its bytes, or None if it need not be copied, by `LabelledPicture.name`."""
@@ -44,6 +48,8 @@ class LabelledObject:
         area: pixels.
         score: predicted IoU of the concept's mask.
         presence: confidence that the concept is in the picture.
+        outlines: the polygons at the default tolerance, if they were computed before: of each polygon its rings, the
+            outer one first, and of each ring its corners as x, y, x, y and so on. None if they were not.
     """
 
     concept: str
@@ -52,6 +58,7 @@ class LabelledObject:
     area: int
     score: float
     presence: float
+    outlines: Outlines | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, found: ObjectMask) -> LabelledObject:
@@ -75,8 +82,22 @@ class LabelledObject:
         return self.runs().crop(self.box)
 
     def polygons(self, tolerance: float = TOLERANCE) -> list[Polygon]:
-        """Return the outlines with their holes, computed anew; see `cgsam_edge.polygons.mask_polygons`."""
+        """Return the outlines with their holes, see `cgsam_edge.polygons.mask_polygons`.
+
+        They are computed anew, but for those of the default tolerance that the object holds.
+        """
+        if self.outlines is not None and tolerance == TOLERANCE:
+            return [_polygon(rings) for rings in self.outlines]
         return mask_polygons(self.runs(), tolerance)
+
+    def computed_outlines(self) -> Outlines:
+        """Return `outlines`, computed if there are none."""
+        return [[ring.astype(np.int64).ravel().tolist() for ring in one.rings] for one in self.polygons()]
+
+
+def _polygon(rings: Sequence[Sequence[int]]) -> Polygon:
+    outer, *holes = (np.asarray(ring, np.float32).reshape(-1, 2) for ring in rings)
+    return Polygon(outer, tuple(holes))
 
 
 @dataclass(frozen=True)
@@ -114,7 +135,10 @@ class LabelledPicture:
             raise InputError(f"{self.split!r} is no name for a split; expected letters and digits, such as 'train'.")
 
     def to_json(self) -> str:
-        """Return one line of JSON, without a line break at its end; the same bytes for the same labels."""
+        """Return one line of JSON, without a line break at its end; the same bytes for the same labels.
+
+        Outlines are not in it: they follow from the masks. See `outlines_json`.
+        """
         found = [
             {
                 "concept": one.concept,
@@ -131,23 +155,32 @@ class LabelledPicture:
         }  # fmt: skip
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
+    def outlines_json(self) -> str:
+        """Return the outlines of all objects as one line of JSON, computed where there are none."""
+        return json.dumps([one.computed_outlines() for one in self.objects], separators=(",", ":"))
+
     @classmethod
-    def from_json(cls, line: str) -> LabelledPicture:
+    def from_json(cls, line: str, outlines: str = "") -> LabelledPicture:
         """Read a line that `to_json` wrote.
 
+        Args:
+            line: the labels.
+            outlines: from `outlines_json` of the same labels, so that writers need not compute them; empty for none.
+
         Raises:
-            InputError: it is no such line.
+            InputError: it is no such line, or the outlines are of other labels.
         """
         try:
             body = json.loads(line)
+            rings = json.loads(outlines) if outlines else [None] * len(body["objects"])
             found = tuple(
                 LabelledObject(
                     one["concept"],
                     {"size": one["rle"]["size"], "counts": one["rle"]["counts"]},
                     (one["box"][0], one["box"][1], one["box"][2], one["box"][3]),
-                    *(one["area"], one["score"], one["presence"]),
+                    *(one["area"], one["score"], one["presence"], held),
                 )
-                for one in body["objects"]
+                for one, held in zip(body["objects"], rings, strict=True)
             )
             return cls(body["name"], body["width"], body["height"], found, body["split"])
         except (ValueError, KeyError, TypeError, IndexError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,14 @@ from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
 from cgsam_edge.results import ConceptResult
 from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.tiling import TiledResult, TileOptions
+from cgsam_edge.tiling.lattice import check_overlap, is_whole, tile_side
+from cgsam_edge.tiling.windows import open_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from cgsam_edge.vocabulary import Vocabulary
 
 
 def evaluate_labels(
@@ -32,6 +37,7 @@ def evaluate_labels(
     clicks: int = CLICKS,
     skip_unknown: bool = False,
     progress: Callable[[int], object] = lambda _: None,
+    tiles: TileOptions | None = None,
 ) -> Evaluation:
     """Measure a bundle against labels on disk; unusable images are left out and listed.
 
@@ -42,6 +48,7 @@ def evaluate_labels(
         clicks: see `evaluate`.
         skip_unknown: leave out classes that the bundle does not know.
         progress: called with the number of images done.
+        tiles: see `evaluate`.
 
     Raises:
         InputError: the mode is unknown, the bundle does not know a class, or no image can be used.
@@ -49,7 +56,8 @@ def evaluate_labels(
     matched = match_classes(labels.names, segmenter.bundle.vocabulary, skip_unknown=skip_unknown)
     remarks = Remarks(notes=matched.notes())
     images = labels.read(remarks, frozenset(matched.classes))
-    done = evaluate(segmenter, images, matched.classes, mode=mode, clicks=clicks, progress=progress, remarks=remarks)
+    given: dict[str, Any] = {"mode": mode, "clicks": clicks, "progress": progress, "remarks": remarks, "tiles": tiles}
+    done = evaluate(segmenter, images, matched.classes, **given)
     return replace(done, notes=tuple(remarks.notes), left_out=tuple(remarks.left_out), skipped_classes=matched.unknown)
 
 
@@ -62,6 +70,7 @@ def evaluate(
     clicks: int = CLICKS,
     progress: Callable[[int], object] = lambda _: None,
     remarks: Remarks | None = None,
+    tiles: TileOptions | None = None,
 ) -> Evaluation:
     """Measure a bundle against labels.
 
@@ -73,6 +82,7 @@ def evaluate(
         clicks: number of clicks in the second mode.
         progress: called with the number of images done.
         remarks: receives the images that are left out; without it, the first unusable image ends the evaluation.
+        tiles: how images are cut into tiles; None for none. Excludes clicks.
 
     Raises:
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
@@ -82,13 +92,15 @@ def evaluate(
         raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
     if clicks < 1:
         raise InputError(f"clicks must be 1 or more, got {clicks}.")
+    if tiles is not None and mode == "clicks":
+        raise InputError("tiles are for text alone; with the mode 'clicks', leave them out.")
     matched = match_classes(concepts, segmenter.bundle.vocabulary)
     names = tuple(matched.names.values())
     pairs: list[LabelPair] = []
     count = 0
     for image in images:
         try:
-            pairs += _pairs(segmenter, matched.joined(image), names, clicks if mode == "clicks" else None)
+            pairs += _pairs(segmenter, matched.joined(image), names, clicks if mode == "clicks" else None, tiles)
         except InputError as error:
             if remarks is None:
                 raise
@@ -99,23 +111,53 @@ def evaluate(
     if not count:
         first = f" The first: {remarks.left_out[0]}" if remarks and remarks.left_out else ""
         raise InputError(f"no labelled image can be used.{first}")
-    return summarise(mode, count, names, pairs)
+    done = summarise(mode, count, names, pairs)
+    return done if tiles is None else replace(done, tile=tiles.tile, overlap=check_overlap(tiles.overlap))
 
 
-def _pairs(segmenter: Segmenter, image: LabelledImage, concepts: Sequence[str], clicks: int | None) -> list[LabelPair]:
+def _pairs(
+    segmenter: Segmenter,
+    image: LabelledImage,
+    concepts: Sequence[str],
+    clicks: int | None,
+    tiles: TileOptions | None,
+) -> list[LabelPair]:
     """Compute an image's concepts: all from text, or those that it holds from clicks.
 
     Raises:
         InputError: the image cannot be read, or its labels have another size.
     """
+    if tiles is not None and (result := _tiled(segmenter, image, concepts, tiles)) is not None:
+        return list(_of_tiles(segmenter.bundle.vocabulary, image, concepts, result))
     encoded = segmenter.encode(image.path)
     return list(_text(encoded, image, concepts) if clicks is None else _clicks(encoded, image, concepts, clicks))
+
+
+def _tiled(
+    segmenter: Segmenter, image: LabelledImage, concepts: Sequence[str], tiles: TileOptions
+) -> TiledResult | None:
+    """Compute every concept in tiles; None for an image that is taken whole."""
+    with open_windows(image.path) as windows:
+        if is_whole(windows.size, tiles.tile, tile_side(tiles.tile, segmenter.bundle.manifest.geometry)):
+            return None
+        made = segmenter.segment(windows, concepts, skip_absent=False, tile=tiles.tile, overlap=tiles.overlap)
+    assert isinstance(made, TiledResult)
+    return made
+
+
+def _of_tiles(
+    vocabulary: Vocabulary, image: LabelledImage, concepts: Sequence[str], result: TiledResult
+) -> Iterator[LabelPair]:
+    for concept in concepts:
+        pair = _compare(vocabulary, image, concept, result[concept])
+        screened = vocabulary.calibrated(concept, "screening")
+        yield replace(pair, ruled_out=concept in result.ruled_out if screened else None)
 
 
 def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> Iterator[LabelPair]:
     """Compute every concept, and record which of them a device would skip."""
     for concept in concepts:
-        pair = _compare(encoded, image, concept, encoded.predict(concept))
+        pair = _compare(encoded.vocabulary, image, concept, encoded.predict(concept))
         screened = encoded.vocabulary.calibrated(concept, "screening")
         yield replace(pair, ruled_out=bool(encoded.ruled_out(concept)) if screened else None)
 
@@ -124,12 +166,13 @@ def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], cou
     for concept in concepts:
         truth = image.masks.get(concept)
         if truth is not None and holds(truth, image.valid):
-            yield _compare(encoded, image, concept, encoded.predict(concept, points=inner_points(truth, count)))
+            got = encoded.predict(concept, points=inner_points(truth, count))
+            yield _compare(encoded.vocabulary, image, concept, got)
 
 
-def _compare(encoded: Encoded, image: LabelledImage, concept: str, got: ConceptResult) -> LabelPair:
+def _compare(vocabulary: Vocabulary, image: LabelledImage, concept: str, got: ConceptResult) -> LabelPair:
     image.check_shape(got.mask.shape)
-    calibrated = encoded.vocabulary.calibrated(concept)
+    calibrated = vocabulary.calibrated(concept)
     return pair_with_label(image.path, concept, image.masks.get(concept), image.valid, got, calibrated=calibrated)
 
 

@@ -81,6 +81,7 @@ class Evaluation:
         left_out: images and entries of a label file that were not used, each with the reason.
         notes: ambiguous labels.
         skipped_classes: classes of the labels that the bundle does not know.
+        tile, overlap: how images were cut into tiles, see `Segmenter.segment`; None without tiles.
     """
 
     mode: str
@@ -95,6 +96,8 @@ class Evaluation:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped_classes: tuple[str, ...] = ()
+    tile: str | int | None = None
+    overlap: float | None = None
 
 
 def summarise(mode: str, images: int, concepts: Sequence[str], pairs: Sequence[LabelPair]) -> Evaluation:

@@ -28,7 +28,8 @@ def table(evaluation: Evaluation) -> str:
         presence = "" if row.presence is None else f"{_rate(row.presence.precision)}  {_rate(row.presence.recall)}"
         lines.append(f"{row.concept:{width}}  {row.images:6}  {value:12}  {presence:>26}".rstrip())
     lines.append(
-        f"{evaluation.images} images, {evaluation.mode}: class mIoU {_number(evaluation.class_miou)}, mean IoU over "
+        f"{evaluation.images} images, {evaluation.mode}{_tiles(evaluation)}: "
+        f"class mIoU {_number(evaluation.class_miou)}, mean IoU over "
         f"(image, present concept) {_number(evaluation.pair_miou)}, presence AUROC {_number(evaluation.presence_auroc)}"
         + (_rates(evaluation.presence) or ", not calibrated (cgsam calibrate)")
     )
@@ -42,6 +43,10 @@ def table(evaluation: Evaluation) -> str:
     if evaluation.skipped_classes:
         lines.append(f"classes that the bundle does not know, left out: {', '.join(evaluation.skipped_classes)}")
     return "\n".join(lines)
+
+
+def _tiles(evaluation: Evaluation) -> str:
+    return "" if evaluation.tile is None else f", tiles of {evaluation.tile} with overlap {evaluation.overlap:g}"
 
 
 def _rates(found: PresenceRates | None) -> str:
@@ -65,6 +70,8 @@ def to_json(evaluation: Evaluation, images: Path) -> dict[str, Any]:
     """
     return {
         "mode": evaluation.mode,
+        "tile": evaluation.tile,
+        "overlap": evaluation.overlap,
         "images": evaluation.images,
         "class_miou": evaluation.class_miou,
         "pair_miou": evaluation.pair_miou,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -68,6 +68,9 @@ def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Label
     def masks(pair: LabelPair) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         image = entries[pair.image].load(frozenset(matched.classes), [])
         truth = matched.joined(image).masks[pair.concept]
+        if evaluation.tile is not None:
+            tiles: dict[str, Any] = {"tile": evaluation.tile, "overlap": evaluation.overlap, "skip_absent": False}
+            return truth, segmenter.segment(pair.image, pair.concept, **tiles)[pair.concept].mask
         points = inner_points(truth, clicks) if evaluation.mode == "clicks" else None
         return truth, segmenter.encode(pair.image).predict(pair.concept, points=points).mask
 

@@ -76,9 +76,11 @@ class TiledResult(Result):
     Attributes:
         image: the picture; one that was read in windows is scaled down, and the overlay has that size.
         lattice: where its tiles lie.
+        ruled_out: the concepts, computed or not, that similarity rules out in the whole and in every tile.
     """
 
     lattice: Lattice = field(kw_only=True, repr=False)
+    ruled_out: frozenset[str] = field(default=frozenset(), kw_only=True, repr=False)
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -117,6 +117,7 @@ class _Tiler:
             {alias: names[index] for alias, index in aliases.items()},
             {names[i]: MAX_CONCEPTS for i in indices if i in beyond},
             lattice=self._lattice,
+            ruled_out=frozenset(names[i] for i in indices if seen.screened.ruled_out[i]),
         )
 
     def _compute(self, x: int, y: int, seen: Survey, blender: Blender) -> None:

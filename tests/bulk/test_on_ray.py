@@ -38,7 +38,9 @@ ray.init(num_cpus=3, include_dashboard=False, _node_ip_address="127.0.0.1", log_
 pictures = ray.data.read_binary_files(folder, include_paths=True)
 label(pictures, concepts=["car"], backend="onnxruntime", threads=1).write_parquet(output)
 rows = ray.data.read_parquet(output).sort("name").iter_rows()
-pictures = (LabelledPicture.from_json(row["label"]) for row in rows if not row["error"])
+import cgsam_edge.datasets.picture
+cgsam_edge.datasets.picture.mask_polygons = None  # the workers have computed what is needed
+pictures = (LabelledPicture.from_json(row["label"], row["outlines"]) for row in rows if not row["error"])
 FORMATS["coco"].write(pictures, ["car"], Path(output) / "set")
 """
 

@@ -1,0 +1,84 @@
+"""``cgsam eval --tile``: the accuracy of masks that are made in tiles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cgsam_edge import Segmenter
+from cgsam_edge.errors import InputError
+from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.tiling import TileOptions
+from tests.commands import cgsam, fails
+
+TILES = TileOptions(128, 0.25)
+
+
+@pytest.fixture(scope="module")
+def scenes(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, 3, range(1), 192, 128)
+    (folder / "classes.txt").write_text("\n".join([*CONCEPTS, "ignore: 255"]))
+    return folder
+
+
+def test_pairs_are_those_of_the_masks_of_tiles(scenes: Path) -> None:
+    (path,) = (scenes / "images").iterdir()
+    indices = np.asarray(Image.open(scenes / "labels" / path.name))
+    names = ["car", "road"]
+    truth = {name: indices == CONCEPTS.index(name) for name in names}
+    image = LabelledImage(path, truth, indices != 255)
+    with Segmenter(backend="onnxruntime", threads=1) as segmenter:
+        done = evaluate(segmenter, [image], names, tiles=TILES)
+        whole = evaluate(segmenter, [image], names)
+        result = segmenter.segment(path, names, skip_absent=False, tile=128, overlap=0.25)
+        as_whole = evaluate(segmenter, [image], names, tiles=TileOptions(256))
+        with pytest.raises(InputError, match="tiles are for text alone"):
+            evaluate(segmenter, [image], names, mode="clicks", tiles=TILES)
+    for pair in done.pairs:
+        mask = result[pair.concept].mask
+        joined = ((mask | truth[pair.concept]) & image.valid).sum()
+        assert pair.iou == pytest.approx((mask & truth[pair.concept] & image.valid).sum() / joined)
+        assert pair.presence == result[pair.concept].presence
+        assert pair.ruled_out is (pair.concept in result.ruled_out)
+    assert [pair.iou for pair in done.pairs] != [pair.iou for pair in whole.pairs]
+    assert (done.tile, done.overlap, whole.tile) == (128, 0.25, None)
+    assert as_whole.pairs == whole.pairs, "an image that is no larger than a tile is taken whole"
+
+
+def test_what_is_skipped_is_what_is_ruled_out(scenes: Path) -> None:
+    (path,) = (scenes / "images").iterdir()
+    with Segmenter(backend="onnxruntime", threads=1) as segmenter:
+        every = segmenter.segment(path, skip_absent=False, tile=128, overlap=0)
+        fewer = segmenter.segment(path, tile=128, overlap=0)
+    assert every.ruled_out == fewer.ruled_out == {one.name for one in fewer.values() if one.skipped}
+
+
+def test_the_command_says_which_tiles(scenes: Path) -> None:
+    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", "--threads", "1"]
+    done = cgsam("eval", *options, "--tile", "128", "--overlap", "0.25", "--output", "out", cwd=scenes)
+    assert done.returncode == 0, done.stderr
+    assert "1 images, text, tiles of 128 with overlap 0.25: class mIoU" in done.stdout
+    document = json.loads((scenes / "out/eval.json").read_text())
+    assert (document["tile"], document["overlap"]) == (128, 0.25)
+    assert (scenes / "out/contact-sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--overlap", "0.5"], "--overlap is for tiles; give --tile too, or leave it out."),
+        (["--tile", "auto", "--mode", "clicks"], "--tile is for text alone; with --mode clicks, leave it out."),
+        (["--tile", "64"], "tile must be 'auto' or a tile's side in pixels, 128 or more, got 64"),
+    ],
+)
+def test_what_does_not_go_together(more: list[str], words: str, scenes: Path) -> None:
+    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt"]
+    fails(cgsam("eval", *options, *more, cwd=scenes), 3, words)
