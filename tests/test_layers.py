@@ -17,10 +17,10 @@ ABOVE = {
     "page": {"contract"},
     "live": {"contract"},
     "datasets": {"contract"},
-    "quality": {"contract", "runtimes", "segmenter", "page"},
+    "quality": {"contract", "runtimes", "segmenter", "tiling", "page"},
     "bench": {"contract", "runtimes", "segmenter", "page"},
     "serve": {"contract", "runtimes", "segmenter", "page", "datasets"},
-    "bulk": {"contract", "runtimes", "segmenter", "page", "datasets"},
+    "bulk": {"contract", "runtimes", "segmenter", "tiling", "page", "datasets"},
     "cli": {
         *("contract", "runtimes", "segmenter", "tiling", "page", "datasets", "quality", "bench", "live", "serve"),
         "bulk",

@@ -34,15 +34,12 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
 ) -> ray.data.Dataset | Iterator[dict[str, str]]:
     """Label the pictures of a data set: of Ray Data on its cluster, of any other iterable on this machine.
 
-    Each worker holds one open engine. Rows hold the picture and its name, as `ray.data.read_binary_files`,
-    `ray.data.read_images` (with ``include_paths=True``) and Parquet files with image bytes have them; see
-    `cgsam_edge.bulk.worker.Labeller.label`. Each becomes a row of text, see `cgsam_edge.bulk.rows.LabelRow`: ``label``
-    is `LabelledPicture.to_json`, and ``outlines`` spare writers the polygons. A picture that cannot be used has its
-    ``error`` instead.
+    Rows hold the picture and its name, as `ray.data.read_binary_files`, `ray.data.read_images` (with
+    ``include_paths=True``) and Parquet files with image bytes have them; see `cgsam_edge.bulk.worker.Labeller.label`.
+    Each becomes a `cgsam_edge.bulk.rows.LabelRow` as text; that of a picture that cannot be used has its ``error``.
 
     Args:
-        dataset: a `ray.data.Dataset`, or an iterable of mappings. Without Ray, workers are processes: a script needs
-            ``if __name__ == "__main__":``.
+        dataset: of Ray, or mappings. Without Ray, workers are processes: a script needs ``if __name__ == "__main__":``.
         bundle: the bundle's folder, under the same path on all machines; None means the reference bundle.
         concepts: names or synonyms; empty means all that the bundle holds.
         workers: number of engines that run at once.
@@ -65,9 +62,14 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
     check_workers(workers)
     path = shipped.BUNDLE if bundle is None else Path(bundle)
     threads = threads_each(workers) if threads is None else threads
-    engine = {"backend": backend, "device": device, "threads": threads}
-    more: dict[str, Any] = {**engine, "tile": tile, "overlap": overlap, "outlines": outlines}
-    recipe = Recipe(path, tuple(concepts), min_area, **more).checked()
+    more: dict[str, Any] = {"threads": threads, "tile": tile, "overlap": overlap, "outlines": outlines}
+    recipe = Recipe(path, tuple(concepts), min_area, backend, device, **more).checked()
+    return _labelled(dataset, recipe, workers)
+
+
+def _labelled(
+    dataset: ray.data.Dataset | Rows, recipe: Recipe, workers: int
+) -> ray.data.Dataset | Iterator[dict[str, str]]:
     if isinstance(dataset, Iterable) and not hasattr(dataset, "map_batches"):
         from cgsam_edge.bulk.processes import label_rows
 

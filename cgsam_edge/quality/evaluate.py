@@ -88,12 +88,7 @@ def evaluate(
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
             or, without ``remarks``, one cannot be used.
     """
-    if mode not in EVALUATION_MODES:
-        raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
-    if clicks < 1:
-        raise InputError(f"clicks must be 1 or more, got {clicks}.")
-    if tiles is not None and mode == "clicks":
-        raise InputError("tiles are for text alone; with the mode 'clicks', leave them out.")
+    _check(mode, clicks, tiles)
     matched = match_classes(concepts, segmenter.bundle.vocabulary)
     names = tuple(matched.names.values())
     pairs: list[LabelPair] = []
@@ -113,6 +108,15 @@ def evaluate(
         raise InputError(f"no labelled image can be used.{first}")
     done = summarise(mode, count, names, pairs)
     return done if tiles is None else replace(done, tile=tiles.tile, overlap=check_overlap(tiles.overlap))
+
+
+def _check(mode: str, clicks: int, tiles: TileOptions | None) -> None:
+    if mode not in EVALUATION_MODES:
+        raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
+    if clicks < 1:
+        raise InputError(f"clicks must be 1 or more, got {clicks}.")
+    if tiles is not None and mode == "clicks":
+        raise InputError("tiles are for text alone; with the mode 'clicks', leave them out.")
 
 
 def _pairs(

@@ -106,7 +106,7 @@ def test_what_is_said_about_a_picture(tmp_path: Path, monkeypatch: pytest.Monkey
 
     errors: list[Exception] = []
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise errors[-1]
 
     monkeypatch.setattr(labeller._segmenter, "segment", fail)

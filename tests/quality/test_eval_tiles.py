@@ -15,7 +15,7 @@ from cgsam_edge.quality.evaluate import evaluate
 from cgsam_edge.quality.labels import LabelledImage
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
-from cgsam_edge.tiling import TileOptions
+from cgsam_edge.tiling import TiledResult, TileOptions
 from tests.commands import cgsam, fails
 
 TILES = TileOptions(128, 0.25)
@@ -42,6 +42,7 @@ def test_pairs_are_those_of_the_masks_of_tiles(scenes: Path) -> None:
         as_whole = evaluate(segmenter, [image], names, tiles=TileOptions(256))
         with pytest.raises(InputError, match="tiles are for text alone"):
             evaluate(segmenter, [image], names, mode="clicks", tiles=TILES)
+    assert isinstance(result, TiledResult)
     for pair in done.pairs:
         mask = result[pair.concept].mask
         joined = ((mask | truth[pair.concept]) & image.valid).sum()
@@ -58,6 +59,8 @@ def test_what_is_skipped_is_what_is_ruled_out(scenes: Path) -> None:
     with Segmenter(backend="onnxruntime", threads=1) as segmenter:
         every = segmenter.segment(path, skip_absent=False, tile=128, overlap=0)
         fewer = segmenter.segment(path, tile=128, overlap=0)
+    assert isinstance(every, TiledResult)
+    assert isinstance(fewer, TiledResult)
     assert every.ruled_out == fewer.ruled_out == {one.name for one in fewer.values() if one.skipped}
 
 
