@@ -16,6 +16,7 @@ from cgsam_edge.live import device, network
 from cgsam_edge.live.address import address_of
 from cgsam_edge.live.library import load_av
 from cgsam_edge.live.pauses import Pauses, positive_seconds
+from cgsam_edge.live.reader import start_reader
 from cgsam_edge.live.unfailing import unfailing
 from cgsam_edge.video import Frame
 
@@ -112,15 +113,14 @@ class Camera:
         self._progress = unfailing(progress)
         self._pauses = Pauses(positive_seconds("longest_pause", longest_pause))
         self._newest: _Arrived | None = None
-        self._arrived = self._taken = 0
+        self._arrived = self._taken = self._reconnections = 0
         self._start: float | None = None
         self._lost: tuple[str, float] | None = None
-        self._reconnections = 0
         self._closed = threading.Event()
         self._changed = threading.Condition()
         if self._address.url is not None:
             load_av(f"{self.name}: a camera in the network")
-        threading.Thread(target=self._read, name="cgsam-camera", daemon=True).start()
+        start_reader(self._read, self._closed)
         self._await_first()
 
     @property

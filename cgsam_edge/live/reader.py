@@ -1,0 +1,34 @@
+"""Threads that read cameras. They end before Python does: one that is in the middle of a picture then could crash it."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+_READERS: WeakKeyDictionary[threading.Thread, threading.Event] = WeakKeyDictionary()
+_LONGEST = 0.5
+"""Seconds that the end of the program waits for all of them; one that hangs in the network is left behind."""
+
+
+def start_reader(read: Callable[[], None], closed: threading.Event) -> None:
+    """Call a function in a thread; the program's end stops it, and waits for it half a second at most.
+
+    Args:
+        read: ends soon after ``closed`` is set, unless it waits for the network.
+        closed: set at the program's end at the latest.
+    """
+    thread = threading.Thread(target=read, name="cgsam-camera", daemon=True)
+    _READERS[thread] = closed
+    thread.start()
+
+
+@atexit.register
+def _stop_readers() -> None:
+    for closed in list(_READERS.values()):
+        closed.set()
+    until = time.monotonic() + _LONGEST
+    for thread in list(_READERS):
+        thread.join(max(0.0, until - time.monotonic()))
