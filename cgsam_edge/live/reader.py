@@ -1,4 +1,7 @@
-"""Threads that read cameras. They end before Python does: one that is in the middle of a picture then could crash it."""
+"""Threads that read cameras. They end before Python does: one that is within PyAV then may crash it.
+
+PyAV's check of the time, ten times a second, needs Python, and nothing but its timeouts ends a call that hangs.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 _READERS: WeakKeyDictionary[threading.Thread, threading.Event] = WeakKeyDictionary()
-_LONGEST = 0.5
-"""Seconds that the end of the program waits for all of them; one that hangs in the network is left behind."""
+_LONGEST = 6.0
+"""Seconds that the end of the program waits for all of them: more than the usual timeouts of one that hangs."""
 
 
 def start_reader(read: Callable[[], None], closed: threading.Event) -> None:
-    """Call a function in a thread; the program's end stops it, and waits for it half a second at most.
+    """Call a function in a thread; the program's end stops it, and waits for it some seconds at most.
 
     Args:
-        read: ends soon after ``closed`` is set, unless it waits for the network.
+        read: ends soon after ``closed`` is set, or after its timeouts where it waits for the network.
         closed: set at the program's end at the latest.
     """
     thread = threading.Thread(target=read, name="cgsam-camera", daemon=True)

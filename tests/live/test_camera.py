@@ -173,7 +173,7 @@ def test_closing_ends_a_reader_that_waits(serve: Serve) -> None:
 def test_a_program_ends_while_its_camera_hangs(serve: Serve) -> None:
     server, url = serve()
     program = (
-        f"from cgsam_edge import Camera\ncamera = Camera({url!r}, read_timeout=60)\nprint('open', flush=True)\ninput()"
+        f"from cgsam_edge import Camera\ncamera = Camera({url!r}, read_timeout=2)\nprint('open', flush=True)\ninput()"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
