@@ -245,7 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             output = options.work / f"{kind.name}-{number}"
             shutil.rmtree(output, ignore_errors=True)
             turns.append(measure(kind, listed, output, chosen))
+            _keep(turns, options)
     print(markdown(turns))
+
+
+def _keep(turns: Sequence[LabelTurn], options: argparse.Namespace) -> None:
+    """Write what has been measured so far."""
     facts = {"pictures": options.pictures, "size": options.size, "concepts": options.concepts, "formats": options.to}
     machine = asdict(Sensors().machine())
     del machine["host"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,8 @@ def test_commands_are_silent(picture_file: Path, tmp_path: Path) -> None:
 def test_the_watch_sees_engines_that_are_not_silenced(watcher: str, picture_file: Path, tmp_path: Path) -> None:
     """What the tests above would miss if they could not fail; and how a user asks for the engines' telemetry."""
     arguments = ["-c", SEGMENT, BUNDLE, str(picture_file), "0"]
-    seen = watching.run(arguments, tmp_path, watcher, **{telemetry.ENVIRONMENT: "1"})
+    wanted: dict[str, Any] = {telemetry.ENVIRONMENT: "1"}
+    seen = watching.run(arguments, tmp_path, watcher, **wanted)
     assert "segmented" in seen.output, seen.errors
     assert seen.attempts
     assert any("deviceid" in path for path in seen.left)

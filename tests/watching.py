@@ -24,6 +24,9 @@ _SWITCHES = re.compile(
 _STRACE = ("strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=network")
 _NO_NETWORK = ("unshare", "--map-root-user", "--net")
 _COUNTED = {"OutRequests", "OutNoRoutes", "Ip6OutRequests", "Ip6OutNoRoutes", "ActiveOpens", "OutDatagrams"}
+_LOOPBACK = ("ip", "link", "set", "lo", "up")
+_WITH_LOOPBACK = f'{" ".join(_LOOPBACK)} && exec "$@"'
+_HERE = re.compile(r'sin_addr=inet_addr\("(127\.[\d.]+|0\.0\.0\.0)"\)|AF_INET6, "(::1|::|::ffff:127\.[\d.]+)"')
 _COUNT = 'file=$1; shift; "$@"; code=$?; cat /proc/net/snmp /proc/net/snmp6 > "$file"; exit $code'
 
 
@@ -56,8 +59,14 @@ def watchers() -> list[str]:
     return [STRACE, COUNTERS] if _works(*_STRACE, "-o", os.devnull) else [COUNTERS]
 
 
-def run(arguments: list[str], folder: Path, watcher: str = "", **environment: str) -> Watched:
-    """Run Python with these arguments in a separate network namespace, with a fresh home folder."""
+def run(
+    arguments: list[str], folder: Path, watcher: str = "", *, loopback: bool = False, **environment: str
+) -> Watched:
+    """Run Python with these arguments in a separate network namespace, with a fresh home folder.
+
+    With ``loopback``, its processes may reach each other by addresses of the machine itself, which count as no attempt;
+    only strace can tell these from others.
+    """
     if not _works(*_NO_NETWORK):
         pytest.skip("unshare cannot make a network namespace here")
     places = {name: folder / name for name in ("home", "tmp", "cache")}
@@ -70,17 +79,23 @@ def run(arguments: list[str], folder: Path, watcher: str = "", **environment: st
         kept.pop(name, None)
     record, traced = folder / "record", (watcher or watchers()[0]) == STRACE
     before = (*_STRACE, "-o", str(record)) if traced else ("sh", "-c", _COUNT, "sh", str(record))
-    command = [*_NO_NETWORK, *before, sys.executable, *arguments]
+    if loopback and not (traced and _works(*_NO_NETWORK, *_LOOPBACK, ends=False)):
+        pytest.skip("strace and ip are needed to watch what uses the loopback network")
+    inside = ("sh", "-c", _WITH_LOOPBACK, "sh") if loopback else ()
+    command = [*_NO_NETWORK, *inside, *before, sys.executable, *arguments]
     done = subprocess.run(command, env=kept | environment, capture_output=True, text=True, check=False)
     text = record.read_text(errors="replace")
     attempts = _traced(text) if traced else _counted(text)
+    attempts = [line for line in attempts if not (loopback and _HERE.search(line))]
     return Watched(done.returncode, done.stdout, done.stderr, attempts, _files(places["home"], places["tmp"]),
                    _files(places["cache"]))  # fmt: skip
 
 
 @lru_cache
-def _works(*command: str) -> bool:
-    return shutil.which(command[0]) is not None and subprocess.run([*command, "true"], check=False).returncode == 0
+def _works(*command: str, ends: bool = True) -> bool:
+    """Whether a command runs: one that runs another (``ends``), or one that does something itself."""
+    whole = [*command, *(["true"] if ends else [])]
+    return shutil.which(command[0]) is not None and subprocess.run(whole, check=False).returncode == 0
 
 
 def _traced(text: str) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,6 +36,14 @@ _LARGEST_BLOCK = 16
 _BLOCKS_A_WORKER = 8
 _QUIET = {"RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 """Ray's own lines stay in its log files."""
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""Where Ray looks for a cluster's token before it looks into the home folder."""
+
+_ADDRESS = "Give the address of its head, such as 10.0.0.1:6379, or 'auto' for one on this machine."
+_SHORT = (
+    "If the path of the folder for temporary files is long, name a short one in the environment variable RAY_TMPDIR."
+)
+
 _TRIES = 2
 _AHEAD = 2
 _SECONDS = 10.0
@@ -178,13 +188,39 @@ def _connect(ray: Any, address: str, cpus: int) -> None:
             _reach(named)
             ray.init(address=named, **quiet)
         else:  # "auto" of Ray would also join a cluster that another run started and will end
+            _keep_token_in_memory()
             here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-            ray.init(address="local", num_cpus=max(cpus, os.cpu_count() or 1), **here, **quiet)
+            with _without_statistics():
+                ray.init(address="local", num_cpus=max(cpus, os.cpu_count() or 1), **here, **quiet)
     except Exception as error:  # Ray's errors have no common base here
-        raise BackendError(
-            f"--cluster {address}: no cluster of Ray can be reached there ({type(error).__name__}: {error}). Give the "
-            "address of its head, such as 10.0.0.1:6379, or 'auto' for one on this machine."
-        ) from error
+        why, wrong, way = f"({type(error).__name__}: {error})", "cannot start a cluster here", _SHORT
+        if named:
+            wrong, way = f"has no cluster that can be reached at {named}", _ADDRESS
+        raise BackendError(f"--cluster {address}: Ray {wrong} {why}. {way}") from error
+
+
+@contextmanager
+def _without_statistics() -> Iterator[None]:
+    """Leave out the process that reports usage statistics, unless they are wanted.
+
+    Even with statistics off, it would ask the metadata services of three clouds where it runs.
+    """
+    services: Any = library("ray._private.services")
+    start = getattr(services, "start_api_server", None)
+    if start is not None and not telemetry.wanted():
+        services.start_api_server = lambda *_, **__: (None, None)  # what it returns where the process cannot start
+    try:
+        yield
+    finally:
+        if start is not None:
+            services.start_api_server = start
+
+
+def _keep_token_in_memory() -> None:
+    """Give a new cluster a token for this run's processes: Ray would leave one in the home folder."""
+    kept = Path("~/.ray/auth_token").expanduser().exists()
+    if not kept and not any(name in os.environ for name in _TOKENS):
+        os.environ[_TOKENS[0]] = secrets.token_hex(32)
 
 
 def _reach(address: str) -> None:

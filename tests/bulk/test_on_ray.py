@@ -79,7 +79,7 @@ def test_a_cluster_that_is_not_there(streets: Path, own_cache: Path, tmp_path: P
     for address in ("127.0.0.1:9", "somewhere"):
         done = python(RUN, tmp_path, "label", streets, *OPTIONS, "--output", tmp_path / "run", "--cluster", address)
         assert done.returncode == 3
-        assert f"--cluster {address}: no cluster of Ray can be reached there" in done.stderr
+        assert f"--cluster {address}: Ray has no cluster that can be reached at {address} (" in done.stderr
 
 
 @pytest.mark.slow
