@@ -21,6 +21,7 @@ from cgsam_edge.export.fitting import fit
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.manifests import describe, write_manifest
+from cgsam_edge.export.mapped import release_pages
 from cgsam_edge.export.mil import parity as mil_parity
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.photo_sets import PhotoSets, choose_photos
@@ -137,7 +138,9 @@ class ExportSteps:
     def fuse(self, model: ReferenceModel) -> Graphs:
         """Fuse the adapters into the graphs that targets are converted from."""
         with self.progress.step("fuse the adapters"):
-            return build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
+            graphs = build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
+        release_pages(model)
+        return graphs
 
     def count(self, model: ReferenceModel) -> FusionCosts:
         """Count the savings of fusion."""
@@ -183,6 +186,7 @@ class ExportSteps:
                 with self.progress.step(f"convert {graph.name} for {target}"):
                     precision = self.options.base_of(target, graph.name)
                     specs[graph.name] = TARGETS[target].convert(graph, folder, precision, **settings)
+                release_pages(graph.module)
             targets[target] = specs
         return replace(manifest, targets=targets)
 
@@ -230,6 +234,8 @@ class ExportSteps:
             in_float: layers to keep in float; those of a graph in "int4" are then in INT8.
         """
         specs = dict(manifest.targets[target])
+        for graph in graphs:
+            release_pages(graph.module)
         with self.progress.step(f"quantise for {target}", f"with {len(in_float)} layers kept" if in_float else ""):
             for graph in graphs:
                 precision = self.options.precision_of(target, graph.name)

@@ -67,7 +67,7 @@ class SemanticParts:
     Attributes:
         down: (r, C), its bias includes the constant part of the vision projection.
         up: (C, r), halved, without bias.
-        lin2: the MLP's second layer, its bias includes half the adapter's.
+        lin2: the MLP's second layer with the same weight, its bias includes half the adapter's.
         vision: (r, D), the product W1 Wv, or None without a vision projection.
     """
 
@@ -81,13 +81,13 @@ def fuse_semantic_adapter(lin2: nn.Linear, adapter: SemanticAdapter) -> Semantic
     """Take a semantic adapter apart; the condition is the table row plus interpolate(vision F + s · row sums)."""
     w1, b1 = wide(adapter.D_fc1)
     w2, b2 = wide(adapter.D_fc2)
-    m2, c2 = wide(lin2)
+    _, c2 = wide(lin2)
     vision = None
     if adapter.vis_projection is not None:
         wv, bv = wide(adapter.vis_projection)
         vision = (w1 @ wv).float()
         b1 = b1 + w1 @ bv  # interpolation preserves constants
-    return SemanticParts(linear(w1, b1), linear(0.5 * w2, None), linear(m2, c2 + 0.5 * b2), vision)
+    return SemanticParts(linear(w1, b1), linear(0.5 * w2, None), linear(lin2.weight.detach(), c2 + 0.5 * b2), vision)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from PIL import Image
 from cgsam_edge.agreement import logit_error, mask_iou
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs import normalise_pixels
+from cgsam_edge.export.mapped import release_pages
 from cgsam_edge.image import to_pixels
 from cgsam_edge.parity import MaskParity, TargetParity
 from cgsam_edge.segmenter import Segmenter
@@ -60,17 +61,18 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
     """
     size = model.config.sam.image_size
     picture = sample_picture(size)
+    release_pages(model)
     pixels = normalise_pixels(torch.from_numpy(to_pixels(picture, size)))
-    found = []
     with Segmenter(bundle, backend=backend, device="cpu", precision="float32") as segmenter, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         result = segmenter.segment(picture, segmenter.concepts[:concepts], skip_absent=False)
-        for i, concept in enumerate(result.values()):
-            text = torch.from_numpy(segmenter.bundle.vocabulary.features[i : i + 1])
-            points = torch.from_numpy(concept.points * (size / np.asarray(picture.size))).float()
-            expected = model.predict(pixels, text, (points[None], torch.ones(1, len(points))))
-            logits = expected.mask_logits[0, 0].numpy()
-            found.append(compare_logits(concept.name, logits, concept.logits, concept.score - expected.iou.item()))
+        features = torch.from_numpy(segmenter.bundle.vocabulary.features)
+    found = []  # the engine is closed: its weights and PyTorch's are not in memory together
+    for i, concept in enumerate(result.values()):
+        points = torch.from_numpy(concept.points * (size / np.asarray(picture.size))).float()
+        expected = model.predict(pixels, features[i : i + 1], (points[None], torch.ones(1, len(points))))
+        logits = expected.mask_logits[0, 0].numpy()
+        found.append(compare_logits(concept.name, logits, concept.logits, concept.score - expected.iou.item()))
     return found
 
 

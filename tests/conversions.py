@@ -20,6 +20,7 @@ import torch
 
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.targets import coreml, onnxruntime
+from cgsam_edge.export.targets.onnx_file import OnnxModel
 from tests.shelf import Shelf
 
 Converter = Callable[..., Any]
@@ -67,15 +68,25 @@ def _parts(value: Any, known: dict[int, int]) -> Iterator[bytes]:
         raise TypeError(f"{type(value)}: not known to the digest of a graph")
 
 
+def whole(model: OnnxModel) -> Any:
+    """Return the ``ModelProto`` with the data of all constants."""
+    made = type(model.proto)()
+    made.CopyFrom(model.proto)
+    for tensor in made.graph.initializer:
+        tensor.CopyFrom(model.filled(tensor))
+    return made
+
+
 def _onnx(shelf: Shelf, convert: Converter) -> Converter:
     import onnx
 
     @functools.wraps(convert)
     def to_onnx(graph: Graph) -> Any:
         path = shelf.get(
-            f"conversions/{digest(graph)}.onnx", lambda path: path.write_bytes(convert(graph).SerializeToString())
+            f"conversions/{digest(graph)}.onnx",
+            lambda path: path.write_bytes(whole(convert(graph)).SerializeToString()),
         )
-        return onnx.load_model(str(path))
+        return OnnxModel(onnx.load_model(str(path)))
 
     return to_onnx
 

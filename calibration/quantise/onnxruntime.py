@@ -17,7 +17,8 @@ from cgsam_edge.calibration.quantise import small_weights
 from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
-from cgsam_edge.export.targets.onnxruntime import halve_weights, layer_of, save, weights_beside
+from cgsam_edge.export.targets.onnx_file import OnnxModel
+from cgsam_edge.export.targets.onnxruntime import layer_of, save, weights_beside
 from cgsam_edge.manifest import GraphSpec
 from cgsam_edge.runtimes import telemetry
 
@@ -60,9 +61,8 @@ def quantise(
     if four_bits is not None:
         small_weights.pack_layers(model, {name: four_bits[layer_of(name)] for name in packed})
         small_weights.store_in_eight_bits(model)
-    halve_weights(model)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
-        save(model, Path(aside) / path.name)
+        save(OnnxModel(model), Path(aside) / path.name, halve=True)
         weights_beside(path).unlink(missing_ok=True)  # left from the float32 file, if it was too large for one file
         for made in sorted(Path(aside).iterdir(), reverse=True):  # weights first, then the graph that refers to them
             made.replace(path.with_name(made.name))

@@ -18,6 +18,7 @@ from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import onnx_file
+from cgsam_edge.export.targets.onnx_file import OnnxModel
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 
 TARGET = "onnxruntime"
@@ -28,7 +29,7 @@ OPSET = 20
 EXTERNAL_BYTES = 2_000_000_000
 """Above this size, weights go into a separate file: protobuf's limit is 2 GiB."""
 
-HALVED_SIZE = 1024
+HALVED_SIZE = onnx_file.LARGE_SIZE
 """Smaller constants stay in float32: they are norms and biases, and would save nothing."""
 
 HALF_MAX = float(np.finfo(np.float16).max)
@@ -48,14 +49,15 @@ def convert(graph: Graph, folder: Path, precision: str) -> GraphSpec:
         ExportError: the conversion failed.
     """
     model = _to_onnx(graph)
-    model.producer_name, model.producer_version = "cgsam-edge", _version.__version__
+    model.proto.producer_name, model.proto.producer_version = "cgsam-edge", _version.__version__
     path = folder / TARGET / f"{graph.name}.onnx"
     path.parent.mkdir(exist_ok=True)
     save(model, path, halve=precision == "fp16")
-    return GraphSpec(f"{TARGET}/{path.name}", precision, _specs(model.graph.input), _specs(model.graph.output))
+    ends = model.proto.graph
+    return GraphSpec(f"{TARGET}/{path.name}", precision, _specs(ends.input), _specs(ends.output))
 
 
-def _to_onnx(graph: Graph) -> Any:
+def _to_onnx(graph: Graph) -> OnnxModel:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's deprecation warnings
         try:
@@ -71,10 +73,10 @@ def _to_onnx(graph: Graph) -> Any:
         except Exception as error:  # the exporter raises many kinds of errors
             raise ExportError(f"the graph {graph.name!r} could not be converted to ONNX: {error}") from error
     assert program is not None
-    model = program.model_proto
-    _name_layers(model, graph)
+    model = OnnxModel.of_program(program)
+    _name_layers(model.proto, graph)
     _fold_transposes(model)
-    _strip(model)
+    _strip(model.proto)
     return model
 
 
@@ -103,17 +105,17 @@ def layer_of(node: str) -> str:
     return node.partition("#")[0]
 
 
-def _fold_transposes(model: Any) -> None:
+def _fold_transposes(model: OnnxModel) -> None:
     """Transpose constants now: if a layer runs twice, the exporter leaves it to the engine, and hides the weight."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in [n for n in model.graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
+    graph = model.proto.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [n for n in graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
         order = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
-        values = numpy_helper.to_array(constants[node.input[0]]).transpose(order)
-        model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), node.output[0]))
-        model.graph.node.remove(node)
-    used = {name for node in model.graph.node for name in node.input}
+        model.lend(model.array(constants[node.input[0]]).transpose(order), node.output[0])
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
     for name in constants.keys() - used:
-        model.graph.initializer.remove(constants[name])
+        graph.initializer.remove(constants[name])
 
 
 def _strip(model: Any) -> None:
@@ -128,33 +130,26 @@ def _strip(model: Any) -> None:
     del model.graph.metadata_props[:]
 
 
-def halve_weights(model: Any) -> None:
-    """Store large float32 constants as float16, each followed by a cast that engines fold when they open the file."""
-    names = _widen(model)
-    for tensor in model.graph.initializer:
-        if tensor.name in names:
-            tensor.CopyFrom(_half(tensor))
-
-
-def _widen(model: Any) -> frozenset[str]:
+def _widen(model: OnnxModel) -> frozenset[str]:
     """Insert the casts of the constants that are to be stored as float16, and return the names of these."""
-    names = [tensor.name for tensor in model.graph.initializer if _fits_half(tensor)]
+    graph = model.proto.graph
+    names = [tensor.name for tensor in graph.initializer if _fits_half(model, tensor)]
     casts = [helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT) for name in names]
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
     return frozenset(names)
 
 
-def _fits_half(tensor: Any) -> bool:
+def _fits_half(model: OnnxModel, tensor: Any) -> bool:
     """Return whether a constant is large, float32, and none of its numbers would become infinite."""
     if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALVED_SIZE:
         return False
-    return bool(np.abs(numpy_helper.to_array(tensor)).max() <= HALF_MAX)
+    return bool(np.abs(model.array(tensor)).max() <= HALF_MAX)
 
 
-def _half(tensor: Any) -> Any:
-    return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.fp16")
+def _half(model: OnnxModel, tensor: Any) -> Any:
+    return numpy_helper.from_array(model.array(tensor).astype(np.float16), f"{tensor.name}.fp16")
 
 
 def weights_beside(path: Path) -> Path:
@@ -162,33 +157,30 @@ def weights_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.data")
 
 
-def save(model: Any, path: Path, *, halve: bool = False) -> None:
+def save(model: OnnxModel, path: Path, *, halve: bool = False) -> None:
     """Write a model and check it; weights beyond `EXTERNAL_BYTES` go into a separate file.
 
     Args:
-        model: gets the casts of halved constants, which it keeps as they are unless they go into a separate file.
+        model: gets the casts of halved constants, which it keeps as they are.
         path: the file.
-        halve: whether large float32 constants are stored as float16, as `halve_weights` does.
+        halve: whether large float32 constants are stored as float16, each followed by a cast that engines fold when
+            they open the file.
     """
-    names = _widen(model) if halve else frozenset[str]()
+    names, proto = _widen(model) if halve else frozenset[str](), model.proto
 
     def stored(tensor: Any) -> Any:
-        return _half(tensor) if tensor.name in names else tensor
+        return _half(model, tensor) if tensor.name in names else model.filled(tensor)
 
-    size = sum(_bytes(tensor) // (1 + (tensor.name in names)) for tensor in model.graph.initializer)
+    size = sum(_bytes(tensor) // (1 + (tensor.name in names)) for tensor in proto.graph.initializer)
     try:
         if size > EXTERNAL_BYTES:
-            for tensor in model.graph.initializer:
-                tensor.CopyFrom(stored(tensor))
-            onnx.save_model(
-                model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=1024
-            )
+            onnx_file.write_beside(proto, path, weights_beside(path), stored)
             onnx.checker.check_model(str(path))
         else:
-            onnx_file.write(model, path, stored)
-            for tensor in model.graph.initializer:
+            onnx_file.write(proto, path, stored)
+            for tensor in proto.graph.initializer:
                 onnx.checker.check_tensor(stored(tensor))
-            onnx.checker.check_model(_without_weights(model, names), full_check=True)
+            onnx.checker.check_model(_without_weights(proto, names), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"{path.name}: the written file is not valid ONNX: {error}") from error
 

@@ -67,7 +67,9 @@ def _turn_weights(model: Any) -> None:
     """Store each layer's weights as (outputs, inputs): the CPU would transpose others, and keep both copies."""
     opset13 = telemetry.load("openvino.opset13")
 
-    for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
+    products = [op for op in reversed(model.get_ordered_ops()) if op.get_type_name() == "MatMul"]
+    while products:
+        product = products.pop()  # so that a replaced weight is freed at once
         weights, turns = product.input_value(1).get_node(), product.get_attributes()
         halved = weights.get_type_name() == "Convert"
         constant = weights.input_value(0).get_node() if halved else weights
