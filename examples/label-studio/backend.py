@@ -1,7 +1,7 @@
 """A machine learning backend for Label Studio: text prompts and clicks, answered by `cgsam serve`.
 
     cgsam serve cars.cgsam
-    LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=… python examples/label-studio/backend.py
+    LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=TOKEN python examples/label-studio/backend.py
 
 Then add http://localhost:9090 to a project in Label Studio: Settings, Model, Connect Model. README.md has the rest.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from cgsam_edge.polygons import mask_polygons
 VERSION = f"cgsam-edge {__version__}"
 MOST_BYTES = 64 * 2**20
 SECONDS = 60
+RENEWAL = 120
+"""Seconds after which a personal access token is changed for a new key; Label Studio's hold for 300."""
+
 BOUNDARY = "cgsam-label-studio"
 KINDS = {"BrushLabels": "brushlabels", "PolygonLabels": "polygonlabels", "RectangleLabels": "rectanglelabels"}
 """Tags of the labelling interface that can take a mask, the most exact first."""
@@ -44,7 +48,7 @@ class Addresses:
 
     Attributes:
         studio: Label Studio's address; pictures of other hosts are fetched without its key.
-        key: Label Studio's key, "Token …" for a legacy one.
+        key: a personal access token of Label Studio, or the whole header ``Authorization``, "Token …" for a legacy key.
         server: the address of `cgsam serve`.
         token: its token, or empty.
         hosts: further hosts from which pictures are fetched.
@@ -105,6 +109,7 @@ class LabelStudioBackend:
 
     def __init__(self, addresses: Addresses) -> None:
         self.addresses = addresses
+        self._key, self._renewal = "", 0.0
 
     def predict(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         """Return a prediction for each task; clicks and boxes of ``params.context`` belong to the first one."""
@@ -152,8 +157,20 @@ class LabelStudioBackend:
         request = urllib.request.Request(urljoin(self.addresses.studio, address))  # noqa: S310 — checked next
         self.check_address(request.full_url)
         if self.addresses.key and urlsplit(request.full_url).netloc == urlsplit(self.addresses.studio).netloc:
-            request.add_unredirected_header("Authorization", self.addresses.key)
+            request.add_unredirected_header("Authorization", self._authorization())
         return _fetched(request, urllib.request.build_opener(_Redirects(self)))
+
+    def _authorization(self) -> str:
+        """Return the header; a personal access token is no key itself, but gives keys that hold for minutes."""
+        if " " in self.addresses.key:
+            return self.addresses.key
+        if time.monotonic() >= self._renewal:
+            body = json.dumps({"refresh": self.addresses.key}).encode()
+            address = urljoin(self.addresses.studio, "/api/token/refresh")
+            request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
+            self._key = f"Bearer {json.loads(_fetched(request))['access']}"
+            self._renewal = time.monotonic() + RENEWAL
+        return self._key
 
     def check_address(self, address: str) -> None:
         """Refuse addresses of hosts that were not named: whoever writes tasks could reach any host from here."""

@@ -1,4 +1,4 @@
-"""The examples for labelling tools, on a real server and with the tools' own libraries; the tools themselves never ran.
+"""The examples for labelling tools, on a real server and with the tools' own libraries; no tool itself runs here.
 
 Label Studio's part is a server of files that asks for a key, as Label Studio does, and requests as it sends them.
 """
@@ -6,6 +6,7 @@ Label Studio's part is a server of files that asks for a key, as Label Studio do
 from __future__ import annotations
 
 import importlib.util
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,6 +23,8 @@ from tests.serve.running import Client, Reply, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "Token of-label-studio"
+PERSONAL = "a-personal-access-token"
+ACCESS = "Bearer an-access-token"
 LABELS = '<Label value="car"/><Label value="Road"/><Label value="unicorn"/>'
 
 
@@ -46,11 +49,22 @@ def interface(tag: str) -> str:
 
 @pytest.fixture
 def studio(street: bytes) -> Iterator[str]:
-    """A server of one picture, for whoever has the key; it also leads to another host, with the headers it got."""
+    """A server of one picture, for whoever has the key; it also leads to another host, with the headers it got.
+
+    A personal access token is no key; it gives one, as that of Label Studio 1.23 does.
+    """
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            right = (self.path, body) == ("/api/token/refresh", {"refresh": PERSONAL})
+            self.send_response(200 if right else 401)
+            self.end_headers()
+            if right:
+                self.wfile.write(json.dumps({"access": ACCESS.removeprefix("Bearer ")}).encode())
+
         def do_GET(self) -> None:
-            right = self.headers.get("Authorization") == KEY and self.path == "/data/upload/1/street.png"
+            right = self.headers.get("Authorization") in (KEY, ACCESS) and self.path == "/data/upload/1/street.png"
             if self.path.startswith("/to/"):
                 self.send_response(302)
                 self.send_header("Location", self.path.removeprefix("/to/"))
@@ -73,11 +87,16 @@ def studio(street: bytes) -> Iterator[str]:
 
 
 @pytest.fixture
-def backend(server: Client, studio: str) -> Iterator[Client]:
+def key() -> str:
+    return KEY
+
+
+@pytest.fixture
+def backend(server: Client, studio: str, key: str) -> Iterator[Client]:
     import uvicorn
 
     module = loaded(EXAMPLES / "label-studio" / "backend.py")
-    addresses = module.Addresses(studio, KEY, f"http://127.0.0.1:{server.port}/", "")
+    addresses = module.Addresses(studio, key, f"http://127.0.0.1:{server.port}/", "")
     running = uvicorn.Server(uvicorn.Config(module.make_app(addresses), port=0, log_level="error"))
     thread = threading.Thread(target=running.run)
     thread.start()
@@ -115,6 +134,14 @@ def test_label_studio_gets_a_prediction(backend: Client, server: Client, street:
     assert {one["value"][kind][0] for one in regions} == {"car", "Road"}  # the interface's own spelling
     assert {(one["from_name"], one["to_name"]) for one in regions} == {("tag", "photo")}
     assert 0 < prediction["score"] <= 1
+
+
+@pytest.mark.parametrize(("key", "status"), [(PERSONAL, 200), ("a-wrong-token", 400)])
+def test_a_personal_access_token_is_changed_for_a_key(backend: Client, status: int) -> None:
+    for _ in range(2):  # the second time with the key that it has
+        answer = ask(backend, "BrushLabels")
+        assert answer.status == status, answer.body
+    assert status == 200 or "/api/token/refresh: 401" in answer.json["detail"]
 
 
 def test_label_studio_s_library_takes_the_predictions(backend: Client, server: Client, street: bytes) -> None:
