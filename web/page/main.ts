@@ -2,7 +2,7 @@
 
 import type { Device } from "../src/index.js";
 import { element, onPress } from "../ui/elements.js";
-import { listen } from "../ui/sources.js";
+import { type Instead, listen } from "../ui/sources.js";
 import { App } from "./app.js";
 import { prepareOffline } from "./offline.js";
 import { complain, say } from "./status.js";
@@ -27,17 +27,17 @@ async function download(app: App): Promise<void> {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-async function sample(app: App): Promise<void> {
+async function sample(): Promise<Blob> {
   const response = await fetch(SAMPLE);
-  if (response.ok) await app.show(await response.blob());
-  else complain(new Error("The page has no sample."));
+  if (!response.ok) throw new Error("The page has no sample.");
+  return response.blob();
 }
 
-function connect(app: App, reopen: () => unknown): void {
+function connect(app: App, instead: Instead, reopen: () => unknown): void {
   onPress("undo", () => app.undo());
   onPress("clear", () => app.clear());
   onPress("save", () => download(app));
-  onPress("sample", () => sample(app));
+  onPress("sample", () => instead(sample()));
   const opacity = element("opacity", HTMLInputElement);
   opacity.addEventListener("input", () => app.setOpacity(Number(opacity.value) / 100));
   const outside = element("outside", HTMLInputElement);
@@ -55,12 +55,12 @@ async function start(): Promise<void> {
   const app = new App();
   const address = new URLSearchParams(location.search).get("bundle") ?? OWN_BUNDLE;
   let bundle: string | Blob = new URL(address, document.baseURI).href;
-  connect(app, () => app.open(bundle, device()));
-  listen((file) => {
+  const instead = listen((file) => {
     if (!isBundle(file)) return app.show(file);
     bundle = file;
     return app.open(file, device());
   }, complain);
+  connect(app, instead, () => app.open(bundle, device()));
   await app.open(bundle, device());
 }
 

@@ -2,13 +2,13 @@
 
 import { element } from "../ui/elements.js";
 import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView, type XY } from "../ui/index.js";
-import { type Api, type FoundConcept, type Kept, type Known, type Prompt, type Question, Refused } from "./api.js";
+import { type Api, type FoundConcept, type Kept, type Known, type Question, Refused } from "./api.js";
+import { areNone, NO_MARKS, promptOf, withoutLast, withPoint } from "./clicks.js";
 import { type Listed, ObjectList } from "./objects.js";
 import { cutOut, prepare, type Ready, save } from "./pictures.js";
 import { decode } from "./rle.js";
 import { complain, say, time, timed } from "./status.js";
 
-const NO_MARKS: Marks = { points: [], labels: [], box: null };
 /** Concepts that are computed for every new picture; of larger vocabularies the others wait for a press. */
 const MOST_AT_ONCE = 16;
 
@@ -27,60 +27,52 @@ export class App {
   /** The newest question about each concept, by its number. */
   readonly #newest = new Map<string, number>();
   #known: Promise<Known> | null = null;
+  /** Counts the files that were chosen: of those that are not shown yet, only the newest will be. */
+  #choices = 0;
   #names: readonly string[] = [];
   #ready: Ready | null = null;
   #kept: Kept | null = null;
   #working = new AbortController();
 
-  constructor(readonly api: Api) {
+  /** @param connected called once the server has said what it knows. */
+  constructor(
+    readonly api: Api,
+    readonly connected: () => unknown,
+  ) {
     this.#view = new PictureView(element("picture", HTMLCanvasElement), {
-      onPoint: (point, inside) => this.#addPoint(point, inside),
+      onPoint: (point, inside) => this.#prompt((marks) => withPoint(marks, point, inside), point),
       onBox: (box) => this.#prompt((marks) => ({ ...marks, box }), [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]),
     });
     this.#chips = new ConceptChips(element("chips", HTMLDivElement), (chip) => this.#pressed(chip));
     this.#objects = new ObjectList((listed) => this.#drawLayers(listed));
   }
 
-  /** Asks the server what it knows. */
-  async connect(): Promise<void> {
-    this.#known = this.api.known();
-    const { bundle, concepts } = await this.#known;
-    element("bundle", HTMLSpanElement).textContent = bundle;
-    this.#names = concepts.map(({ concept }) => concept);
-    this.#reset();
-    say(`${concepts.length} concepts. Ready.`);
+  /** Returns what the server knows; asks again where it could not be reached before. */
+  connect(): Promise<Known> {
+    this.#known ??= this.#ask().catch((error) => {
+      this.#known = null;
+      say("Not connected");
+      throw error;
+    });
+    return this.#known;
   }
 
-  /** Sends a picture, shows it, and segments it, once the server has said what it knows. */
+  /** Shows a picture and segments it, once the server has said what it knows. */
   async show(file: Blob): Promise<void> {
-    this.#working.abort();
-    this.#working = new AbortController();
-    const { signal } = this.#working;
+    const choice = ++this.#choices;
     complain(null);
     try {
-      const known = await this.#known;
-      if (known === null || signal.aborted) return;
-      const ready = await prepare(file, known);
-      if (signal.aborted) return;
-      [this.#ready, this.#kept] = [ready, null];
-      this.#reset();
-      this.#view.show(ready.bitmap);
-      this.#reveal();
-      say("Reading the picture");
-      const kept = await this.#keep(signal);
-      timed("image", kept.seconds.image);
-      await this.#segmentAll(kept, signal);
-      say([`${kept.width}×${kept.height}`, ready.remark].filter(Boolean).join(" · "));
+      const ready = await prepare(file, await this.connect());
+      if (choice === this.#choices) await this.#segment(ready);
+      else ready.bitmap.close();
     } catch (error) {
-      complain(error);
+      if (choice === this.#choices) complain(error);
     }
   }
 
   /** Removes the last click, or the box. */
   undo(): void {
-    this.#prompt(({ points, labels, box }) =>
-      box ? { points, labels, box: null } : { points: points.slice(0, -1), labels: labels.slice(0, -1), box },
-    );
+    this.#prompt(withoutLast);
   }
 
   /** Removes all clicks and the box of the active concept. */
@@ -115,6 +107,10 @@ export class App {
     }
   }
 
+  #marksOf(concept: string): Marks {
+    return this.#marks.get(concept) ?? NO_MARKS;
+  }
+
   #name(): string {
     return this.#ready?.name ?? "image";
   }
@@ -122,14 +118,39 @@ export class App {
   /** What the present masks were made from. */
   #question(): Question {
     const shown = this.#shown().map(({ concept }) => concept.concept);
-    const prompts = shown.flatMap((name) => this.#promptOf(name) ?? []);
+    const prompts = shown.flatMap((name) => promptOf(name, this.#marksOf(name)) ?? []);
     const prompted = prompts.map(({ concept }) => concept);
     return { concepts: shown.filter((name) => !prompted.includes(name)), prompts };
   }
 
-  #promptOf(concept: string): Prompt | null {
-    const marks = this.#marks.get(concept) ?? NO_MARKS;
-    return marks.points.length === 0 && marks.box === null ? null : { concept, ...marks };
+  async #ask(): Promise<Known> {
+    say("Connecting");
+    const known = await this.api.known();
+    element("bundle", HTMLSpanElement).textContent = known.bundle;
+    this.#names = known.concepts.map(({ concept }) => concept);
+    this.#reset();
+    say(`${known.concepts.length} concepts. Ready.`);
+    this.connected();
+    return known;
+  }
+
+  async #segment(ready: Ready): Promise<void> {
+    this.#working.abort(); // not earlier: a file that is refused leaves the picture before it, and its masks, alone
+    this.#working = new AbortController();
+    const { signal } = this.#working;
+    [this.#ready, this.#kept] = [ready, null];
+    this.#reset();
+    this.#view.show(ready.bitmap);
+    this.#reveal();
+    say("Reading the picture");
+    try {
+      const kept = await this.#keep(signal);
+      timed("image", kept.seconds.image);
+      await this.#segmentAll(kept, signal);
+      say([`${kept.width}×${kept.height}`, ready.remark].filter(Boolean).join(" · "));
+    } catch (error) {
+      if (!signal.aborted) complain(error);
+    }
   }
 
   async #keep(signal: AbortSignal): Promise<Kept> {
@@ -171,12 +192,13 @@ export class App {
     const number = (this.#newest.get(name) ?? 0) + 1;
     this.#newest.set(name, number);
     const late = (): boolean => this.#newest.get(name) !== number;
-    const prompt = this.#promptOf(name);
+    const prompt = promptOf(name, this.#marksOf(name));
     const question = { concepts: prompt ? [] : [name], prompts: prompt ? [prompt] : [] };
     try {
       const answer = await this.#again((kept) =>
         this.api.segment(kept.image, { ...question, skip_absent: false }, signal),
       );
+      signal.throwIfAborted(); // another picture is shown meanwhile
       if (late()) return null;
       const [concept] = answer.concepts;
       if (concept === undefined) throw new Error(`The server knows no ${name}.`);
@@ -197,15 +219,6 @@ export class App {
     await this.#correct(chip.name, "concept");
   }
 
-  async #addPoint(point: XY, inside: boolean): Promise<void> {
-    const add = ({ points, labels, box }: Marks): Marks => ({
-      points: [...points, point],
-      labels: [...labels, inside ? 1 : 0],
-      box,
-    });
-    await this.#prompt(add, point);
-  }
-
   /** Changes the clicks of the active concept; where none is active, of the one whose mask lies under the click. */
   async #prompt(change: (marks: Marks) => Marks, at: XY | null = null): Promise<void> {
     if (this.#chips.active === null && at !== null) this.#chips.activate(this.#under(at));
@@ -215,7 +228,7 @@ export class App {
       return;
     }
     this.#chips.update(chip.name, { shown: true });
-    this.#marks.set(chip.name, change(this.#marks.get(chip.name) ?? NO_MARKS));
+    this.#marks.set(chip.name, change(this.#marksOf(chip.name)));
     this.#drawLayers();
     await this.#correct(chip.name, "click");
   }
@@ -252,11 +265,9 @@ export class App {
     });
     this.#view.setLayers(pointed ? [{ mask: decode(pointed.object.mask), colour: pointed.colour }] : layers);
     if (pointed) return;
-    const active = this.#chips.active?.name;
-    const marks = (active !== undefined && this.#marks.get(active)) || NO_MARKS;
+    const marks = this.#marksOf(this.#chips.active?.name ?? "");
     this.#view.setMarks(marks);
-    const none = marks.points.length === 0 && marks.box === null;
-    for (const id of ["undo", "clear"]) element(id, HTMLButtonElement).disabled = none;
+    for (const id of ["undo", "clear"]) element(id, HTMLButtonElement).disabled = areNone(marks);
     this.#list(colours);
   }
 

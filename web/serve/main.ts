@@ -1,7 +1,7 @@
 /** The page's entry: connects buttons, files and keys to the app. */
 
 import { element, onPress } from "../ui/elements.js";
-import { listen } from "../ui/sources.js";
+import { type Instead, listen } from "../ui/sources.js";
 import { Api } from "./api.js";
 import { App } from "./app.js";
 import { complain, say } from "./status.js";
@@ -32,9 +32,10 @@ function askToken(wrong: boolean): Promise<string> {
   });
 }
 
-async function sample(app: App): Promise<void> {
-  const blob = await (await fetch(SAMPLE)).blob();
-  await app.show(new File([blob], "street.webp", { type: "image/webp" }));
+async function sample(): Promise<Blob> {
+  const response = await fetch(SAMPLE);
+  if (!response.ok) throw new Error(`The sample cannot be loaded: the server answered ${response.status}.`);
+  return new File([await response.blob()], "street.webp", { type: "image/webp" });
 }
 
 /** A press on one of two buttons decides what clicks mean; touch has no shift key. */
@@ -59,10 +60,10 @@ async function offerFormats(app: App, api: Api): Promise<void> {
   });
 }
 
-function connect(app: App): void {
+function connect(app: App, instead: Instead): void {
   onPress("undo", () => app.undo());
   onPress("clear", () => app.clear());
-  onPress("sample", () => sample(app).catch(complain));
+  onPress("sample", () => instead(sample()));
   for (const format of ["png", "cutout", "coco"]) onPress(`save-${format}`, () => app.save(format));
   const opacity = element("opacity", HTMLInputElement);
   opacity.addEventListener("input", () => app.setOpacity(Number(opacity.value) / 100));
@@ -76,11 +77,13 @@ function connect(app: App): void {
 
 async function start(): Promise<void> {
   const api = new Api(askToken, () => say("The server is busy; waiting for a turn"));
-  const app = new App(api);
-  connect(app);
-  listen((file) => app.show(file), complain); // before anything is awaited: a press in the meantime would be lost
+  const app = new App(api, () => offerFormats(app, api).catch(complain));
+  // Before anything is awaited: a press in the meantime would be lost.
+  connect(
+    app,
+    listen((file) => app.show(file), complain),
+  );
   await app.connect();
-  await offerFormats(app, api);
 }
 
 start().catch(complain);

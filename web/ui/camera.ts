@@ -64,9 +64,16 @@ export class Camera {
   }
 
   async #take(): Promise<void> {
-    const frame = photographed(this.#video);
-    this.close();
-    this.taken(await frame);
+    this.#shoot.disabled = true; // a second press would take it twice
+    try {
+      const frame = await photographed(this.#video);
+      if (!this.#wanted) return; // closed meanwhile
+      this.close();
+      await this.taken(frame);
+    } catch (error) {
+      this.#shoot.disabled = !this.#wanted;
+      this.complain(error);
+    }
   }
 }
 

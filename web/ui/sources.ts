@@ -9,19 +9,31 @@ export type Chosen = (file: Blob) => unknown;
 /** Hears of what cannot be used. */
 export type Complain = (error: unknown) => void;
 
-/** Hands on whatever a user chooses, drops, pastes or photographs. */
-export function listen(chosen: Chosen, complain: Complain): void {
-  const camera = new Camera(chosen, complain);
-  const instead: Chosen = (file) => {
+/** Closes the camera, and hands on a file once it is loaded, unless something else was chosen meanwhile. */
+export type Instead = (file: Blob | Promise<Blob>) => Promise<void>;
+
+/** Hands on whatever a user chooses, drops, pastes or photographs; returns how to hand on anything else. */
+export function listen(chosen: Chosen, complain: Complain): Instead {
+  let newest = 0;
+  const instead: Instead = async (file) => {
     camera.close();
-    return chosen(file);
+    const choice = ++newest;
+    try {
+      const loaded = await file;
+      if (choice === newest) await chosen(loaded);
+    } catch (error) {
+      if (choice === newest) complain(error);
+    }
   };
+  const camera = new Camera(instead, complain);
+  onPress("camera", () => newest++); // the camera is what is wanted now, and not a file that still loads
   fromFiles(instead);
   fromDrops(instead);
   addEventListener("paste", (event) => {
     const file = event.clipboardData?.files[0];
     if (file) instead(file);
   });
+  return instead;
 }
 
 function fromFiles(chosen: Chosen): void {

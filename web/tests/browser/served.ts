@@ -1,4 +1,4 @@
-/** The page of `cgsam serve` in a Chromium of its own; the variable CGSAM_SERVE has the server's address. */
+/** The page of `cgsam serve` in Chromium; the variable CGSAM_SERVE has the server's address. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -66,6 +66,12 @@ export class ServedPage {
     return this.page.waitForFunction(() => document.querySelector("#status")?.textContent?.includes("11 concepts"));
   }
 
+  /** Waits for an error on the page, and returns it. */
+  async complained(): Promise<string> {
+    await this.page.waitForSelector("#error:visible");
+    return (await this.page.locator("#error").textContent()) ?? "";
+  }
+
   /** Waits until all concepts of a picture were looked for. */
   segmented(): Promise<unknown> {
     return this.page.waitForFunction(() => /^\d+×\d+/.test(document.querySelector("#status")?.textContent ?? ""));
@@ -131,7 +137,8 @@ export class ServedPage {
   }
 }
 
-function promised<T>(): [Promise<T>, (value: T) => void] {
+/** Returns a promise, and what fulfils it. */
+export function promised<T>(): [Promise<T>, (value: T) => void] {
   let resolve = (_: T): void => undefined;
   const promise = new Promise<T>((accept) => {
     resolve = accept;
