@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 _HIDDEN = "***"
 _KEY = "user(?:name)?|login|usr|pass(?:word|wd)?|pwd|psw|auth|token|key|secret|sign?(?:ature)?"
-_SECRET = re.compile(rf"(?P<key>{_KEY})=(?:(?!_(?:{_KEY}|channel|stream)=|[&;][a-z]+=)[^/?#])*", re.IGNORECASE)
+_SECRET = re.compile(rf"(?P<key>{_KEY})=(?:(?![_/](?:{_KEY}|channel|stream)=|[&;][a-z]+=)[^?#])*", re.IGNORECASE)
 """Some cameras take the login in the path: ``/user=admin&password=x&channel=1.sdp``, or with ``_`` for ``&``.
 
-A value may hold the separators, so one of them ends it only before a further key.
+A value may hold the separators and ``/``, so one of them ends it only before a further key.
 """
 
 
@@ -29,11 +29,14 @@ def shown_url(text: str) -> str:
         return shown + _shown_place(rest, hidden_login="@" in authority)
     path = _path(beyond)
     in_value = "@" in beyond[len(path) :] or _SECRET.search(path) is not None
-    if not at or (readable and in_value):
+    if not at or (readable and in_value) or _VALUE.search(before):
         return shown + _HIDDEN
     usable = _PLACE.fullmatch(_split(behind)[0]) is not None
     return shown + (_shown_place(behind, hidden_login=True) if usable else _HIDDEN)
 
+
+_VALUE = re.compile("@.*[=?#]", re.DOTALL)
+"""Before the last @: an earlier one may end the login, and the last one be part of a value."""
 
 _SCHEME = re.compile("[a-zA-Z][a-zA-Z0-9+.-]*")
 _NUMBERS = re.compile(r"(\[[0-9a-f:.]*\]|\d+\.\d+\.\d+\.\d+)(:\d*)?", re.IGNORECASE)
@@ -94,15 +97,23 @@ def without_secrets(text: str) -> str:
 
 
 _PARTS = re.compile(r"::(?=[a-zA-Z0-9+.-]+://)")
-_ANYWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]+")
+_BEGUN = "[a-zA-Z][a-zA-Z0-9+.-]*://"
+_ANYWHERE = re.compile(rf"{_BEGUN}(?:(?!['\"<>]*[,;]['\"<>]*{_BEGUN})\S)+")
+"""A URL in a text; quotes and brackets may be part of a password, and what divides two URLs is kept."""
+
+_ENDS = re.compile(r"['\"<>]")
 _NO_LOGIN = ("github", "git", "abfs", "abfss", "wasb", "wasbs", "adl", "az")
 """Schemes with a container, an account or a repository before the @."""
+
+_LOGIN = ("http", "https", "ftp", "ftps", "sftp")
+"""Schemes with a user and a password before the @."""
 
 
 def shown_place(text: str) -> str:
     """Return the URL of a file without login and signature; one that holds neither, or a path, is returned unchanged.
 
     In buckets an @ or a # may be part of a name, which `shown_url` would take for the end of a login or of the URL.
+    On the web and FTP, all before an @ is hidden wherever it may be a login.
     """
     return "::".join(map(_shown_part, _PARTS.split(text))) if "://" in text else text
 
@@ -110,7 +121,11 @@ def shown_place(text: str) -> str:
 def _shown_part(text: str) -> str:
     scheme, _, rest = text.partition("://")
     host, slash, path = rest.partition("/")
-    login = "@" in host or ("@" in path and not host.rpartition(":")[2].isdecimal() and ":" in host)
+    if scheme.lower() in _LOGIN:
+        authority, (before, at, _) = _split(rest)[0], rest.rpartition("@")
+        login = bool(at) and ("@" in authority or _may_be_login(authority, before))
+    else:
+        login = "@" in host or ("@" in path and not host.rpartition(":")[2].isdecimal() and ":" in host)
     if login and scheme.lower() not in _NO_LOGIN:
         return shown_url(text)
     if "?" not in rest:
@@ -121,4 +136,15 @@ def _shown_part(text: str) -> str:
 
 def without_logins(text: str) -> str:
     """Return the text of a library's error with each URL in it as `shown_place` gives it."""
-    return _ANYWHERE.sub(lambda found: shown_place(found.group()), text)
+    return _ANYWHERE.sub(lambda found: _shown_quoted(found.group()), text)
+
+
+def _shown_quoted(found: str) -> str:
+    """Return a URL that may end at a quote or a bracket, with what follows it, without logins.
+
+    A password may hold these too: what is before the last @ is part of the URL.
+    """
+    start = found.rfind("@") + 1
+    end = _ENDS.search(found, start)
+    cut = end.start() if end else len(found)
+    return shown_place(found[:cut]) + found[cut:]

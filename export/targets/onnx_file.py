@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import onnx_ir
 from onnx import external_data_helper, helper, numpy_helper
@@ -74,7 +75,10 @@ class OnnxModel:
         return made
 
     def lend(self, values: NDArray[Any], name: str) -> None:
-        """Add a constant without copying its values."""
+        """Add a constant, without copying its values if it is large."""
+        if values.size < LARGE_SIZE:
+            self.proto.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+            return
         self.proto.graph.initializer.append(
             onnx.TensorProto(name=name, dims=values.shape, data_type=helper.np_dtype_to_tensor_dtype(values.dtype))
         )
@@ -107,13 +111,13 @@ def write_beside(model: Any, path: Path, beside: Path, stored: Stored = lambda t
     """Write what ``onnx.save_model`` writes with external data: the graph, and its large constants in another file.
 
     Args:
-        model: a ``ModelProto``.
+        model: a ``ModelProto``, whose constants may hold their data or leave it to ``stored``.
         path: the graph's file.
         beside: the constants' file, in the same folder; it must not exist.
         stored: is called once for each constant.
     """
     made = type(model)()
-    made.CopyFrom(model)  # its constants are lent
+    made.CopyFrom(model)  # without the lent data; constants that a quantiser filled are copied
     for tensor in made.graph.initializer:
         tensor.CopyFrom(stored(tensor))
         if sys.getsizeof(tensor.raw_data) >= EXTERNAL_THRESHOLD:  # as onnx measures it

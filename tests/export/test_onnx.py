@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto
 
 from cgsam_edge._version import __version__
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import ExportError
-from cgsam_edge.export.graphs.build import Graphs, build_graphs
+from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.targets import onnxruntime as target
 from cgsam_edge.export.targets.onnx_file import OnnxModel
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
@@ -114,3 +115,27 @@ def test_a_constant_at_a_time_gives_the_bytes_of_protobuf(name: str, graphs: Gra
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{tensor.name}.fp16"))
     spec = target.convert(graph, tmp_path, "fp16")
     assert (tmp_path / spec.path).read_bytes() == expected.SerializeToString()
+
+
+class Twice(torch.nn.Module):
+    """A layer that runs twice, whose weight the exporter leaves to be transposed by the engine."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": self.layer(self.layer(x).relu())}
+
+
+@pytest.mark.usefixtures("anew")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("width", [8, 40])
+def test_a_layer_that_runs_twice(width: int, precision: str, tmp_path: Path) -> None:
+    """Small weights are within the checked graph, large ones are lent."""
+    graph = Graph("twice", Twice(width).eval().requires_grad_(False), {"x": (1, 4, width)}, ("y",))
+    spec = target.convert(graph, tmp_path, precision)
+    assert "Transpose" not in {node.op_type for node in onnx.load(tmp_path / spec.path).graph.node}
+    given = graph.example()
+    got = OnnxRuntimeBackend().open(tmp_path / spec.path, SessionOptions()).run({"x": given["x"].numpy()})
+    assert relative_error(got["y"], graph.run(given)["y"]) < (1e-5 if precision == "fp32" else 1e-2)

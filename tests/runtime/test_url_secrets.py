@@ -16,7 +16,14 @@ from cgsam_edge.url_secrets import shown_place, shown_url, shown_word, without_l
         ("https://bucket.org/a@2x.jpg?X-Amz-Signature=pw&e=1", "https://bucket.org/a@2x.jpg?X-Amz-Signature=***&e=***"),
         ("ftp://me:pw@host/a.jpg", "ftp://***@host/a.jpg"),
         ("ftp://me:p/w@host/a.jpg", "ftp://***@host/a.jpg"),
-        ("http://host:80/a@b.jpg", "http://host:80/a@b.jpg"),
+        # A port may be the beginning of a password.
+        ("http://host:80/a@b.jpg", "http://***@b.jpg"),
+        ("http://10.0.0.1:80/a@b.jpg", "http://10.0.0.1:80/a@b.jpg"),
+        ("https://user:12/p@host/a.png", "https://***@host/a.png"),
+        ("https://user%3Apa/ss@host/x", "https://***@host/x"),
+        ("https://us/er:pass@host/a.png", "https://***@host/a.png"),
+        ("sftp://us/er:pass@host/a.png", "sftp://***@host/a.png"),
+        ("s3://bucket/12:30/a@2x.png", "s3://bucket/12:30/a@2x.png"),
         ("https://[::1]/a.jpg?sig=pw", "https://[::1]/a.jpg?sig=***"),
         ("zip://day::https://host/a.zip?sig=pw", "zip://day::https://host/a.zip?sig=***"),
         ("github://owner:repo@main/photos", "github://owner:repo@main/photos"),
@@ -31,6 +38,24 @@ def test_shown_place(text: str, shown: str) -> None:
 def test_a_library_s_error() -> None:
     text = "403, message='Forbidden', url='https://me:pw@host/a.jpg?sig=pw'"
     assert without_logins(text) == "403, message='Forbidden', url='https://***@host/a.jpg?sig=***'"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://a:pw@one/x,https://b:pw@two/y", "https://***@one/x,https://***@two/y"),
+        ("[https://one/x?sig=pw;ftp://b:pw@two/y]", "[https://one/x?sig=***;ftp://***@two/y]"),
+        ("no https://a:p'w@one/x.", "no https://***@one/x."),
+        ("url='https://a:p\"<w>@one/x' failed", "url='https://***@one/x' failed"),
+        ('<https://one/x>, "https://two/a@2x"', '<https://one/x>, "https://two/a@2x"'),
+        ("('https://one/x','https://a:pw@two/y')", "('https://one/x','https://***@two/y')"),
+        ("url='https://one/x?sig=pw',mail='a@b'", "url='https://one/x?sig=***'"),
+    ],
+)
+def test_urls_in_a_library_s_error(text: str, shown: str) -> None:
+    made = without_logins(text)
+    assert "pw" not in made
+    assert made == shown
 
 
 @pytest.mark.parametrize(
@@ -63,6 +88,12 @@ def test_a_library_s_error() -> None:
         ("http://cam:80/v?user=a@b.com&pwd=x1", "http://***"),
         ("rtsp://a:b@cam/x?mail=c@d", "rtsp://***"),
         ("rtsp://cam:554/user=me&password=x@y&channel=1.sdp", "rtsp://***"),
+        ("rtsp://admin:pa/ss@cam/live?token=a@SECRET", "rtsp://***"),
+        ("rtsp://admin:pa/ss@cam/live?a@SECRET", "rtsp://***"),
+        ("rtsp://admin:pa/ss@cam/live#a@SECRET", "rtsp://***"),
+        ("rtsp://admin:pa/ss@cam/user=admin&password=x@SECRET&channel=1.sdp", "rtsp://***"),
+        ("rtsp://cam/user=me&password=x/SECRET&channel=1.sdp", "rtsp://cam/user=***&password=***&channel=1.sdp"),
+        ("rtsp://cam/user=me/password=x/SECRET/channel=1", "rtsp://cam/user=***/password=***/channel=1"),
         # No host, or none that can be.
         ("rtsp://admin:pw/stream", "rtsp://***"),
         ("rtsp://u:p\uff20cam/x", "rtsp://***"),
@@ -93,6 +124,26 @@ def test_no_part_of_a_password_is_shown(user: str, before: str, behind: str, pat
     shown = shown_url(f"rtsp://{user}:{before}MARK{behind}@camera/{path}")
     assert "MARK" not in shown
     assert shown in (f"rtsp://***@camera/{path}", "rtsp://***")
+
+
+_SECRETS = (
+    "live?token=x{}MARK",
+    "live?x{}MARK",
+    "live#x{}MARK",
+    "user=me&password=x{}MARK&channel=1.sdp",
+    "user=me_password=x{}MARK_channel=1.sdp",
+    "password=x{}MARK",
+)
+
+
+@given(
+    login=st.just("") | st.builds("{}:{}@".format, st.text("ab1", min_size=1, max_size=3), _ODD),
+    place=st.sampled_from(["camera", "10.0.0.1:554"]),
+    path=st.sampled_from(_SECRETS),
+    within=st.text("@/ab1.-", max_size=4),
+)
+def test_no_part_of_a_value_is_shown_behind_any_login(login: str, place: str, path: str, within: str) -> None:
+    assert "MARK" not in shown_url(f"rtsp://{login}{place}/{path.format(within)}")
 
 
 @given(value=_ODD, behind=_ODD)
