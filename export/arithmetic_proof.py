@@ -152,7 +152,6 @@ class Prover:
                 kind, judged, manifest, graphs, pictures if pictures < len(self.gate.pictures) else None
             )
         made = {graph: kind if graph in outcome.graphs else FLOAT32 for graph in graphs}
-        self.likely[kind] = outcome.graphs
         found = found_summary(outcome.found) if outcome.found else {}
         return ArithmeticProof(made, by, not here, pictures, found, outcome.note)
 
@@ -183,6 +182,8 @@ class Prover:
 
         costs = {graph: manifest.macs(graph) or 1 for graph in graphs}
         outcome = Search(attempt, costs, self.budget).run(self.likely.get(kind))
+        if not errors.notes:  # what one target's files do to an engine says nothing of another's
+            self.likely[kind] = outcome.graphs
         return replace(outcome, note=errors.beside(outcome.note))
 
     def exact(self, judged: TargetQuality, pictures: int | None) -> TargetQuality:

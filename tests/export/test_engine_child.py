@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cgsam_edge import Segmenter
+from cgsam_edge.arithmetic import ArithmeticProof
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError
 from cgsam_edge.export import arithmetic_proof, engine_child
@@ -33,13 +34,15 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "a.png"
 
 
-def tried(bundle: Path, segmenter: Segmenter, picture: Path, said: list[str]) -> Any:
-    """What is proven of bfloat16 for a bundle's target, however the engine fares."""
+def tried(
+    bundle: Path, segmenter: Segmenter, picture: Path, said: list[str]
+) -> tuple[ArithmeticProof, arithmetic_proof.Prover]:
+    """What is proven of bfloat16 for a bundle's target, however the engine fares, and by whom."""
     gate = Gate(segmenter, [LabelledImage(picture)], draws=0)
     judged = TargetQuality("onnxruntime", gate.measure(segmenter), GateLimits(min_iou=0.0))
     unused: Any = None  # nothing is emulated
     prover = arithmetic_proof.Prover(gate, unused, unused, bundle, ("bfloat16",), Budget(1e6), said.append)
-    return prover.prove(judged, Bundle(bundle).manifest)["bfloat16"]
+    return prover.prove(judged, Bundle(bundle).manifest)["bfloat16"], prover
 
 
 def test_graphs_give_the_same_numbers_in_a_child(tiny_bundle: Path) -> None:
@@ -67,8 +70,9 @@ def test_a_crash_ends_an_attempt_and_not_the_export(
     monkeypatch.setattr(engine_child, "MODULE", "tests.export.crashing_engine")
     monkeypatch.setattr(arithmetic_proof, "has", lambda _: True)
     said: list[str] = []
-    found = tried(tiny_bundle, tiny_segmenter, picture, said)
+    found, prover = tried(tiny_bundle, tiny_segmenter, picture, said)
     assert found.graphs == dict.fromkeys(GRAPH_NAMES, "float32")
+    assert prover.likely == {}, "another target's files may not crash"
     assert found.note.startswith(
         "onnxruntime in bfloat16 could not be computed: its process died of SIGSEGV while opening concept.onnx"
     )
@@ -84,8 +88,9 @@ def test_an_engine_computes_in_this_process_where_no_child_can_be_started(
         pytest.skip("this CPU has no BF16")
     monkeypatch.setattr(children, "_unable", "this program cannot start another Python process: it may not")
     said: list[str] = []
-    found = tried(tiny_bundle, tiny_segmenter, picture, said)
+    found, prover = tried(tiny_bundle, tiny_segmenter, picture, said)
     assert found.graphs == dict.fromkeys(GRAPH_NAMES, "bfloat16")
+    assert prover.likely == {"bfloat16": frozenset(GRAPH_NAMES)}
     assert said[0] == (
         "warning: this program cannot start another Python process: it may not. The engine computes in the export's "
         "own process."
