@@ -3,10 +3,11 @@
     python -m benchmarks.serve_load --clients 64 --minutes 5
 
 Starts a server with the shipped bundle in another process. A third of the requests upload a new picture and segment
-all concepts, a third click on a picture that was uploaded, a third upload a picture again. Each client sends its next
-request as soon as it has an answer; after a refusal it waits as long as ``Retry-After`` says, and up to half as long
-again. Prints a Markdown table, and fails if anything else than 200 and 429 came back, if an answer took longer than a
-full queue explains, or if memory grew.
+all concepts, a third click on a picture that was uploaded, a third upload a picture again. A client that has uploaded
+none yet, or whose picture was dropped for newer ones, uploads it instead of the click, in another row of the table.
+Each client sends its next request as soon as it has an answer; after a refusal it waits as long as ``Retry-After``
+says, and up to half as long again. Prints a Markdown table, and fails if anything else than 200 and 429 came back (404
+for a dropped picture aside), if an answer took longer than a full queue explains, or if memory grew.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ IMAGE_MEMORY = 128
 PAUSE = 1.0
 """Seconds after a refusal that names none."""
 
+ROWS = {
+    "new": "a new picture, all concepts",
+    "click": "a click on a kept picture",
+    "upload": "a picture sent instead of a click",
+    "again": "a picture sent again",
+}
+"""What was sent, and its name in the table. After a 404, "upload" includes the click that was answered so."""
+
 BOUNDARY = "edge"
 COMMAND = "import sys; from cgsam_edge.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -52,12 +61,12 @@ class Seen:
 
     Attributes:
         statuses: how often each status, or each error of a connection, came back.
-        seconds: of the answers, by kind of request.
+        seconds: of the answers, by what was sent, a key of ``ROWS``.
         memory: resident bytes of the server, once a second.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {"new": [], "click": [], "again": []})
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {sent: [] for sent in ROWS})
     memory: list[int] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,6 +78,9 @@ class LoadClient:
         port: the server's.
         number: the client's.
         seen: where answers are counted.
+
+    Attributes:
+        handle: of the picture that clicks are sent for; empty where the server has none.
     """
 
     def __init__(self, port: int, number: int, seen: Seen) -> None:
@@ -76,17 +88,18 @@ class LoadClient:
         self._random = random.Random(number)  # noqa: S311 — no secret
         self._scene = render(SERIES, number % SCENES).image
         self._picture = _png(self._scene)
-        self._handle = ""
+        self.handle = ""
         self._pause = PAUSE
         self._seen = seen
 
     def run(self, until: float) -> None:
         """Send requests until a time."""
         while time.monotonic() < until:
-            kind = self._random.choice(["new", "click", "again"])
-            started = time.perf_counter()
+            wanted = self._random.choice(["new", "click", "again"])
+            sent, started = wanted, time.perf_counter()
             try:
-                status = str(self._send(kind))
+                sent, code = self.send(wanted)
+                status = str(code)
             except (BrokenPipeError, ConnectionResetError):  # refused while it still sent, and closed
                 self._connection.close()
                 status = "closed early"
@@ -96,25 +109,38 @@ class LoadClient:
             with self._seen.lock:
                 self._seen.statuses[status] += 1
                 if status == "200":
-                    self._seen.seconds[kind].append(time.perf_counter() - started)
+                    self._seen.seconds[sent].append(time.perf_counter() - started)
             if status != "200":
                 time.sleep(self._pause * self._random.uniform(1, 1.5))
 
-    def _send(self, kind: str) -> int:
-        if kind == "click" and self._handle:
-            size = self._scene.shape[0]
-            point = [self._random.uniform(0, size), self._random.uniform(0, size)]
-            status, answer = self._post("/segment", _json(self._handle, point), "application/json")
-            if status == 404:  # dropped for newer pictures, as it may be
-                self._handle = ""
-                return self._send("again")
-            return status
-        picture = self._changed() if kind == "new" else self._picture
-        path = "/segment" if kind == "new" else "/images"
-        status, answer = self._post(path, _form(picture), f"multipart/form-data; boundary={BOUNDARY}")
-        if status == 200 and kind != "new":
-            self._handle = json.loads(answer)["image"]
-        return status
+    def send(self, wanted: str) -> tuple[str, int]:
+        """Send a request.
+
+        Args:
+            wanted: ``"new"``, ``"click"`` or ``"again"``.
+
+        Returns:
+            What was sent, a key of ``ROWS``, and the status of the answer.
+        """
+        if wanted == "new":
+            return "new", self._upload("/segment", self._changed())[0]
+        if wanted == "click" and self.handle:
+            status = self._click()
+            if status != 404:
+                return "click", status
+            self.handle = ""  # dropped for newer pictures, as it may be
+        status, answer = self._upload("/images", self._picture)
+        if status == 200:
+            self.handle = json.loads(answer)["image"]
+        return ("upload" if wanted == "click" else "again"), status
+
+    def _click(self) -> int:
+        size = self._scene.shape[0]
+        point = [self._random.uniform(0, size), self._random.uniform(0, size)]
+        return self._post("/segment", _json(self.handle, point), "application/json")[0]
+
+    def _upload(self, path: str, picture: bytes) -> tuple[int, bytes]:
+        return self._post(path, _form(picture), f"multipart/form-data; boundary={BOUNDARY}")
 
     def _changed(self) -> bytes:
         scene = self._scene.copy()
@@ -198,9 +224,12 @@ def _metrics(port: int) -> str:
 def _print(seen: Seen, numbers: str, options: argparse.Namespace) -> list[str]:
     print(f"{options.clients} clients, {options.minutes:g} minutes, {options.backend}, {options.waiting} may wait\n")
     print("| request | answers | median | p99 | longest |\n|---|---|---|---|---|")
-    for kind, seconds in seen.seconds.items():
+    for sent, seconds in seen.seconds.items():
+        if not seconds:
+            print(f"| {ROWS[sent]} | 0 | | | |")
+            continue
         middle, late = np.percentile(seconds, [50, 99])
-        print(f"| {kind} | {len(seconds)} | {middle:.2f} s | {late:.2f} s | {max(seconds):.2f} s |")
+        print(f"| {ROWS[sent]} | {len(seconds)} | {middle:.2f} s | {late:.2f} s | {max(seconds):.2f} s |")
     everything = np.concatenate([np.asarray(one) for one in seen.seconds.values()])
     slowest = _slowest_work(numbers)
     bound = (options.waiting + 1) * slowest
