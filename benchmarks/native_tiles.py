@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -53,7 +52,7 @@ class NativeRun:
         seconds: of segmenting.
         seconds_to_objects: of finding all objects afterwards.
         objects: their number.
-        peak: most bytes of the process, without the kept answers.
+        peak: most bytes of the process after each tile and at the end, without the kept answers.
         at_tenths: bytes of the process at each tenth of the way, likewise.
         logits: bytes of the logits that are kept.
         graph_runs: how often a graph ran.
@@ -146,10 +145,14 @@ def measure(path: Path, concepts: Sequence[str], *, every_tile: bool = False, **
     """
     answers, process = KeptAnswers(0 if every_tile else _KEPT), psutil.Process()
     held: list[int] = []
+    peak = 0
 
     def look(done: int, total: int) -> None:
+        nonlocal peak
+        now = process.memory_info().rss - answers.nbytes
+        peak = max(peak, now)
         if done * 10 // total > len(held) - 1:
-            held.append(process.memory_info().rss - answers.nbytes)
+            held.append(now)
 
     with Segmenter(backend="onnxruntime", threads=1) as segmenter:
         sessions = segmenter._model.sessions  # noqa: SLF001 — what the graphs answer is kept
@@ -159,6 +162,7 @@ def measure(path: Path, concepts: Sequence[str], *, every_tile: bool = False, **
         result = segmenter.segment(path, list(concepts), tile="auto", skip_absent=False, progress=look, **options)
         segmented = time.perf_counter()
         found = result.objects()
+        peak = max(peak, process.memory_info().rss - answers.nbytes)
         ended = time.perf_counter()
     assert isinstance(result, TiledResult)
     logits = sum(one.canvas.nbytes for one in result.values() if isinstance(one, TiledConcept))
@@ -171,7 +175,7 @@ def measure(path: Path, concepts: Sequence[str], *, every_tile: bool = False, **
         seconds=segmented - begun,
         seconds_to_objects=ended - segmented,
         objects=len(found),
-        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - answers.nbytes,
+        peak=peak,
         at_tenths=tuple(held),
         logits=logits,
         graph_runs=answers.runs,
