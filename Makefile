@@ -65,7 +65,7 @@ test-serve-tools: .tools/serve/.installed  ## the server, by Schemathesis and by
 	.tools/serve/bin/python -m pytest -o addopts= -rs tests/serve/test_examples.py tests/serve/test_interface.py \
 	  tests/runtime/test_outlines.py
 
-test-tools: test-serve-tools .venv/.installed .tools/.installed  ## data sets too, read by the tools that they are for (5 GB of them)
+test-tools: test-serve-tools .venv/.installed .tools/.installed  ## data sets too, read by the tools that they are for (7 GB of them)
 	CGSAM_TOOLS_PYTHON=$(CURDIR)/.tools/bin/python $(BIN)/python -m pytest tests/datasets/test_tools.py -rs
 
 test-cpp: .venv/.installed  ## the C++ library on this machine, both engines, sanitisers and a minute of fuzzing
