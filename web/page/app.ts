@@ -139,7 +139,7 @@ export class App {
   async #prompt(change: (marks: Marks) => Marks): Promise<void> {
     const chip = this.#chips.active;
     if (chip === null) {
-      complain(new Error("Press a concept first: clicks are meant for it."));
+      complain(new Error("Choose a concept first: a click corrects the mask of one concept."));
       return;
     }
     this.#marks.set(chip.name, change(this.#marks.get(chip.name) ?? NO_MARKS));

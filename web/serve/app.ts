@@ -201,7 +201,7 @@ export class App {
       signal.throwIfAborted(); // another picture is shown meanwhile
       if (late()) return null;
       const [concept] = answer.concepts;
-      if (concept === undefined) throw new Error(`The server knows no ${name}.`);
+      if (concept === undefined) throw new Error(`The server does not know the concept ${name}.`);
       this.#found.set(name, { concept, mask: decode(concept.mask) });
       const state = !concept.calibrated ? "unsure" : concept.present ? "present" : "absent";
       this.#chips.update(name, { state, note: `${Math.round(100 * concept.presence)} %` });
@@ -224,7 +224,7 @@ export class App {
     if (this.#chips.active === null && at !== null) this.#chips.activate(this.#under(at));
     const chip = this.#chips.active;
     if (chip === null) {
-      complain(new Error("Choose a concept first: clicks are meant for it."));
+      complain(new Error("Choose a concept first: a click corrects the mask of one concept."));
       return;
     }
     this.#chips.update(chip.name, { shown: true });

@@ -76,7 +76,7 @@ function connect(app: App, instead: Instead): void {
 }
 
 async function start(): Promise<void> {
-  const api = new Api(askToken, () => say("The server is busy; waiting for a turn"));
+  const api = new Api(askToken, () => say("The server is busy. Waiting."));
   const app = new App(api, () => offerFormats(app, api).catch(complain));
   // Before anything is awaited: a press in the meantime would be lost.
   connect(

@@ -41,7 +41,7 @@ export async function prepare(file: Blob, known: Known): Promise<Ready> {
   canvas.getContext("2d")?.drawImage(bitmap, 0, 0, width, height);
   bitmap.close();
   const made = await canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
-  const remark = `sent as a JPEG of ${width}×${height}, which is what the server takes`;
+  const remark = `sent as a JPEG of ${width}×${height}: the server does not take the original`;
   return { file: made, name: given.replace(/\.\w+$|$/, ".jpg"), bitmap: await createImageBitmap(made), remark };
 }
 
@@ -50,7 +50,7 @@ export async function cutOut(picture: Blob, masks: readonly Uint8Array[]): Promi
   const bitmap = await createImageBitmap(picture);
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d");
-  if (context === null) throw new Error("The browser cannot draw.");
+  if (context === null) throw new Error("The browser offers no canvas to draw on.");
   context.drawImage(bitmap, 0, 0);
   const image = context.getImageData(0, 0, bitmap.width, bitmap.height);
   for (let at = 0; 4 * at < image.data.length; at++)

@@ -22,7 +22,7 @@ export function complain(error: unknown): void {
 /** Shows how long a part took on the server: 0 where it had the picture already; null empties it. */
 export function timed(part: "image" | "concept" | "click", seconds: number | null): void {
   if (part === "image") element("times", HTMLDListElement).hidden = seconds === null;
-  const known = seconds === 0 ? "kept" : seconds === null ? "–" : time(seconds);
+  const known = seconds === 0 ? "cached" : seconds === null ? "–" : time(seconds);
   element(`time-${part}`, HTMLElement).textContent = known;
 }
 

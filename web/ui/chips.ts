@@ -95,7 +95,7 @@ export class ConceptChips {
       part("name", chip.name),
       part("note", [MARKS[chip.state], chip.note].join(" ").trim()),
     );
-    const active = name === this.#active ? ", clicks on the picture are meant for it" : "";
+    const active = name === this.#active ? ", clicks on the picture correct it" : "";
     button.setAttribute("aria-label", `${chip.name}: ${chip.state} ${chip.note}${active}`);
   }
 
