@@ -1,4 +1,4 @@
-"""One measured job of `benchmarks.large_exports` in a process of its own: an export, or a concept's mask.
+"""One measured job of `benchmarks.large_exports` in a separate process: an export, or a concept's mask.
 
 It reads a JSON object from standard input, and prints one as its last line.
 """

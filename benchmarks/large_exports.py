@@ -1,4 +1,4 @@
-"""Export ViT-L and ViT-H for every target and precision, each in a process of its own, and write time and memory.
+"""Export ViT-L and ViT-H for every target and precision, each in a separate process, and write time and memory.
 
 python -m benchmarks.large_exports FOLDER
 
@@ -116,7 +116,7 @@ class Study:
 
 
 def _measured(request: dict[str, Any]) -> dict[str, Any]:
-    """Run a job in a process of its own, which shows its progress.
+    """Run a job in a separate process, which shows its progress.
 
     Raises:
         RuntimeError: it failed; the message is its last line.

@@ -74,7 +74,7 @@ def _export(source: Source, made: Path, precision: str) -> None:
         calibration_count=source.calibration or QualityOptions.calibration_count,
         gate_count=source.gate,
         min_iou=0 if source.seeded else None,
-        allow_degraded=True,  # times are of interest all the same; a bundle that is degraded has no proof
+        allow_degraded=True,  # for its times; a bundle that is degraded has no proof
         fallback_minutes=0,
         arithmetic=("bfloat16",),  # the only one that CPUs have
     )

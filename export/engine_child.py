@@ -108,7 +108,7 @@ class ChildSession:
 
 
 def serve(requests: Requests, say: Say) -> None:
-    """Open graphs and run them, as asked."""
+    """Open graphs, and run those that are open."""
     sessions: dict[str, Session] = {}
     for asked in requests:
         if "open" in asked:

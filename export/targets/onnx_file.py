@@ -26,7 +26,7 @@ LARGE_SIZE = 1024
 """Constants of this many numbers or more are large: they stay where they are until they are written."""
 
 EXTERNAL_THRESHOLD = 1024
-"""Smaller constants are written into the graph's file even where the others have a file of their own."""
+"""Smaller constants are written into the graph's file even where the others are in a separate file."""
 
 
 @dataclass
