@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,29 +109,40 @@ def _label_rest(
 ) -> None:
     progress(0)
     for done, row in enumerate(_labelled(job, recipe, rest), 1):
-        try:
+        with _kept(job, f"{done - 1} pictures of this run are labelled"):
             shards.append(row)
-        except OutputError as error:
-            if is_full(error):
-                raise OutputError(
-                    f"{job.output}: the disk is full. {done - 1} pictures of this run are labelled and kept: free some "
-                    "space, and run the same command again."
-                ) from error
-            raise
         for kind, line in (("error", row.error), ("warning", row.note)):
             if line:
                 say(f"{kind}: {line if row.name in line else f'{row.name}: {line}'}")
         progress(done)
 
 
+@contextmanager
+def _kept(job: Job, what: str) -> Iterator[None]:
+    """Say of a full disk what is kept, and what to do."""
+    try:
+        yield
+    except OutputError as error:
+        if is_full(error):
+            raise OutputError(
+                f"{job.output}: the disk is full. {what} and kept: free some space, and run the same command again."
+            ) from error
+        raise
+
+
 def _outline_rest(job: Job, refs: list[PictureRef], shards: Shards, say: Callable[[str], object]) -> None:
-    """Compute the polygons of labels that an earlier run made for formats without them."""
+    """Compute the polygons of labels that an earlier run made for formats without them, or in another version."""
     names = [ref.name for ref in refs if shards.lacks_outlines(ref.name)]
     if names:
-        say(f"computing the polygons of {len(names)} pictures, which were labelled for formats without them.")
+        say(
+            f"computing the polygons of {len(names)} pictures, which were labelled for formats without them "
+            "or by another version."
+        )
     rows = filter(None, map(shards.get, names))
-    for row in outlined(rows, min(max(1, len(names)), job.workers * (job.recipe.threads or 1), cores())):
-        shards.append(row)
+    workers = min(max(1, len(names)), job.workers * (job.recipe.threads or 1), cores())
+    for done, row in enumerate(outlined(rows, workers, say)):
+        with _kept(job, f"All labels and the polygons of {done} pictures are made"):
+            shards.append(row)
 
 
 def _labelled(job: Job, recipe: Recipe, rest: list[PictureRef]) -> Iterator[LabelRow]:

@@ -157,10 +157,10 @@ def _pass(refs: list[PictureRef], recipe: Recipe, workers: int, size: int, ahead
 def _connected(address: str, recipe: Recipe, workers: int) -> Iterator[None]:
     """Connect to a cluster, or start one here, for the block."""
     ray = _ray()
-    ours = not ray.is_initialized()
-    if ours:
-        _connect(ray, address, workers * (recipe.threads or 1))
+    ours, token = not ray.is_initialized(), os.environ.get(_TOKENS[0])
     try:
+        if ours:
+            _connect(ray, address, workers * (recipe.threads or 1))
         _check_cpus(ray, workers, recipe.threads or 1)
         context = ray.data.DataContext.get_current()
         context.max_errored_blocks = -1  # a lost block is labelled picture by picture
@@ -169,6 +169,8 @@ def _connected(address: str, recipe: Recipe, workers: int) -> Iterator[None]:
     finally:
         if ours:
             ray.shutdown()
+            if token is None:
+                os.environ.pop(_TOKENS[0], None)  # of the cluster that has ended
 
 
 def _ray() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 
@@ -12,14 +12,17 @@ from cgsam_edge.bulk.recipe import Recipe
 from cgsam_edge.bulk.rows import LabelRow
 
 
-def outlined(rows: Iterable[LabelRow], workers: int) -> Iterator[LabelRow]:
+def outlined(
+    rows: Iterable[LabelRow], workers: int, say: Callable[[str], object] = lambda _line: None
+) -> Iterator[LabelRow]:
     """Yield rows with their outlines, in the order given; few are in memory at a time.
 
-    If a process dies, the rest is left out: the writers compute what is missing.
+    If a process dies, `say` is called and the rest is left out: the writers compute what is missing.
 
     Args:
         rows: without errors.
         workers: number of processes; 1 computes in this one.
+        say: called with lines for the user.
     """
     if workers == 1:
         yield from map(LabelRow.with_outlines, rows)
@@ -34,4 +37,4 @@ def outlined(rows: Iterable[LabelRow], workers: int) -> Iterator[LabelRow]:
                     return
                 yield under_way.popleft().result()
         except BrokenProcessPool:
-            return
+            say("warning: a process that computes polygons died, perhaps out of memory: the rest is computed by one.")

@@ -37,7 +37,7 @@ class Recipe:
     soc: int | None = None
     tile: str | int | None = None
     overlap: float | None = None
-    outlines: bool = False
+    outlines: bool = True
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def checked(self) -> Recipe:

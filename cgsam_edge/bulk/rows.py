@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
+from cgsam_edge._version import __version__
 from cgsam_edge.datasets import LabelledPicture
 
 COLUMNS = ("name", "stamp", "label", "presence", "maker", "error", "note", "outlines")
@@ -48,16 +50,35 @@ class LabelRow:
         return {name: getattr(self, name) for name in COLUMNS}
 
     def picture(self, *, outlines: bool = False) -> LabelledPicture:
-        """Return the labelled picture, with its outlines if they are wanted and there; the row has no error."""
-        return LabelledPicture.from_json(self.label, self.outlines if outlines else "")
+        """Return the labelled picture, with its outlines if they are wanted and current; the row has no error."""
+        held = outlines and are_current(self.outlines, self.maker)
+        return LabelledPicture.from_json(self.label, self.outlines if held else "")
 
     def with_outlines(self) -> LabelRow:
         """Return the row with its outlines; the row has no error."""
-        return replace(self, outlines=self.picture().outlines_json())
+        maker = json.loads(self.maker)
+        if maker.get(_VERSION) != __version__:
+            maker[_OUTLINED_BY] = __version__
+        return replace(self, outlines=self.picture().outlines_json(), maker=compact(maker))
 
     def presences(self) -> dict[str, float]:
         """Return presence by concept."""
         return {str(name): float(value) for name, value in json.loads(self.presence).items()}
+
+
+_VERSION, _OUTLINED_BY = "cgsam_edge", "outlines_by"
+"""Keys of a maker: the version that made the label, and the one that made the outlines if it is another."""
+
+
+def are_current(outlines: str, maker: str) -> bool:
+    """Return whether a row has outlines that this version made: another one may draw them otherwise."""
+    return bool(outlines) and _outlined_by(maker) == __version__
+
+
+@lru_cache(maxsize=64)
+def _outlined_by(maker: str) -> str | None:
+    facts: dict[str, str] = json.loads(maker)
+    return facts.get(_OUTLINED_BY, facts.get(_VERSION))
 
 
 def maker_id(maker: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from cgsam_edge.bulk.rows import LabelRow, compact, maker_id
+from cgsam_edge.bulk.rows import LabelRow, are_current, compact, maker_id
 from cgsam_edge.errors import OutputError
 
 _SHARD = re.compile(r"(\d{6})\.jsonl")
@@ -74,7 +74,7 @@ class Shards:
         return self._stamps.get(name) == stamp
 
     def lacks_outlines(self, name: str) -> bool:
-        """Whether a picture has a label, but no outlines."""
+        """Whether a picture has a label, but no outlines, or those of another version."""
         return name in self._bare
 
     def get(self, name: str) -> LabelRow | None:
@@ -169,7 +169,8 @@ class Shards:
             self._stamps.pop(name, None)
             return
         self._stamps[name] = entry["stamp"]
-        if not entry.get("outlines"):
+        maker = entry.get("maker", "{}")
+        if not are_current(entry.get("outlines", ""), self._makers.get(maker, maker)):
             self._bare.add(name)
 
     def _path(self, number: int) -> Path:

@@ -16,7 +16,7 @@ from cgsam_edge.bulk import parquet, urls
 from cgsam_edge.bulk.recipe import Recipe
 from cgsam_edge.bulk.rows import LabelRow, compact
 from cgsam_edge.datasets import LabelledPicture, labelled
-from cgsam_edge.errors import CgsamError, InputError, printable
+from cgsam_edge.errors import CgsamError, ImageError, InputError, MissingLibraryError, printable
 from cgsam_edge.image_files import explained, from_bytes
 from cgsam_edge.runtimes import cache
 from cgsam_edge.segmenter import Segmenter
@@ -64,7 +64,7 @@ class Labeller:
 
         Raises:
             BackendError: the engine failed.
-            MissingLibraryError: a library of an extra is needed.
+            MissingLibraryError: a library of an extra is needed, but for that of big TIFFs.
         """
         name = _name_of(row)
         stamp = str(row.get("stamp", ""))
@@ -86,7 +86,10 @@ class Labeller:
 
     def _segmented(self, image: ImageSource) -> Result:
         one = self._recipe
-        return self._segmenter.segment(image, one.concepts or None, tile=one.tile, overlap=one.overlap)
+        try:
+            return self._segmenter.segment(image, one.concepts or None, tile=one.tile, overlap=one.overlap)
+        except MissingLibraryError as error:  # what reads big TIFFs; other pictures do not need it
+            raise ImageError(str(error)) from error
 
     def close(self) -> None:
         """Free the engine."""

@@ -14,7 +14,7 @@ import numpy as np
 from cgsam_edge.errors import InputError
 from cgsam_edge.mask_runs import MaskRuns
 from cgsam_edge.objects import MIN_AREA
-from cgsam_edge.polygons import TOLERANCE, Polygon, mask_polygons
+from cgsam_edge.polygons import MIN_ROUND_TRIP, TOLERANCE, Polygon, mask_polygons, signed_area
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,8 @@ class LabelledObject:
         score: predicted IoU of the concept's mask.
         presence: confidence that the concept is in the picture.
         outlines: the polygons at the default tolerance, if they were computed before: of each polygon its rings, the
-            outer one first, and of each ring its corners as x, y, x, y and so on. None if they were not.
+            outer one first, and of each ring its corners as x, y, x, y and so on. None if they were not. A copy with
+            another mask, as `dataclasses.replace` makes it, does not keep them.
     """
 
     concept: str
@@ -59,6 +60,14 @@ class LabelledObject:
     score: float
     presence: float
     outlines: Outlines | None = field(default=None, repr=False, compare=False)
+    _outlined: tuple[Any, Any] = field(default=(None, None), repr=False, compare=False)
+    """The outlines, and the mask that they are of."""
+
+    def __post_init__(self) -> None:
+        held, mask = self._outlined
+        if self.outlines is not None and self.outlines is held and self.rle != mask:
+            object.__setattr__(self, "outlines", None)
+        object.__setattr__(self, "_outlined", (self.outlines, dict(self.rle)))
 
     @classmethod
     def of(cls, found: ObjectMask) -> LabelledObject:
@@ -93,6 +102,30 @@ class LabelledObject:
     def computed_outlines(self) -> Outlines:
         """Return `outlines`, computed if there are none."""
         return [[ring.astype(np.int64).ravel().tolist() for ring in one.rings] for one in self.polygons()]
+
+
+def _checked(outlines: Any, box: Sequence[int], area: int) -> Outlines:
+    """Return an object's outlines; raise `ValueError` if they cannot be those of its mask.
+
+    A part of a few pixels may have none, so they need not reach the sides of the box.
+    """
+    corners, size, length = [np.zeros((0, 2))], 0.0, 0.0
+    for ring in (ring for rings in outlines for ring in rings):
+        if not all(type(number) is int for number in ring) or len(ring) < 6 or len(ring) % 2:
+            raise ValueError(f"a ring has three corners or more of two whole numbers each, got {ring!r:.60}")
+        corners.append(np.reshape(ring, (-1, 2)))
+        size += signed_area(corners[-1])
+        length += float(np.abs(corners[-1] - np.roll(corners[-1], 1, axis=0)).sum())
+    x, y, width, height = box
+    found = np.concatenate(corners) - (x, y)
+    if (found < 0).any() or (found > (width, height)).any() or abs(size - area) > _LOSS * area + length:
+        raise ValueError("the outlines are of another mask")
+    made: Outlines = outlines
+    return made
+
+
+_LOSS = 1 - MIN_ROUND_TRIP
+"""Share of a mask's area that outlines may leave out, besides half a pixel along their length."""
 
 
 def _polygon(rings: Sequence[Sequence[int]]) -> Polygon:
@@ -178,7 +211,8 @@ class LabelledPicture:
                     one["concept"],
                     {"size": one["rle"]["size"], "counts": one["rle"]["counts"]},
                     (one["box"][0], one["box"][1], one["box"][2], one["box"][3]),
-                    *(one["area"], one["score"], one["presence"], held),
+                    *(one["area"], one["score"], one["presence"]),
+                    None if held is None else _checked(held, one["box"], one["area"]),
                 )
                 for one, held in zip(body["objects"], rings, strict=True)
             )

@@ -11,7 +11,7 @@ import numpy as np
 from cgsam_edge import prompts
 from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
-from cgsam_edge.errors import InputError
+from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
 from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, match_classes
@@ -21,7 +21,7 @@ from cgsam_edge.results import ConceptResult
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.tiling import TiledResult, TileOptions
 from cgsam_edge.tiling.lattice import check_overlap, is_whole, tile_side
-from cgsam_edge.tiling.windows import open_windows
+from cgsam_edge.tiling.windows import WindowReader, open_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,12 +141,20 @@ def _tiled(
     segmenter: Segmenter, image: LabelledImage, concepts: Sequence[str], tiles: TileOptions
 ) -> TiledResult | None:
     """Compute every concept in tiles; None for an image that is taken whole."""
-    with open_windows(image.path) as windows:
+    with _windows(image) as windows:
         if is_whole(windows.size, tiles.tile, tile_side(tiles.tile, segmenter.bundle.manifest.geometry)):
             return None
         made = segmenter.segment(windows, concepts, skip_absent=False, tile=tiles.tile, overlap=tiles.overlap)
     assert isinstance(made, TiledResult)
     return made
+
+
+def _windows(image: LabelledImage) -> WindowReader:
+    """Open an image; where the library for big TIFFs is missing, others can be used."""
+    try:
+        return open_windows(image.path)
+    except MissingLibraryError as error:
+        raise ImageError(str(error)) from error
 
 
 def _of_tiles(

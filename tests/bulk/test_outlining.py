@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from cgsam_edge.bulk import outlining
 from cgsam_edge.bulk.job import run
 from cgsam_edge.bulk.outlining import outlined
 from cgsam_edge.bulk.rows import LabelRow
+from cgsam_edge.errors import OutputError
 from tests.bulk.conftest import files, job, shard_lines
 from tests.datasets.pictures import pictures
 from tests.datasets.test_outlines import refuse
@@ -54,4 +56,20 @@ def test_a_process_that_dies_leaves_the_rest_to_the_writers(monkeypatch: pytest.
             raise BrokenProcessPool
 
     monkeypatch.setattr(outlining, "pool", lambda *_: nullcontext(Dead()))
-    assert list(outlined(rows(), 2)) == []
+    said = list[str]()
+    assert list(outlined(rows(), 2, said.append)) == []
+    assert len(said) == 1
+    assert said[0].startswith("warning: a process that computes polygons died")
+
+
+def test_a_full_disk_says_what_to_do_while_polygons_are_computed(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job(streets, tmp_path / "run", formats=("voc",)))
+
+    def full(*_: object) -> None:
+        raise OutputError("no room") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cgsam_edge.bulk.job.Shards.append", full)
+    with pytest.raises(OutputError, match=r"the disk is full.*polygons of 0 pictures.* kept: free"):
+        run(job(streets, tmp_path / "run", formats=("coco",)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from cgsam_edge.bulk.rows import LabelRow
+from cgsam_edge._version import __version__
+from cgsam_edge.bulk.rows import LabelRow, compact
 from cgsam_edge.bulk.shards import Shards
+from cgsam_edge.datasets import LabelledPicture
 from cgsam_edge.errors import OutputError
 
 A = LabelRow("a.png", "7:1", '{"name":"a.png"}', '{"car":0.5}', '{"backend":"x"}')
@@ -43,6 +46,27 @@ def test_a_torn_line_is_no_label(tmp_path: Path, kept: int) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.jsonl", "000002.jsonl"]
     with Shards(tmp_path) as shards:
         assert shards.get("b.png") == B
+
+
+def test_outlines_of_another_version_count_as_missing(tmp_path: Path) -> None:
+    def made(name: str, version: str, outlines: str) -> LabelRow:
+        label = LabelledPicture(name, 4, 4).to_json()
+        return LabelRow(name, "7:1", label, maker=compact({"cgsam_edge": version}), outlines=outlines)
+
+    rows = made("a.png", __version__, "[]"), made("b.png", "0.0.1", "[]"), made("c.png", __version__, "")
+    with Shards(tmp_path) as shards:
+        for row in rows:
+            shards.append(row)
+        assert [shards.lacks_outlines(row.name) for row in rows] == [False, True, True]
+    with Shards(tmp_path) as shards:
+        assert [shards.lacks_outlines(row.name) for row in rows] == [False, True, True]
+        for row in rows[1:]:
+            shards.append(row.with_outlines())
+    with Shards(tmp_path) as shards:
+        assert not any(shards.lacks_outlines(row.name) for row in rows), "they are computed once"
+        found = shards.get("b.png")
+    assert found is not None
+    assert json.loads(found.maker) == {"cgsam_edge": "0.0.1", "outlines_by": __version__}
 
 
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:

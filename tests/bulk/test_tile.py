@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,20 @@ def test_options_are_checked_before_any_work(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(InputError, match="overlap is for tiles"):
         recipe(overlap=0.5).checked()
     assert not (tmp_path / "run").exists()
+
+
+def test_without_the_library_a_big_tiff_is_an_error_and_the_others_are_labelled(
+    scenes: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.open(scenes / "scene_003_00000.png").save(tmp_path / "map.tif")
+    labeller = Labeller(recipe(tile=256, overlap=0.0).checked())
+    monkeypatch.setattr(tiff_module, "MAX_PIXELS", 90_000)
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    big = labeller.label({"name": "map.tif", "path": str(tmp_path / "map.tif")})
+    other = labeller.label({"name": "a.png", "path": str(scenes / "scene_003_00001.png")})
+    labeller.close()
+    assert (big.label, other.error) == ("", "")
+    assert "map.tif: over 0 megapixels; reading it in windows needs rasterio: pip install" in big.error
 
 
 def test_a_tiff_that_is_too_big_to_load_is_read_in_windows(

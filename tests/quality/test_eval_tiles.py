@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from cgsam_edge import Segmenter
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.evaluate import evaluate
-from cgsam_edge.quality.labels import LabelledImage
+from cgsam_edge.quality.labels import LabelledImage, Remarks
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.tiling import TiledResult, TileOptions
@@ -52,6 +53,20 @@ def test_pairs_are_those_of_the_masks_of_tiles(scenes: Path) -> None:
     assert [pair.iou for pair in done.pairs] != [pair.iou for pair in whole.pairs]
     assert (done.tile, done.overlap, whole.tile) == (128, 0.25, None)
     assert as_whole.pairs == whole.pairs, "an image that is no larger than a tile is taken whole"
+
+
+def test_without_the_library_a_big_tiff_is_left_out(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = (scenes / "images").iterdir()
+    Image.open(path).save(tmp_path / "map.tif")
+    image = LabelledImage(tmp_path / "map.tif", {"car": np.zeros((128, 192), bool)}, np.ones((128, 192), bool))
+    monkeypatch.setattr("cgsam_edge.tiling.tiff.MAX_PIXELS", 10_000)
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    remarks = Remarks()
+    with Segmenter(backend="onnxruntime", threads=1) as segmenter, pytest.raises(InputError, match="no labelled image"):
+        evaluate(segmenter, [image], ["car"], tiles=TILES, remarks=remarks)
+    assert "reading it in windows needs rasterio" in remarks.left_out[0]
 
 
 def test_what_is_skipped_is_what_is_ruled_out(scenes: Path) -> None:
