@@ -14,7 +14,7 @@ const SHARED = {
   target: "es2022",
   minify: true,
   legalComments: "linked",
-  // ONNX Runtime's glue stays a file of its own, from which its threads start.
+  // ONNX Runtime's glue stays a separate file, from which its threads start.
   conditions: ["onnxruntime-web-use-extern-wasm"],
 };
 

@@ -1,4 +1,4 @@
-/** The segmenter in a thread of its own, so that the page stays alive while it computes. */
+/** The segmenter in a separate thread, so that the page answers while it computes. */
 
 import { type Encoded, Segmenter } from "../src/index.js";
 import type { EncodedPicture, Found, Opened, Reply, Request } from "./messages.js";
