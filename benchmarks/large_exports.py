@@ -82,7 +82,7 @@ class Study:
         """Return what an earlier run measured; None if it did not, or failed."""
         path = self._result(one)
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return result if "export" in result else None
+        return result if "export" in result and ("concept" in result or one.target == COREML) else None
 
     def measure(self, one: Combination) -> dict[str, Any]:
         """Export a combination and segment with it; return, and keep, what was measured or why it failed."""
@@ -100,16 +100,20 @@ class Study:
         more = {"checkpoint": str(self.checkpoint(one.model)), "concepts": str(concepts), "pictures": self.pictures}
         try:
             result["export"] = _measured({"job": "export", **request, **more})
+            self._keep(one, result)
             if one.target != COREML:  # it runs on Apple's devices alone
                 result["concept"] = _measured({"job": "segment", **request})
         except RuntimeError as error:
             result["error"] = str(error)
         finally:
             shutil.rmtree(bundle, ignore_errors=True)
+        self._keep(one, result)
+        return result
+
+    def _keep(self, one: Combination, result: dict[str, Any]) -> None:
         text = json.dumps(result, indent=1)
         self._result(one).parent.mkdir(exist_ok=True)
         write_beside(self._result(one), lambda path: path.write_text(text + "\n", encoding="utf-8"))
-        return result
 
     def _result(self, one: Combination) -> Path:
         return self.folder / "results" / f"{one.name}.json"

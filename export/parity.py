@@ -63,7 +63,8 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
     picture = sample_picture(size)
     release_pages(model)
     pixels = normalise_pixels(torch.from_numpy(to_pixels(picture, size)))
-    with Segmenter(bundle, backend=backend, device="cpu", precision="float32") as segmenter, warnings.catch_warnings():
+    opened = Segmenter(bundle, backend=backend, device="cpu", precision="float32", save_memory=True)
+    with opened as segmenter, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         result = segmenter.segment(picture, segmenter.concepts[:concepts], skip_absent=False)
         features = torch.from_numpy(segmenter.bundle.vocabulary.features)
