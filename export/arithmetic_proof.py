@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 LEAST_PICTURES = 4
 """Pictures below which nothing is proven; there may be fewer than the gate's where time is short."""
 
+SLOWER = 4
+"""How many times the gate's seconds for all pictures, in float32, one run of a graph may take before it has hung."""
+
 FAILED = "the target does not pass the gate in float32, so nothing less was tried"
 
 _NAMES = {"bfloat16": "BF16", "float16": "FP16"}
@@ -210,7 +213,7 @@ class Prover:
     def _child(self, stack: ExitStack) -> EngineChild | None:
         """Start a child for an engine; where none can be started, a crash ends the export."""
         try:
-            return stack.enter_context(EngineChild())
+            return stack.enter_context(EngineChild(patience=SLOWER * self.gate.seconds))
         except NoChildError as error:
             self.say(f"warning: {error} The engine computes in the export's own process.")
             return None

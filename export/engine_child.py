@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ import numpy as np
 
 from cgsam_edge._schema import decode
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes import children
 from cgsam_edge.runtimes.child import Requests, Say
-from cgsam_edge.runtimes.children import Child
+from cgsam_edge.runtimes.children import Child, ChildError, NoChildError
 from cgsam_edge.runtimes.openvino import OpenVinoBackend
 from cgsam_edge.runtimes.protocol import Session, SessionFacts, SessionOptions
 
@@ -39,13 +41,21 @@ class EngineChild:
 
     Args:
         work: a folder for arrays; None takes one of the system's.
+        patience: seconds that a run may take before the child counts as hung; never less than `STEP_LIMIT`.
 
     Raises:
-        NoChildError: no child can be started.
+        NoChildError: no child can be started, or there is no place for its arrays.
     """
 
-    def __init__(self, work: Path | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="arrays-", dir=work)
+    def __init__(self, work: Path | None = None, patience: float = 0.0) -> None:
+        self._steps = max(1, math.ceil(patience / children.STEP_LIMIT))
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="arrays-", dir=work)
+        except OSError as error:
+            raise NoChildError(
+                f"no folder for a child's arrays can be made in {work or 'the folder for temporary files'} "
+                f"({error.strerror or error})."
+            ) from error
         self._turn = threading.Lock()
         try:
             self._child = Child(MODULE)
@@ -60,24 +70,35 @@ class EngineChild:
             BackendError: the engine cannot open it, crashed or hung.
         """
         given = asdict(options) | {"cache": None}
-        answer = self._ask({"open": str(path), "options": given}, f"opening {path.name}")
+        with self._turn:
+            answer = self._ask({"open": str(path), "options": given}, f"opening {path.name}")
         return ChildSession(self, path, decode(SessionFacts, answer["facts"], "child"))
 
     def run(self, path: Path, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Run a graph that is open.
 
         Raises:
-            BackendError: the engine failed, crashed or hung.
+            BackendError: the engine failed, crashed or hung, or arrays cannot be passed to it, as on a full disk.
         """
         folder = Path(self._folder.name)
         with self._turn:
-            _write(folder, _INPUT, inputs)
-            names = self._child.ask({"run": str(path), "folder": str(folder)}, f"computing {path.name}")["outputs"]
-            return {name: np.load(_place(folder, _OUTPUT, name)) for name in names}
+            try:
+                _write(folder, _INPUT, inputs)
+                names = self._ask({"run": str(path), "folder": str(folder)}, f"computing {path.name}")["outputs"]
+                return {name: np.load(_place(folder, _OUTPUT, name)) for name in names}
+            except (OSError, ValueError) as error:  # a file that a full disk cut short has too few values
+                raise BackendError(
+                    f"{path.name}: arrays cannot be passed through {folder.parent} ({error}). Free some space there, "
+                    "or name another folder in the environment variable TMPDIR."
+                ) from error
 
     def _ask(self, command: dict[str, Any], step: str) -> dict[str, Any]:
-        with self._turn:
-            return self._child.ask(command, step)
+        """Ask the child; one that failed is ended, so that no later question gets the answer of an earlier one."""
+        try:
+            return self._child.ask(command, step, self._steps)
+        except ChildError:
+            self._child.kill()
+            raise
 
     def __enter__(self) -> EngineChild:  # noqa: PYI034 — Self needs Python 3.11
         return self

@@ -185,6 +185,10 @@ class Child:
             step = message.get("step", step)
             yield message
 
+    def kill(self) -> None:
+        """End it at once, whatever it is doing; `close` remains to be called."""
+        self._process.kill()
+
     def close(self) -> None:
         """End it."""
         assert self._process.stdin is not None

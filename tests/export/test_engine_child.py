@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import GateLimits, TargetQuality
 from cgsam_edge.quality.labels import LabelledImage
 from cgsam_edge.runtimes import children
+from cgsam_edge.runtimes.children import NoChildError
 from cgsam_edge.runtimes.openvino import OpenVinoBackend
 from cgsam_edge.runtimes.protocol import SessionOptions
 
@@ -61,6 +63,51 @@ def test_graphs_give_the_same_numbers_in_a_child(tiny_bundle: Path) -> None:
             assert all(np.array_equal(made[name], expected[name]) for name in made)
         with pytest.raises(BackendError, match=f"{spec.path}: expected the inputs"):
             there.run({next(iter(given)): np.zeros((1, 3), np.float32)})
+
+
+def test_graphs_with_different_inputs_share_a_child(tiny_bundle: Path) -> None:
+    bundle, draw = Bundle(tiny_bundle), np.random.default_rng(0)
+    options = SessionOptions(precision="float32", threads=1)
+    specs = [bundle.graphs("onnxruntime")[name] for name in ("decoder", "concept")]
+    assert {one.name for one in specs[0].inputs} != {one.name for one in specs[1].inputs}
+    with engine_child.EngineChild() as child:
+        there = [child.open(tiny_bundle / spec.path, options) for spec in specs]
+        for number in (0, 1, 0):
+            spec = specs[number]
+            given = {one.name: draw.standard_normal(one.shape).astype(np.float32) for one in spec.inputs}
+            made = there[number].run(given)
+            expected = OpenVinoBackend().open(tiny_bundle / spec.path, options).run(given)
+            assert made.keys() == expected.keys()
+            assert all(np.array_equal(made[name], expected[name]) for name in made)
+
+
+def test_a_child_that_hangs_is_ended_and_never_answers_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_child, "MODULE", "tests.export.hanging_engine")
+    monkeypatch.setattr(children, "STEP_LIMIT", 1.0)
+    with engine_child.EngineChild() as child:
+        with pytest.raises(BackendError, match=r"said nothing for 1 s while computing a\.onnx"):
+            child.run(Path("a.onnx"), {})
+        with pytest.raises(BackendError, match=r"while computing b\.onnx"):
+            child.run(Path("b.onnx"), {})
+
+
+def test_a_run_may_take_as_long_as_the_gate_suggests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_child, "MODULE", "tests.export.hanging_engine")
+    monkeypatch.setattr(children, "STEP_LIMIT", 1.0)
+    with engine_child.EngineChild(patience=20.0) as child:
+        assert child.run(Path("a.onnx"), {}) == {}
+
+
+def test_a_folder_that_cannot_take_arrays_is_an_engine_s_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NoChildError, match="no folder for a child's arrays can be made in"):
+        engine_child.EngineChild(tmp_path / "missing")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with engine_child.EngineChild() as child, pytest.raises(BackendError, match=r"No space left on device.*TMPDIR"):
+        child.run(Path("a.onnx"), {"x": np.zeros(1, np.float32)})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
