@@ -13,7 +13,10 @@ from weakref import WeakKeyDictionary
 
 _READERS: WeakKeyDictionary[threading.Thread, threading.Event] = WeakKeyDictionary()
 _LONGEST = 6.0
-"""Seconds that the end of the program waits for all of them: more than the usual timeouts of one that hangs."""
+"""Seconds that the end of the program waits for all of them: more than the usual timeouts of one that hangs.
+
+A camera with a longer timeout is left within PyAV after that, which may crash the ending program.
+"""
 
 
 def start_reader(read: Callable[[], None], closed: threading.Event) -> None:
