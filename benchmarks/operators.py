@@ -103,10 +103,10 @@ def on_onnxruntime(path: Path, feed: Feed, *, threads: int | None, runs: int) ->
 
 
 def _of_onnxruntime(event: Mapping[str, Any]) -> Operator:
-    facts = event["args"]
-    ins, outs = ([next(iter(one.values())) for one in facts.get(f"{way}_type_shape", [])] for way in ("input", "output"))
-    macs = product_macs(facts["op_name"], ins, outs[0]) if ins and outs else 0
-    return Operator(facts["op_name"], event["dur"] / 1e6, macs)
+    args = event["args"]
+    ins, outs = ([next(iter(one.values())) for one in args.get(f"{way}_type_shape", [])] for way in ("input", "output"))
+    macs = product_macs(args["op_name"], ins, outs[0]) if ins and outs else 0
+    return Operator(args["op_name"], event["dur"] / 1e6, macs)
 
 
 def table(title: str, runs: Sequence[Sequence[Operator]], rate: float | None, least: float = 0.005) -> Table:

@@ -30,7 +30,7 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
     threads: int | None = None,
     tile: str | int | None = None,
     overlap: float | None = None,
-    outlines: bool = True,
+    outlines: bool = Recipe.outlines,
 ) -> ray.data.Dataset | Iterator[dict[str, str]]:
     """Label the pictures of a data set: of Ray Data on its cluster, of any other iterable on this machine.
 

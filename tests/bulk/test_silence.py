@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cgsam_edge.bulk import on_ray
+from cgsam_edge.bulk.recipe import Recipe
+from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes import telemetry
 from tests import watching
 
@@ -110,3 +114,24 @@ def test_a_token_of_the_user_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     on_ray._keep_token_in_memory()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_a_token_ends_with_the_cluster_that_it_was_made_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that could not start, as one that has ended."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    for name in on_ray._TOKENS:
+        monkeypatch.delenv(name, raising=False)
+    seen: list[str] = []
+
+    def fail(**_: object) -> None:
+        seen.append(os.environ["RAY_AUTH_TOKEN"])
+        raise RuntimeError("no memory")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=fail, shutdown=lambda: None)
+    monkeypatch.setattr(on_ray, "_ray", lambda: ray)
+    monkeypatch.setattr(on_ray, "_without_statistics", nullcontext)
+    with pytest.raises(BackendError, match="no memory"), on_ray._connected("auto", Recipe(), 1):
+        pass
+    assert [len(token) for token in seen] == [64]
+    assert "RAY_AUTH_TOKEN" not in os.environ
