@@ -9,6 +9,7 @@ import pytest
 from cgsam_edge import shipped
 from cgsam_edge.bulk.sources import find_pictures
 from cgsam_edge.cli.inputs import SUFFIXES, find_images
+from cgsam_edge.cli.label import pictures_of
 from cgsam_edge.quality.labels import image_files
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
@@ -38,6 +39,8 @@ def test_no_command_takes_what_another_drew(command: str, own_cache: Path, tmp_p
     assert all(is_drawn(file.name.upper()) and is_ours(file) for file in drawn)
     assert {ref.name for ref in find_pictures([str(folder)])} == taken
     assert {ref.name for ref in find_pictures([f"{folder}/*.png"])} == taken
+    if command.startswith("segment"):  # as a shell lists them
+        assert {Path(one).name for one in pictures_of([str(file) for file in folder.glob("*.png")])} == taken
     assert {file.name for file in find_images([str(folder)])} == taken
     assert {file.name for file in image_files(folder)} == taken
 

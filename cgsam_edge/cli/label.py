@@ -146,7 +146,7 @@ def _job(options: argparse.Namespace) -> Job:
     if chosen["threads"] is None:
         chosen["threads"] = 1 if options.cluster else threads_each(options.workers)
     return Job(
-        sources=tuple(options.sources),
+        sources=pictures_of(options.sources),
         output=options.output,
         recipe=Recipe(options.bundle or shipped.BUNDLE, names, options.min_area, **chosen),
         formats=options.to,
@@ -155,6 +155,16 @@ def _job(options: argparse.Namespace) -> Job:
         workers=options.workers,
         cluster=options.cluster,
     )
+
+
+def pictures_of(named: list[str]) -> tuple[str, ...]:
+    """Return the sources without pictures that were drawn of others: a shell's ``*.png`` includes them."""
+    from cgsam_edge.cli.destinations import without_overlays
+    from cgsam_edge.cli.messages import say
+
+    files = [Path(one) for one in named if "://" not in one and Path(one).is_file()]
+    kept = set(without_overlays(files, lambda line: say(f"cgsam: {line}")))
+    return tuple(one for one in named if Path(one) not in files or Path(one) in kept)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -67,11 +67,10 @@ def _of_supervision(data: Any, images: Path) -> Masks:
 
 
 def ultralytics(folder: Path) -> Masks:
-    os.chdir(folder)  # `path: .` of data.yaml
     from ultralytics.data.dataset import YOLODataset
     from ultralytics.data.utils import check_det_dataset, polygon2mask
 
-    data = check_det_dataset("data.yaml", autodownload=False)
+    data = check_det_dataset(str(folder / "data.yaml"), autodownload=False)
     found: Masks = {}
     for split in ("train", "val"):
         dataset = YOLODataset(img_path=data[split], data=data, task="segment", augment=False, imgsz=64)

@@ -81,6 +81,13 @@ def test_pictures_that_differ_in_their_suffix_alone_keep_both_labels(form: str, 
     }
 
 
+def test_yolo_has_no_second_folder_images_in_a_path(tmp_path: Path) -> None:
+    two = [picture(f"{folder}/a.png", {"car": box()}) for folder in ("images", "images_", "street/images")]
+    FORMATS["yolo"].write(two, CONCEPTS, tmp_path)
+    labels = {path.relative_to(tmp_path / "labels" / "train").as_posix() for path in tmp_path.rglob("*.txt")}
+    assert labels == {"images_/a.txt", "images_/a-png.txt", "street/images_/a.txt"}
+
+
 def test_yolo_without_a_split_says_what_it_does(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     odd = ["car: red", "'quoted'", "№ 5", "yes"]

@@ -18,7 +18,7 @@ import pytest
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.datasets import FORMATS
 from tests.datasets import readers
-from tests.datasets.pictures import CONCEPTS, HEIGHT, WIDTH, box, disc, draw_images, pictures, ring
+from tests.datasets.pictures import CONCEPTS, HEIGHT, WIDTH, box, disc, draw_images, picture, pictures, ring
 
 EXPECTED = {("a", "car"): box(), ("a", "road"): ring(), ("b", "traffic light"): disc(60, 40, 20)}
 """Masks by the stem of a picture and by concept."""
@@ -70,6 +70,15 @@ def test_the_tool_finds_every_object(tool: str, tmp_path: Path) -> None:
     assert found.keys() == EXPECTED.keys()
     for key, mask in EXPECTED.items():
         assert mask_iou(found[key], mask) >= least.get(key, 0.98), (key, mask.sum(), found[key].sum())
+
+
+def test_ultralytics_reads_pictures_of_a_folder_images(tmp_path: Path) -> None:
+    """It looks for labels in place of the last folder "images" of a path, and takes a picture without as background."""
+    source = draw_images(tmp_path / "source")
+    one = picture("street/images/b.png", {"car": box()}, "train")
+    FORMATS["yolo"].write([one], CONCEPTS, tmp_path / "yolo", images=lambda _: source / "street" / "b.png")
+    found = by_stem(read("ultralytics", tmp_path / "yolo", tmp_path / "masks.npz"))
+    assert found.keys() == {("b", "car")}
 
 
 def test_supervision_reads_yolo_of_one_folder(tmp_path: Path) -> None:
