@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import CgsamError, ImageError
 from cgsam_edge.image_limits import MAX_PIXELS, SMALLER, check_size
+from cgsam_edge.url_secrets import shown_typed
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -91,7 +92,7 @@ def explained(name: str) -> Iterator[None]:
     except (CgsamError, Warning):  # Warning: for programs that turn warnings into errors
         raise
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: {_missing(name)}.") from error
+        raise ImageError(f"{shown_typed(name)}: {_missing(name)}.") from error
     except PermissionError as error:
         raise ImageError(f"{name}: no permission to read it.") from error
     except Image.DecompressionBombError as error:

@@ -91,6 +91,20 @@ def shown_word(text: str) -> str:
     return without_secrets(f"{_HIDDEN}@{behind}" if ":" in unquote(before) else text)
 
 
+def shown_typed(text: str) -> str:
+    """Return a word of the command line as messages show it: without the login of an address that is misspelt."""
+    if "://" in text:
+        return without_logins(text)
+    begun = _MISSPELT.match(text)
+    start = begun.group() if begun else ""
+    before, _, behind = text[len(start) :].rpartition("@")
+    return f"{start}{_HIDDEN}@{behind}" if ":" in unquote(before) else text
+
+
+_MISSPELT = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[/\\]+")
+"""A scheme with a slash too few, or a drive of Windows."""
+
+
 def without_secrets(text: str) -> str:
     """Return a path without the values of ``password=`` and the like."""
     return _SECRET.sub(lambda found: f"{found['key']}={_HIDDEN}", text)

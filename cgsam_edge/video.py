@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import ImageError, InputError
 from cgsam_edge.opencv import cv2
+from cgsam_edge.url_secrets import shown_typed
 from cgsam_edge.video_files import Kind, kind_of
 from cgsam_edge.video_time import Clock, rate_of
 
@@ -143,7 +144,7 @@ def _opened(path: str) -> Iterator[Any]:
     if not file.is_file():  # OpenCV would read some names as patterns or devices
         if file.is_symlink():
             raise ImageError(f"{path}: a link to {str(file.readlink())!r}, which does not exist.")
-        raise ImageError(f"{path}: {'a folder, not a video' if file.is_dir() else 'no such file'}.")
+        raise ImageError(f"{shown_typed(path)}: {'a folder, not a video' if file.is_dir() else 'no such file'}.")
     if not os.access(path, os.R_OK):
         raise ImageError(f"{path}: no permission to read it.")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -69,10 +69,26 @@ def test_segment_a_folder_skips_what_is_broken_and_says_so(tiny_bundle: Path, tm
     assert {p.name for p in tmp_path.glob("*.json")} == {"a.json", "b.json"}
 
 
+def test_no_login_of_a_misspelt_address_is_shown(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
+    bundle = ["--bundle", tiny_bundle]
+    begun = "rtsp:/user:p@ss@127.0.0.1:1/cam"
+    for typed, shown in ((begun, "rtsp:/***@127.0.0.1:1/cam"), (begun[6:], "***@127.0.0.1:1/cam")):
+        done = cgsam("segment", typed, *bundle, cwd=tmp_path)
+        fails(done, 3, f"{shown}: no such file")
+        assert "ss@" not in done.stderr
+    done = cgsam("segment", picture_file, "--camera", "rtsp://user:p@ss@h/cam", cwd=tmp_path)
+    fails(done, 2, "unrecognized arguments: --camera rtsp://***@h/cam")
+    assert "ss@" not in done.stderr
+    fails(cgsam("segment", "a@b.jpg", *bundle, cwd=tmp_path), 3, "a@b.jpg: no such file")
+
+
 def test_segment_bad_input(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
     bundle = ["--bundle", tiny_bundle]
     fails(cgsam("segment", "nowhere.png", *bundle, cwd=tmp_path), 3, "nowhere.png: no such file")
     fails(cgsam("segment", ".", *bundle, cwd=tmp_path), 3, "folder without images")
+    (tmp_path / "outer/inner").mkdir(parents=True)
+    below = "those in folders below it are named by a glob: 'outer/**/*.png'"
+    fails(cgsam("segment", "outer", *bundle, cwd=tmp_path), 3, below)
     fails(cgsam("segment", picture_file, *bundle, "--concepts", "cra", cwd=tmp_path), 3, "Did you mean 'car'?")
     fails(cgsam("segment", picture_file, *bundle, "--point", "1,1", cwd=tmp_path), 3, "exactly one concept")
     outside = ["--concepts", "car", "--point", "500,1"]

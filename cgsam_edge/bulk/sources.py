@@ -13,7 +13,7 @@ from cgsam_edge.bulk import parquet, urls
 from cgsam_edge.bulk.run_folder import is_run
 from cgsam_edge.errors import InputError
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
-from cgsam_edge.url_secrets import shown_place
+from cgsam_edge.url_secrets import shown_place, shown_typed
 from cgsam_edge.written_files import is_drawn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
@@ -97,7 +97,9 @@ def _is_moving(source: str) -> bool:
     """Whether a source is a video or a camera: a file by its suffix, a device, a number, or a stream."""
     from cgsam_edge.video import SUFFIXES as VIDEOS  # on use: it loads OpenCV
 
-    if source.startswith(("rtsp://", "rtsps://", "/dev/video")) or _without_query(source).lower().endswith(VIDEOS):
+    if source.lower().startswith(("rtsp://", "rtsps://", "/dev/video")) or _without_query(source).lower().endswith(
+        VIDEOS
+    ):
         return not Path(source).is_dir()
     return source.isascii() and source.isdecimal() and not Path(source).exists()
 
@@ -149,7 +151,7 @@ def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
         return
     hits = sorted(map(Path, glob.glob(source, recursive=True)))
     if not hits:
-        raise InputError(f"{source}: no such file or folder.")
+        raise InputError(f"{shown_typed(source)}: no such file or folder.")
     for file in _chosen(hits, _fixed_part(path), leave_out):
         yield "", file.absolute().as_posix(), _stamp(file)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
+
+from cgsam_edge.url_secrets import shown_typed
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -18,5 +21,9 @@ class CommandParser(argparse.ArgumentParser):
         """Parse all arguments, and exit with code 2 if one is unknown."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(f"unrecognized arguments: {' '.join(map(shown_typed, unknown))}")
         return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and a message, in which addresses have no login."""
+        super().error(re.sub(r"\S+", lambda word: shown_typed(word.group()), message))

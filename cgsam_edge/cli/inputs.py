@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cgsam_edge.animation import Animation
 from cgsam_edge.errors import CgsamError, ImageError, InputError
 from cgsam_edge.image_files import is_animation, opened
+from cgsam_edge.url_secrets import shown_typed
 from cgsam_edge.video import SUFFIXES as VIDEO_SUFFIXES
 from cgsam_edge.video import Video
 from cgsam_edge.written_files import is_drawn
@@ -102,7 +103,7 @@ def _named(pattern: str) -> list[Path]:
                 [path] if path.exists() or path.is_symlink() else sorted(map(Path, glob.glob(pattern, recursive=True)))
             )
         if not found:
-            raise InputError(f"{pattern}: {_nothing(path)}.")
+            raise InputError(f"{shown_typed(pattern)}: {_nothing(path)}.")
     except (OSError, ValueError) as error:  # a path may contain a zero byte
         if isinstance(error, InputError):
             raise
@@ -121,6 +122,8 @@ def _nothing(path: Path) -> str:
         return "no such file"
     videos = sorted(p.suffix for p in path.iterdir() if is_video(p))
     hint = f"; it holds videos, which are named one by one or with a glob: '{path}/*{videos[0]}'" if videos else ""
+    if not videos and any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()):
+        hint = f"; those in folders below it are named by a glob: '{path}/**/*.png'"
     return f"folder without images ({', '.join(SUFFIXES)}){hint}"
 
 

@@ -79,6 +79,7 @@ def _remote(text: str) -> Address:
         )
     if not usable or _unprintable(text):
         raise InputError(f"{shown_url(text)}: not a valid URL: it names no host, or holds spaces.")
+    text = f"{parts.scheme}{text[len(parts.scheme) :]}"  # in small letters, as FFmpeg expects it
     return Address(shown_url(text), url=text)
 
 

@@ -90,3 +90,8 @@ def test_a_login_is_added_where_there_is_none() -> None:
     assert with_login("rtsp://cam/a@b?mail=c@d", "me:a") == "rtsp://me:a@cam/a@b?mail=c@d"
     assert with_login("0", "me:a") == "0"
     assert with_login("rtsp://cam/x", "") == "rtsp://cam/x"
+
+
+def test_the_scheme_is_opened_in_small_letters() -> None:
+    address = address_of("RTSP://User:Pass@Host:1/Cam")
+    assert (address.url, address.shown) == ("rtsp://User:Pass@Host:1/Cam", "rtsp://***@Host:1/Cam")

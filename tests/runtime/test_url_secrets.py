@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgsam_edge.url_secrets import shown_place, shown_url, shown_word, without_logins
+from cgsam_edge.url_secrets import shown_place, shown_typed, shown_url, shown_word, without_logins
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,18 @@ def test_a_word_that_is_no_url() -> None:
     assert shown_word("me:pw@cam/x") == "***@cam/x"
     assert shown_word("photos@2x.png") == "photos@2x.png"
     assert shown_word("cam/password=x1") == "cam/password=***"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("a@b.jpg", "a@b.jpg"),
+        ("C:/photos/a@b.jpg", "C:/photos/a@b.jpg"),
+        ("rtsp:/user:p@ss@h/cam", "rtsp:/***@h/cam"),
+        ("user%3Ap@h/cam", "***@h/cam"),
+        ("--camera=rtsp://user:p@ss@h/cam", "--camera=rtsp://***@h/cam"),
+    ],
+)
+def test_a_misspelt_address_is_shown_without_its_login(typed: str, shown: str) -> None:
+    assert shown_typed(typed) == shown
+    assert shown_typed(shown) == shown
