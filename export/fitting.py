@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,9 +102,18 @@ def fit(options: ExportOptions, config: ModelConfig, *, judged: bool) -> tuple[E
             return one, f"precision {one.precision}: {about}, of {options.max_size / 1e6:.1f} MB allowed"
     listed = ", ".join(f"{word} {size / 1e6:.1f} MB" for word, size in sizes.items())
     raise InputError(
-        f"no bundle of {options.max_size / 1e6:.1f} MB (--max-size): it would take about {listed}. Allow more, "
-        "leave out --text-encoder or --precision, or train a smaller model."
+        f"no bundle of {options.max_size / 1e6:.1f} MB (--max-size): it would take about {listed}. "
+        f"{_advice(options, sizes)}, or train a smaller model."
     )
+
+
+def _advice(options: ExportOptions, sizes: Mapping[str, float]) -> str:
+    """Return what to change: the size, or those options that were given."""
+    least = min(sizes, key=lambda word: sizes[word])
+    megabytes = math.ceil(sizes[least] / 1e5) / 10  # rounded up, so that it fits
+    given = {"--text-encoder": options.text_encoder, "--precision": options.precision}
+    left = " or ".join(name for name, value in given.items() if value)
+    return f"Allow {megabytes:.1f} MB or more ({least})" + (f", leave out {left}" if left else "")
 
 
 def _words(options: ExportOptions, *, judged: bool) -> list[str]:

@@ -118,10 +118,10 @@ def _check_identity(file: Path, identity: Mapping[str, Any]) -> None:
     if other and not any((file.parent / LABELS).glob("*.jsonl")):  # it ended before its first label
         _write_identity(file, identity)
     elif other:
-        words = ", ".join(_WORDS.get(key, key) for key in other)
+        words = ", ".join(_difference(found, identity, key) for key in other if not _follows_tile(found, identity, key))
         raise OutputError(
-            f"{file.parent}: belongs to another run, which differs in {words}"
-            f"{_difference(found, identity, other[0])}. Name another folder with --output, or run that command again."
+            f"{file.parent}: belongs to another run, which differs in {words}. Name another folder with "
+            "--output, or run that command again."
         )
 
 
@@ -130,12 +130,17 @@ def _write_identity(file: Path, identity: Mapping[str, Any]) -> None:
     write_beside(file, lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
 
 
+def _follows_tile(found: Mapping[str, Any], identity: Mapping[str, Any], key: str) -> bool:
+    """Whether this is the overlap, which one of two runs lacks because it has no tiles."""
+    return key == "overlap" and (found.get("tile") is None or identity.get("tile") is None)
+
+
 def _difference(found: Mapping[str, Any], identity: Mapping[str, Any], key: str) -> str:
     def shown(value: Any) -> str:
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
         return text[:12] if key in ("bundle", "vocabulary", "prompting") else text[:100]
 
-    return f" ({shown(found.get(key))} there, {shown(identity[key])} now)"
+    return f"{_WORDS.get(key, key)} ({shown(found.get(key))} there, {shown(identity[key])} now)"
 
 
 def _lock(descriptor: int, folder: Path) -> None:

@@ -61,6 +61,8 @@ def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list
             other = found.setdefault(one.name, one)
             if (other.place, other.row) != (one.place, one.row):
                 raise InputError(_same_name(other, one))
+        if empty and "://" not in source and _is_within(Path(source), output):
+            raise InputError(f"{source}: is the output folder too, or lies in it; name another with --output.")
         if empty:
             raise InputError(f"{shown_place(source)}: holds no picture ({', '.join(SUFFIXES)}) and no .parquet file.")
     return [found[name] for name in sorted(found)]

@@ -9,6 +9,7 @@ from typing import Any
 from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.cli.tiles import add_tiles, check_lattice, check_side
+from cgsam_edge.errors import InputError
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
 
@@ -25,8 +26,8 @@ def add_parser(commands: Any) -> None:
     add_labels(parser)
     text = "prompt with names alone, or with clicks too (default: %(default)s)"
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
-    text = "with --mode clicks: clicks inside each object (default: %(default)s)"
-    parser.add_argument("--clicks", type=int, default=CLICKS, metavar="N", help=text)
+    text = f"with --mode clicks: clicks inside each object (default: {CLICKS})"
+    parser.add_argument("--clicks", type=int, metavar="N", help=text)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     add_tiles(parser.add_argument_group("big pictures"))
     add_engine(parser)
@@ -44,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.tiling import TileOptions
 
     check_lattice(options, "--mode clicks" if options.mode == "clicks" else "")
+    if options.clicks is not None and options.mode != "clicks":
+        raise InputError("--clicks is for --mode clicks; give that too, or leave it out.")
+    clicks = CLICKS if options.clicks is None else options.clicks
     labels = opened(options)
     with (
         Segmenter(options.bundle, **engine(options)) as segmenter,
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             segmenter,
             labels,
             mode=options.mode,
-            clicks=options.clicks,
+            clicks=clicks,
             skip_unknown=options.skip_unknown,
             tiles=None if options.tile is None else TileOptions(options.tile, options.overlap),
             progress=lambda done: bar.update(done - bar.n),
@@ -62,6 +66,6 @@ def run(options: argparse.Namespace) -> int:
         bar.close()
         print(table(done))
         if options.output is not None:
-            sheet = evaluation_sheet(done, segmenter, labels, options.clicks)
+            sheet = evaluation_sheet(done, segmenter, labels, clicks)
             write_scores(done, options.images, sheet, options.output)
     return print_remarks(done.notes, done.left_out)

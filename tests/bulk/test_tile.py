@@ -59,9 +59,13 @@ def test_the_manifest_and_the_run_name_the_tiles(tiled: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({}, r"differs in --tile, --overlap \(128 there, None now\)"),
+        ({}, r"differs in --tile \(128 there, none now\)\."),
         ({"tile": 256, "overlap": 0.25}, r"differs in --tile \(128 there, 256 now\)"),
         ({"tile": 128}, r"differs in --overlap \(0.25 there, 0.5 now\)"),
+        (
+            {"tile": 256, "overlap": 0.5},
+            r"differs in --tile \(128 there, 256 now\), --overlap \(0.25 there, 0.5 now\)\.",
+        ),
     ],
 )
 def test_another_tile_is_another_run(other: dict[str, object], words: str, tiled: Path, scenes: Path) -> None:
@@ -70,7 +74,7 @@ def test_another_tile_is_another_run(other: dict[str, object], words: str, tiled
 
 
 def test_a_run_of_before_has_no_tiles(done: Path, streets: Path) -> None:
-    with pytest.raises(OutputError, match="differs in --tile, --overlap"):
+    with pytest.raises(OutputError, match=r"differs in --tile \(none there, 128 now\)\."):
         run(job(streets, done, recipe=recipe(**TILES)))
 
 

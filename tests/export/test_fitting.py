@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,17 @@ def test_what_cannot_fit_is_refused_before_any_work(
     with pytest.raises(InputError, match=listed) as caught:
         fit(replace(options, **change), config, judged=True)  # type: ignore[arg-type]
     assert f"no bundle of {change['max_size'] / 1e6:.1f} MB" in str(caught.value)  # type: ignore[operator]
+    assert ("leave out --precision" in str(caught.value)) == ("precision" in change)
+    assert "--text-encoder" not in str(caught.value)
+
+
+def test_the_size_that_is_advised_is_enough(config: ModelConfig, options: ExportOptions) -> None:
+    with pytest.raises(InputError) as caught:
+        fit(replace(options, max_size=8_000_000), config, judged=True)
+    found = re.search(r"Allow ([0-9.]+) MB or more \(int4\), or train a smaller model\.", str(caught.value))
+    assert found is not None
+    chosen, _ = fit(replace(options, max_size=round(float(found[1]) * 1e6)), config, judged=True)
+    assert chosen.precision == "int4"
 
 
 def test_nothing_is_quantised_without_calibration(config: ModelConfig, options: ExportOptions) -> None:

@@ -94,6 +94,7 @@ def test_the_command_says_which_tiles(scenes: Path) -> None:
     [
         (["--overlap", "0.5"], "--overlap is for tiles; give --tile too, or leave it out."),
         (["--tile", "auto", "--mode", "clicks"], "--tile is for text alone; with --mode clicks, leave it out."),
+        (["--clicks", "3"], "--clicks is for --mode clicks; give that too, or leave it out."),
         (["--tile", "64"], "tile must be 'auto' or a tile's side in pixels, 128 or more, got 64"),
     ],
 )
