@@ -107,7 +107,7 @@ def fit(options: ExportOptions, config: ModelConfig, *, judged: bool) -> tuple[E
     )
 
 
-def _advice(options: ExportOptions, sizes: Mapping[str, float]) -> str:
+def _advice(options: ExportOptions, sizes: Mapping[str | None, int]) -> str:
     """Return what to change: the size, or those options that were given."""
     least = min(sizes, key=lambda word: sizes[word])
     megabytes = math.ceil(sizes[least] / 1e5) / 10  # rounded up, so that it fits
