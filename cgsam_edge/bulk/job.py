@@ -22,6 +22,7 @@ from cgsam_edge.datasets import FORMATS, POLYGON_FORMATS
 from cgsam_edge.errors import InputError, OutputError
 from cgsam_edge.files import is_full
 from cgsam_edge.url_secrets import shown_place
+from cgsam_edge.wording import amount
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def run(
             lines = f"{shards.torn} line{'s' * (shards.torn > 1)} of {job.output / LABELS}"
             say(f"{lines} cut off by a kill, or altered: not used; what lacks a label is labelled again.")
         if len(rest) < len(refs):
-            say(f"{len(refs) - len(rest)} of {len(refs)} pictures have been labelled before.")
+            before = len(refs) - len(rest)
+            say(f"{before} of {amount(len(refs), 'picture')} {'has' if before == 1 else 'have'} been labelled before.")
         _label_rest(job, recipe, rest, shards, lambda done: progress(len(refs) - len(rest) + done, len(refs)), say)
         if recipe.outlines:
             _outline_rest(job, refs, shards, say)
@@ -109,7 +111,7 @@ def _label_rest(
 ) -> None:
     progress(0)
     for done, row in enumerate(_labelled(job, recipe, rest), 1):
-        with _kept(job, f"{done - 1} pictures of this run are labelled"):
+        with _kept(job, f"{amount(done - 1, 'picture')} of this run {'is' if done == 2 else 'are'} labelled"):
             shards.append(row)
         for kind, line in (("error", row.error), ("warning", row.note)):
             if line:
@@ -135,13 +137,13 @@ def _outline_rest(job: Job, refs: list[PictureRef], shards: Shards, say: Callabl
     names = [ref.name for ref in refs if shards.lacks_outlines(ref.name)]
     if names:
         say(
-            f"computing the polygons of {len(names)} pictures, which were labelled for formats without them "
+            f"computing the polygons of {amount(len(names), 'picture')}, labelled for formats without them "
             "or by another version."
         )
     rows = filter(None, map(shards.get, names))
     workers = min(max(1, len(names)), job.workers * (job.recipe.threads or 1), cores())
     for done, row in enumerate(outlined(rows, workers, say)):
-        with _kept(job, f"All labels and the polygons of {done} pictures are made"):
+        with _kept(job, f"All labels and the polygons of {amount(done, 'picture')} are made"):
             shards.append(row)
 
 

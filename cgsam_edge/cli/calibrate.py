@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.quality.defaults import MAX_RECALL_LOSS
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.presence_fit import PresenceCalibration
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         f"ruled out by similarity alone: {skipped:.1f} % of the absent concepts, and {lost:.2f} % of the present ones"
     )
     calibrated = sum(c.precision is not None for c in done.presence.concepts)
-    print(f"wrote {written}: presence of {calibrated} concepts, learnt from {done.images} images")
+    print(f"wrote {written}: presence of {amount(calibrated, 'concept')}, learnt from {amount(done.images, 'image')}")
     return print_remarks(done.remarks.notes, done.remarks.left_out)
 
 

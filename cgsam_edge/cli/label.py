@@ -14,6 +14,7 @@ from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.tiles import add_tiles, check_lattice
 from cgsam_edge.errors import InputError
 from cgsam_edge.objects import MIN_AREA
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -173,7 +174,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _conclusion(totals: LabelTotals, job: Job) -> str:
     folders = ", ".join(str(job.output / name) for name in job.formats)
-    sure = f"{totals.sure.pictures} pictures with {totals.sure.objects} objects"
+    sure = f"{amount(totals.sure.pictures, 'picture')} with {amount(totals.sure.objects, 'object')}"
     parts = [f"{sure} → {folders}" if totals.pictures else "no picture could be read, so no data set was written"]
     parts += [f"{totals.unsure} unsure → {job.output / 'review'}"] if totals.unsure else []
     parts += [f"{totals.failed} could not be used"] if totals.failed else []
@@ -215,9 +216,10 @@ class LabelProgress:
 
     def kept(self) -> str:
         """Return what an interruption left."""
-        return (
-            f"{self._done} pictures are done, and their labels are kept." if self._done else "no label had been made."
-        )
+        if not self._done:
+            return "no label had been made."
+        verb, whose = ("is", "its") if self._done == 1 else ("are", "their")
+        return f"{amount(self._done, 'picture')} {verb} done, and {whose} labels are kept."
 
     def _line(self, done: int, total: int) -> None:
         seconds = time.monotonic() - self._start
@@ -225,7 +227,7 @@ class LabelProgress:
             return
         rate = (done - self._first) / seconds
         left = f", {_time((total - done) / rate)} left" if done < total else ""
-        print(f"{done} of {total} pictures, {rate:.3g} a second{left}", file=sys.stderr, flush=True)
+        print(f"{done} of {amount(total, 'picture')}, {rate:.3g} a second{left}", file=sys.stderr, flush=True)
 
 
 def _time(seconds: float) -> str:

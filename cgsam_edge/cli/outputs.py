@@ -15,6 +15,7 @@ from cgsam_edge.cli.messages import say
 from cgsam_edge.cli.video import VideoOutput
 from cgsam_edge.errors import BackendError, CgsamError, ImageError, OutputError
 from cgsam_edge.files import is_full, write_beside
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,4 +151,4 @@ def write_video(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog, look
         log.failure(problem, source)
     if output.frames:
         seen = ", ".join(f"{name} in {n}" if n else f"{name} absent" for name, n in output.seen.items())
-        log.line(f"{source.file}: {output.frames} frames, {seen} → {output.overlay}{output.note()}")
+        log.line(f"{source.file}: {amount(output.frames, 'frame')}, {seen} → {output.overlay}{output.note()}")

@@ -14,6 +14,7 @@ from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
 from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.metrics import Evaluation, PresenceRates
+from cgsam_edge.wording import amount, left_out
 from cgsam_edge.written_files import CONTACT_SHEET, png_mark
 
 JSON_FILE = "eval.json"
@@ -28,7 +29,7 @@ def table(evaluation: Evaluation) -> str:
         presence = "" if row.presence is None else f"{_rate(row.presence.precision)}  {_rate(row.presence.recall)}"
         lines.append(f"{row.concept:{width}}  {row.images:6}  {value:12}  {presence:>26}".rstrip())
     lines.append(
-        f"{evaluation.images} images, {evaluation.mode}{_tiles(evaluation)}: "
+        f"{amount(evaluation.images, 'image')}, {evaluation.mode}{_tiles(evaluation)}: "
         f"class mIoU {_number(evaluation.class_miou)}, mean IoU over "
         f"(image, present concept) {_number(evaluation.pair_miou)}, presence AUROC {_number(evaluation.presence_auroc)}"
         + (_rates(evaluation.presence) or ", not calibrated (cgsam calibrate)")
@@ -39,7 +40,7 @@ def table(evaluation: Evaluation) -> str:
             f"mIoU {_number(evaluation.skipping.class_miou)}{_rates(evaluation.skipping.presence)}"
         )
     if evaluation.left_out:
-        lines.append(f"left out, and not included in these numbers: {len(evaluation.left_out)} images or entries")
+        lines.append(f"left out, and not included in these numbers: {left_out(len(evaluation.left_out))}")
     if evaluation.skipped_classes:
         lines.append(f"classes that the bundle does not know, left out: {', '.join(evaluation.skipped_classes)}")
     return "\n".join(lines)

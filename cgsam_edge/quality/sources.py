@@ -14,6 +14,7 @@ from cgsam_edge.quality.defaults import COMPARED_PICTURES
 from cgsam_edge.quality.labels import LabelEntry, LabelledImage, Labels, image_files, open_labels
 from cgsam_edge.quality.photos import GATE_SERIES
 from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.wording import amount
 
 RENDERED_SIDE = 512
 
@@ -59,7 +60,7 @@ class PictureSource:
         """Return a line about the pictures; ``used`` is the number of usable ones."""
         if self.images is None:
             return f"{used} rendered street scenes with labels, series {GATE_SERIES}."
-        return f"{used} pictures{' with labels' if self.labels else ''} of {self.images.resolve().name}."
+        return f"{amount(used, 'picture')}{' with labels' if self.labels else ''} of {self.images.resolve().name}."
 
     def shortened(self, message: str) -> str:
         """Return a message with file names instead of paths."""

@@ -9,6 +9,7 @@ from cgsam_edge.quality.columns import aligned
 from cgsam_edge.quality.findings import GraphQuality, Quality
 from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.verdicts import verdict
+from cgsam_edge.wording import left_out
 
 _NUMBERS = range(1, 5)
 """Columns of the summary of an export between the target and the verdict."""
@@ -28,7 +29,7 @@ def comparison_text(quality: Quality) -> str:
     if calibrated:
         lines.append(f"presence decisions that changed: {target.flips} of {calibrated}")
     if quality.left_out:
-        lines.append(f"left out, and not included in these numbers: {len(quality.left_out)} images or entries")
+        lines.append(f"left out, and not included in these numbers: {left_out(len(quality.left_out))}")
     return "\n".join(lines)
 
 

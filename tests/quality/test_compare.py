@@ -156,7 +156,7 @@ def test_one_bad_picture_is_named_and_the_rest_is_compared(
     done = cgsam("compare", tiny_bundle, other_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert "cgsam: left out: b.png: corrupt" in done.stderr
-    assert "left out, and not included in these numbers: 1 images" in done.stdout
+    assert "left out, and not included in these numbers: 1 image or entry" in done.stdout
     assert "differs" in done.stdout
     assert "class mIoU against labels" in done.stdout
     document = json.loads((tmp_path / "out" / "report.json").read_text())

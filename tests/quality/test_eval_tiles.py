@@ -83,7 +83,7 @@ def test_the_command_says_which_tiles(scenes: Path) -> None:
     options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", "--threads", "1"]
     done = cgsam("eval", *options, "--tile", "128", "--overlap", "0.25", "--output", "out", cwd=scenes)
     assert done.returncode == 0, done.stderr
-    assert "1 images, text, tiles of 128 with overlap 0.25: class mIoU" in done.stdout
+    assert "1 image, text, tiles of 128 with overlap 0.25: class mIoU" in done.stdout
     document = json.loads((scenes / "out/eval.json").read_text())
     assert (document["tile"], document["overlap"]) == (128, 0.25)
     assert (scenes / "out/contact-sheet.png").is_file()

@@ -332,4 +332,4 @@ def test_many_lines_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_says_what_is_missing(segmenter: Segmenter, scenes: Path) -> None:
     done = evaluate_labels(segmenter, opened(scenes).take(1))
     assert "left out" not in table(done)
-    assert "left out, and not included in these numbers: 1 images" in table(replace(done, left_out=("a",)))
+    assert "left out, and not included in these numbers: 1 image or entry" in table(replace(done, left_out=("a",)))
