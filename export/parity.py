@@ -16,6 +16,7 @@ from cgsam_edge.export.graphs import normalise_pixels
 from cgsam_edge.export.mapped import release_pages
 from cgsam_edge.image import to_pixels
 from cgsam_edge.parity import MaskParity, TargetParity
+from cgsam_edge.runtimes.allocator import give_back
 from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
         warnings.simplefilter("ignore", UserWarning)
         result = segmenter.segment(picture, segmenter.concepts[:concepts], skip_absent=False)
         features = torch.from_numpy(segmenter.bundle.vocabulary.features)
-    found = []  # the engine is closed: its weights and PyTorch's are not in memory together
+    give_back()  # the engine is closed: its weights and PyTorch's are not in memory together
+    found = []
     for i, concept in enumerate(result.values()):
         points = torch.from_numpy(concept.points * (size / np.asarray(picture.size))).float()
         expected = model.predict(pixels, features[i : i + 1], (points[None], torch.ones(1, len(points))))

@@ -24,7 +24,13 @@ def count_run() -> None:
     with _lock:
         _runs += 1
         due = _runs % RUNS == 0
-    if due and (trim := _trim()) is not None:
+    if due:
+        give_back()
+
+
+def give_back() -> None:
+    """Give back now what was freed; nothing happens where the C library is not glibc."""
+    if (trim := _trim()) is not None:
         trim(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,21 @@ def test_glibc_has_the_call() -> None:
     trim = allocator._trim()
     assert trim is not None
     assert trim(0) in (0, 1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's alone")
+def test_what_was_freed_leaves_the_process() -> None:
+    blocks = [bytearray(60_000) for _ in range(2_000)]  # too small for separate mappings
+    kept = blocks[::100]  # so that the heap cannot shrink from its end
+    del blocks
+    before = _resident()
+    allocator.give_back()
+    assert before - _resident() > 60e6
+    assert len(kept) == 20
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
