@@ -88,7 +88,7 @@ web: .venv/.installed web/node_modules/.package-lock.json  ## the page for brows
 
 test-web: web  ## the page and its package, in Node and in Chromium
 	cd web && npm run check && npm test
-	$(BIN)/python -m pytest -n 0 tests/serve/test_page.py
+	CGSAM_BROWSER=1 $(BIN)/python -m pytest -n 0 tests/serve/test_page.py
 
 test-webgpu: web  ## the test vectors with WebGPU on a software adapter, and their results for the documents; takes minutes
 	cd web && CGSAM_WEBGPU=1 CGSAM_WRITE_RESULTS=1 npm run test:browser
