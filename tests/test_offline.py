@@ -78,6 +78,7 @@ def test_segmenting_is_silent(picture_file: Path, tmp_path: Path) -> None:
     assert seen.cache, "what was compiled is kept"
 
 
+@pytest.mark.slow
 def test_commands_are_silent(picture_file: Path, tmp_path: Path) -> None:
     output = str(tmp_path / "output")
     seen = watching.run(["-c", COMMANDS, BUNDLE, str(picture_file), output, "", ""], tmp_path)

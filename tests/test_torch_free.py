@@ -87,6 +87,7 @@ for name in {BLOCKED!r}:
     assert done.stdout.split() == list(BLOCKED), done.stderr
 
 
+@pytest.mark.slow
 def test_every_command_of_a_device(blocked: dict[str, str], tmp_path: Path) -> None:
     """With the reference bundle and rendered scenes, whose labels come with them."""
     write_scenes(tmp_path / "scenes", 3, range(2), 128, 128)

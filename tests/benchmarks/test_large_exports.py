@@ -29,6 +29,7 @@ def study(folder: Path) -> Study:
     return Study(folder, options={"clip_activation": "quickgelu", "clip_heads": [1, 1]})
 
 
+@pytest.mark.slow
 def test_an_export_is_measured_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Combination("tiny", "onnxruntime", "fp16")
     (result,) = run(study(folder), [one])

@@ -194,6 +194,7 @@ def spoil_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantiser, "calibrate", spoilt)
 
 
+@pytest.mark.slow
 def test_sabotage_is_caught_and_nothing_is_written(
     options: ExportOptions, quality: QualityOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +238,7 @@ def test_one_sensitive_layer_is_kept_in_float(
     assert re.fullmatch(r"mask IoU 0\.\d{4} alone", kept[0]["reason"])
 
 
+@pytest.mark.slow
 def test_the_best_attempt_is_written_where_later_ones_are_worse(
     options: ExportOptions, quality: QualityOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_labels_tell_class_miou_at_both_sizes(search: Search, scenes: Path) -> N
     assert f"{found.tried[0].class_miou:.4f}" in "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_export_says_what_the_size_costs(
     options: ExportOptions, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ print(json.dumps(status("VmHWM") - before))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the greatest memory anew")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_conversion_adds_less_than_half_of_the_weights(precision: str, tmp_path: Path) -> None:

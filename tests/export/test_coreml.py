@@ -78,6 +78,7 @@ def test_borders_are_float32_and_described(tiny_coreml_bundle: Path) -> None:
         assert metadata.shortDescription.startswith("CLIP-Guided SAM, once per")
 
 
+@pytest.mark.slow
 def test_same_input_same_packages(graphs: Graphs, tiny_coreml_bundle: Path, anew: None, tmp_path: Path) -> None:
     for graph in graphs:
         path = tmp_path / target.convert(graph, tmp_path, "fp16").path

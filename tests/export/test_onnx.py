@@ -99,6 +99,7 @@ def test_what_is_written_is_checked_without_a_copy_of_the_weights(
             target.save(OnnxModel(model), tmp_path / "g.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("anew")
 @pytest.mark.parametrize("name", ["clip", "concept", "decoder"])
 def test_a_constant_at_a_time_gives_the_bytes_of_protobuf(name: str, graphs: Graphs, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def start_export(options: ExportOptions, prelude: str = "") -> subprocess.Popen[
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
 def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, old: Path, number: signal.Signals) -> None:
@@ -118,6 +119,7 @@ def test_an_interrupt_leaves_the_old_bundle(options: ExportOptions, old: Path, n
     assert [p.name for p in old.parent.iterdir()] == ["made.cgsam"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
 def test_a_full_disk_leaves_the_old_bundle(options: ExportOptions, old: Path) -> None:
     """The kernel refuses to grow a file, as it does on a full disk; the rest of the way is the same."""
@@ -149,6 +151,7 @@ def test_every_kind_of_adapter_goes_through_the_runtime(kinds: str, options: Exp
         assert set(segmenter.segment(parity.sample_picture(80))) == set(segmenter.concepts)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:this model was trained")
 def test_training_free_baseline(options: ExportOptions, tmp_path: Path) -> None:
     """A public SAM and public CLIP: no adapter, an empty table, one embedding for all concepts."""

@@ -123,6 +123,7 @@ def test_features_keep_the_scale_of_training(norm: str) -> None:
     assert torch.allclose(length, torch.full_like(length, expected), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:this model was trained")
 def test_all_targets_agree_with_the_resized_model(options: ExportOptions) -> None:
     """The export compares each target's masks with the resized reference's, so finishing is the proof."""
@@ -139,6 +140,7 @@ def test_all_targets_agree_with_the_resized_model(options: ExportOptions) -> Non
     assert found.mask.shape == (64, 96)
 
 
+@pytest.mark.slow
 def test_public_clip_runs_at_half_of_the_new_size(concepts_file: Path, tmp_path: Path) -> None:
     made = tiny.model(tiny.config("nnnn", side=OWN))
     torch.save(made.sam.state_dict(), tmp_path / "sam.pth")
@@ -156,6 +158,7 @@ def test_public_clip_runs_at_half_of_the_new_size(concepts_file: Path, tmp_path:
     assert Bundle(export_bundle(fixed)).manifest.geometry.patch_grid == 96 // 16
 
 
+@pytest.mark.slow
 def test_a_checkpoint_s_own_clip_can_run_smaller_alone(options: ExportOptions) -> None:
     geometry = Bundle(export_bundle(replace(options, image_size=None, clip_image_size=80))).manifest.geometry
     assert (geometry.image_size, geometry.patch_grid) == (OWN, 5)

@@ -195,6 +195,7 @@ def logits(path: Path, backend: str) -> dict[str, Any]:
         return {one.name: one.logits for one in segmenter.segment(picture, skip_absent=False).values()}
 
 
+@pytest.mark.slow
 def test_a_new_concept_changes_no_mask(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], conversions: None
 ) -> None:

@@ -372,6 +372,7 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
 # the command
 
 
+@pytest.mark.slow
 def test_a_whole_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {kind: tmp_path / f"a.{kind}" for kind in ("json", "markdown", "html")}
     command = [

@@ -72,6 +72,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_an_installed_engine(installed: Path, fresh: Path, trials: None) -> None:
     path = os.pathsep.join((str(installed), os.environ.get("PYTHONPATH", "")))
     done = subprocess.run(

@@ -156,6 +156,7 @@ def test_a_driver_that_kills_the_process(bundle: Path, fresh: Path, engines: Cal
     )
 
 
+@pytest.mark.slow
 def test_an_engine_that_hangs(
     bundle: Path, fresh: Path, engines: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

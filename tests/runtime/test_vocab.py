@@ -76,6 +76,7 @@ def test_templates_go_along(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert_same(add_concepts(without, ["van"]), expected)
 
 
+@pytest.mark.slow
 def test_a_model_without_text_in_its_blocks(conversions: None, tmp_path: Path) -> None:
     checkpoint = tiny.save(tiny.model(tiny.config("ppvv")), tmp_path / "tiny.pth")
     without = export(checkpoint, "car\n", tmp_path / "a.cgsam")

@@ -58,6 +58,7 @@ def test_windows_and_a_loaded_picture_give_the_same_masks(
     np.testing.assert_array_equal(np.asarray(read.image), picture)
 
 
+@pytest.mark.slow
 def test_a_picture_over_the_limit(reference: Segmenter, picture: np.ndarray, tmp_path: Path) -> None:
     """10,240 pixels square: only its overview is in memory, and each window is what the file has there."""
     big = cv2.resize(picture, (10_240, 10_240), interpolation=cv2.INTER_NEAREST)

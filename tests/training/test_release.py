@@ -82,6 +82,7 @@ def test_the_shipped_bundle_reaches_its_recorded_metrics(tmp_path: Path) -> None
     assert found.presence.precision == pytest.approx(recorded["precision"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_metrics_of_bundle_and_reference_agree(tmp_path: Path) -> None:
     images = scenes(tmp_path, 2)
     found = compare_with_reference(shipped.CHECKPOINT, {"fp16": shipped.BUNDLE}, images)
