@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from training.augment import STRONG, palette_of
-from training.cache import Labelled, Rendering, rendered
+from training.cache import TRAINING_MIXES, Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source, read_folder
 from training.evaluate import evaluate
 from training.model import initialise, small_config
@@ -138,7 +138,7 @@ def _sets(args: argparse.Namespace, recipe: Recipe, size: int, device: torch.dev
         if recipe.camvid
         else rendered(cache, HELD_OUT_SERIES, args.held_out, size, workers)
     )
-    rendering = Rendering(cache, TRAINING_SERIES, args.scenes, size, workers)
+    rendering = Rendering(cache, TRAINING_SERIES, args.scenes, size, workers, TRAINING_MIXES)
     pictures = Pictures(args.scenes, size, size, device)
     first = rendering.wait(args.first or args.scenes)
     pictures.add(first.images, first.labels)

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -12,10 +13,13 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from cgsam_edge.quality.scenes import render
+from cgsam_edge.quality.scenes import HARD, PLAIN, Mix, render
 
 CHUNK = 25
 """Number of scenes that one task of the pool renders."""
+
+TRAINING_MIXES = (PLAIN, HARD)
+"""Training scenes take turns between these."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,18 @@ class Labelled:
         return len(self.labels)
 
 
-def _files(folder: Path, seed: int, count: int, size: int) -> tuple[Path, Path, Path]:
-    stem = f"scenes_s{seed}_n{count}_{size}"
+def _files(folder: Path, seed: int, count: int, size: int, mixes: Sequence[Mix]) -> tuple[Path, Path, Path]:
+    stem = "_".join([f"scenes_s{seed}_n{count}_{size}", *(mix.name for mix in mixes)])
     return folder / f"{stem}_images.npy", folder / f"{stem}_labels.npy", folder / f"{stem}_done.npy"
 
 
-def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int) -> None:
+def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int, mixes: Sequence[Mix]) -> None:
     """Render the scenes from ``start`` on into the files, unless the files hold them already."""
     cv2.setNumThreads(1)
     images, labels, done = (np.load(path, mmap_mode="r+") for path in paths)
     for index in range(start, min(start + CHUNK, len(done))):
         if not done[index]:
-            scene = render(seed, index, *labels.shape[1:])
+            scene = render(seed, index, *labels.shape[1:], mixes[index % len(mixes)])
             images[index], labels[index] = scene.image, scene.labels
             done[index] = True
 
@@ -65,10 +69,13 @@ class Rendering:
         count: how many scenes.
         size: side in pixels.
         workers: processes.
+        mixes: of what the scenes hold; they take turns.
     """
 
-    def __init__(self, folder: Path, seed: int, count: int, size: int, workers: int) -> None:
-        paths = _files(folder, seed, count, size)
+    def __init__(
+        self, folder: Path, seed: int, count: int, size: int, workers: int, mixes: Sequence[Mix] = (PLAIN,)
+    ) -> None:
+        paths = _files(folder, seed, count, size, mixes)
         folder.mkdir(parents=True, exist_ok=True)
         if not paths[2].exists():
             open_memmap(paths[0], "w+", np.uint8, (count, size, size, 3)).flush()
@@ -81,7 +88,7 @@ class Rendering:
             # a forked child of a process whose engines run threads can hang, so children start afresh
             self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
             starts = range(0, count, CHUNK)
-            self._tasks = [self._pool.submit(_render_chunk, paths, seed, start) for start in starts]
+            self._tasks = [self._pool.submit(_render_chunk, paths, seed, start, mixes) for start in starts]
 
     def ready(self) -> int:
         """Return how many scenes are rendered, counted from the first without a gap.
@@ -126,7 +133,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    rendered(args.folder, args.seed, args.count, args.size, args.workers)
+    rendering = Rendering(args.folder, args.seed, args.count, args.size, args.workers, TRAINING_MIXES)
+    try:
+        rendering.wait(args.count)
+    finally:
+        rendering.stop()
 
 
 if __name__ == "__main__":

@@ -18,20 +18,24 @@ def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim == 2 and name.endswith("weight") and any(part in name for part in MATRICES)
 
 
-def orthogonalise(stack: Tensor, steps: int = 5) -> Tensor:
-    """Return the matrices (n, a, b), a <= b, with their singular values brought to about 1 (0.7 to 1.2)."""
+def orthogonalise(stack: Tensor, steps: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return the matrices (n, a, b), a <= b, with their singular values brought to about 1 (0.7 to 1.2).
+
+    ``dtype`` is that of the iteration; bfloat16 does as well, where the processor has instructions for it.
+    """
     a, b, c = _QUINTIC
-    x: Tensor = stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    x = (stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x
+    return x.to(stack.dtype)
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum whose update of a matrix is made orthogonal (Jordan et al. 2024), all matrices of a shape at once.
 
-    torch.optim.Muon iterates in bfloat16, which takes ten seconds a step on a processor that has no such instructions.
+    torch.optim.Muon always iterates in bfloat16, which takes ten seconds a step on a processor that has no such
+    instructions; here ``dtype`` decides.
 
     Args:
         matrices: parameters of two axes.
@@ -41,6 +45,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, matrices: Iterable[nn.Parameter], weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(matrices, {"lr": 1e-3, "weight_decay": weight_decay, "momentum": momentum})
+        self.dtype = torch.float32
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002 — of torch
@@ -57,7 +62,7 @@ class Muon(torch.optim.Optimizer):
             for (_, longest), entries in alike.items():
                 rate = group["lr"] * 0.2 * longest**0.5  # updates get the RMS that AdamW's have
                 for (parameter, wide, _), update in zip(
-                    entries, orthogonalise(torch.stack([entry[2] for entry in entries])), strict=True
+                    entries, orthogonalise(torch.stack([entry[2] for entry in entries]), dtype=self.dtype), strict=True
                 ):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.sub_(update if wide else update.mT, alpha=rate)

@@ -186,6 +186,7 @@ class Trainer:
             self.optimiser.zero_grad()
 
         self.reduced = reduced_is_faster(self.device, try_step)
+        self.optimiser.muon.dtype = torch.bfloat16 if self.reduced else torch.float32
 
     def _fitting_step(self, stage: str) -> Tensor:
         """Take a step, of fewer pictures from now on where the device's memory is too small."""

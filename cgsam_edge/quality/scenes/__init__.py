@@ -2,6 +2,7 @@
 
 from cgsam_edge.quality.scenes.clips import ClipFrame, render_clip
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, IGNORE
+from cgsam_edge.quality.scenes.mix import HARD, PLAIN, Mix
 from cgsam_edge.quality.scenes.render import Scene, render
 
-__all__ = ["CONCEPTS", "IGNORE", "ClipFrame", "Scene", "render", "render_clip"]
+__all__ = ["CONCEPTS", "HARD", "IGNORE", "PLAIN", "ClipFrame", "Mix", "Scene", "render", "render_clip"]

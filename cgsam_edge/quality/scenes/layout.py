@@ -1,6 +1,6 @@
 """The layout of a scene: draws the camera, the street and everything in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from cgsam_edge.quality.scenes.ground import (
     shadow_of,
 )
 from cgsam_edge.quality.scenes.light import draw_light
+from cgsam_edge.quality.scenes.mix import PLAIN, Mix
 from cgsam_edge.quality.scenes.objects import paint_bicyclist, paint_car, paint_pedestrian
 from cgsam_edge.quality.scenes.structures import paint_building, paint_fence
 
@@ -77,38 +78,40 @@ class Layout:
         pieces: every object on the ground, unordered.
     """
 
-    def __init__(self, canvas: Canvas, street: Street) -> None:
+    def __init__(self, canvas: Canvas, street: Street, mix: Mix = PLAIN) -> None:
         """Draw all pieces; the frequency of each kind varies between scenes, and is often zero."""
-        self.canvas, self.street, self.rng = canvas, street, canvas.rng
+        self.canvas, self.street, self.rng, self.mix = canvas, street, canvas.rng, mix
         self.pieces: list[Piece] = []
         self._noted = 0
         rng = self.rng
         for side in (-1.0, 1.0):
             self.frontage(side)
-        painters: list[tuple[float, float, Callable[[], None]]] = [
-            (0.7, 3, self.car), (0.65, 2.5, self.pedestrian), (0.6, 1.5, self.bicyclist), (0.65, 2.5, self.pole), (0.65, 2.5, self.sign),
-            (0.45, 3, self.tree), (0.4, 2, self.fence), (0.2, 2, self.clutter),
-        ]  # fmt: skip
         crowded = rng.uniform(0.4, 1.3)
-        for chance, mean, add in painters:
+        for kind, (chance, mean) in mix.pieces.items():
             if rng.random() < chance:
                 for _ in range(1 + rng.poisson(mean * crowded)):
-                    add()
-        if rng.random() < 0.4:  # one object close by
-            [self.car, self.pedestrian, self.bicyclist, self.sign, self.tree, self.fence, self.pole][rng.integers(7)](
-                near=True
-            )
+                    self.kinds[kind]()
+        if rng.random() < mix.near:  # one object close by
+            self.kinds[mix.close[rng.integers(len(mix.close))]](near=True)
+
+    @property
+    def kinds(self) -> Mapping[str, Callable[..., None]]:
+        """What adds a piece of each kind; all take ``near``."""
+        return {
+            "car": self.car, "pedestrian": self.pedestrian, "bicyclist": self.bicyclist, "pole": self.pole,
+            "sign": self.sign, "tree": self.tree, "fence": self.fence, "clutter": self.clutter,
+        }  # fmt: skip
 
     def place(self, low: float, high: float, near: bool = False) -> Floats:
         """Draw (x, z) with x between the bounds (metres across), in front of the camera."""
         camera, rng = self.canvas.camera, self.rng
-        far = rng.uniform(2.2, 6) if near else 3 + 22 * rng.beta(1.1, 2.4)
+        far = rng.uniform(2.2, 6) if near else 3 + self.mix.reach * rng.beta(1.1, 2.4)
         for _ in range(12):
             turn = camera.yaw + rng.uniform(-0.5, 0.5) * camera.width / camera.focal
             x, z = far * np.sin(turn), far * np.cos(turn)
             if low <= x <= high:
                 return np.array([x, z])
-            far = rng.uniform(2.2, 9) if near else 3 + 22 * rng.beta(1.1, 2.4)
+            far = rng.uniform(2.2, 9) if near else 3 + self.mix.reach * rng.beta(1.1, 2.4)
         return np.array([rng.uniform(low, high), rng.uniform(4, 22)])
 
     def ground(self, place: Floats) -> float:
@@ -170,7 +173,7 @@ class Layout:
         heading = rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.06)
         heading = rng.uniform(0, 2 * np.pi) if rng.random() < 0.2 else heading
         if np.hypot(*place) > 4.5:
-            self.add(place, 2.4, 1.4, lambda: paint_car(self.canvas, place, float(heading)))
+            self.add(place, 2.4, 1.4, lambda: paint_car(self.canvas, place, float(heading), self.mix.vehicles))
 
     def pedestrian(self, near: bool = False) -> None:
         """Put a person on a pavement, sometimes on the road."""
@@ -251,7 +254,7 @@ class Layout:
         self.add(place, 0.8, 0.8, lambda: paint_clutter(self.canvas, place, self.ground(place)))
 
 
-def compose(rng: np.random.Generator, width: int, height: int) -> Canvas:
+def compose(rng: np.random.Generator, width: int, height: int, mix: Mix = PLAIN) -> Canvas:
     """Draw and paint one scene, far objects first."""
     canvas = Canvas(draw_camera(rng, width, height), draw_light(rng), rng)
     street = draw_street(rng)
@@ -259,7 +262,7 @@ def compose(rng: np.random.Generator, width: int, height: int) -> Canvas:
     if rng.random() < 0.85:
         paint_distance(canvas)
     paint_ground(canvas, street)
-    layout = Layout(canvas, street)
+    layout = Layout(canvas, street, mix)
     paint_shadows(canvas, [piece.shadow for piece in layout.pieces if piece.shadow is not None])
     for piece in sorted(layout.pieces, key=lambda piece: -piece.depth):
         piece.paint()

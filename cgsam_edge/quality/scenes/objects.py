@@ -1,5 +1,6 @@
 """Road users: cars, pedestrians, bicyclists."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from cgsam_edge.quality.scenes.camera import Floats
 from cgsam_edge.quality.scenes.canvas import UP, Canvas
 from cgsam_edge.quality.scenes.concepts import BICYCLIST, CAR, PEDESTRIAN
+from cgsam_edge.quality.scenes.mix import PLAIN
 
 PAINTS = np.array([
     [180, 25, 30], [30, 50, 120], [215, 215, 215], [45, 45, 48], [130, 132, 136], [25, 85, 60], [205, 165, 45], [110, 140, 175],
@@ -26,13 +28,18 @@ PROFILES: dict[str, tuple[tuple[float, ...], list[list[float]], list[str]]] = {
                ["body", "glass", "body", "glass", "body", "body"]),
     "bus": ((10.5, 2.5, 3.1), [[0, .12], [0, 1], [.05, 1], [.97, 1], [1, .9], [1, .4], [1, .12]],
             ["glass", "body", "body", "body", "glass", "body"]),
+    "truck": ((7.5, 2.4, 3.2), [[0, .18], [0, 1], [.7, 1], [.72, .8], [.94, .8], [1, .5], [1, .16]],
+              ["body", "body", "body", "body", "glass", "body"]),
 }  # fmt: skip
 
 
-def paint_car(canvas: Canvas, place: Floats, heading: float) -> None:
-    """Paint a car, van or bus at ``place`` (x, z), its front towards ``heading`` (radians from the x axis)."""
+def paint_car(canvas: Canvas, place: Floats, heading: float, kinds: Sequence[float] = PLAIN.vehicles) -> None:
+    """Paint a vehicle at ``place`` (x, z), its front towards ``heading`` (radians from the x axis).
+
+    ``kinds`` are the probabilities of `PROFILES`.
+    """
     rng = canvas.rng
-    kind = str(rng.choice(list(PROFILES), p=[0.32, 0.3, 0.13, 0.18, 0.07]))
+    kind = str(rng.choice(list(PROFILES), p=kinds))
     (length, width, height), profile, parts = PROFILES[kind]
     scale = rng.uniform(0.92, 1.08)
     size = np.array([length, height, width]) * scale
@@ -92,8 +99,9 @@ def _side_windows(canvas: Canvas, base: Floats, front: Floats, size: Floats, kin
         "hatchback": [[.13, .36, .2, .36], [.39, .66, .39, .55]], "saloon": [[.24, .45, .31, .45], [.47, .69, .47, .58]],
         "estate": [[.06, .34, .09, .34], [.37, .72, .37, .62]], "van": [[.68, .87, .68, .79]],
         "bus": [[.03, .25, .03, .25], [.28, .5, .28, .5], [.53, .75, .53, .75], [.78, .95, .78, .95]],
+        "truck": [[.78, .92, .78, .9]],
     }[kind]  # fmt: skip
-    low, high = {"van": (0.6, 0.92), "bus": (0.45, 0.85)}.get(kind, (0.66, 0.92))
+    low, high = {"van": (0.6, 0.92), "bus": (0.45, 0.85), "truck": (0.5, 0.76)}.get(kind, (0.66, 0.92))
     corners = [[base + s * size[0] * front + t * size[1] * UP for s, t in ((a, low), (b, low), (d, high), (c, high))]
                for a, b, c, d in spans]  # fmt: skip
     canvas.polygons(np.array(corners), np.tile(GLASS * canvas.rng.uniform(0.6, 1.4), (len(spans), 1)), normal)
@@ -101,7 +109,7 @@ def _side_windows(canvas: Canvas, base: Floats, front: Floats, size: Floats, kin
 
 def _wheels(canvas: Canvas, base: Floats, front: Floats, normal: Floats, size: Floats, kind: str) -> None:
     """Paint the two wheels of one side."""
-    radius = 0.5 if kind == "bus" else 0.33
+    radius = 0.5 if kind in {"bus", "truck"} else 0.33
     turn = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     for share in (0.18, 0.8):
         hub = base + share * size[0] * front + radius * UP

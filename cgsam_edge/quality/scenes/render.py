@@ -10,6 +10,7 @@ from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.canvas import Canvas
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, TREE
 from cgsam_edge.quality.scenes.layout import compose
+from cgsam_edge.quality.scenes.mix import PLAIN, Mix
 
 TEXTURE = np.array([0.0, 0.06, 0.03, 0.09, 0.08, 0.14, 0.02, 0.05, 0.02, 0.06, 0.06, 0.12], np.float32)
 """How strongly each label's surface varies in brightness."""
@@ -85,19 +86,20 @@ def develop(canvas: Canvas, sensor: np.random.Generator) -> tuple[NDArray[np.uin
     return np.clip(image + noise, 0, 255).astype(np.uint8), bool(rng.random() < 0.5)
 
 
-def render(seed: int, index: int, height: int = 512, width: int = 512) -> Scene:
+def render(seed: int, index: int, height: int = 512, width: int = 512, mix: Mix = PLAIN) -> Scene:
     """Render scene ``index`` of the endless series ``seed``: always the same picture.
 
     Args:
         seed, index: non-negative; scenes of different pairs are independent.
         height, width: pixels.
+        mix: how often scenes hold what.
 
     Returns:
         The picture with one of ``CONCEPTS``'s indices, or ``IGNORE``, per pixel.
     """
     if min(height, width) < 16:
         raise ValueError(f"expected a height and width of at least 16 pixels, got {height}x{width}")
-    return photograph(compose(np.random.default_rng((seed, index)), width, height))
+    return photograph(compose(np.random.default_rng((seed, index)), width, height, mix))
 
 
 __all__ = ["CONCEPTS", "Scene", "photograph", "render"]
