@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from cgsam_edge.export.config import ModelConfig
 from training.augment import STRONG, palette_of
 from training.cache import TRAINING_MIXES, Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source, read_folder
@@ -23,6 +24,9 @@ from training.schedule import Schedule
 from training.state import load_start, load_state, write_checkpoint
 from training.text import SYNONYMS, train_text
 from training.train import Run, Trainer, log
+
+SCENE_SIDE = 512
+"""Side of rendered scenes in pixels; smaller models see them scaled down."""
 
 TRAINING_SERIES, HELD_OUT_SERIES = 0, 1
 """Seeds of the rendered scenes that steps see, and of those that the log's metrics come from."""
@@ -36,14 +40,23 @@ class Recipe:
         shares: of the stages (see ``schedule.STAGES``).
         camvid: share of real pictures, 0 for none.
         peak: highest learning rate.
+        config: sizes of the model.
     """
 
     shares: tuple[float, ...]
     camvid: float
     peak: float
+    config: ModelConfig
 
 
-RECIPES = {"scenes": Recipe((0.45, 0.05, 0.0, 0.5), 0.0, 6e-4), "streets": Recipe((0.45, 0.05, 0.0, 0.5), 0.75, 6e-4)}
+TINY = small_config(image_size=320, width=128, blocks=5, semantic=2)
+"""Under 1 GMAC for a picture with one concept, and 4 MB in INT8: for tests, and for a browser's first load."""
+
+RECIPES = {
+    "scenes": Recipe((0.45, 0.05, 0.0, 0.5), 0.0, 6e-4, small_config()),
+    "streets": Recipe((0.45, 0.05, 0.0, 0.5), 0.75, 6e-4, small_config()),
+    "tiny": Recipe((0.35, 0.0, 0.25, 0.4), 0.0, 1e-3, TINY),
+}
 
 
 def parse() -> argparse.Namespace:
@@ -129,8 +142,8 @@ class Sets:
     rendering: Rendering
 
 
-def _sets(args: argparse.Namespace, recipe: Recipe, size: int, device: torch.device) -> Sets:
-    cache, workers = args.work / "cache", os.cpu_count() or 2
+def _sets(args: argparse.Namespace, recipe: Recipe, device: torch.device) -> Sets:
+    size, cache, workers = SCENE_SIDE, args.work / "cache", os.cpu_count() or 2
     if recipe.camvid and args.camvid is None:
         raise SystemExit(f"--recipe {args.recipe} needs --camvid DIR")
     held_out = (
@@ -181,8 +194,7 @@ def interrupted(path: Path, origin: dict[str, str]) -> dict[str, Any] | None:
 
 def _trainer(args: argparse.Namespace, recipe: Recipe, sets: Sets, device: torch.device, end: float) -> Trainer:
     """Return the trainer: from the state of an interrupted run, from another model, or from seeded weights."""
-    config = small_config()
-    model = initialise(config, args.seed).to(device)
+    model = initialise(recipe.config, args.seed).to(device)
     start = interrupted(_state_file(args), _origin(args))
     steps = tuple(map(int, args.stage_steps.split(","))) if args.stage_steps else None
     if start is None and args.init is None:
@@ -190,7 +202,7 @@ def _trainer(args: argparse.Namespace, recipe: Recipe, sets: Sets, device: torch
     shares = tuple(map(float, args.shares.split(","))) if args.shares else recipe.shares
     schedule = Schedule(shares, 0.0, steps, start["progress"] if start else 0.0, recipe.peak)
     run = Run(
-        Sampler(sets.sources, config.sam.image_size, args.seed), sets.held_out, schedule, _state_file(args), args.seed,
+        Sampler(sets.sources, recipe.config.sam.image_size, args.seed), sets.held_out, schedule, _state_file(args), args.seed,
         sets.rendering, args.batch, evaluate_every=args.evaluate_every, origin=_origin(args),
     )  # fmt: skip
     trainer = Trainer(model, run)
@@ -212,7 +224,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_float32_matmul_precision("high")  # on a GPU: what remains in float32 may be TF32
-    sets = _sets(args, recipe, small_config().sam.image_size, device)
+    sets = _sets(args, recipe, device)
     trainer = _trainer(args, recipe, sets, device, _end(args, began))
     left = trainer.run.schedule.seconds
     log.info(

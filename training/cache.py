@@ -55,7 +55,7 @@ def _render_chunk(paths: tuple[Path, Path, Path], seed: int, start: int, mixes: 
     images, labels, done = (np.load(path, mmap_mode="r+") for path in paths)
     for index in range(start, min(start + CHUNK, len(done))):
         if not done[index]:
-            scene = render(seed, index, *labels.shape[1:], mixes[index % len(mixes)])
+            scene = render(seed, index, labels.shape[1], labels.shape[2], mixes[index % len(mixes)])
             images[index], labels[index] = scene.image, scene.labels
             done[index] = True
 

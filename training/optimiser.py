@@ -24,7 +24,7 @@ def orthogonalise(stack: Tensor, steps: int = 5, dtype: torch.dtype = torch.floa
     ``dtype`` is that of the iteration; bfloat16 does as well, where the processor has instructions for it.
     """
     a, b, c = _QUINTIC
-    x = (stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype)
+    x: Tensor = (stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x

@@ -1,5 +1,7 @@
 """The rendered street scenes: same seed same picture, labels that fit, and variety."""
 
+import hashlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cgsam_edge.quality.scenes import CONCEPTS, IGNORE, Scene, render
+from cgsam_edge.quality.scenes import CONCEPTS, HARD, IGNORE, PLAIN, Mix, Scene, render
+from cgsam_edge.quality.scenes.layout import Layout
+from cgsam_edge.quality.scenes.objects import PROFILES
 
 SAMPLE = 48
 SMALL = 192
@@ -103,3 +107,34 @@ def test_command_line_writes_pictures_labels_and_classes(tmp_path: Path) -> None
     assert written is not None
     assert np.array_equal(written, expected.labels)
     assert (tmp_path / "classes.txt").read_text().split("\n")[:12] == [*CONCEPTS, f"ignore: {IGNORE}"]
+
+
+FROZEN = {
+    (1, 0): "040ae4206b9bffee",
+    (1, 87): "9d25464df1616cbd",
+    (1, 199): "d9d9eaacfe7ba1d3",
+    (7, 3): "a047a06d1af359fa",
+}
+"""SHA-256 of the labels of some scenes of 192 pixels: documented figures come from these series."""
+
+
+@pytest.mark.parametrize("scene", list(FROZEN))
+def test_the_scenes_that_figures_come_from_are_frozen(scene: tuple[int, int]) -> None:
+    labels = render(*scene, SMALL, SMALL).labels
+    assert hashlib.sha256(labels.tobytes()).hexdigest()[:16] == FROZEN[scene]
+
+
+def test_a_hard_mix_holds_more_of_what_models_confuse(sample: list[Scene]) -> None:
+    hard = [render(7, index, SMALL, SMALL, HARD) for index in range(SAMPLE)]
+    for concept in ("pedestrian", "bicyclist", "sign", "pole"):
+        index = CONCEPTS.index(concept)
+        covered = [sum(int((scene.labels == index).sum()) for scene in scenes) for scenes in (sample, hard)]
+        assert covered[1] > 1.2 * covered[0], concept
+
+
+@pytest.mark.parametrize("mix", [PLAIN, HARD], ids=lambda mix: mix.name)
+def test_a_mix_names_what_there_is(mix: Mix) -> None:
+    assert len(mix.vehicles) == len(PROFILES)
+    assert sum(mix.vehicles) == pytest.approx(1)
+    for kind in (*mix.pieces, *mix.close):
+        assert "near" in inspect.signature(getattr(Layout, kind)).parameters

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from torch.utils.flop_counter import FlopCounterMode
 
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.quality.scenes import CONCEPTS
-from training.__main__ import interrupted
+from cgsam_edge.quality.scenes import CONCEPTS, HARD, PLAIN, render
+from training.__main__ import RECIPES, interrupted
 from training.augment import cut
 from training.average import Average
 from training.cache import Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source, draw_concepts, generator_of
+from training.evaluate import masks
 from training.model import encode, features, initialise, small_config
 from training.optimiser import orthogonalise
 from training.prompts import boxes, clicks, text_points
 from training.schedule import STAGES, Schedule
 from training.state import load_start, load_state, save_state, write_checkpoint
-from training.text import train_text
+from training.text import train_text, vocabulary
 from training.train import Run, Trainer
 
 SIZE = 128
@@ -139,6 +141,26 @@ def test_scenes_that_were_rendered_meanwhile_join_the_sampler(data: Labelled, tm
     assert np.array_equal(pictures.labels.numpy(), data.labels)
 
 
+def test_scenes_of_several_mixes_take_turns(tmp_path: Path) -> None:
+    rendering = Rendering(tmp_path, 3, 3, SIZE, 1, (PLAIN, HARD))
+    scenes = rendering.wait(3)
+    rendering.stop()
+    for index, mix in enumerate((PLAIN, HARD, PLAIN)):
+        assert np.array_equal(scenes.labels[index], render(3, index, SIZE, SIZE, mix).labels)
+    other = Rendering(tmp_path, 3, 3, SIZE, 1)  # the same series in the everyday mix alone is another one
+    assert np.array_equal(other.wait(3).labels[1], render(3, 1, SIZE, SIZE).labels)
+    other.stop()
+
+
+def test_the_tiny_model_is_tiny() -> None:
+    """One concept in one picture costs less than a billion multiply-adds."""
+    model = initialise(RECIPES["tiny"].config, 0).eval()
+    side, words = model.config.sam.image_size, vocabulary(model)
+    with FlopCounterMode(display=False) as counter:
+        masks(model, words, np.zeros((side, side, 3), np.uint8), np.array([1]), 0)
+    assert 0.5e9 < counter.get_total_flops() / 2 < 1e9
+
+
 def test_a_state_is_taken_by_a_run_of_the_same_options_alone(tmp_path: Path) -> None:
     path, origin = tmp_path / "scenes.state", {"recipe": "scenes", "init": "a.safetensors", "seed": "0"}
     assert interrupted(path, origin) is None
@@ -215,9 +237,11 @@ def test_batches_depend_on_the_step_alone(data: Labelled) -> None:
     assert not torch.equal(first.batch(5, 2).pixels, first.batch(6, 2).pixels)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(2, 8, 8), (3, 4, 20)])
-def test_updates_of_matrices_become_orthogonal(shape: tuple[int, ...]) -> None:
-    made = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+def test_updates_of_matrices_become_orthogonal(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    made = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)), dtype=dtype)
+    assert made.dtype == torch.float32
     values = torch.linalg.svdvals(made)
     assert 0.5 < values.min() < values.max() < 1.4
 
