@@ -91,7 +91,7 @@ class Segmenter:
         soc: int | None = None,
     ) -> None:
         self._cache_bytes = check_bytes(cache_bytes)
-        options = SessionOptions(threads, AUTO, performance, precision, save_memory, soc=soc)
+        self._options = options = SessionOptions(threads, AUTO, performance, precision, save_memory, soc=soc)
         self.bundle = Bundle(_bundle_path(bundle))
         if self.bundle.manifest.quality.get("degraded"):
             warn_caller(
@@ -217,7 +217,7 @@ class Segmenter:
             InputError: ``bits`` or ``page`` is not a valid number.
         """
         rgb = load_image(image, bits=bits, page=page)
-        return Prepared(rgb, to_pixels(rgb, self.bundle.manifest.geometry.image_size))
+        return Prepared(rgb, to_pixels(rgb, self.bundle.manifest.geometry.image_size, self._options.picture_threads))
 
     def stream_images(
         self,

@@ -79,6 +79,11 @@ class SessionOptions:
         return self.threads
 
     @property
+    def picture_threads(self) -> int:
+        """Number of threads that may prepare one picture."""
+        return 1 if self.performance == "throughput" else self.thread_limit or cores()
+
+    @property
     def at_once(self) -> int:
         """Number of runs that may happen at once."""
         return (self.threads or cores()) if self.performance == "throughput" else 1

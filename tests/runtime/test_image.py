@@ -11,8 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cgsam_edge import Segmenter, image_resize
 from cgsam_edge.errors import ImageError
 from cgsam_edge.image import load_image, to_pixels
+from cgsam_edge.image_resize import in_bands
+from cgsam_edge.runtimes.protocol import SessionOptions
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 
@@ -69,6 +72,64 @@ def test_pixels_are_pillows_resize() -> None:
     assert pixels.dtype == np.float32
     expected = np.asarray(Image.fromarray(RGB).resize((64, 64), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(pixels[0].transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize("size", [48, 333, 512])
+@pytest.mark.parametrize("shape", [(2, 900), (900, 3), (601, 800), (1024, 1024), (300, 200), (1279, 97)])
+def test_bands_give_the_bytes_of_one_call(shape: tuple[int, int], size: int) -> None:
+    """Of Pillow itself, at sizes that grow and shrink, and whose bands are uneven or fewer than the threads."""
+    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (*shape, 3), dtype=np.uint8))
+    rows = picture.resize((size, picture.height), Image.Resampling.BILINEAR)
+    expected = np.asarray(rows.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)[None]
+    for count in (2, 3, 7):
+        found = in_bands(picture, size, count)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_large_pictures_alone_take_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(image_resize, "in_bands", lambda image, _, count: taken.append((image.size, count)))
+    for width, threads in ((1024, 1), (1023, 8), (1024, 8), (2048, 8), (2048, 3)):
+        to_pixels(Image.new("RGB", (width, 1024)), 64, threads)
+    assert taken == [((1024, 1024), 2), ((2048, 1024), 4), ((2048, 1024), 3)]
+
+
+@pytest.mark.parametrize(("performance", "expected"), [("latency", 3), ("throughput", 1), ("low-power", 3)])
+def test_a_segmenter_takes_no_more_threads_than_it_may(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, performance: str, expected: int
+) -> None:
+    taken = []
+
+    def squash(image: Image.Image, size: int, threads: int) -> NDArray[np.float32]:
+        taken.append(threads)
+        return np.zeros((1, 3, size, size), np.float32)
+
+    monkeypatch.setattr("cgsam_edge.image.squash", squash)
+    with Segmenter(tiny_bundle, backend="onnxruntime", device="cpu", threads=3, performance=performance) as segmenter:
+        segmenter.prepare(RGB)
+    assert taken == [expected]
+
+
+@pytest.mark.parametrize(("performance", "expected"), [("latency", 6), ("throughput", 1), ("low-power", 3)])
+def test_without_a_number_of_threads_all_cores_prepare(
+    monkeypatch: pytest.MonkeyPatch, performance: str, expected: int
+) -> None:
+    monkeypatch.setattr("cgsam_edge.runtimes.protocol.cores", lambda: 6)
+    assert SessionOptions(performance=performance).picture_threads == expected
+
+
+def test_an_error_of_another_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Image.Image.resize
+
+    def resize(image: Image.Image, size: tuple[int, int], *given: Any) -> Image.Image:
+        if size[1] == 700:  # the second of three bands
+            raise MemoryError
+        return whole(image, size, *given)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    with pytest.raises(MemoryError):
+        in_bands(Image.new("RGB", (40, 2099)), 64, 3)
 
 
 def weights(before: int, after: int) -> NDArray[np.float64]:
