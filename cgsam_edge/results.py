@@ -194,12 +194,15 @@ class Result(Mapping[str, ConceptResult]):
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
         """Return the image with the masks in colour, and a legend beside it; overlaps are resolved as in `label_map`.
 
+        Saved as a PNG, it holds a mark by which ``cgsam segment`` leaves it out when it searches a folder.
+
         Args:
             opacity: opacity of the masks, 0 to 1.
         """
         from cgsam_edge.overlay import draw_overlay  # imported only when needed
+        from cgsam_edge.written_files import as_drawn
 
-        return draw_overlay(self, opacity)
+        return as_drawn(draw_overlay(self, opacity))
 
     def objects(self, *, min_area: float = MIN_AREA) -> tuple[ObjectMask, ...]:
         """Return the objects of all concepts that are `present`, in their order; see `ConceptResult.objects`.

@@ -1,6 +1,6 @@
 """The pictures that commands draw: their names, by which folders are searched without them, and marks inside them.
 
-A later run may replace files with a mark.
+A later run may replace files with a mark, and does not take a folder's PNGs with a mark for pictures.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge._version import __version__
@@ -50,6 +51,23 @@ def png_mark() -> PngInfo:
     info = PngInfo()
     info.add_text("Software", f"cgsam-edge {__version__}")
     return info
+
+
+class DrawnImage(Image.Image):
+    """An image whose PNG files hold the mark; what is cropped or copied from it is an ordinary image."""
+
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:  # noqa: A002 — Pillow's name
+        """Write the image, as `PIL.Image.Image.save` does, and the mark with it if the file is a PNG."""
+        kind = format or Path(str(getattr(fp, "name", fp))).suffix.removeprefix(".")
+        if kind.upper() == "PNG":
+            params.setdefault("pnginfo", png_mark())
+        super().save(fp, format, **params)
+
+
+def as_drawn(image: Image.Image) -> Image.Image:
+    """Return an image whose PNG files hold the mark; it takes the place of ``image``."""
+    image.__class__ = DrawnImage
+    return image
 
 
 def mark_mp4(path: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PERFORMANCES = ("latency", "throughput", "low-power")
 PRECISIONS = ("default", "float32", "reduced")
-_MOST_SOC = 10_000
+MOST_SOC = 10_000
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ def check_device(value: object) -> None:
 
 def check_soc(value: object) -> None:
     """Raise `InputError` if this can be no model number of a chip."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _MOST_SOC):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < MOST_SOC):
         raise InputError(
-            f"soc must be a model number of Qualcomm from 1 to {_MOST_SOC - 1}, such as 57 for the Snapdragon 8 Gen 3, "
+            f"soc must be a model number of Qualcomm from 1 to {MOST_SOC - 1}, such as 57 for the Snapdragon 8 Gen 3, "
             f"or None, got {value!r:.60}."
         )
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from cgsam_edge import shipped
+from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bulk.sources import find_pictures
 from cgsam_edge.cli.inputs import SUFFIXES, find_images
 from cgsam_edge.cli.label import pictures_of
 from cgsam_edge.quality.labels import image_files
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.serve.answers import picture
 from cgsam_edge.serve.schemas import OF_PICTURES
 from cgsam_edge.written_files import PICTURES, is_drawn, is_ours
-from tests.commands import cgsam
+from tests.commands import cgsam, fails
 
 COMMANDS = {
     "segment": ("segment", "scene_003_00000.png", "--concepts", "car"),
@@ -43,6 +44,32 @@ def test_no_command_takes_what_another_drew(command: str, own_cache: Path, tmp_p
         assert {Path(one).name for one in pictures_of([str(file) for file in folder.glob("*.png")])} == taken
     assert {file.name for file in find_images([str(folder)])} == taken
     assert {file.name for file in image_files(folder)} == taken
+
+
+def test_what_programs_draw_is_left_out_of_a_folder(
+    tiny_segmenter: Segmenter, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    write_scenes(tmp_path, 3, range(1), 160, 128)
+    folder = tmp_path / "images"
+    result = tiny_segmenter.segment(folder / "scene_003_00000.png", ["car"])
+    overlay = result.overlay()
+    overlay.save(folder / "masks.png")
+    with (folder / "opened.png").open("wb") as file:
+        overlay.save(file)
+    for kind in OF_PICTURES:
+        (folder / f"fetched-{kind}.png").write_bytes(picture(result, kind, "scene.png").content)
+    overlay.crop((0, 0, 64, 64)).save(folder / "part.png")
+    overlay.save(folder / "photo.jpg")
+    command = ("segment", "--bundle", tiny_bundle, "--concepts", "car", "--output", "out")
+    done = cgsam(*command, folder, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "masks.png: left out; cgsam drew it. Name it to segment it too." in done.stderr
+    assert {file.stem for file in (tmp_path / "out").glob("*.json")} == {"scene_003_00000", "part", "photo"}
+    assert cgsam(*command, folder / "masks.png", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out" / "masks.json").exists()
+    for name in ("scene_003_00000.png", "part.png", "photo.jpg"):
+        (folder / name).unlink()
+    fails(cgsam(*command, folder, cwd=tmp_path), 3, "cgsam drew all images there")
 
 
 def test_pictures_of_the_server_count_as_drawn() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_bundle
+from cgsam_edge.cli.values import number, threads, whole
 
 if TYPE_CHECKING:
     from cgsam_edge.bench.compare import Comparison
@@ -34,13 +35,13 @@ def add_parser(commands: Any) -> None:
 def _add_choice(parser: Any) -> None:
     parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
     parser.add_argument("--device", default="auto", help="only this device, by name or kind (default: all)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: as the engines choose)")
+    parser.add_argument("--threads", type=threads, help="CPU threads (default: as the engines choose)")
     parser.add_argument(
-        "--runs", type=int, metavar="N", help="number of runs with one concept, and with a click (default: 30)"
+        "--runs", type=whole(), metavar="N", help="number of runs with one concept, and with a click (default: 30)"
     )
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=number(),
         default=0.0,
         help="keep measuring for this long, to show drift of clock and temperature",
     )
@@ -48,7 +49,7 @@ def _add_choice(parser: Any) -> None:
     parser.add_argument("--concept", help="the concept for the rows 'one concept' and 'one click' (default: the first)")
     parser.add_argument(
         "--max-concepts",
-        type=int,
+        type=whole(),
         metavar="N",
         help="largest number of concepts in the row 'all concepts' (default: 16)",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
+from cgsam_edge.cli.values import number
 from cgsam_edge.quality.defaults import MAX_RECALL_LOSS
 from cgsam_edge.wording import amount
 
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
     add_labels(parser)
     parser.add_argument(
         "--max-recall-loss",
-        type=float,
+        type=number(0, 1, below=True),
         default=MAX_RECALL_LOSS,
         metavar="SHARE",
         help="largest share of recall to lose by ruling concepts out from similarity alone, before any graph runs "

@@ -9,6 +9,7 @@ from typing import Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import print_remarks
+from cgsam_edge.cli.values import whole
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.defaults import COMPARED_PICTURES, ORIENTATIONS
 
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--count",
-        type=int,
+        type=whole(),
         default=COMPARED_PICTURES,
         help="largest number of images, spread evenly over the folder (default: %(default)s)",
     )

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cgsam_edge.cli.values import soc
+
 
 def add_parser(commands: Any) -> None:
     """Declare the command."""
@@ -33,6 +35,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(one) for one in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected numbers with commas, such as 57,69, got {text!r}") from error
+        return [soc(one) for one in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas, such as 57,69, got {text!r}") from None

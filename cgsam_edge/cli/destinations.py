@@ -34,6 +34,21 @@ def _without_drawn(name: str) -> tuple[str, bool]:
     return name, False
 
 
+def without_marked(files: list[Path], named: list[str], note: Callable[[str], object]) -> list[Path]:
+    """Leave out PNGs that hold the mark of what was drawn, under whatever name, unless the user named them.
+
+    Raises:
+        InputError: nothing else is left.
+    """
+    spelled = {Path(name) for name in named}
+    drawn = {file for file in files if file not in spelled and file.suffix.lower() == ".png" and _is_ours(file)}
+    for file in sorted(drawn):
+        note(f"{file}: left out; cgsam drew it. Name it to segment it too.")
+    if files and len(drawn) == len(files):
+        raise InputError(f"{', '.join(named)}: cgsam drew all images there; name one to segment it.")
+    return [file for file in files if file not in drawn]
+
+
 def without_labels(files: list[Path], named: list[str], note: Callable[[str], object]) -> list[Path]:
     """Leave out PNGs that look like the label of an image of the same name beside them, unless the user named them."""
     photos = {(file.parent, file.stem) for file in files if file.suffix.lower() != ".png"}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge._version import __version__
 from cgsam_edge.cli.engine_options import add_soc
-from cgsam_edge.errors import BackendError
+from cgsam_edge.cli.values import threads
+from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.runtimes.placement import ANY_DEVICE
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--backend", default="auto", help="choose among this engine's devices only")
     parser.add_argument("--device", default="auto", help="choose among devices of this name or kind only")
     add_soc(parser)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=threads, help="CPU threads (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -71,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.runtimes import cache, registry, survey, telemetry
     from cgsam_edge.runtimes.protocol import cores
 
+    _check(options)
+
     system = (
         f"cgsam-edge {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
         f"CPU cores to use: {cores()}"
@@ -84,6 +87,25 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     print(json.dumps(asdict(found), indent=1) if options.json else "\n".join(lines(found)))
     return 0 if options.bundle is None or choice is not None else BackendError.exit_code
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse an unknown engine, and, without a bundle, options that choose what runs one."""
+    from cgsam_edge.runtimes import registry
+    from cgsam_edge.runtimes.devices import AUTO
+
+    if options.backend != AUTO:
+        registry.find(options.backend)
+    chosen = {
+        "--backend": options.backend != AUTO,
+        "--device": options.device != AUTO,
+        "--soc": options.soc is not None,
+        "--threads": options.threads is not None,
+        "--refresh": options.refresh,
+    }
+    names = ", ".join(name for name, given in chosen.items() if given)
+    if options.bundle is None and names:
+        raise InputError(f"{names}: for choosing what runs a bundle; name the bundle too, or leave this out.")
 
 
 def _arithmetic(path: Path | None) -> tuple[str, ...]:

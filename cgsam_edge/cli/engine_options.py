@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cgsam_edge import shipped
+from cgsam_edge.cli import values
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +42,13 @@ def add_engine(
         help=f"force this device{whom}; cgsam doctor lists them (default: auto)",
     )
     add_soc(group)
-    group.add_argument("--threads", type=int, metavar="N", help=threads)
+    group.add_argument("--threads", type=values.threads, metavar="N", help=threads)
 
 
 def add_soc(parser: Any) -> None:
     """Declare --soc."""
-    parser.add_argument(
-        "--soc", type=int, metavar="N", help="with --device qnn: the chip, by Qualcomm's model number, such as 57"
-    )
+    text = "with --device qnn: the chip, by Qualcomm's model number, such as 57"
+    parser.add_argument("--soc", type=values.soc, metavar="N", help=text)
 
 
 def engine(options: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.cli.tiles import add_tiles, check_lattice, check_side
+from cgsam_edge.cli.values import whole
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
@@ -27,7 +28,7 @@ def add_parser(commands: Any) -> None:
     text = "prompt with names alone, or with clicks too (default: %(default)s)"
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
     text = f"with --mode clicks: clicks inside each object (default: {CLICKS})"
-    parser.add_argument("--clicks", type=int, metavar="N", help=text)
+    parser.add_argument("--clicks", type=whole(), metavar="N", help=text)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     add_tiles(parser.add_argument_group("big pictures"))
     add_engine(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from cgsam_edge import shipped
 from cgsam_edge.arithmetic import BELOW_FLOAT32, FLOAT32
 from cgsam_edge.cli.labels import EXIT_LEFT_OUT
+from cgsam_edge.cli.values import number, usable, whole
 from cgsam_edge.errors import BackendError
 
 _DESCRIPTION = """\
@@ -91,7 +93,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "in how many of the first blocks that depend on the concept all concepts share one condition, so that they run "
         "once an image and a further concept costs less; or auto, the most whose masks pass the gate"
     )
-    add("--shared-blocks", text, type=_shared_blocks, metavar="K", unset="0, masks stay as they are")
+    add("--shared-blocks", text, type=_or_auto("blocks"), metavar="K", unset="0, masks stay as they are")
     text = "add CLIP's text encoder to the bundle, so that 'cgsam vocab add' can add concepts later"
     add("--text-encoder", text)
 
@@ -101,7 +103,7 @@ def _add_more(group: argparse._ArgumentGroup) -> None:
     from cgsam_edge.export.targets import IOS_VERSIONS
 
     add = partial(_add, group, ExportOptions)
-    add("--prompt-slots", "largest number of clicks in one prompt", metavar="N")
+    add("--prompt-slots", "largest number of clicks in one prompt", type=whole(), metavar="N")
     add("--prompt-ensemble", "average each concept name over CLIP's 85 templates, which upstream does not do")
     text = "the oldest iOS version that Core ML packages must run on; 16, 17, 18 correspond to macOS 13, 14, 15"
     add("--ios", text, choices=IOS_VERSIONS)
@@ -124,7 +126,7 @@ def _add_clip(group: argparse._ArgumentGroup) -> None:
     text = "number of attention heads of CLIP's two towers, if it cannot be determined from the weights"
     add("--clip-heads", text, type=_heads, metavar="VISION,TEXT", unset="determined from the weights, or an error")
     unset = "the size of its training; for public weights, half of SAM's; never more than --image-size"
-    add("--clip-image-size", "side in pixels of CLIP's input", type=int, metavar="PIXELS", unset=unset)
+    add("--clip-image-size", "side in pixels of CLIP's input", type=whole(), metavar="PIXELS", unset=unset)
 
 
 def _add_quantisation(group: argparse._ArgumentGroup) -> None:
@@ -140,15 +142,16 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
     _add(group, ExportOptions, "--max-size", text, type=_size, metavar="SIZE")
     text = "for int8 and int4: 8 or more photos like those that the device will see"
     add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
-    add("--calibration-count", "number of these photos to use", metavar="N")
+    add("--calibration-count", "number of these photos to use", type=_photos, metavar="N")
     text = "meaning of int8 on Core ML: 8-bit weights, 8-bit weights and activations, or palettes of 64 or 16 values"
     add("--coreml-int8", text, choices=tuple(COREML_INT8))
-    add("--smoothing", "strength of the smoothing of outlier channels, from 0 (none) to 1", metavar="X")
+    text = "strength of the smoothing of outlier channels, from 0 (none) to 1"
+    add("--smoothing", text, type=number(0, 1), metavar="X")
     text = (
         "if int8 or int4 does not pass the gate: minutes for trying layers one by one, to keep the most sensitive ones "
         "in float (with int4, in int8); 0 for no fallback"
     )
-    add("--fallback-minutes", text, "--repair-minutes", metavar="M")
+    add("--fallback-minutes", text, "--repair-minutes", type=number(), metavar="M")
     text = "show how much int8 or int4 in each single layer changes the masks, and write nothing"
     group.add_argument("--report-only", action="store_true", help=text)
 
@@ -161,12 +164,8 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     unset = "some of the calibration photos, set aside; without those, rendered scenes"
     text = "pictures to compare masks on; none may be a calibration photo"
     add("--gate-images", text, type=Path, metavar="FOLDER", unset=unset)
-    add(
-        "--gate-labels",
-        "labels of these pictures: a folder of index PNGs, or a COCO JSON file",
-        type=Path,
-        metavar="PATH",
-    )
+    text = "labels of these pictures: a folder of index PNGs, or a COCO JSON file"
+    add("--gate-labels", text, type=Path, metavar="PATH")
     add("--gate-classes", "for index PNGs: a file with one concept a line", type=Path, metavar="FILE")
     text = (
         "whether labels of photos with an EXIF rotation were drawn on the photo as viewers show it, or on its "
@@ -174,27 +173,27 @@ def _add_gate(group: argparse._ArgumentGroup) -> None:
     )
     unset = "upright; labels that only fit the stored pixels are named and left out"
     add("--labels-orientation", text, choices=ORIENTATIONS, unset=unset)
-    add("--gate-count", "number of pictures; 0 for no gate", metavar="N")
+    add("--gate-count", "number of pictures; 0 for no gate", type=whole(0), metavar="N")
     text = (
         "largest difference from PyTorch's masks that passes without labels, 1 - mean mask IoU, in units of what two "
         "other random draws of the points do to PyTorch's own masks"
     )
-    add("--max-disagreement", text, metavar="X")
+    add("--max-disagreement", text, type=number(), metavar="X")
     text = (
         "smallest mean mask IoU with PyTorch that passes, in place of --max-disagreement and of the limits for "
         "presence and scores (default: none). With --image-size auto, applies "
         f"to PyTorch at the new size compared with the checkpoint's own (default: {AUTO_SIZE_MIN_IOU:g}); the gate "
         "then keeps its defaults"
     )
-    add("--min-iou", text, type=float, metavar="X")
-    add("--max-drop", "largest drop of class mIoU against labels that passes", metavar="X")
+    add("--min-iou", text, type=number(0, 1), metavar="X")
+    add("--max-drop", "largest drop of class mIoU against labels that passes", type=number(0, 1), metavar="X")
     text = (
         "arithmetic below float32 that is tried on the gate's pictures; devices may compute in it where it passes: "
         "bfloat16, float16 or both; float32 tries none"
     )
     more: dict[str, Any] = {"type": _arithmetic, "metavar": "KINDS", "unset": "bfloat16,float16"}
     add("--arithmetic", text, **more)
-    add("--arithmetic-minutes", "how long that may take", metavar="M")
+    add("--arithmetic-minutes", "how long that may take", type=number(), metavar="M")
     add("--allow-degraded", "write a bundle even if it does not pass, marked as degraded")
 
 
@@ -209,32 +208,43 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "axis of the feature norm: tokens as in upstream's code (norm_dim=1), or channels as in the paper (norm_dim=-1)"
     )
     add("--similarity-norm", text, choices=("tokens", "channels"))
-    add("--threshold", "threshold of the similarity map, for points and the dense prompt", metavar="X")
-    add("--points", "number of points drawn in text-only mode", metavar="K")
+    text = "threshold of the similarity map, for points and the dense prompt"
+    add("--threshold", text, type=number(0, 1, above=True, below=True), metavar="X")
+    add("--points", "number of points drawn in text-only mode", type=whole(), metavar="K")
 
 
 def _image_size(text: str) -> int | str:
-    from cgsam_edge.export.image_sizes import AUTO
+    from cgsam_edge.export.image_sizes import check_size
 
-    if text != AUTO and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of pixels, or {AUTO}, got {text!r}")
-    return text if text == AUTO else int(text)
+    size = _or_auto("pixels")(text)
+    if isinstance(size, int):
+        usable(lambda: check_size(size))
+    return size
+
+
+def _photos(text: str) -> int:
+    from cgsam_edge.quality.photos import LEAST
+
+    return whole(LEAST)(text)
 
 
 def _size(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(k|M|G)i?B", text, re.IGNORECASE)
-    if not found:
+    if not found or not float(found[1]):
         raise argparse.ArgumentTypeError(f"expected a size such as 120MB or 1.5GB, got {text!r}")
     base = 1024.0 if "i" in text.lower() else 1000.0
     return round(float(found[1]) * base ** (1 + "kmg".index(found[2].lower())))
 
 
-def _shared_blocks(text: str) -> int | str:
+def _or_auto(things: str) -> Callable[[str], int | str]:
     from cgsam_edge.export.image_sizes import AUTO
 
-    if text != AUTO and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of blocks, or {AUTO}, got {text!r}")
-    return text if text == AUTO else int(text)
+    def parse(text: str) -> int | str:
+        if text != AUTO and not text.isdecimal():
+            raise argparse.ArgumentTypeError(f"expected a number of {things}, or {AUTO}, got {text!r}")
+        return text if text == AUTO else int(text)
+
+    return parse
 
 
 def _heads(text: str) -> tuple[int, ...]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.tiles import add_tiles, check_lattice
+from cgsam_edge.cli.values import usable, whole
 from cgsam_edge.errors import InputError
-from cgsam_edge.objects import MIN_AREA
+from cgsam_edge.objects import MIN_AREA, least_pixels
 from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
@@ -23,51 +23,37 @@ if TYPE_CHECKING:
     from cgsam_edge.bulk.job import Job
     from cgsam_edge.bulk.totals import LabelTotals
 
-T = TypeVar("T")
-
 _LINE_SECONDS = 30.0
 """Seconds between lines of progress in a log."""
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return int(text)
-
-
 def _area(text: str) -> float:
     try:
-        return int(text) if text.isdecimal() else float(text)
+        area = int(text) if text.isdecimal() else float(text)
+        least_pixels(area, (1, 1))
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"expected pixels, such as 200, or a share, such as 0.001; got {text!r}"
         ) from None
+    return area
 
 
 def _formats(text: str) -> tuple[str, ...]:
     from cgsam_edge.bulk.job import check_formats
 
-    return _usable(lambda: check_formats(tuple(dict.fromkeys(_names(text)))))
+    return usable(lambda: check_formats(tuple(dict.fromkeys(_names(text)))))
 
 
 def _split(text: str) -> Split:
     from cgsam_edge.bulk.choices import Split
 
-    return _usable(lambda: Split.parse(text))
+    return usable(lambda: Split.parse(text))
 
 
 def _review(text: str) -> Review:
     from cgsam_edge.bulk.choices import Review
 
-    return _usable(lambda: Review.parse(text))
-
-
-def _usable(parse: Callable[[], T]) -> T:
-    """Return what an option means; an error of it is wrong usage."""
-    try:
-        return parse()
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return usable(lambda: Review.parse(text))
 
 
 def add_parser(commands: Any) -> None:
@@ -111,7 +97,7 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
 
 def _add_workers(group: argparse._ArgumentGroup) -> None:
     text = "engines that run at once, each in a process (default: 1); --threads are those of each"
-    group.add_argument("--workers", type=_whole, default=1, metavar="N", help=text)
+    group.add_argument("--workers", type=whole(), default=1, metavar="N", help=text)
     text = "run the workers on a cluster of Ray: the address of its head, or auto for RAY_ADDRESS or a new one here"
     group.add_argument("--cluster", metavar="ADDRESS", help=text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from cgsam_edge.cli.live_options import add_live, check_for_files
 from cgsam_edge.cli.looks import add_looks, look_of
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.cli.tracking import Series, add_tracking, check_tracking
+from cgsam_edge.cli.values import number, whole
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
@@ -31,17 +33,11 @@ def _coordinates(count: int) -> Callable[[str], list[float]]:
             values = [float(part) for part in text.split(",")]
         except ValueError:
             values = []
-        if len(values) != count:
+        if len(values) != count or not all(map(math.isfinite, values)):
             raise argparse.ArgumentTypeError(f"expected {count} numbers separated by commas, got {text!r}")
         return values
 
     return parse
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return int(text)
 
 
 _point = _coordinates(2)
@@ -100,11 +96,11 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--max-concepts", type=int, metavar="N", help="compute only the N likeliest concepts of each image"
+        "--max-concepts", type=whole(), metavar="N", help="compute only the N likeliest concepts of each image"
     )
     group.add_argument(
         "--time-budget",
-        type=float,
+        type=number(above=True),
         metavar="SECONDS",
         help="stop starting further concepts of an image after this time",
     )
@@ -119,12 +115,12 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
 def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--every",
-        type=_count,
+        type=whole(),
         metavar="N",
         help="take each Nth frame of videos (default: all), and treat animations (GIF, WebP, PNG) as videos",
     )
     group.add_argument(
-        "--page", type=_count, metavar="N", help="which picture to take from files with several (default: 1)"
+        "--page", type=whole(), metavar="N", help="which picture to take from files with several (default: 1)"
     )
     group.add_argument(
         "--bits",
@@ -160,7 +156,14 @@ def _run_live(options: argparse.Namespace) -> int:
 
 
 def _run_files(options: argparse.Namespace) -> int:
-    from cgsam_edge.cli.destinations import checked, destinations, make_folder, without_labels, without_overlays
+    from cgsam_edge.cli.destinations import (
+        checked,
+        destinations,
+        make_folder,
+        without_labels,
+        without_marked,
+        without_overlays,
+    )
     from cgsam_edge.cli.inputs import find_images, open_inputs
     from cgsam_edge.cli.memory import return_big_blocks
     from cgsam_edge.cli.messages import say
@@ -172,7 +175,8 @@ def _run_files(options: argparse.Namespace) -> int:
     named = list(find_images(options.images, missing.append))
     if not named:
         raise missing[0]
-    files = without_labels(without_overlays(named, _warn), options.images, _warn)
+    drawn_apart = without_marked(without_overlays(named, _warn), options.images, _warn)
+    files = without_labels(drawn_apart, options.images, _warn)
     look = look_of(options)
     names = _with(_names(options), look.blur)
     _check_prompt(options, names)

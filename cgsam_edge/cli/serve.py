@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
+from cgsam_edge.cli.values import number, whole
 from cgsam_edge.errors import InputError, MissingLibraryError
+from cgsam_edge.image_limits import MAX_PIXELS
+from cgsam_edge.serve.settings import HIGHEST_PORT
 
 if TYPE_CHECKING:
     from cgsam_edge.serve.settings import ServeSettings
@@ -34,7 +37,9 @@ def add_parser(commands: Any) -> None:
 
 def _add_address(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--host", metavar="ADDRESS", help="listen here (default: 127.0.0.1, this machine alone)")
-    group.add_argument("--port", type=int, metavar="N", help="listen here; 0 takes a free one (default: 8765)")
+    group.add_argument(
+        "--port", type=whole(0, HIGHEST_PORT), metavar="N", help="listen here; 0 takes a free one (default: 8765)"
+    )
     group.add_argument(
         "--token-file",
         type=Path,
@@ -52,16 +57,22 @@ def _add_address(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--waiting", type=int, metavar="N", help="most requests that wait; more get 429 (default: 32)")
-    group.add_argument("--workers", type=int, metavar="N", help="requests computed at once (default: 1)")
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="time for an answer (default: 30)")
+    megapixels = number(0, MAX_PIXELS / 1e6, above=True)
     group.add_argument(
-        "--upload-timeout", type=float, metavar="SECONDS", help="time for a request to arrive (default: 30)"
+        "--waiting", type=whole(0), metavar="N", help="most requests that wait; more get 429 (default: 32)"
     )
-    group.add_argument("--max-upload", type=int, metavar="MB", help="largest body (default: 32)")
-    group.add_argument("--max-megapixels", type=float, metavar="N", help="largest picture (default: 40)")
+    group.add_argument("--workers", type=whole(), metavar="N", help="requests computed at once (default: 1)")
+    group.add_argument("--timeout", type=number(0.01), metavar="SECONDS", help="time for an answer (default: 30)")
     group.add_argument(
-        "--image-memory", type=int, metavar="MB", help="memory for pictures that are kept for clicks (default: 512)"
+        "--upload-timeout", type=number(0.01), metavar="SECONDS", help="time for a request to arrive (default: 30)"
+    )
+    group.add_argument("--max-upload", type=whole(), metavar="MB", help="largest body (default: 32)")
+    group.add_argument("--max-megapixels", type=megapixels, metavar="N", help="largest picture (default: 40)")
+    group.add_argument(
+        "--image-memory",
+        type=whole(0),
+        metavar="MB",
+        help="memory for pictures that are kept for clicks (default: 512)",
     )
 
 

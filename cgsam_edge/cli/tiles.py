@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cgsam_edge.cli.values import number
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.tiling.lattice import AUTO_TILE, MOST_OVERLAP, OVERLAP, check_overlap, tile_side
 
@@ -29,7 +30,7 @@ def add_tiles(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--overlap",
-        type=float,
+        type=number(0, MOST_OVERLAP),
         metavar="SHARE",
         help=f"share of a tile that the next one covers again, 0 to {MOST_OVERLAP} (default: {OVERLAP})",
     )

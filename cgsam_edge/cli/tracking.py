@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from cgsam_edge.cli.values import number
 from cgsam_edge.errors import InputError
 from cgsam_edge.live.smoothing import MOST, check_amount
 from cgsam_edge.pipeline import follow_up
@@ -28,7 +29,7 @@ def add_tracking(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--smooth",
-        type=float,
+        type=number(0, MOST),
         default=0.0,
         metavar="S",
         help=f"weight of earlier frames in masks and presence, 0 to {MOST}, so that concepts do not blink (default: 0)",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_bundle, add_soc
+from cgsam_edge.cli.values import threads
 from cgsam_edge.errors import BackendError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--device", default="auto", help="only this device (default: all available ones)")
     parser.add_argument("--precision", default="default", help="default, float32 or reduced (default: default)")
     add_soc(parser)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=threads, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from cgsam_edge.datasets import FORMATS, labelled
 from cgsam_edge.errors import CgsamError, InputError
 from cgsam_edge.serve.schemas import FoundConcept, FoundObject, Masks, RunLengths, Seconds
+from cgsam_edge.written_files import png_mark
 
 if TYPE_CHECKING:
     from cgsam_edge.results import ConceptResult, Result
@@ -59,7 +60,7 @@ def picture(result: Result, kind: str, name: str) -> Answer:
     """Return a PNG: "overlay", "cutout" (transparent where no mask is) or "labels" (0 for none, then by concept)."""
     drawn = {"overlay": _overlay, "cutout": _cutout, "labels": _labels}[kind](result)
     file = io.BytesIO()
-    drawn.save(file, "PNG")
+    drawn.save(file, "PNG", pnginfo=png_mark())
     return Answer(file.getvalue(), PNG, f"{Path(name).stem or 'image'}.{kind}.png")
 
 

@@ -115,7 +115,6 @@ def test_images_of_a_run_are_one_series(run: Run, tmp_path: Path) -> None:
 def test_what_cannot_be_followed_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (64, 64)).save("one.png")
     for options, words in (
-        (["--smooth", "1"], "smooth must be a number from 0 (off) to 0.95, got 1.0"),
         (
             ["--track", "--tile", "64"],
             "--track and --smooth are for whole images that follow each other; leave out --tile",

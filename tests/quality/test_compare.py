@@ -222,7 +222,6 @@ def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path
 
     refused(tiny_bundle, "photos", words=("not a bundle",))
     refused("nowhere", tiny_bundle, words=("no such bundle",))
-    refused(tiny_bundle, tiny_bundle, "--count", 0, words=("--count must be 1 or more",))
     refused(tiny_bundle, tiny_bundle, "--labels", "labels", words=("need --images",))
     refused(tiny_bundle, tiny_bundle, "--concepts", " ,", words=("names no concept",))
     refused(tiny_bundle, tiny_bundle, "--images", "photos", "--classes", "x", words=("--classes needs --labels",))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -458,10 +460,6 @@ def test_engines_that_are_not_installed_are_noted(
         ([str(shipped.BUNDLE), "--backend", "tpu"], "no backend 'tpu'"),
         ([str(shipped.BUNDLE), "--backend", "coreml"], "no graphs for 'coreml'"),
         ([str(shipped.BUNDLE), "--backend", "openvino", "--device", "tpu"], "openvino has no device 'tpu'"),
-        ([str(shipped.BUNDLE), "--runs", "0"], "--runs must be 1 or more, got 0"),
-        ([str(shipped.BUNDLE), "--threads", "0"], "--threads must be a whole number from 1 to"),
-        ([str(shipped.BUNDLE), "--minutes", "-1"], "--minutes must be 0 or more"),
-        ([str(shipped.BUNDLE), "--minutes", "nan"], "--minutes must be 0 or more"),
         ([str(shipped.BUNDLE), "--image", "no.png"], "no.png: no such file"),
         ([str(shipped.BUNDLE), "--concept", "cra"], "Did you mean 'car'?"),
         (["--concept", "cra"], "Did you mean 'car'?"),  # the shipped bundle
@@ -473,6 +471,20 @@ def test_engines_that_are_not_installed_are_noted(
 def test_bad_input(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *arguments]) == 3
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"runs": 0}, "--runs must be 1 or more, got 0"),
+        ({"threads": 0}, "--threads must be a whole number from 1 to"),
+        ({"minutes": -1.0}, "--minutes must be 0 or more"),
+        ({"minutes": math.nan}, "--minutes must be 0 or more"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.InputError, match=words):
+        Options(**options)
 
 
 def test_a_bundle_without_examples_wants_a_picture(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What the values of options may be: a value outside is wrong usage, and argparse's message names the option."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from cgsam_edge.errors import InputError
+
+T = TypeVar("T")
+
+
+def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``least`` to ``most``; None means no upper limit."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            span = f"of {least} or more" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number {span}, got {text!r}")
+        return value
+
+    return parse
+
+
+def number(
+    least: float = 0, most: float | None = None, *, above: bool = False, below: bool = False
+) -> Callable[[str], float]:
+    """Return a parser of numbers from ``least`` to ``most``; None means no upper limit.
+
+    Args:
+        least: the lower limit.
+        most: the upper limit.
+        above: whether the lower limit itself is excluded.
+        below: whether the upper limit itself is excluded.
+    """
+    high = math.inf if most is None else most
+    if most is None:
+        limits = f"above {least:g}" if above else f"of {least:g} or more"
+    else:
+        limits = f"{'above' if above else 'from'} {least:g} to {'below ' if below else ''}{most:g}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if (least < value if above else least <= value) and (value < high if below else value <= high):
+            return value
+        raise argparse.ArgumentTypeError(f"expected a number {limits}, got {text!r}")
+
+    return parse
+
+
+def threads(text: str) -> int:
+    """Parse a number of CPU threads."""
+    from cgsam_edge.runtimes.protocol import max_threads
+
+    return whole(1, max_threads())(text)
+
+
+def soc(text: str) -> int:
+    """Parse the model number of a chip."""
+    from cgsam_edge.runtimes.protocol import MOST_SOC
+
+    return whole(1, MOST_SOC - 1)(text)
+
+
+def usable(parse: Callable[[], T]) -> T:
+    """Return what a value means; an `InputError` of it is wrong usage."""
+    try:
+        return parse()
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,0 +1,80 @@
+"""A value that an option cannot have is wrong usage: exit code 2, the option's name, and what was expected."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cgsam_edge.cli import make_parser
+from cgsam_edge.cli.reference import commands
+from cgsam_edge.runtimes.protocol import max_threads
+from tests.commands import cgsam, fails
+
+WRONG = {
+    "serve --port 99999": "a whole number from 0 to 65535",
+    "serve --waiting -1": "a whole number of 0 or more",
+    "serve --workers 0": "a whole number of 1 or more",
+    "serve --timeout 0": "a number of 0.01 or more",
+    "serve --max-megapixels 101": "a number above 0 to 100",
+    "segment a.png --threads 0": f"a whole number from 1 to {max_threads()}",
+    "segment a.png --soc 10000": "a whole number from 1 to 9999",
+    "segment a.png --max-concepts 0": "a whole number of 1 or more",
+    "segment a.png --time-budget 0": "a number above 0",
+    "segment a.png --smooth 1": "a number from 0 to 0.95",
+    "segment a.png --point nan,1": "2 numbers separated by commas",
+    "eval --images i --labels l --clicks 0": "a whole number of 1 or more",
+    "eval --images i --labels l --overlap 0.95": "a number from 0 to 0.9",
+    "compare a b --output o --count 0": "a whole number of 1 or more",
+    "calibrate b --images i --labels l --max-recall-loss 1": "a number from 0 to below 1",
+    "compile b --output o --soc 57,0": "numbers with commas, such as 57,69",
+    "label p --to coco --output o --min-area 1.5": "pixels, such as 200, or a share, such as 0.001",
+    "bench --minutes -1": "a number of 0 or more",
+    "bench --runs 0": "a whole number of 1 or more",
+    "export --concepts c --prompt-slots 0": "a whole number of 1 or more",
+    "export --concepts c --calibration-count 7": "a whole number of 8 or more",
+    "export --concepts c --gate-count -1": "a whole number of 0 or more",
+    "export --concepts c --min-iou 1.1": "a number from 0 to 1",
+    "export --concepts c --smoothing 2": "a number from 0 to 1",
+    "export --concepts c --threshold 1": "a number above 0 to below 1",
+    "export --concepts c --max-size 0MB": "a size such as 120MB",
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_a_wrong_value_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    option, value = command.split()[-2:]
+    fails(
+        cgsam(*command.split(), cwd=tmp_path), 2, f"argument {option}", f"expected {WRONG[command]}", f"got '{value}'"
+    )
+
+
+def test_an_image_size_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    done = cgsam("export", "--concepts", "c", "--image-size", "300", cwd=tmp_path)
+    fails(done, 2, "argument --image-size", "the nearest is 256 or 320")
+
+
+def _numbers(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if action.type in (int, float) and action.choices is None:
+            yield f"{parser.prog} {action.option_strings[0]}"
+    for command in commands(parser).values():
+        yield from _numbers(command)
+
+
+def test_every_number_has_a_range() -> None:
+    assert list(_numbers(make_parser())) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--backend", "nix"], "no backend 'nix'; expected 'auto' or one of 'onnxruntime'"),
+        (["--backend", "openvino"], "--backend: for choosing what runs a bundle; name the bundle too"),
+        (["--device", "gpu", "--threads", "2", "--refresh"], "--device, --threads, --refresh: for choosing"),
+    ],
+)
+def test_doctor_chooses_for_a_bundle_only(options: list[str], words: str, tmp_path: Path) -> None:
+    fails(cgsam("doctor", *options, cwd=tmp_path), 3, words)
