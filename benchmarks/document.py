@@ -33,6 +33,10 @@ NOTES = (
         "at random."
     ),
     (
+        "PyTorch and plain ONNX prepare a picture as a person would write it: one call of Pillow's resize, and "
+        "NumPy for the mean and standard deviation; their similarity maps, points and masks are this project's code."
+    ),
+    (
         "PyTorch is the reference model: upstream's computation, unfused. Plain ONNX is that model's three parts "
         "through torch.onnx.export as it is (the dynamo exporter), with the engine's own defaults; its INT8 is of "
         "the two encoders, with the tools' defaults: ONNX Runtime's quantize_dynamic, nncf.quantize on three "

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from cgsam_edge import prompts
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.image import load_image, to_pixels
+from cgsam_edge.image import load_image
 from cgsam_edge.prompts import resize
 from cgsam_edge.runtimes import telemetry
 
@@ -36,6 +37,20 @@ class Parts(Protocol):
         """Mask logits (1, 1, m, m)."""
 
 
+def plain_pixels(image: Image.Image, size: int) -> Float:
+    """Return normalised pixels (1, 3, size, size) as a person writes upstream's steps without PyTorch.
+
+    Plainly: one call of Pillow, and numpy on (height, width, channel). For square pictures the values are those of
+    `cgsam_edge.image.to_pixels` after its normalisation.
+    """
+    squashed = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.float32) / np.float32(255)
+    return np.ascontiguousarray(((squashed - _MEAN) / _STD).transpose(2, 0, 1)[None])
+
+
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
 class Unfused:
     """Upstream's steps around the three parts; similarity and prompts are this project's, in numpy.
 
@@ -52,11 +67,14 @@ class Unfused:
     def masks(self, picture: Any, count: int) -> list[Mask]:
         """Segment; see `Runner.masks`."""
         image = load_image(picture)
-        return [resize(one, *image.size) > 0 for one in self.logits(image, count)]
+        return [resize(one, *image.size) > 0 for one in self._logits(image, count)]
 
     def logits(self, picture: Any, count: int) -> Float:
         """Segment; see `Runner.logits`."""
-        pixels, features = self._encoded(picture)
+        return self._logits(load_image(picture), count)
+
+    def _logits(self, image: Image.Image, count: int) -> Float:
+        pixels, features = self._encoded(image)
         found = []
         for text in self._text[:count]:
             full_map, dense = self._prompts(features, text)
@@ -67,27 +85,22 @@ class Unfused:
 
     def encode(self, picture: Any) -> Callable[[], Mask]:
         """Encode; see `Runner.encode`."""
-        image, (pixels, features) = load_image(picture), self._encoded(picture)
+        image = load_image(picture)
+        pixels, features = self._encoded(image)
         dense = self._prompts(features, self._text[0])[1]
         embedding = self._parts.embed(pixels, features, self._text[:1])
         centre = np.full((1, 1, 2), self._geometry.image_size / 2, np.float32)
         label = np.ones((1, 1), np.float32)
         return lambda: resize(self._parts.decode(embedding, dense, centre, label)[0, 0], *image.size) > 0
 
-    def _encoded(self, picture: Any) -> tuple[Float, Float]:
-        raw = to_pixels(load_image(picture), self._geometry.image_size)
-        mean, std = (np.asarray(v, np.float32).reshape(1, 3, 1, 1) for v in (_MEAN, _STD))
-        pixels: Float = (raw / np.float32(255) - mean) / std
+    def _encoded(self, image: Image.Image) -> tuple[Float, Float]:
+        pixels = plain_pixels(image, self._geometry.image_size)
         return pixels, self._parts.features(pixels)
 
     def _prompts(self, features: Float, text: Float) -> tuple[Float, Float]:
         scores = (features[0, 1:] @ text).reshape(self._geometry.patch_grid, -1)
         full_map = prompts.similarity_map(scores, self._geometry.image_size)
         return full_map, prompts.dense_prompt(full_map, self._geometry, self._prompting)
-
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 class TorchParts:
