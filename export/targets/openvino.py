@@ -116,12 +116,14 @@ def _is_sum(port: Any) -> bool:
     node = port.get_node()
     while node.get_type_name() in ("Reshape", "Transpose"):
         node = node.input_value(0).get_node()
-    return node.get_type_name() == "Add" and not any(map(_is_constant, (node.input_value(0), node.input_value(1))))
+    terms = [node.input_value(i) for i in range(node.get_input_size())]
+    return bool(node.get_type_name() == "Add") and not any(_is_constant(term) for term in terms)
 
 
 def _is_constant(port: Any) -> bool:
     node = port.get_node()
-    return (node.input_value(0).get_node() if node.get_type_name() == "Convert" else node).get_type_name() == "Constant"
+    held = node.input_value(0).get_node() if node.get_type_name() == "Convert" else node
+    return bool(held.get_type_name() == "Constant")
 
 
 def _name(model: Any, graph: Graph) -> None:
