@@ -6,10 +6,12 @@ and a column of the second on no other column, so bands of rows and then of colu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,8 +19,10 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 BAND_PIXELS = 2**19
-"""Pixels of a picture that are worth a thread: some three milliseconds of resizing, of which a thread costs a tenth."""
+"""Pixels of a picture that are worth a thread: some three milliseconds of resizing."""
 
 
 def squash(image: Image.Image, size: int, threads: int) -> NDArray[np.float32]:
@@ -34,22 +38,26 @@ def squash(image: Image.Image, size: int, threads: int) -> NDArray[np.float32]:
 
 
 def in_bands(image: Image.Image, size: int, count: int) -> NDArray[np.float32]:
-    """Return what `squash` does, in this number of bands, each by a thread."""
+    """Return what `squash` does, in this number of bands, each by a thread.
+
+    No buffer is larger than a band: a new one of megabytes costs as much in page faults as a thread saves.
+    """
     image.load()  # once, and not in each thread
-    rows = Image.new("RGB", (size, image.height), None)  # all of it is pasted over
     pixels = np.empty((1, 3, size, size), np.float32)
 
-    def squash_rows(top: int, bottom: int) -> None:
+    def squash_rows(top: int, bottom: int) -> tuple[int, Image.Image]:
         band = image.crop((0, top, image.width, bottom))
-        rows.paste(band.resize((size, bottom - top), Image.Resampling.BILINEAR), (0, top))
+        return top, band.resize((size, bottom - top), Image.Resampling.BILINEAR)
+
+    rows = _share(squash_rows, image.height, count)
 
     def squash_columns(left: int, right: int) -> None:
-        band = rows.crop((left, 0, right, image.height))
+        band = Image.new("RGB", (right - left, image.height), None)  # all of it is pasted over
+        for top, part in rows:
+            band.paste(part.crop((left, 0, right, part.height)), (0, top))
         _fill(pixels[0, :, :, left:right], band.resize((right - left, size), Image.Resampling.BILINEAR))
 
-    with ThreadPoolExecutor(count - 1) as pool:
-        _share(pool, squash_rows, image.height, count)
-        _share(pool, squash_columns, size, count)
+    _share(squash_columns, size, count)
     return pixels
 
 
@@ -64,11 +72,19 @@ def _fill(pixels: NDArray[np.float32], image: Image.Image) -> None:
     pixels[...] = np.asarray(image).transpose(2, 0, 1)  # an eighth of the time of turning floats
 
 
-def _share(pool: ThreadPoolExecutor, work: Callable[[int, int], None], length: int, count: int) -> None:
-    """Do ``work`` for each of ``count`` bands of a length, the first one in this thread."""
+def _share(work: Callable[[int, int], T], length: int, count: int) -> list[T]:
+    """Return ``work`` of each of ``count`` bands of a length, the first one by this thread."""
     edges = [length * i // count for i in range(count + 1)]
     first, *others = ((start, end) for start, end in pairwise(edges) if start < end)
-    begun = [pool.submit(work, *band) for band in others]
-    work(*first)
-    for one in begun:
-        one.result()
+    begun = [_pool().submit(work, *band) for band in others]
+    return [work(*first), *(one.result() for one in begun)]
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    """Return the process's threads, which are kept: starting one takes a third of a millisecond beside an engine."""
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "cgsam-resize")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,28 @@ def test_without_a_number_of_threads_all_cores_prepare(
 ) -> None:
     monkeypatch.setattr("cgsam_edge.runtimes.protocol.cores", lambda: 6)
     assert SessionOptions(performance=performance).picture_threads == expected
+
+
+FORK = """
+import os
+from PIL import Image
+from cgsam_edge.image_resize import in_bands
+
+def resize():
+    return in_bands(Image.new("RGB", (50, 40), (1, 2, 3)), 16, 3)
+
+assert resize().sum() == 16 * 16 * 6
+child = os.fork()
+if child == 0:
+    os._exit(0 if resize().sum() == 16 * 16 * 6 else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_has_threads_too() -> None:
+    """The parent's are not in it, and waiting for them would never end."""
+    assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
 
 
 def test_an_error_of_another_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
