@@ -23,6 +23,7 @@ from cgsam_edge.manifest import GraphSpec
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.photos import Photos
 from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.wording import amount
 
 EVALUATED_PICTURES = 8
 """Number of calibration inputs for the slow evaluator of Core ML programs; extreme values repeat anyway."""
@@ -85,14 +86,14 @@ class Quantiser:
     @property
     def method(self) -> str:
         """A line for the report about how ranges were chosen."""
-        return f"ranges by {self._calibrated.method}, {self._calibrated.smoothed} norms smoothed"
+        return f"ranges by {self._calibrated.method}, {amount(self._calibrated.smoothed, 'norm')} smoothed"
 
     @property
     def scores(self) -> str:
         """A line about how ranges were chosen, with the error of each method."""
         errors = ", ".join(f"{name} {value:.4f}" for name, value in self._calibrated.scores.items())
         found = self._calibrated
-        return f"ranges by {found.method} (error of the logits: {errors}); {found.smoothed} norms smoothed"
+        return f"ranges by {found.method} (error of the logits: {errors}); {amount(found.smoothed, 'norm')} smoothed"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -101,7 +102,8 @@ class Quantiser:
         if not missing:
             return ()
         names = ", ".join(missing[:_NAMED_PHOTOS])
-        return (f"{len(missing)} photos show none of the concepts tried on them: {names}",)
+        verb = "shows" if len(missing) == 1 else "show"
+        return (f"{amount(len(missing), 'photo')} {verb} none of the concepts tried on them: {names}",)
 
     def quantise(
         self,

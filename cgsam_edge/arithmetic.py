@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cgsam_edge.wording import amount
+
 FLOAT32 = "float32"
 BELOW_FLOAT32 = ("bfloat16", "float16")
 """Kinds of arithmetic that a proof can be about, in the order in which an export tries them."""
@@ -47,7 +49,7 @@ def lines(proofs: Proofs, target: str) -> Iterator[str]:
     """Yield a line for each kind of arithmetic that a target was tried in."""
     for kind, proof in proofs.get(target, {}).items():
         passed = [graph for graph, arithmetic in proof.graphs.items() if arithmetic == kind]
-        how = f"{'emulated by' if proof.emulated else 'on'} {proof.by}, {proof.pictures} pictures"
+        how = f"{'emulated by' if proof.emulated else 'on'} {proof.by}, {amount(proof.pictures, 'picture')}"
         how = how if proof.pictures else "not tried"
         note = f"; {proof.note}" if proof.note else ""
         yield f"{kind} {'proven for ' + ', '.join(passed) if passed else 'not proven'} ({how}){_numbers(proof)}{note}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from cgsam_edge.errors import PromptError
 from cgsam_edge.opencv import cv2
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -119,8 +120,8 @@ def check_clicks(
         raise PromptError(f"points must have shape (N, 2) as (x, y), got {array.shape}.")
     if len(array) > slots:
         raise PromptError(
-            f"{len(array)} points, but the bundle has {slots} slots for clicks. Give fewer, or export the bundle again "
-            f"with --prompt-slots {len(array)}."
+            f"{len(array)} points, but the bundle has {amount(slots, 'slot')} for clicks. Give fewer, or export the "
+            f"bundle again with --prompt-slots {len(array)}."
         )
     _check_inside(array, size, "point")
     return Clicks(array, _check_labels(labels, len(array)), _check_box(box, size))

@@ -17,6 +17,7 @@ from cgsam_edge.opencv import cv2
 from cgsam_edge.url_secrets import shown_typed
 from cgsam_edge.video_files import Kind, kind_of
 from cgsam_edge.video_time import Clock, rate_of
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,8 +127,8 @@ class Video:
         if missing:
             length = "" if fps is None else f" ({clock.last:.2f} of {self._count / fps:.2f} seconds)"
             raise ImageError(
-                f"{self.path}: ends after {found} of {self._count} frames{length}; it is truncated or corrupt after "
-                "that."
+                f"{self.path}: ends after {found} of {amount(self._count, 'frame')}{length}; it is truncated or "
+                "corrupt after that."
             )
 
 

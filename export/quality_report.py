@@ -23,6 +23,7 @@ from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.shared_blocks import SharingSearch
 from cgsam_edge.quality.terminal import export_table
 from cgsam_edge.quality.verdicts import refusal, summary
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,7 +49,7 @@ class Searches:
     def remarks(self) -> str:
         """What they made of the model, to be added to its name."""
         size = f", at {self.size.chosen} pixels" if self.size else ""
-        return size + (f", with {self.sharing.chosen} blocks shared" if self.sharing else "")
+        return size + (f", with {amount(self.sharing.chosen, 'block')} shared" if self.sharing else "")
 
 
 def gather_quality(
@@ -67,7 +68,7 @@ def gather_quality(
     return Quality(
         title=steps.options.destination.name,
         reference="PyTorch, float32" + searches.remarks,
-        pictures=f"{len(photos.gate)} pictures: {photos.origin}",
+        pictures=f"{amount(len(photos.gate), 'picture')}: {photos.origin}",
         targets=found,
         graphs=time_targets(folder, [one.target for one in found]),
         size=searches.size,

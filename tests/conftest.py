@@ -155,6 +155,11 @@ def exported(shelf: Shelf, conversions: None) -> Any:
     return export
 
 
+def slow(*values: object) -> Any:
+    """Return the values of a parametrised test that only the whole suite runs, beside others that run every day."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def camvid_frame(name: str) -> Path:
     path = CAMVID / "val" / "images" / name
     if not path.exists():
@@ -193,19 +198,24 @@ def text_bundle(exported: Any, tiny_checkpoint: Path, shelf: Shelf) -> Path:
     return made.path
 
 
-def _by_precision(exported: Any, checkpoint: Path, concepts: Path, *targets: str) -> dict[str, Path]:
-    """One bundle a precision."""
-    name = "-".join((checkpoint.stem, *targets))
-    return {
-        precision: exported(f"{name}-{precision}", checkpoint, concepts, targets=targets, precision=precision).path
-        for precision in ("fp32", "fp16")
-    }
+class ByPrecision(dict[str, Path]):
+    """One bundle a precision, each exported when it is first asked for."""
+
+    def __init__(self, exported: Any, checkpoint: Path, concepts: Path, *targets: str) -> None:
+        super().__init__()
+        self._exported, self._checkpoint, self._concepts, self._targets = exported, checkpoint, concepts, targets
+
+    def __missing__(self, precision: str) -> Path:
+        name = "-".join((self._checkpoint.stem, *self._targets, precision))
+        made = self._exported(name, self._checkpoint, self._concepts, targets=self._targets, precision=precision)
+        self[precision] = made.path
+        return self[precision]
 
 
 @pytest.fixture(scope="session")
 def all_bundles(exported: Any, tiny_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
     """The tiny model for all engines, by precision."""
-    return _by_precision(exported, tiny_checkpoint, concepts_file, "onnxruntime", "openvino", "coreml")
+    return ByPrecision(exported, tiny_checkpoint, concepts_file, "onnxruntime", "openvino", "coreml")
 
 
 @pytest.fixture(scope="session")
@@ -241,12 +251,12 @@ def small_model(small_checkpoint: Path) -> ReferenceModel:
 
 @pytest.fixture(scope="session")
 def small_bundles(exported: Any, small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    return _by_precision(exported, small_checkpoint, concepts_file, "onnxruntime", "openvino")
+    return ByPrecision(exported, small_checkpoint, concepts_file, "onnxruntime", "openvino")
 
 
 @pytest.fixture(scope="session")
 def small_coreml_bundles(exported: Any, small_checkpoint: Path, concepts_file: Path) -> dict[str, Path]:
-    return _by_precision(exported, small_checkpoint, concepts_file, "coreml")
+    return ByPrecision(exported, small_checkpoint, concepts_file, "coreml")
 
 
 @pytest.fixture(scope="session")

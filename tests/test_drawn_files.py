@@ -17,6 +17,7 @@ from cgsam_edge.serve.answers import picture
 from cgsam_edge.serve.schemas import OF_PICTURES
 from cgsam_edge.written_files import PICTURES, is_drawn, is_ours
 from tests.commands import cgsam, fails
+from tests.conftest import slow
 
 COMMANDS = {
     "segment": ("segment", "scene_003_00000.png", "--concepts", "car"),
@@ -27,7 +28,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [one if one in {"segment", "demo"} else slow(one) for one in COMMANDS])
 def test_no_command_takes_what_another_drew(command: str, own_cache: Path, tmp_path: Path) -> None:
     write_scenes(tmp_path, 3, range(1), 160, 128)
     (tmp_path / "classes.txt").write_text("\n".join([*CONCEPTS, "ignore: 255"]))

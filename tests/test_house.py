@@ -53,6 +53,7 @@ def test_the_tree_holds_no_links() -> None:
     assert [name for name, mode in modes.items() if mode == "120000"] == []
 
 
+@pytest.mark.slow
 def test_mypy_strict() -> None:
     code, printed = typecheck.check()
     assert code == 0, printed

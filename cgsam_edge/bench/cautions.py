@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cgsam_edge.bench.measurement import ONE, Machine, Row, Sample
 from cgsam_edge.bench.summary import FEW, WIDE, drift
+from cgsam_edge.wording import amount
 
 _OTHERS = 0.1
 """Cores that other programs keep busy before a warning is given."""
@@ -53,7 +54,7 @@ def after(rows: tuple[Row, ...], samples: tuple[Sample, ...], machine: Machine) 
 def _of_threads(found: Conditions) -> Iterator[str]:
     machine = found.machine
     if found.threads is not None and found.threads > machine.cores:
-        yield f"{found.threads} threads on {machine.cores} cores: they wait for each other."
+        yield f"{found.threads} threads on {amount(machine.cores, 'core')}: they wait for each other."
     if found.threads is None and machine.cores < machine.all_cores:
         yield (
             f"this process is held to {machine.cores} of {machine.all_cores} cores, which an engine may ignore: set "
@@ -71,8 +72,8 @@ def _of_threads(found: Conditions) -> Iterator[str]:
 def _of_power(found: Conditions) -> Iterator[str]:
     if found.load is not None and found.load > found.machine.all_cores / 2:
         yield (
-            f"load {found.load:.1f} on {found.machine.all_cores} cores before the measurement began: other programs "
-            "are running, and every number includes their effect."
+            f"load {found.load:.1f} on {amount(found.machine.all_cores, 'core')} before the measurement began: other "
+            "programs are running, and every number includes their effect."
         )
     slow = [name for name in found.governors if name != "performance"]
     if slow:
@@ -112,7 +113,7 @@ def _of_runs(rows: tuple[Row, ...]) -> Iterator[str]:
     measured = [row for row in rows if row.measured]
     few = min((row.times[ONE].runs for row in measured), default=FEW)
     if few < FEW:
-        yield f"only {few} runs: the percentiles say little. Say --runs 30 or more."
+        yield f"only {amount(few, 'run')}: the percentiles say little. Say --runs 30 or more."
     for row in measured:
         one = row.times[ONE]
         if one.spread > WIDE:

@@ -9,6 +9,7 @@ from cgsam_edge.bench.compare import Comparison
 from cgsam_edge.bench.energy import NOT_TOLD
 from cgsam_edge.bench.measurement import Measurement, Sample
 from cgsam_edge.bench.tables import tables
+from cgsam_edge.wording import amount
 
 _COLUMNS = 100
 
@@ -40,9 +41,9 @@ def heading(measurement: Measurement) -> list[str]:
     cores = (
         f"{machine.cores} of {machine.all_cores} cores"
         if machine.cores != machine.all_cores
-        else f"{machine.cores} cores"
+        else amount(machine.cores, "core")
     )
-    threads = f"{subject.threads} threads" if subject.threads else "threads as the engines choose"
+    threads = amount(subject.threads, "thread") if subject.threads else "threads as the engines choose"
     return [
         f"{subject.bundle} on {machine.processor}",
         f"{cores}{memory}; {machine.system}; {measurement.when}",

@@ -11,6 +11,7 @@ from cgsam_edge.bench.energy import NOT_TOLD
 from cgsam_edge.bench.measurement import ALL, CLICK, ONE, REST, Cold, Measurement, Row
 from cgsam_edge.bench.roofline import distances
 from cgsam_edge.manifest import GRAPH_NAMES
+from cgsam_edge.wording import amount
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def tables(measurement: Measurement, comparison: Comparison | None = None) -> It
 
 def kinds(measurement: Measurement) -> dict[str, str]:
     """Return the display names of everything that is timed, in order."""
-    many = f"{len(measurement.subject.concepts)} concepts"
+    many = amount(len(measurement.subject.concepts), "concept")
     graphs = {name: f"graph {name}" for name in GRAPH_NAMES}
     return {ONE: "one concept", ALL: many, CLICK: "one click", **graphs, REST: "the rest"}
 

@@ -19,6 +19,7 @@ from cgsam_edge.bulk.urls import library
 from cgsam_edge.bulk.worker import Labeller
 from cgsam_edge.errors import BackendError, CgsamError
 from cgsam_edge.runtimes import telemetry
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -237,6 +238,7 @@ def _check_cpus(ray: Any, workers: int, threads: int) -> None:
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if cpus < workers * threads:
         raise BackendError(
-            f"{workers} workers with {threads} threads each need {workers * threads} CPUs, and the cluster has {cpus}. "
+            f"{amount(workers, 'worker')} with {amount(threads, 'thread')} each need {workers * threads} CPUs, and the "
+            f"cluster has {cpus}. "
             "Take fewer with --workers or --threads."
         )

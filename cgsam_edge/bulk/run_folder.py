@@ -13,6 +13,7 @@ from typing import Any
 
 from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
+from cgsam_edge.wording import amount
 
 if sys.platform != "win32":
     import fcntl
@@ -86,8 +87,8 @@ def check_room(folder: Path, pictures: int, image_bytes: int) -> None:
     free, needed = shutil.disk_usage(folder).free, 2 * _BYTES_A_PICTURE * pictures + image_bytes
     if free < needed:
         raise OutputError(
-            f"{folder}: the disk has {free / 1e6:.0f} MB left; labels of {pictures} pictures and the data sets need "
-            f"about {needed / 1e6:.0f} MB. Free some space, or name another disk."
+            f"{folder}: the disk has {free / 1e6:.0f} MB left; labels of {amount(pictures, 'picture')} and the data "
+            f"sets need about {needed / 1e6:.0f} MB. Free some space, or name another disk."
         )
 
 

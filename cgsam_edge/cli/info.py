@@ -11,6 +11,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli.engine_options import add_bundle
 from cgsam_edge.errors import BundleError, printable
 from cgsam_edge.parity import TargetParity
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from cgsam_edge.manifest import GraphSpec
@@ -45,10 +46,10 @@ def describe(bundle: Bundle) -> Iterator[str]:
     yield f"model: {created.get('model', 'not described')}"
     yield from _sharing(manifest.quality.get("sharing"))
     yield (
-        f"prompts: trained for {' and '.join(prompting.trained_for)}; {prompting.points} points from text, threshold "
-        f"{prompting.threshold:g}, {prompting.click_slots} click slots"
+        f"prompts: trained for {' and '.join(prompting.trained_for)}; {amount(prompting.points, 'point')} from text, "
+        f"threshold {prompting.threshold:g}, {amount(prompting.click_slots, 'click slot')}"
     )
-    yield f"\n{len(manifest.concepts)} concepts"
+    yield f"\n{amount(len(manifest.concepts), 'concept')}"
     for concept in manifest.concepts:
         yield f"  {' | '.join((concept.name, *concept.synonyms))}"
     for target, graphs in manifest.targets.items():

@@ -27,6 +27,7 @@ from cgsam_edge.live.camera import Camera, CameraFrame
 from cgsam_edge.live.just_in_time import JustInTime
 from cgsam_edge.live.recording import Recording
 from cgsam_edge.pipeline import Stage, follow_up, overlap
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,13 +171,11 @@ def _restorer(kept: dict[signal.Signals, Any]) -> Callable[[], None]:
 def _conclude(camera: Camera, recording: Recording, seen: Counter[str], *, bare: bool) -> int:
     """Print what was done, and return the exit code."""
     found = ", ".join(f"{name} in {count}" if count else f"{name} absent" for name, count in seen.items())
-    again = f", found again {camera.reconnections} times" if camera.reconnections else ""
-    counts = f"{recording.written} frames segmented of {camera.arrived} that arrived"
+    again = f", found again {amount(camera.reconnections, 'time')}" if camera.reconnections else ""
+    counts = f"{amount(recording.written, 'frame')} segmented of {camera.arrived} that arrived"
     print(f"{camera.name}: {counts}{again}; {found}{BARE if bare and seen else ''}")
     if not recording.lost and not recording.unrecorded:
         return 0
-    print(
-        f"the disk was full: {recording.lost} lines were lost, and {recording.unrecorded} frames are in no video.",
-        file=sys.stderr,
-    )
+    lost = f"{amount(recording.lost, 'line')}; {amount(recording.unrecorded, 'frame')} in no video"
+    print(f"the disk was full. Lost: {lost}.", file=sys.stderr)
     return _LOST

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge.errors import OutputError
 from cgsam_edge.opencv import cv2
 from cgsam_edge.video import typable
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,8 +81,8 @@ class Mpeg4Video:
             found = _frames_in(name)
         if found < self._written:
             raise OutputError(
-                f"only {found} of {self._written} frames could be written; the disk is full, or a limit on file sizes "
-                "was reached."
+                f"only {found} of {amount(self._written, 'frame')} could be written; the disk is full, or a limit on "
+                "file sizes was reached."
             )
 
     def abort(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import OutputError
 from cgsam_edge.live.playable import PlayableVideo, fitted
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,7 +168,7 @@ class Recording:
             return
         self.written += 1
         if self._lost_now:
-            self._progress(f"{self._path}: there is room again; {self._lost_now} lines were lost.")
+            self._progress(f"{self._path}: there is room again; lost: {amount(self._lost_now, 'line')}.")
             self._lost_now = 0
 
     def _has_written(self, data: bytes) -> bool:

@@ -14,6 +14,7 @@ from cgsam_edge.quality.presence_fit import PresenceCalibration, fit
 from cgsam_edge.quality.screening_fit import ScreeningCalibration, check_loss, fit_screening
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import Vocabulary
+from cgsam_edge.wording import left_out
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,8 @@ def calibrate_bundle(
     except InputError as error:
         if not remarks.left_out:
             raise
-        count = len(remarks.left_out)
         raise InputError(
-            f"{error} {count} images or entries were left out. The first: {remarks.left_out[0]}"
+            f"{error} Left out: {left_out(len(remarks.left_out))}. The first: {remarks.left_out[0]}"
         ) from error
     learnt = replace(vocabulary, presence=presence.table, screening=screening.table)
     return CalibratedBundle(learnt, presence, screening, len({one.image for one in found}), remarks)

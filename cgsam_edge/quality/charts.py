@@ -12,6 +12,7 @@ from cgsam_edge.page.document import card, plot
 from cgsam_edge.page.markup import Html, number, seconds, tag
 from cgsam_edge.page.points import Point, dots, trade_off
 from cgsam_edge.quality.verdicts import NOT_RUN
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.findings import GraphQuality, Sensitivity
@@ -28,7 +29,7 @@ def agreement(target: TargetQuality) -> Html:
 
 def _distribution(target: TargetQuality) -> Html:
     values, limit = [pair.iou for pair in target.counted], target.least_of_all
-    text = f"{len(values)} masks, the least alike first."
+    text = f"{amount(len(values), 'mask')}, the least alike first."
     if limit is not None:
         text = f"{text[:-1]}; {sum(value < limit for value in values)} of them below {limit:.4g}."
     drawn = dots(f"mask IoU of {target.target}", values, limit, target.mean_iou)

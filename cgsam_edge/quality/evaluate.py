@@ -107,7 +107,10 @@ def evaluate(
         first = f" The first: {remarks.left_out[0]}" if remarks and remarks.left_out else ""
         raise InputError(f"no labelled image can be used.{first}")
     done = summarise(mode, count, names, pairs)
-    return done if tiles is None else replace(done, tile=tiles.tile, overlap=check_overlap(tiles.overlap))
+    if tiles is None:
+        return done
+    side = tile_side(tiles.tile, segmenter.bundle.manifest.geometry)
+    return replace(done, tile=tiles.tile, tile_side=side, overlap=check_overlap(tiles.overlap))
 
 
 def _check(mode: str, clicks: int, tiles: TileOptions | None) -> None:

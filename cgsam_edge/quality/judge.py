@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cgsam_edge.quality.defaults import LEAST_UNIT, MAX_DISAGREEMENT, MAX_DROP, MAX_FLIPS, MAX_SCORE_CHANGE
 from cgsam_edge.quality.pairs import MaskPair, class_miou
+from cgsam_edge.wording import amount
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ class TargetQuality:
         if least is None:
             return
         mean, unit, drawn = mean_iou(pairs), unit_of(pairs), drawn_iou(pairs)
-        whose = "" if len(pairs) == len(self.counted) else f" of the {len(pairs)} masks that no label judges"
+        whose = "" if len(pairs) == len(self.counted) else f" of the {amount(len(pairs), 'mask')} that no label judges"
         text = f"mean mask IoU{whose} {mean:.4f}, at least {least:.4g} is needed"
         if self.limits.min_iou is None:
             other = "" if drawn is None else f"; other points give {drawn:.4f}"

@@ -82,6 +82,7 @@ class Evaluation:
         notes: ambiguous labels.
         skipped_classes: classes of the labels that the bundle does not know.
         tile, overlap: how images were cut into tiles, see `Segmenter.segment`; None without tiles.
+        tile_side: the side of these tiles in pixels, also for the tile "auto".
     """
 
     mode: str
@@ -97,6 +98,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     skipped_classes: tuple[str, ...] = ()
     tile: str | int | None = None
+    tile_side: int | None = None
     overlap: float | None = None
 
 

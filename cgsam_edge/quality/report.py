@@ -18,6 +18,7 @@ from cgsam_edge.quality.judge import mean_iou
 from cgsam_edge.quality.pictures import figures
 from cgsam_edge.quality.tables import float_table, graph_table, sharing_table, size_table
 from cgsam_edge.quality.verdicts import NOT_RUN, Verdict, not_run, verdict
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from cgsam_edge.quality.findings import Quality
@@ -108,7 +109,7 @@ def _target_card(quality: Quality, target: TargetQuality) -> Html:
         problems.append(tag("p", "The bundle was written nevertheless, as requested.", class_="quiet"))
     body = [
         tag("p", number(target.mean_iou), class_="big"),
-        tag("p", f"mean mask IoU of {len(target.counted)} masks; {_needed(target)}", class_="quiet"),
+        tag("p", f"mean mask IoU of {amount(len(target.counted), 'mask')}; {_needed(target)}", class_="quiet"),
         *problems,
         tag("dl", *_facts(target)),
         *_flips(target),

@@ -47,7 +47,7 @@ def table(evaluation: Evaluation) -> str:
 
 
 def _tiles(evaluation: Evaluation) -> str:
-    return "" if evaluation.tile is None else f", tiles of {evaluation.tile} with overlap {evaluation.overlap:g}"
+    return "" if evaluation.tile is None else f", tiles of {evaluation.tile_side} with overlap {evaluation.overlap:g}"
 
 
 def _rates(found: PresenceRates | None) -> str:
@@ -72,6 +72,7 @@ def to_json(evaluation: Evaluation, images: Path) -> dict[str, Any]:
     return {
         "mode": evaluation.mode,
         "tile": evaluation.tile,
+        "tile_side": evaluation.tile_side,
         "overlap": evaluation.overlap,
         "images": evaluation.images,
         "class_miou": evaluation.class_miou,

@@ -16,6 +16,7 @@ from cgsam_edge.runtimes import cache, registry
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import fold
+from cgsam_edge.wording import amount
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def machine(a: Side, b: Side) -> tuple[str, ...]:
     host = cache.host()
     placed = [side.segmenter.placement for side in (a, b)]
     return (
-        f"{host.system} {host.architecture}, {host.processor or 'processor unknown'}, {host.cores} cores",
+        f"{host.system} {host.architecture}, {host.processor or 'processor unknown'}, {amount(host.cores, 'core')}",
         *(
             f"{side.name}: {p.backend} {p.version} on {p.device}, {p.precision}, {_threads(side)}"
             for side, p in zip((a, b), placed, strict=True)
@@ -146,4 +147,4 @@ def machine(a: Side, b: Side) -> tuple[str, ...]:
 
 
 def _threads(side: Side) -> str:
-    return "all cores" if side.threads is None else f"{side.threads} threads"
+    return "all cores" if side.threads is None else amount(side.threads, "thread")

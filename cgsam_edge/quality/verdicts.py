@@ -9,6 +9,7 @@ from typing import Any
 
 from cgsam_edge.quality.findings import Quality, Sensitivity
 from cgsam_edge.quality.judge import TargetQuality, mean_iou
+from cgsam_edge.wording import amount
 
 NOT_RUN = "not run here"
 
@@ -83,9 +84,9 @@ def line(found: TargetQuality) -> str:
     more = f", class mIoU {labelled[0]:.4f} → {labelled[1]:.4f}" if labelled else ""
     drawn = "" if found.drawn_iou is None else f" (other points {found.drawn_iou:.4f})"
     return (
-        f"{found.target}: mean mask IoU with PyTorch {found.mean_iou:.4f}{drawn} over {len(found.counted)} masks, "
-        f"worst concept {concept!r} {iou:.4f}, {found.flips} presence decisions flipped{more}: "
-        + ("passed" if found.passed else "not passed")
+        f"{found.target}: mean mask IoU with PyTorch {found.mean_iou:.4f}{drawn} over "
+        f"{amount(len(found.counted), 'mask')}, worst concept {concept!r} {iou:.4f}, "
+        f"{amount(found.flips, 'presence decision')} flipped{more}: " + ("passed" if found.passed else "not passed")
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from cgsam_edge.datasets import FORMATS
 from cgsam_edge.objects import MIN_AREA
 from cgsam_edge.serve.uploads import LONGEST_NAME
+from cgsam_edge.wording import amount
 
 MOST_CONCEPTS = 10_000
 LONGEST_CONCEPT = 200
@@ -54,7 +55,8 @@ class ConceptPrompt(Strict):
     def check(self) -> ConceptPrompt:
         """Refuse labels that do not fit the points."""
         if self.labels is not None and len(self.labels) != len(self.points):
-            raise ValueError(f"{len(self.points)} points have {len(self.labels)} labels; expected one for each")
+            found = f"{amount(len(self.labels), 'label')} for {amount(len(self.points), 'point')}"
+            raise ValueError(f"{found}; expected one for each")
         return self
 
 

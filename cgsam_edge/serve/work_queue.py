@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cgsam_edge.serve.refusal import Refusal
+from cgsam_edge.wording import amount
 
 T = TypeVar("T")
 
@@ -106,15 +107,15 @@ class WorkQueue:
             if self._closed:
                 raise Refusal(503, "the server is stopping.", Retry_After="5")
             if self._taken >= self.places:
-                waiting = self.places - self._workers
-                raise Refusal(429, f"{waiting} requests wait already, which is the limit. Try again.", Retry_After="1")
+                waiting = amount(self.places - self._workers, "request")
+                raise Refusal(429, f"{waiting} waiting already, which is the limit. Try again.", Retry_After="1")
             usual = self._usual()
             expected = (self._taken + 1) * usual / self._workers
             if self._taken >= self._workers and expected > _SHARE * timeout:
                 raise Refusal(
                     429,
-                    f"{self._taken} requests come first, and an answer would take about {expected:.0f} s; the limit is "
-                    f"{timeout:g} s. Try again.",
+                    f"{amount(self._taken, 'request')} before this one: an answer would take about {expected:.0f} s; "
+                    f"the limit is {timeout:g} s. Try again.",
                     Retry_After=str(max(1, round(usual))),
                 )
 

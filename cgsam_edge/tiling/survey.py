@@ -13,6 +13,7 @@ from cgsam_edge.image import to_pixels
 from cgsam_edge.screening import Screened
 from cgsam_edge.tiling.lattice import Lattice, total_weight, window
 from cgsam_edge.tiling.windows import WindowReader, tile_image
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,8 +101,8 @@ def _check_room(concepts: int, rows: int, columns: int) -> None:
     needed = 4 * concepts * rows * columns
     if needed > MAP_BYTES:
         raise InputError(
-            f"similarity maps of {concepts} concepts in {columns}x{rows} patches need {needed / 1e9:.1f} GB; the limit "
-            f"is {MAP_BYTES / 1e9:.1f}. Name fewer concepts, or larger tiles."
+            f"similarity maps of {amount(concepts, 'concept')} in {columns}x{rows} patches need {needed / 1e9:.1f} GB; "
+            f"the limit is {MAP_BYTES / 1e9:.1f}. Name fewer concepts, or larger tiles."
         )
 
 

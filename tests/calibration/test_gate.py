@@ -311,6 +311,7 @@ def test_core_ml_in_int8(options: ExportOptions, quality: QualityOptions, tmp_pa
     assert iou(bundle, "coreml") > 0.8
 
 
+@pytest.mark.slow
 def test_only_the_table_of_layers(
     tiny_checkpoint: Path, concepts_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ from cgsam_edge.export.mil.package import load_function, read_spec
 from cgsam_edge.export.mil.parity import compare_outputs
 from cgsam_edge.export.targets import COREML_INT8, coreml
 from tests.calibration.coreml_packages import FLAT, TWINS, Written, dense, feeds, files, linears_of, samples, weight_of
+from tests.conftest import slow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def assert_near(graph: Graph, before: Path, after: Path, limit: float) -> None:
         assert found.max_error > 1e-4, name  # something was quantised
 
 
-@pytest.mark.parametrize("kind", tuple(COREML_INT8))
+@pytest.mark.parametrize("kind", [*tuple(COREML_INT8)[:2], *map(slow, tuple(COREML_INT8)[2:])])
 def test_each_kind(coreml_graphs: Graphs, coreml_written: Written, coreml_copied: Written, kind: str) -> None:
     graph, (folder, spec) = coreml_graphs.concept, coreml_copied
     made = quantiser.quantise(graph, folder, spec, coreml_int8=kind, feeds=feeds(graph))
@@ -56,6 +57,7 @@ def test_each_kind(coreml_graphs: Graphs, coreml_written: Written, coreml_copied
     assert [path.name for path in (folder / "coreml").iterdir()] == [after.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["w8a8", "palette4"])
 def test_same_input_same_bytes(coreml_graphs: Graphs, coreml_written: Written, tmp_path: Path, kind: str) -> None:
     packages, graph, (sound, spec) = [], coreml_graphs.concept, coreml_written
@@ -164,6 +166,7 @@ def test_zero_activations_have_a_scale(coreml_graphs: Graphs, coreml_copied: Wri
     assert all(value.isfinite().all() for value in made.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ios", [16, 18])
 def test_other_versions(coreml_graphs: Graphs, tmp_path: Path, ios: int) -> None:
     graph = coreml_graphs.concept
@@ -181,6 +184,7 @@ def test_other_versions(coreml_graphs: Graphs, tmp_path: Path, ios: int) -> None
     assert_near(graph, before, package, COSINES[kind])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clip", "image"])
 def test_the_graphs_of_an_image(name: str, coreml_graphs: Graphs, tmp_path: Path) -> None:
     """CLIP's surgery calls a layer twice, and the last block's ``up`` is not called: it is in the graph concept."""

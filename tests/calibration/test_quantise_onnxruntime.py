@@ -18,6 +18,7 @@ from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import onnxruntime as target
 from cgsam_edge.export.targets.onnxruntime import layer_of
 from tests import tiny
+from tests.conftest import slow
 
 
 def observed(graphs: Graphs) -> dict[tuple[str, str], Range]:
@@ -29,7 +30,7 @@ def observed(graphs: Graphs) -> dict[tuple[str, str], Range]:
     return observer.ranges("minmax")
 
 
-@pytest.fixture(params=["clip", "image", "concept"])
+@pytest.fixture(params=[slow("clip"), slow("image"), "concept"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Graph, Path, list[str]]:
     """A graph, its file in INT8, and the names of the products that were linear layers."""
     graphs = build_graphs(tiny.model(tiny.config()))

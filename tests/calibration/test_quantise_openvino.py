@@ -17,6 +17,7 @@ from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.targets import openvino as target
 from cgsam_edge.export.targets.onnxruntime import layer_of
 from tests import tiny
+from tests.conftest import slow
 
 Written = tuple[Graph, Path, dict[str, Range]]
 
@@ -49,7 +50,7 @@ def quantisers(path: Path) -> dict[str, Any]:
     return held
 
 
-@pytest.mark.parametrize("name", ["clip", "image", "concept"])
+@pytest.mark.parametrize("name", [slow("clip"), slow("image"), "concept"])
 def test_quantisers_have_the_ranges_given(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     graphs = build_graphs(tiny.model(tiny.config()))
     kept = frozenset({next(n for n in quantisable(getattr(graphs, name)) if n.endswith(("lin1", "c_fc")))})
@@ -65,7 +66,7 @@ def test_quantisers_have_the_ranges_given(name: str, tmp_path: Path, capfd: pyte
         assert low / step == pytest.approx(round(low / step), abs=1e-3)  # zero is one of the values
 
 
-@pytest.mark.parametrize("name", ["clip", "image", "concept"])
+@pytest.mark.parametrize("name", [slow("clip"), slow("image"), "concept"])
 def test_the_engine_computes_all_layers_in_int8(name: str, tmp_path: Path) -> None:
     """One whose input it cannot quantise stays a product in float, of widened weights."""
     graph, path, _ = convert(build_graphs(tiny.model(tiny.config())), name, tmp_path, frozenset())

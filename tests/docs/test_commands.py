@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow
 from tests.docs.blocks import Block, differs, documents, read
 
 BLOCKS = {file: read(file) for file in documents()}
 RUN = {file: [block for block in blocks if not block.reason] for file, blocks in BLOCKS.items()}
+
+EVERYDAY = ("README.md", "first-mask.md", "segment.md")
+"""The pages that a new user reads first."""
 
 
 def name(file: Path) -> str:
@@ -56,7 +60,9 @@ def quick(file: Path) -> bool:
     return any(not block.slow for block in RUN[file]) and not any(block.slow for block in RUN[file])
 
 
-@pytest.mark.parametrize("file", [file for file in RUN if quick(file)], ids=name)
+@pytest.mark.parametrize(
+    "file", [file if file.name in EVERYDAY else slow(file) for file in RUN if quick(file)], ids=name
+)
 def test_commands(file: Path, demo: Path, tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "demo").symlink_to(demo)
     run_all(RUN[file], tmp_path, own_cache)

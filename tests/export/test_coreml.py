@@ -22,7 +22,7 @@ from cgsam_edge.export.pipeline import export_bundle
 from cgsam_edge.export.targets import IOS_VERSIONS
 from cgsam_edge.export.targets import coreml as target
 from tests import tiny
-from tests.conftest import relative_error
+from tests.conftest import relative_error, slow
 
 SPECIFICATION = {16: 7, 17: 8, 18: 9}
 LIMITS = {"fp32": 1e-4, "fp16": 0.03}
@@ -42,8 +42,8 @@ def realistic(graph: Graph) -> dict[str, torch.Tensor]:
     return made
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("ios", IOS_VERSIONS)
+@pytest.mark.parametrize("precision", [slow("fp32"), "fp16"])
+@pytest.mark.parametrize("ios", [*IOS_VERSIONS[:1], *map(slow, IOS_VERSIONS[1:])])
 def test_every_ios_and_precision(graphs: Graphs, ios: int, precision: str, tmp_path: Path) -> None:
     spec = target.convert(graphs.decoder, tmp_path, precision, ios)
     assert (spec.path, spec.precision) == ("coreml/decoder.mlpackage", precision)
@@ -56,6 +56,7 @@ def test_every_ios_and_precision(graphs: Graphs, ios: int, precision: str, tmp_p
     assert relative_error(got, expected) < LIMITS[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ios", [16, 18])
 def test_all_graphs_for_the_other_versions(graphs: Graphs, ios: int, tmp_path: Path) -> None:
     for graph in (graphs.clip, graphs.image, graphs.concept):
@@ -107,7 +108,7 @@ def test_coremltools_opening_a_package_leaves_its_bytes(tiny_coreml_bundle: Path
     Bundle(tiny_coreml_bundle).verify()
 
 
-@pytest.mark.parametrize("value", [3e38, -3e38, 7e4, 0.0])
+@pytest.mark.parametrize("value", [3e38, slow(-3e38), slow(7e4), slow(0.0)])
 def test_any_finite_input_gives_finite_outputs(graphs: Graphs, tiny_coreml_bundle: Path, value: float) -> None:
     generator = torch.Generator().manual_seed(0)
     for graph in graphs:
@@ -159,6 +160,7 @@ def test_each_target_has_its_default_precision(options: ExportOptions) -> None:
     assert replace(options, precision="fp32").precision_of("coreml", "image") == "fp32"
 
 
+@pytest.mark.slow
 def test_one_bundle_for_two_targets_in_fp32(options: ExportOptions) -> None:
     lines: list[str] = []
     bundle = Bundle(export_bundle(replace(options, precision="fp32", ios=18), progress=lines.append))

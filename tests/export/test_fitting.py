@@ -112,6 +112,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         _size(text)
 
 
+@pytest.mark.slow
 def test_an_export_takes_the_precision(tiny_checkpoint: Path, concepts_file: Path, options: ExportOptions) -> None:
     lines: list[str] = []
     tiny = replace(options, checkpoint=tiny_checkpoint, concepts=concepts_file, max_size=2_200_000)

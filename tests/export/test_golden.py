@@ -25,7 +25,7 @@ from cgsam_edge.export.reference.clip_surgery import clip_pixels, embed_image
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from cgsam_edge.image import to_pixels
 from cgsam_edge.runtimes.protocol import Backend
-from tests.conftest import GOLDEN, camvid_frame, relative_error
+from tests.conftest import GOLDEN, camvid_frame, relative_error, slow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,16 +155,18 @@ def test_map_and_dense_prompt_from_golden_similarity(case: Case) -> None:
         assert (got == golden[f"{concept}/mask_prompt"])[~doubtful].all()
 
 
+@pytest.mark.slow
 @SMALL
 def test_reference_stages(small_model: ReferenceModel, case: Case) -> None:
     check_reference(small_model, case)
 
 
-@SMALL
+@pytest.mark.parametrize("case", [TEXT_ONLY, slow(MANUAL)], ids=lambda c: c.name)
 def test_fused_image_embedding(small_model: ReferenceModel, case: Case) -> None:
     check_fused(small_model, case)
 
 
+@pytest.mark.slow
 @SMALL
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.filterwarnings("ignore:this model was trained")
@@ -173,6 +175,7 @@ def test_exported_masks(small_bundles: dict[str, Path], case: Case, backend: str
     check_bundle_fp16(small_bundles["fp16"], case, backend)
 
 
+@pytest.mark.slow
 @SMALL
 @pytest.mark.filterwarnings("ignore:this model was trained")
 def test_masks_under_the_mil_evaluator(small_coreml_bundles: dict[str, Path], case: Case) -> None:

@@ -18,7 +18,7 @@ from cgsam_edge.export.targets import onnxruntime, openvino
 from cgsam_edge.runtimes import openvino as runtime
 from cgsam_edge.runtimes.protocol import Device, SessionOptions
 from tests import tiny
-from tests.conftest import relative_error
+from tests.conftest import relative_error, slow
 
 BACKEND = runtime.OpenVinoBackend()
 
@@ -43,6 +43,7 @@ def errors(path: Path, graph: Graph) -> dict[str, float]:
     return {name: relative_error(got[name], expected[name]) for name in got if name != "iou"}  # one value, no spread
 
 
+@pytest.mark.slow
 def test_the_same_export_writes_the_same_bytes(graphs: Graphs, anew: None, tmp_path: Path) -> None:
     """Whether it made the ONNX itself or found it, and whatever was converted before in the process."""
     (tmp_path / "a").mkdir()
@@ -56,15 +57,16 @@ def test_the_same_export_writes_the_same_bytes(graphs: Graphs, anew: None, tmp_p
     assert str(Path.cwd()) not in text
 
 
-def test_specs_are_those_of_onnx_runtime(all_bundles: dict[str, Path]) -> None:
-    for path in all_bundles.values():
-        bundle = Bundle(path)
-        for name, spec in bundle.graphs("openvino").items():
-            other = bundle.graphs("onnxruntime")[name]
-            assert (spec.inputs, spec.outputs, spec.precision) == (other.inputs, other.outputs, other.precision)
-            assert bundle.files_of(spec.path) == [f"openvino/{name}.bin", f"openvino/{name}.xml"]
+@pytest.mark.parametrize("precision", ["fp32", slow("fp16")])
+def test_specs_are_those_of_onnx_runtime(precision: str, all_bundles: dict[str, Path]) -> None:
+    bundle = Bundle(all_bundles[precision])
+    for name, spec in bundle.graphs("openvino").items():
+        other = bundle.graphs("onnxruntime")[name]
+        assert (spec.inputs, spec.outputs, spec.precision) == (other.inputs, other.outputs, other.precision)
+        assert bundle.files_of(spec.path) == [f"openvino/{name}.bin", f"openvino/{name}.xml"]
 
 
+@pytest.mark.slow
 def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, all_bundles: dict[str, Path]) -> None:
     sizes = {p: (all_bundles[p] / "openvino" / "image.bin").stat().st_size for p in ("fp32", "fp16")}
     assert sizes["fp16"] < 0.65 * sizes["fp32"]

@@ -34,6 +34,7 @@ from cgsam_edge.quality.photos import from_folder
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.vocabulary import Vocabulary
 from tests import tiny
+from tests.conftest import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
@@ -72,7 +73,7 @@ def fused(model: ReferenceModel, concepts: Vocabulary, index: int) -> torch.Tens
     return graphs.concept.run(made)["image_embedding"]
 
 
-@pytest.mark.parametrize("kinds", ["psss", "psts", "pvtn", "psnv", "ttvv"])
+@pytest.mark.parametrize("kinds", ["psts", *map(slow, ("psss", "pvtn", "psnv", "ttvv"))])
 @pytest.mark.parametrize("blocks", [0, 1, 2, 3])
 def test_the_graphs_are_the_reference_model_with_shared_blocks(kinds: str, blocks: int) -> None:
     own = tiny.model(tiny.config(kinds))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cgsam_edge import OutputError
 from cgsam_edge.live.recording import Recording
+from cgsam_edge.wording import amount
 
 av = pytest.importorskip("av", reason="PyAV is not installed (the extra 'video')")
 
@@ -174,7 +175,7 @@ def test_lines_that_have_no_room_are_counted_and_writing_goes_on(small_disk: Pat
     assert found[-1] == 60
     assert len(found) == 61 - lost
     assert sum("lines are lost until there is room" in text for text in said) == 1
-    assert sum(f"there is room again; {lost} lines were lost" in text for text in said) == 1
+    assert sum(f"there is room again; lost: {amount(lost, 'line')}." in text for text in said) == 1
 
 
 @pytest.mark.parametrize("small_disk", ["4m,nr_inodes=3"], indirect=True)

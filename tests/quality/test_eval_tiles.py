@@ -85,8 +85,17 @@ def test_the_command_says_which_tiles(scenes: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "1 image, text, tiles of 128 with overlap 0.25: class mIoU" in done.stdout
     document = json.loads((scenes / "out/eval.json").read_text())
-    assert (document["tile"], document["overlap"]) == (128, 0.25)
+    assert (document["tile"], document["tile_side"], document["overlap"]) == (128, 128, 0.25)
     assert (scenes / "out/contact-sheet.png").is_file()
+
+
+def test_the_command_says_which_tiles_it_chose(scenes: Path) -> None:
+    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", "--threads", "1"]
+    done = cgsam("eval", *options, "--tile", "auto", "--output", "chosen", cwd=scenes)
+    assert done.returncode == 0, done.stderr
+    assert "1 image, text, tiles of 512 with overlap 0.5: class mIoU" in done.stdout
+    document = json.loads((scenes / "chosen/eval.json").read_text())
+    assert (document["tile"], document["tile_side"]) == ("auto", 512)
 
 
 @pytest.mark.parametrize(

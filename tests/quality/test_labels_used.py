@@ -139,7 +139,7 @@ def test_when_nothing_can_be_used(segmenter: Segmenter, scenes: Path) -> None:
         path.write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"no labelled image can be used. The first: .*0000\.png"):
         evaluate_labels(segmenter, opened(scenes))
-    with pytest.raises(InputError, match=r"3 images or entries were left out. The first: .*0000\.png"):
+    with pytest.raises(InputError, match=r"Left out: 3 images or entries. The first: .*0000\.png"):
         calibrate_bundle(segmenter, opened(scenes))
 
 

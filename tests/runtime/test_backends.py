@@ -21,6 +21,7 @@ from cgsam_edge.export.mil.evaluator import EvaluatorBackend
 from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions, max_threads
 from cgsam_edge.runtimes.registry import BACKENDS, fitting
+from tests.conftest import slow
 
 RUNNABLE: list[Backend] = [*(backend for backend in BACKENDS.values() if not backend.problem()), EvaluatorBackend()]
 OFF_MACOS = pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML predicts here")
@@ -41,7 +42,7 @@ def backend(pair: tuple[Backend, str]) -> Backend:
     return pair[0]
 
 
-@pytest.fixture(params=["fp32", "fp16"])
+@pytest.fixture(params=["fp32", slow("fp16")])
 def bundle(request: pytest.FixtureRequest, all_bundles: dict[str, Path]) -> Bundle:
     return Bundle(all_bundles[request.param])
 

@@ -70,6 +70,7 @@ def test_added_equals_exported(bundles: tuple[Path, Path], learning: Path, pictu
     assert one.present
 
 
+@pytest.mark.slow
 def test_templates_go_along(tiny_checkpoint: Path, tmp_path: Path) -> None:
     without = export(tiny_checkpoint, "car\n", tmp_path / "a.cgsam", prompt_ensemble=True)
     expected = export(tiny_checkpoint, "car\nvan\n", tmp_path / "b.cgsam", prompt_ensemble=True)

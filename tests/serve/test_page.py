@@ -52,7 +52,7 @@ def test_the_page_is_small_and_names_no_other_host() -> None:
     reason="make test-web runs it: beside other work, Chromium's downloads stop at times",
 )
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("token", "passes"), [(None, 18), (TOKEN, 9)])
+@pytest.mark.parametrize(("token", "passes"), [(None, 19), (TOKEN, 10)])
 def test_in_a_browser(
     npm: str, segmenter: Segmenter, scene: Image.Image, street: bytes, tmp_path: Path, token: str | None,
     passes: int, monkeypatch: pytest.MonkeyPatch,

@@ -51,7 +51,10 @@ def test_json_that_is_no_question(server: Client, body: bytes, reason: str) -> N
             "min_area: expected a whole number of pixels, 1 or more, or a share of the picture below 1, g",
         ),
         ({"prompts": [{"concept": "car", "points": [[9999, 1]]}]}, "outside"),
-        ({"prompts": [{"concept": "car", "points": [[1, 1]], "labels": [1, 0]}]}, "1 points have 2 labels"),
+        (
+            {"prompts": [{"concept": "car", "points": [[1, 1]], "labels": [1, 0]}]},
+            "2 labels for 1 point; expected one for each",
+        ),
         ({"prompts": [{"concept": "car", "points": [[1, 1]], "labels": [2]}]}, "labels.0: expected 0 or 1, got 2"),
         ({"prompts": [{"concept": "car", "points": [[1, 1]] * 17}]}, "16 slots"),
         ({"prompts": [{"concept": "car", "points": [["1", 1]]}]}, "points.0.0: expected a number, got '1'"),

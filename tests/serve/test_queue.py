@@ -52,7 +52,7 @@ def test_what_has_no_place_is_refused_at_once() -> None:
 
         tasks = [asyncio.create_task(queue.run(work(i), 10, never)) for i in range(3)]
         await settled(lambda: queue.waiting == 2)
-        with pytest.raises(Refusal, match="2 requests wait already") as refused:
+        with pytest.raises(Refusal, match="2 requests waiting already") as refused:
             await queue.run(lambda _: ran.append(9), 10, never)
         assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "1")
         go.set()
@@ -134,7 +134,7 @@ def test_what_would_wait_too_long_is_refused_at_once() -> None:
         await queue.run(lambda _: time.sleep(0.2), 10, never)
         tasks = [asyncio.create_task(queue.run(lambda _: go.wait(10), 10, never)) for _ in range(3)]
         await settled(lambda: queue.waiting == 2)
-        with pytest.raises(Refusal, match="3 requests come first") as refused:
+        with pytest.raises(Refusal, match="3 requests before this one") as refused:
             await queue.run(lambda _: None, 0.5, never)
         assert refused.value.status == 429
         last = asyncio.create_task(queue.run(lambda _: True, 10, never))  # with more time, it is taken
@@ -161,7 +161,7 @@ def test_a_full_queue_over_http(segmenter: Segmenter, street: bytes, monkeypatch
         until(lambda: b"cgsam_waiting_requests 1.0" in client.get("/metrics").body)
         refused = client.form("/images", street)
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-        assert "1 requests wait already" in refused.detail
+        assert "1 request waiting already" in refused.detail
         assert client.get("/health").status == 200  # which needs no engine
         head = f"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n"
         assert b" 429 " in client.raw(head.encode())  # before its body, which never comes

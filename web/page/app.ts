@@ -22,6 +22,8 @@ export class App {
   #picture: Blob | null = null;
   /** Counts pictures and bundles, so that an answer that comes too late is known. */
   #turn = 0;
+  /** The picture that was chosen last; of those that are still being decoded, only this one will be shown. */
+  #chosen: Blob | null = null;
 
   constructor() {
     this.#view = new PictureView(element("picture", HTMLCanvasElement), {
@@ -54,13 +56,16 @@ export class App {
   /** Shows a picture, and segments it. */
   async show(picture: Blob): Promise<void> {
     const turn = ++this.#turn;
+    this.#chosen = picture;
     complain(null);
     try {
-      this.#view.show(await createImageBitmap(picture));
+      const bitmap = await createImageBitmap(picture);
+      if (picture !== this.#chosen) return bitmap.close();
+      this.#view.show(bitmap);
       this.#picture = picture;
       this.#resetChips();
       this.#shown(true);
-      if (this.#opened === null) return;
+      if (this.#opened === null || turn !== this.#turn) return;
       say("Reading the picture");
       const encoded = await this.#remote.ask({ kind: "encode", image: picture });
       if (turn === this.#turn) await this.#segment(encoded.ruledOut, encoded.seconds, turn);

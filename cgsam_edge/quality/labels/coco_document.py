@@ -12,6 +12,7 @@ from typing import Any
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels.coco_categories import category_names, identifier
 from cgsam_edge.quality.labels.segmentation import are_fractions, is_missing
+from cgsam_edge.wording import amount
 
 _KEYS = ("images", "annotations", "categories")
 _FOREIGN = {
@@ -248,8 +249,8 @@ def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
     drawn = [a.segmentation for a in annotations if not is_missing(a.segmentation)]
     if not drawn:
         raise InputError(
-            f"{path}: none of its {len(annotations)} annotations has a segmentation: they are boxes or key points. "
-            "Masks are needed: export the file with polygons or masks."
+            f"{path}: none of its {amount(len(annotations), 'annotation')} has a segmentation: they are boxes or key "
+            "points. Masks are needed: export the file with polygons or masks."
         )
     if all(are_fractions(value) for value in drawn):
         raise InputError(

@@ -134,6 +134,40 @@ test("the picture with its masks is downloaded as PNG", limits, async () => {
   assert.deepEqual([bytes.readUInt32BE(16), bytes.readUInt32BE(20)], size);
 });
 
+test("of two pictures, the one that was chosen last is shown", limits, async () => {
+  const sizes = await page.evaluate(async () => {
+    const decode = window.createImageBitmap.bind(window) as (source: Blob) => Promise<ImageBitmap>;
+    let first = true;
+    Object.assign(window, {
+      createImageBitmap: async (source: Blob) => {
+        const wait = first ? 1500 : 0;
+        first = false;
+        const made = await decode(source);
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        return made;
+      },
+    });
+    const drop = async (width: number): Promise<void> => {
+      const blob = await new OffscreenCanvas(width, 64).convertToBlob({ type: "image/png" });
+      const data = new DataTransfer();
+      data.items.add(new File([blob], `${width}.png`, { type: "image/png" }));
+      dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+    };
+    await drop(96);
+    await drop(160);
+    const width = (): number => document.querySelector<HTMLCanvasElement>("#picture")?.width ?? 0;
+    const found: number[] = [];
+    for (const wait of [700, 1500]) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      found.push(width());
+    }
+    Object.assign(window, { createImageBitmap: decode });
+    return found;
+  });
+  assert.deepEqual(sizes, [160, 160]);
+  await settled();
+});
+
 test("a spoilt bundle is refused, and the message says why", limits, async () => {
   const bytes = await readFile(BUNDLE);
   bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;

@@ -159,6 +159,17 @@ test("masks are saved as PNG and COCO", limits, async () => {
   assert.match(coco.images[0].file_name, /street\.png$/);
 });
 
+test("a file that the server takes six seconds for is saved as well, after others", limits, async () => {
+  await page.route("**/segment**", async (route) => {
+    const response = await route.fetch();
+    await new Promise((resolve) => setTimeout(resolve, 6000)); // longer than a click counts as the user's
+    await route.fulfill({ response });
+  });
+  for (const button of ["#save-coco", "#save-coco"])
+    assert.match((await served.download(button)).suggestedFilename(), /^street.*\.json$/);
+  await page.unroute("**/segment**");
+});
+
 test("what is no picture is refused, with a reason", limits, async () => {
   await page.setInputFiles("#file", { name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
   await page.waitForFunction(() => !document.querySelector<HTMLElement>("#error")?.hidden);
