@@ -136,8 +136,9 @@ def machine(a: Side, b: Side) -> tuple[str, ...]:
     """Return lines about this machine, the engines of both bundles, and versions."""
     host = cache.host()
     placed = [side.segmenter.placement for side in (a, b)]
+    cores = "cores unknown" if host.cores is None else amount(host.cores, "core")
     return (
-        f"{host.system} {host.architecture}, {host.processor or 'processor unknown'}, {amount(host.cores, 'core')}",
+        f"{host.system} {host.architecture}, {host.processor or 'processor unknown'}, {cores}",
         *(
             f"{side.name}: {p.backend} {p.version} on {p.device}, {p.precision}, {_threads(side)}"
             for side, p in zip((a, b), placed, strict=True)
