@@ -58,6 +58,7 @@ def test_rows_that_cannot_be_used(streets: Path) -> None:
         list(cgsam_edge.bulk.label([{"bytes": b""}], **QUICK))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_picture_that_kills_its_process_is_the_only_loss(streets: Path) -> None:
     """The rows around it were handed out as well when the process died; each is labelled once."""
     file = str(streets / "morning/0.png")

@@ -75,6 +75,7 @@ def test_ray_writes_the_same_files_and_a_poisoned_picture_is_the_only_loss(
     assert files(tmp_path / "ray") == files(tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there(streets: Path, own_cache: Path, tmp_path: Path) -> None:
     for address in ("127.0.0.1:9", "somewhere"):
         done = python(RUN, tmp_path, "label", streets, *OPTIONS, "--output", tmp_path / "run", "--cluster", address)

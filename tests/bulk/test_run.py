@@ -143,6 +143,7 @@ def test_a_picture_that_cannot_be_read_ends_nothing(
     assert "3 pictures with" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_replaced_picture_is_labelled_again(done: Path, streets: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(streets, tmp_path / "streets"))
     output = tmp_path / "run"

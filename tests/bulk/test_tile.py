@@ -37,6 +37,7 @@ def tiled(scenes: Path, own_cache: Path, tmp_path_factory: pytest.TempPathFactor
     return output
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_tiles(tiled: Path, scenes: Path) -> None:
     data = json.loads((tiled / "coco/annotations/instances_default.json").read_text())
     areas = {one["file_name"]: [a["area"] for a in data["annotations"] if a["image_id"] == one["id"]]

@@ -78,6 +78,7 @@ def iou(bundle: Bundle, target: str = "onnxruntime") -> float:
     return found
 
 
+@pytest.mark.slow
 def test_encoder_graphs_are_int8_and_the_rest_is_not(small: Bundle) -> None:
     for target in ("onnxruntime", "openvino"):
         precisions = {name: spec.precision for name, spec in small.manifest.targets[target].items()}
@@ -95,6 +96,7 @@ def test_encoder_graphs_are_int8_and_the_rest_is_not(small: Bundle) -> None:
     assert all("DequantizeLinear" not in kind for kind in products)  # attention's own
 
 
+@pytest.mark.slow
 def test_weights_have_a_scale_a_channel_and_seven_bits(small: Bundle) -> None:
     model = onnx.load(str(small.path / "onnxruntime" / "clip.onnx"))
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -105,6 +107,7 @@ def test_weights_have_a_scale_a_channel_and_seven_bits(small: Bundle) -> None:
     assert len(scales) >= len(weights)
 
 
+@pytest.mark.slow
 def test_no_large_constant_of_openvino_is_stored_as_float32(small: Bundle) -> None:
     for graph in ("clip", "image", "concept"):
         held = openvino.Core().read_model(str(small.path / small.graphs("openvino")[graph].path)).get_ordered_ops()
@@ -116,6 +119,7 @@ def test_no_large_constant_of_openvino_is_stored_as_float32(small: Bundle) -> No
         assert kinds == {"i8", "f16"}
 
 
+@pytest.mark.slow
 def test_both_engines_stay_near_pytorch(small: Bundle) -> None:
     assert min(iou(small), iou(small, "openvino")) > 0.7  # seeded weights: their masks are no more than noise
     small.verify()
@@ -124,6 +128,7 @@ def test_both_engines_stay_near_pytorch(small: Bundle) -> None:
             assert np.isfinite(segmenter.segment(np.full((40, 60, 3), 90, np.uint8))["car"].logits).all()
 
 
+@pytest.mark.slow
 def test_the_report_is_in_the_bundle(small: Bundle) -> None:
     assert {"report.html", "report.json"} <= set(small.manifest.files)
     found = json.loads((small.path / "report.json").read_text())

@@ -45,6 +45,7 @@ def test_hidden_files_overlays_and_labels_are_no_photos(photos: Path) -> None:
     assert "looks like the label" in found.skipped[0]
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_used_is_named_and_the_export_done(
     photos: Path, tiny_checkpoint: Path, concepts_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

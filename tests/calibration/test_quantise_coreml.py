@@ -43,7 +43,7 @@ def assert_near(graph: Graph, before: Path, after: Path, limit: float) -> None:
         assert found.max_error > 1e-4, name  # something was quantised
 
 
-@pytest.mark.parametrize("kind", [*tuple(COREML_INT8)[:2], *map(slow, tuple(COREML_INT8)[2:])])
+@pytest.mark.parametrize("kind", [*tuple(COREML_INT8)[:1], *map(slow, tuple(COREML_INT8)[1:])])
 def test_each_kind(coreml_graphs: Graphs, coreml_written: Written, coreml_copied: Written, kind: str) -> None:
     graph, (folder, spec) = coreml_graphs.concept, coreml_copied
     made = quantiser.quantise(graph, folder, spec, coreml_int8=kind, feeds=feeds(graph))
@@ -70,6 +70,7 @@ def test_same_input_same_bytes(coreml_graphs: Graphs, coreml_written: Written, t
     assert {path.name for path in files(packages[0])} == {"Manifest.json", "model.mlmodel", "weight.bin"}
 
 
+@pytest.mark.slow
 def test_borders_and_descriptions_stay(coreml_graphs: Graphs, coreml_written: Written, coreml_copied: Written) -> None:
     folder, spec = coreml_copied
     quantiser.quantise(coreml_graphs.concept, folder, spec, coreml_int8="w8a8", feeds=feeds(coreml_graphs.concept))
@@ -108,7 +109,7 @@ def test_only_the_layers_become_small(coreml_graphs: Graphs, coreml_copied: Writ
     assert kinds[0] == kinds[1]
 
 
-@pytest.mark.parametrize(("kind", "colours"), [("palette6", 64), ("palette4", 16)])
+@pytest.mark.parametrize(("kind", "colours"), [("palette6", 64), slow("palette4", 16)])
 def test_palettes(coreml_graphs: Graphs, coreml_copied: Written, kind: str, colours: int) -> None:
     folder, spec = coreml_copied
     quantiser.quantise(coreml_graphs.concept, folder, spec, coreml_int8=kind)
@@ -139,7 +140,7 @@ def torch_range(graph: Graph, layer: nn.Linear, given: list[dict[str, NDArray[np
     return max(x for x, _ in seen), max(y for _, y in seen)
 
 
-@pytest.mark.parametrize("scale", [1.0, 8.0])
+@pytest.mark.parametrize("scale", [1.0, slow(8.0)])
 def test_activations_have_the_ranges_of_all_samples(
     coreml_graphs: Graphs, coreml_copied: Written, scale: float
 ) -> None:
@@ -157,6 +158,7 @@ def test_activations_have_the_ranges_of_all_samples(
     assert first.inputs["x"].op.op_type != "dequantize"  # a kept layer's activations stay too
 
 
+@pytest.mark.slow
 def test_zero_activations_have_a_scale(coreml_graphs: Graphs, coreml_copied: Written) -> None:
     """The hidden part, all zeros, is what goes into the adapter: its own range would have no scale."""
     graph, (folder, spec) = coreml_graphs.concept, coreml_copied

@@ -82,6 +82,7 @@ def test_onnx_runtime_has_float32_alone(proven_bundle: Path) -> None:
     assert found["image"][1] == "the device has no bfloat16"
 
 
+@pytest.mark.slow
 def test_reduced_warns_of_what_is_not_proven(tiny_bundle: Path, proven_bundle: Path, tmp_path: Path) -> None:
     needs_bf16()
     with pytest.warns(UserWarning, match=r"computes the graphs decoder in bfloat16, which its export did not prove"):

@@ -420,6 +420,7 @@ def _check_row(one: Row) -> None:
         assert one.pytorch_mask_iou == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_engine_that_crashes_leaves_the_others(
     tiny_bundle: Path, engines: Callable[..., None], picture_file: Path
@@ -487,6 +488,7 @@ def test_bad_options(options: dict[str, Any], words: str) -> None:
         Options(**options)
 
 
+@pytest.mark.slow
 def test_a_bundle_without_examples_wants_a_picture(tiny_bundle: Path, picture_file: Path, tmp_path: Path) -> None:
     bare = Path(shutil.copytree(tiny_bundle, tmp_path / "bare.cgsam"))
     manifest = json.loads((bare / "manifest.json").read_text())

@@ -26,6 +26,7 @@ from cgsam_edge.runtimes import telemetry
 from cgsam_edge.runtimes.protocol import SessionOptions
 from cgsam_edge.runtimes.registry import BACKENDS
 from cgsam_edge.runtimes.survey import replay
+from tests.conftest import slow
 from tests.runtime.test_bundle import edit
 
 FROZEN = Path(__file__).parents[1] / "frozen"
@@ -33,7 +34,7 @@ FROZEN = Path(__file__).parents[1] / "frozen"
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
 
-@pytest.fixture(params=["float", "int8"])
+@pytest.fixture(params=["float", slow("int8")])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     with zipfile.ZipFile(FROZEN / f"format1-{request.param}.zip") as archive:
         archive.extractall(tmp_path)
