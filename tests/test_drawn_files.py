@@ -28,7 +28,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", [one if one in {"segment", "demo"} else slow(one) for one in COMMANDS])
+@pytest.mark.parametrize("command", [one if one == "segment" else slow(one) for one in COMMANDS])
 def test_no_command_takes_what_another_drew(command: str, own_cache: Path, tmp_path: Path) -> None:
     write_scenes(tmp_path, 3, range(1), 160, 128)
     (tmp_path / "classes.txt").write_text("\n".join([*CONCEPTS, "ignore: 255"]))

@@ -11,7 +11,6 @@ import pytest
 from cgsam_edge import shipped
 from cgsam_edge.runtimes import telemetry
 from tests import watching
-from tests.conftest import slow
 from tests.source import ROOMS, ROOT
 
 SEGMENT = """
@@ -87,7 +86,8 @@ def test_commands_are_silent(picture_file: Path, tmp_path: Path) -> None:
     assert (seen.attempts, seen.left) == ([], [])
 
 
-@pytest.mark.parametrize("watcher", [*watching.watchers()[:1], *map(slow, watching.watchers()[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("watcher", watching.watchers())
 def test_the_watch_sees_engines_that_are_not_silenced(watcher: str, picture_file: Path, tmp_path: Path) -> None:
     """What the tests above would miss if they could not fail; and how a user asks for the engines' telemetry."""
     arguments = ["-c", SEGMENT, BUNDLE, str(picture_file), "0"]
@@ -112,11 +112,12 @@ def test_everything_is_silent_for_over_a_minute(
     assert (seen.attempts, seen.left) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "words"),
     [
-        slow("onnxruntime", "cannot be stopped now: it may contact its vendor"),
-        slow("openvino", "that import was reported to its vendor. Nothing more is sent."),
+        ("onnxruntime", "cannot be stopped now: it may contact its vendor"),
+        ("openvino", "that import was reported to its vendor. Nothing more is sent."),
         ("cgsam_edge.export", "('off',)"),
     ],
 )

@@ -80,6 +80,7 @@ def test_a_model_agrees_with_itself(search: Search) -> None:
     assert model.config.sam.image_size == OWN
 
 
+@pytest.mark.slow
 def test_the_smallest_that_passes_is_taken(search: Search) -> None:
     _, strict, lines = search(1.0, image_size="auto")
     assert [trial.image_size for trial in strict.tried] == [256, 320]

@@ -62,6 +62,7 @@ def test_an_image_blurred(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["category"] for one in document["annotations"]] == ["car"]  # --blur alone computes no other concept
 
 
+@pytest.mark.slow
 def test_a_picture_or_video_without_anything_to_blur_says_so(tmp_path: Path) -> None:
     """With the reference model, which is calibrated; a video says it only if no frame had anything."""
     grey, street = np.full((256, 256, 3), 128, np.uint8), render(5, 3, 256, 256).image

@@ -60,6 +60,7 @@ def test_the_faster_one_by_its_own_measurement(bundle: Path, fresh: Path) -> Non
         assert one.attempt.mask_iou == 1
 
 
+@pytest.mark.slow
 def test_the_choice_is_remembered_until_it_is_refreshed(
     bundle: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def spoil_weights(bundle: Path, value: float, share: float) -> None:
     relist(bundle, name)
 
 
+@pytest.mark.slow
 def test_a_corrupted_graph_of_one_engine(bundle: Path, fresh: Path) -> None:
     spoil_weights(bundle, 0.5, 0.2)
     found = placement(bundle)
@@ -106,6 +108,7 @@ def test_a_corrupted_graph_of_one_engine(bundle: Path, fresh: Path) -> None:
     assert "limit 1e-03" in verdicts(found)["openvino"]
 
 
+@pytest.mark.slow
 def test_a_graph_that_gives_nan(bundle: Path, fresh: Path) -> None:
     spoil_weights(bundle, np.nan, 0.01)
     found = placement(bundle)
@@ -113,6 +116,7 @@ def test_a_graph_that_gives_nan(bundle: Path, fresh: Path) -> None:
     assert "NaN or infinity" in verdicts(found)["openvino"]
 
 
+@pytest.mark.slow
 def test_a_damaged_target_is_left_out_and_not_remembered(bundle: Path, fresh: Path) -> None:
     path = bundle / "openvino" / "concept.bin"
     whole = path.read_bytes()
@@ -226,6 +230,7 @@ def test_openvinos_own_choice(bundle: Path) -> None:
     assert [("CPU" in graph.nodes) for graph in found.graphs] == [True] * 4
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "file" / "cache"))
