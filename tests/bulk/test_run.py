@@ -90,6 +90,7 @@ def test_what_a_kill_left_is_continued(done: Path, streets: Path, tmp_path: Path
     assert len((output / "labels/000002.jsonl").read_bytes().splitlines()) == 1 + 3  # what makes labels, and labels
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_files_as_one(done: Path, streets: Path, tmp_path: Path) -> None:
     run(job(streets, tmp_path / "two", workers=2))
     assert files(tmp_path / "two") == files(done)

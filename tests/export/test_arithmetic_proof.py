@@ -75,6 +75,7 @@ def test_a_target_that_does_not_pass_is_tried_in_nothing_less(tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:this model was trained")
 def test_an_engine_that_cannot_compute_in_it_ends_no_export(
     tiny_bundle: Path, tiny_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ def test_a_folder_that_cannot_take_arrays_is_an_engine_s_error(tmp_path: Path, m
         child.run(Path("a.onnx"), {"x": np.zeros(1, np.float32)})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_crash_ends_an_attempt_and_not_the_export(
     tiny_bundle: Path, tiny_segmenter: Segmenter, picture: Path, monkeypatch: pytest.MonkeyPatch

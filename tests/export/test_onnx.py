@@ -57,6 +57,7 @@ def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, tmp_path:
         assert 1e-6 < relative_error(got, expected[name]) < 0.05, name
 
 
+@pytest.mark.slow
 def test_weights_too_large_for_fp16_stay(tmp_path: Path) -> None:
     made = tiny.model(tiny.config())
     made.sam.image_encoder.blocks[0].mlp.lin1.weight[0, 0] = 1e6

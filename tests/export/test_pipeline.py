@@ -72,6 +72,7 @@ def test_output_is_used_as_given_and_defaults_to_the_stem(
     assert (tmp_path / "plain name" / "manifest.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_bundle_is_replaced_and_anything_else_left_alone(options: ExportOptions, old: Path, tmp_path: Path) -> None:
     export_bundle(replace(options, prompt_slots=7))
     assert Bundle(old).manifest.prompting.click_slots == 7

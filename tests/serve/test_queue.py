@@ -24,6 +24,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.serve.kept_images import KeptImages, handle_of
 from cgsam_edge.serve.refusal import Refusal
 from cgsam_edge.serve.work_queue import Turn, WorkQueue
+from tests.conftest import slow
 from tests.serve.running import FORM, Client, form, running, until
 
 
@@ -245,7 +246,7 @@ def test_the_least_recently_used_goes_first(segmenter: Segmenter, street: bytes)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM for a child")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
 def test_a_signal_stops_it_once_what_runs_is_answered(street: bytes, number: int, tmp_path: Path) -> None:
     code = "import sys; from cgsam_edge.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ("serve", "--port", "0", "--threads", "1", "--backend", "onnxruntime")
