@@ -14,6 +14,7 @@ from benchmarks.label import Kind, LabelTurn, main, markdown
 TURN = LabelTurn("plain-1", 101, 2.0, 50.0, 1.0, 3.0, 50.0, 0.0, "a")
 
 
+@pytest.mark.slow
 def test_runs_are_measured_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Four pictures, labelled by one process and by two."""
     options = ["--pictures", "4", "--size", "64x48", "--concepts", "car", "--runs", "plain-1,plain-2"]

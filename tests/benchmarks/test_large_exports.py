@@ -48,6 +48,7 @@ def test_an_export_is_measured_once(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads((folder / "large.json").read_text()) == [result]
 
 
+@pytest.mark.slow
 def test_a_failure_is_recorded_and_tried_again(folder: Path) -> None:
     one = Combination("tiny", "onnxruntime", "int3")
     (result,) = run(study(folder), [one])

@@ -107,6 +107,7 @@ class Truth:
         return [(scene.labels == CONCEPTS.index(name)) ^ (name == self.wrong) for name in self.names[:count]]
 
 
+@pytest.mark.slow
 def test_masks_of_labelled_scenes_are_judged_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
     names = CONCEPTS[::-1]
     held = SimpleNamespace(vocabulary=SimpleNamespace(names=names))

@@ -21,6 +21,7 @@ from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
 from tests import tiny
+from tests.commands import cgsam, fails
 from tests.conftest import Exported, executable
 
 COMMAND = "from cgsam_edge.cli import export_main; import sys; sys.exit(export_main(sys.argv[1:]))"
@@ -209,12 +210,6 @@ def test_command_line(options: ExportOptions, tmp_path: Path) -> None:
         "--concepts",
         str(options.concepts),
     ]
-    done = subprocess.run(
-        [executable("cgsam-export"), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 3, done.stderr
-    assert "cgsam-export: error:" in done.stderr
-    assert "no.pth: no such file" in done.stderr
-    assert "Traceback" not in done.stderr
+    fails(cgsam("export", *arguments, cwd=tmp_path), 3, "cgsam: error:", "no.pth: no such file")
     usage = subprocess.run([executable("cgsam-export"), "--frobnicate"], capture_output=True, text=True, check=False)
     assert usage.returncode == 2

@@ -115,6 +115,7 @@ def test_a_shared_block_takes_the_mean_text_and_no_similarity() -> None:
     assert (got - expected).abs().max() < 2e-4 * expected.std()
 
 
+@pytest.mark.slow
 def test_every_layer_is_in_one_graph_and_a_further_concept_costs_less() -> None:
     own = tiny.model(tiny.config("psss"))
     concepts = vocabulary(own)
@@ -158,6 +159,7 @@ def sharing(tmp_path: Path) -> Any:
     return choose
 
 
+@pytest.mark.slow
 def test_auto_takes_the_most_that_pass(sharing: Any) -> None:
     model, search = sharing(GateLimits(min_iou=0.0))
     assert (search.chosen, [one.blocks for one in search.tried]) == (3, [3])

@@ -96,6 +96,7 @@ def test_a_duration_rotation_and_a_blur(serve: Serve, tiny_bundle: Path, tmp_pat
         assert file.with_name(f"{file.stem}.blurred.mp4").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["http"], indirect=True)
 def test_a_camera_without_anything_to_blur_says_so(serve: Serve, tmp_path: Path) -> None:
     """With the reference model, which is calibrated; the picture shows a clock."""

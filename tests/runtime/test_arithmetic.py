@@ -96,6 +96,7 @@ def test_reduced_warns_of_what_is_not_proven(tiny_bundle: Path, proven_bundle: P
         computed(with_proof(tiny_bundle, tmp_path / "whole", whole), "reduced")
 
 
+@pytest.mark.slow
 def test_masks_of_proven_arithmetic_are_those_of_it(tiny_bundle: Path, proven_bundle: Path) -> None:
     """What is said is what is done: the logits differ from those in float32, by no more than BF16 does."""
     needs_bf16()

@@ -110,6 +110,7 @@ def test_a_tolerance_bounds_the_distance_and_saves_corners() -> None:
         assert max(distances) <= most + 1e-3
 
 
+@pytest.mark.slow
 def test_a_thin_thing_keeps_its_shape() -> None:
     """A pole of one pixel would become a line; the tolerance is made smaller instead."""
     mask = np.zeros((1200, 900), np.uint8)

@@ -224,6 +224,7 @@ def test_onnx_graphs_serve_both_engines(tiny_bundle: Path) -> None:
     assert (found.backend, found.target) == ("openvino", "onnxruntime")
 
 
+@pytest.mark.slow
 def test_openvinos_own_choice(bundle: Path) -> None:
     found = placement(bundle, device="AUTO")
     assert (found.backend, found.device) == ("openvino", "AUTO")
@@ -265,6 +266,7 @@ def test_a_frozen_program_starts_no_children(bundle: Path, fresh: Path, monkeypa
     assert placement(bundle).reason == "not measured: this program is frozen, so it cannot start another Python process"
 
 
+@pytest.mark.slow
 def test_a_remembered_choice_that_does_not_open_any_more(
     bundle: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

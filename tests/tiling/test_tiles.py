@@ -42,6 +42,7 @@ def begun(reference: Segmenter, picture: np.ndarray, begin: int) -> Result:
     return segment_tiles(model, picture, model.indices(SHOWN), Limits(skip_absent=False), options)
 
 
+@pytest.mark.slow
 def test_where_tiles_begin_does_not_matter(reference: Segmenter, picture: np.ndarray, tiled: Result) -> None:
     """Half a tile is the step: all tiles move onto others. Elsewhere every tile sees another part of the picture."""
     for one in begun(reference, picture, 256).values():
