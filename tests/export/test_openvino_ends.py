@@ -32,7 +32,7 @@ def squares(x: Any) -> Any:
 
 
 def run(model: openvino.Model, hint: str) -> tuple[Any, Any]:
-    """Return what the model makes of values of all sizes, and the compiled model."""
+    """Return the output for values of all sizes, and the compiled model."""
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
     values = np.random.default_rng(1).standard_normal((1, TOKENS, WIDTH)).astype(np.float32)
     values *= np.float32(10) ** np.arange(-30, 34, dtype=np.float32)[:, None]
