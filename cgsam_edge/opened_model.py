@@ -11,6 +11,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.manifest import IMAGE_GRAPHS, Geometry, Prompting
+from cgsam_edge.runtimes import allocator
 from cgsam_edge.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class OpenedModel:
         self._closed = False
         self._warned: set[str] = set()
         self._lock = threading.Lock()
+        if not opened.options.save_memory:
+            allocator.keep_freed()
 
     @property
     def backend(self) -> str:
