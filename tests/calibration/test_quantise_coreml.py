@@ -140,7 +140,8 @@ def torch_range(graph: Graph, layer: nn.Linear, given: list[dict[str, NDArray[np
     return max(x for x, _ in seen), max(y for _, y in seen)
 
 
-@pytest.mark.parametrize("scale", [1.0, slow(8.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1.0, 8.0])
 def test_activations_have_the_ranges_of_all_samples(
     coreml_graphs: Graphs, coreml_copied: Written, scale: float
 ) -> None:

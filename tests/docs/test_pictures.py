@@ -48,6 +48,7 @@ def test_the_objects_are_those_of_the_street(segmenter: Segmenter) -> None:
     assert differing(drawn, Image.open(pictures.IMAGES / "objects.png"), 8) < FEW, "run `make pictures`"
 
 
+@pytest.mark.slow
 def test_the_moving_picture_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
     moving = moving_picture.frames(segmenter, choice())
     with Image.open(MOVING) as kept:
@@ -57,6 +58,7 @@ def test_the_moving_picture_is_drawn_by_the_shipped_model(segmenter: Segmenter) 
             assert differing(frame.picture, kept, 60) < 2 * FEW, f"frame {number}: run `make pictures`"
 
 
+@pytest.mark.slow
 def test_the_tracked_clip_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
     """Its first frames; objects have their numbers from the second one on."""
     with Image.open(TRACKED) as kept:

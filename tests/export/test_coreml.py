@@ -42,8 +42,9 @@ def realistic(graph: Graph) -> dict[str, torch.Tensor]:
     return made
 
 
-@pytest.mark.parametrize("precision", [slow("fp32"), "fp16"])
-@pytest.mark.parametrize("ios", [*IOS_VERSIONS[:1], *map(slow, IOS_VERSIONS[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("ios", IOS_VERSIONS)
 def test_every_ios_and_precision(graphs: Graphs, ios: int, precision: str, tmp_path: Path) -> None:
     spec = target.convert(graphs.decoder, tmp_path, precision, ios)
     assert (spec.path, spec.precision) == ("coreml/decoder.mlpackage", precision)

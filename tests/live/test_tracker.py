@@ -146,6 +146,7 @@ def test_bad_options_are_refused(options: dict[str, float], words: str) -> None:
         Tracking(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_rendered_things_keep_their_numbers_far_better_than_without() -> None:
     """On the labels' own masks: what `objects` lists, by its place in the list, and with tracking."""
     judged = {CONCEPTS.index(name): name for name in ("car", "pedestrian", "bicyclist")}

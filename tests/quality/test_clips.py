@@ -32,6 +32,7 @@ def test_frames_have_sizes_types_and_times() -> None:
         assert one.ids.dtype == np.uint16
 
 
+@pytest.mark.slow
 def test_a_frame_depends_on_its_time_alone(clips: list[list[ClipFrame]]) -> None:
     """Not on how many frames are drawn, nor on those before it: half the rate gives each second frame."""
     slower = list(render_clip(7, 1, 3, SIDE, SIDE, RATE / 2))
@@ -41,16 +42,19 @@ def test_a_frame_depends_on_its_time_alone(clips: list[list[ClipFrame]]) -> None
     assert np.array_equal(next(render_clip(7, 1, 1, SIDE, SIDE)).image, clips[1][0].image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "index"), [(7, 2), (8, 1)])
 def test_other_seed_or_index_other_clip(clips: list[list[ClipFrame]], seed: int, index: int) -> None:
     assert not np.array_equal(next(render_clip(seed, index, 1, SIDE, SIDE)).labels, clips[1][0].labels)
 
 
+@pytest.mark.slow
 def test_things_are_numbered_and_nothing_else_is(clips: list[list[ClipFrame]]) -> None:
     for one in (frame for frames in clips for frame in frames):
         assert np.array_equal(one.ids > 0, np.isin(one.labels, THINGS))
 
 
+@pytest.mark.slow
 def test_a_number_keeps_its_concept(clips: list[list[ClipFrame]]) -> None:
     """A sign and the pole that carries it are one thing; all others have one concept through the whole clip."""
     several = {frozenset({CONCEPTS.index("sign"), CONCEPTS.index("pole")})}
@@ -61,6 +65,7 @@ def test_a_number_keeps_its_concept(clips: list[list[ClipFrame]]) -> None:
             assert len(found) == 1 or found in several
 
 
+@pytest.mark.slow
 def test_things_move_a_little_at_a_time(clips: list[list[ClipFrame]]) -> None:
     """People cross the picture in small steps: a number never jumps to something else."""
     longest = 0.0
@@ -73,6 +78,7 @@ def test_things_move_a_little_at_a_time(clips: list[list[ClipFrame]]) -> None:
     assert longest > 0.3
 
 
+@pytest.mark.slow
 def test_someone_hides_and_returns(clips: list[list[ClipFrame]]) -> None:
     gaps = [
         b - a - 1

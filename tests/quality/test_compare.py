@@ -33,6 +33,9 @@ from tests.quality.pages import Page
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
+ENGINE = ("--backend", "onnxruntime", "--threads", "1")
+"""An engine that is named is not looked for: that would take seconds for each bundle."""
+
 
 @pytest.fixture(scope="module")
 def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -40,7 +43,8 @@ def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("other")
     (folder / "concepts.txt").write_text("shrub | tree\nbus\ncar\n")
     checkpoint = tiny.save(tiny.model(tiny.config(), seed=1), folder / "other.pth")
-    return export_bundle(ExportOptions(checkpoint, folder / "concepts.txt", folder / "other.cgsam"))
+    output = folder / "other.cgsam"
+    return export_bundle(ExportOptions(checkpoint, folder / "concepts.txt", output, targets=("onnxruntime",)))
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def counts(a: np.ndarray, b: np.ndarray) -> Overlap:
 def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other_bundle: Path, photos: Path) -> None:
     done: list[int] = []
     names = ("car", "tree")
-    with Segmenter(other_bundle) as second:
+    with Segmenter(other_bundle, backend="onnxruntime", threads=1) as second:
         a, b = Side("A.cgsam", tiny_segmenter), Side("B.cgsam", second)
         assert common_concepts(a, b) == names
         found = compare(
@@ -100,7 +104,7 @@ def test_values_are_those_of_the_two_segmenters(tiny_segmenter: Segmenter, other
 
 
 def test_concepts_that_both_know(tiny_segmenter: Segmenter, other_bundle: Path) -> None:
-    with Segmenter(other_bundle) as second:
+    with Segmenter(other_bundle, backend="onnxruntime", threads=1) as second:
         a, b = Side("A.cgsam", tiny_segmenter), Side("B.cgsam", second)
         assert common_concepts(a, b, ["shrub", "car", "tree"]) == ("shrub", "car")
         with pytest.raises(InputError, match=r"B\.cgsam does not know road, building; it knows shrub, bus, car"):
@@ -153,7 +157,9 @@ def test_one_bad_picture_is_named_and_the_rest_is_compared(
 ) -> None:
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:900])
     labels = ["--labels", "labels", "--classes", "classes.txt"]
-    done = cgsam("compare", tiny_bundle, other_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
+    done = cgsam(
+        "compare", tiny_bundle, other_bundle, "--images", "photos", *labels, *ENGINE, "--output", "out", cwd=tmp_path
+    )
     assert done.returncode == 3, done.stderr
     assert "cgsam: left out: b.png: corrupt" in done.stderr
     assert "left out, and not included in these numbers: 1 image or entry" in done.stdout
@@ -171,7 +177,9 @@ def test_one_bad_picture_is_named_and_the_rest_is_compared(
 def test_one_bad_label_is_named_and_the_rest_is_compared(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
     Image.new("L", (9, 9)).save(tmp_path / "labels" / "a.png")
     labels = ["--labels", "labels", "--classes", "classes.txt"]
-    done = cgsam("compare", tiny_bundle, tiny_bundle, "--images", "photos", *labels, "--output", "out", cwd=tmp_path)
+    done = cgsam(
+        "compare", tiny_bundle, tiny_bundle, "--images", "photos", *labels, *ENGINE, "--output", "out", cwd=tmp_path
+    )
     assert done.returncode == 3, done.stderr
     assert "cgsam: left out: a.png: 9x9 pixels" in done.stderr
     document = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -193,6 +201,7 @@ def test_labels_of_synonyms_are_joined(tiny_segmenter: Segmenter, photos: Path) 
     assert joined == split
 
 
+@pytest.mark.slow
 def test_a_device_needs_no_torch(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
     arguments = [
         "compare",
@@ -217,7 +226,7 @@ def test_a_device_needs_no_torch(tiny_bundle: Path, photos: Path, tmp_path: Path
 
 def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
     def refused(*arguments: object, words: tuple[str, ...]) -> None:
-        fails(cgsam("compare", *arguments, "--output", "out", cwd=tmp_path), 3, *words)
+        fails(cgsam("compare", *arguments, *ENGINE, "--output", "out", cwd=tmp_path), 3, *words)
         assert not (tmp_path / "out").exists()
 
     refused(tiny_bundle, "photos", words=("not a bundle",))

@@ -69,6 +69,7 @@ def test_without_the_library_a_big_tiff_is_left_out(
     assert "reading it in windows needs rasterio" in remarks.left_out[0]
 
 
+@pytest.mark.slow
 def test_what_is_skipped_is_what_is_ruled_out(scenes: Path) -> None:
     (path,) = (scenes / "images").iterdir()
     with Segmenter(backend="onnxruntime", threads=1) as segmenter:
@@ -79,6 +80,7 @@ def test_what_is_skipped_is_what_is_ruled_out(scenes: Path) -> None:
     assert every.ruled_out == fewer.ruled_out == {one.name for one in fewer.values() if one.skipped}
 
 
+@pytest.mark.slow
 def test_the_command_says_which_tiles(scenes: Path) -> None:
     options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", "--threads", "1"]
     done = cgsam("eval", *options, "--tile", "128", "--overlap", "0.25", "--output", "out", cwd=scenes)

@@ -96,6 +96,7 @@ def test_the_same_labels_score_the_same_in_every_form(segmenter: Segmenter, scen
     assert road == pytest.approx({r.concept: r.iou for r in pngs.rows}["road"], abs=0.03)
 
 
+@pytest.mark.slow
 def test_one_bad_file_of_each_kind(
     segmenter: Segmenter, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,7 @@ def test_verify_needs_something_to_verify(bundle: Path, tmp_path: Path) -> None:
     fails(cgsam("verify", bundle, cwd=tmp_path), 3, "image.bin: truncated or altered")
 
 
+@pytest.mark.slow
 def test_doctor(bundle: Path, fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     alone = capsys.readouterr().out

@@ -265,6 +265,7 @@ def allocated() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
+@pytest.mark.slow
 def test_eight_threads_give_the_masks_of_one_and_leave_nothing_behind(tiny_segmenter: Segmenter) -> None:
     pictures = [sample_picture(64 + 2 * (i % 10)) for i in range(100)]
     expected = [tiny_segmenter.segment(p)["car"].logits for p in pictures[:10]]

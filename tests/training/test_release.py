@@ -93,7 +93,7 @@ def test_metrics_of_bundle_and_reference_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ablation", list(ABLATIONS))
 def test_an_ablation_changes_the_mask_and_goes_away(ablation: str, tmp_path: Path) -> None:
     (image,) = scenes(tmp_path, 1)
-    with Segmenter() as segmenter:
+    with Segmenter(backend="onnxruntime", threads=1) as segmenter:
         before = segmenter.segment(image.path, "road")["road"].logits
         with silenced(segmenter, ablation):
             without = segmenter.segment(image.path, "road")["road"].logits

@@ -268,6 +268,7 @@ def test_features_of_smaller_pictures_are_on_a_smaller_grid() -> None:
         assert features(model, pixels[..., : SIZE // 2, : SIZE // 2]).shape == (1, 1 + 4, 128)
 
 
+@pytest.mark.slow
 def test_names_become_orthogonal() -> None:
     model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0)
     losses = train_text(model, 12, seed=0)
