@@ -17,6 +17,7 @@ import pytest
 
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.datasets import FORMATS
+from tests.conftest import slow
 from tests.datasets import readers
 from tests.datasets.pictures import CONCEPTS, HEIGHT, WIDTH, box, disc, draw_images, picture, pictures, ring
 
@@ -38,6 +39,8 @@ TOOLS: dict[str, tuple[str, dict[tuple[str, str], float]]] = {
     "labelme": ("labelme", {("a", "road"): 1.0, **dict.fromkeys(WITHOUT_HOLES, 0.92)}),
 }
 """Format that each tool reads, and its least mask IoU by object, 0.98 where none is given."""
+
+EVERYDAY = ("pycocotools", "geojson", "supervision")
 
 
 def read(tool: str, folder: Path, output: Path, size: tuple[int, int] = (HEIGHT, WIDTH)) -> dict[str, np.ndarray]:
@@ -61,7 +64,7 @@ def by_stem(found: dict[str, np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
     return made
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", [one if one in EVERYDAY else slow(one) for one in TOOLS])
 def test_the_tool_finds_every_object(tool: str, tmp_path: Path) -> None:
     form, least = TOOLS[tool]
     source = draw_images(tmp_path / "source")
@@ -72,6 +75,7 @@ def test_the_tool_finds_every_object(tool: str, tmp_path: Path) -> None:
         assert mask_iou(found[key], mask) >= least.get(key, 0.98), (key, mask.sum(), found[key].sum())
 
 
+@pytest.mark.slow
 def test_ultralytics_reads_pictures_of_a_folder_images(tmp_path: Path) -> None:
     """It looks for labels in place of the last folder "images" of a path, and takes a picture without as background."""
     source = draw_images(tmp_path / "source")
@@ -91,6 +95,7 @@ def test_supervision_reads_yolo_of_one_folder(tmp_path: Path) -> None:
     assert not found["a", "road"][44, 71], "the hole is open"
 
 
+@pytest.mark.slow
 def test_label_studio_exports_what_a_person_accepted(tmp_path: Path) -> None:
     """Its converter to COCO takes polygons alone."""
     FORMATS["labelstudio"].write(pictures(), CONCEPTS, tmp_path / "set")

@@ -29,16 +29,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(site: Path) -> None:
     assert (site / "index.html").is_file()
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     loads = re.compile(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=[\"']?(https?:)?//", re.IGNORECASE)
     for page in site.rglob("*.html"):
         assert not loads.search(page.read_text(encoding="utf-8")), page.name
 
 
+@pytest.mark.slow
 def test_the_reference_names_every_option_of_every_command(site: Path) -> None:
     page = (site / "reference" / "command-line.html").read_text(encoding="utf-8")
     for parser in (make_parser(), make_export_parser()):
@@ -55,6 +58,7 @@ def test_the_reference_tells_defaults_and_meaning() -> None:
     assert "- `--clicks N`: with --mode clicks: clicks inside each object (default: 3)" in text
 
 
+@pytest.mark.slow
 def test_the_python_reference_has_every_public_name(site: Path) -> None:
     import cgsam_edge
 

@@ -177,6 +177,7 @@ def test_classes_that_mean_one_concept_are_joined(segmenter: Segmenter, scenes: 
     assert len({one.image for one in seen}) == len(seen)
 
 
+@pytest.mark.slow
 def test_unknown_classes(segmenter: Segmenter, scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known = evaluate_labels(segmenter, opened(scenes))
     path = as_coco(scenes, "rle")
@@ -264,6 +265,7 @@ def test_a_photo_on_its_side_scores_as_one_that_stands(
     assert one.rows == other.rows
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     try:
@@ -292,6 +294,7 @@ def test_a_photo_with_malformed_exif_takes_part(segmenter: Segmenter, scenes: Pa
     assert (done.images, done.left_out) == (1, ())
 
 
+@pytest.mark.slow
 def test_calibrating_with_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for folder in ("images", "labels"):

@@ -73,6 +73,7 @@ def test_the_first_use_is_tried_and_later_ones_are_not(fresh: Path, trials: None
     assert tried == ["onnxruntime"] * 2, "another setting"
 
 
+@pytest.mark.slow
 def test_a_measured_choice_is_not_tried_again(
     fresh: Path, trials: None, tried: list[str], engines: Callable[..., None]
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_crash_of_what_was_forced_costs_a_child(
     assert opened(backend="crashing", device="cpu")[1].reason == "forced"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_doctor_chooses_nothing_that_crashes(
     fresh: Path, trials: None, engines: Callable[..., None], capsys: pytest.CaptureFixture[str]
