@@ -11,7 +11,6 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.manifest import IMAGE_GRAPHS, Geometry, Prompting
-from cgsam_edge.runtimes import allocator
 from cgsam_edge.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -55,8 +54,6 @@ class OpenedModel:
         self._closed = False
         self._warned: set[str] = set()
         self._lock = threading.Lock()
-        if not opened.options.save_memory:
-            allocator.keep_freed()
 
     @property
     def backend(self) -> str:

@@ -1,4 +1,4 @@
-"""When memory that was freed goes back to the system."""
+"""Giving memory that engines freed back to the system."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from functools import lru_cache
 
 RUNS = 1024
 """Runs of graphs after which memory is given back, about 250 images; it takes milliseconds."""
-
-KEPT_BYTES = 30 * 2**20
-"""Largest block that is kept for the next picture once it is freed; glibc's own bound is 32 MiB."""
 
 _lock = threading.Lock()
 _runs = 0
@@ -35,21 +32,6 @@ def give_back() -> None:
     """Give back now what was freed; nothing happens where the C library is not glibc."""
     if (trim := _trim()) is not None:
         trim(0)
-
-
-@lru_cache(maxsize=1)
-def keep_freed() -> None:
-    """Have glibc keep freed memory for the next picture: mapping new pages for each takes milliseconds.
-
-    Until a large block is freed, glibc returns large blocks at once, and the heap's end from twice their size on. Here
-    it frees one that was never touched, as happens in any program that reads a photo of 7 megapixels. glibc's
-    environment variables take precedence, and `give_back` returns all of it.
-    """
-    if _trim() is None:
-        return
-    library = ctypes.CDLL(None)
-    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
-    library.free(library.malloc(ctypes.c_size_t(KEPT_BYTES)))
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -54,45 +53,6 @@ def test_what_was_freed_leaves_the_process() -> None:
     allocator.give_back()
     assert before - _resident() > 60e6
     assert len(kept) == 20
-
-
-KEEP = """
-import resource
-import numpy as np
-from cgsam_edge.runtimes import allocator
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
-        held = [np.ones(3 * 2**20, np.uint8) for _ in range(5)]  # as a picture and its results
-        del held
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-faults()
-before = faults()
-allocator.keep_freed()
-faults()
-print(before * resource.getpagesize(), faults() * resource.getpagesize())
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's alone")
-def test_freed_memory_is_kept_for_the_next_picture() -> None:
-    """In a separate process, because other tests segment pictures."""
-    done = subprocess.run([sys.executable, "-c", KEEP], capture_output=True, text=True, check=True)
-    mapped_before, mapped_after = map(int, done.stdout.split())
-    assert mapped_before > 40 * 2**20  # of 75 MiB that were used
-    assert mapped_after < 2**20
-
-
-@pytest.mark.parametrize("save_memory", [False, True])
-def test_a_segmenter_keeps_it_unless_it_saves_memory(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, save_memory: bool
-) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(allocator, "keep_freed", lambda: asked.append("keep"))
-    Segmenter(tiny_bundle, backend="onnxruntime", device="CPU", save_memory=save_memory).close()
-    assert asked == ([] if save_memory else ["keep"])
 
 
 def _resident() -> int:
