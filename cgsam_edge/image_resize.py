@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -40,16 +40,18 @@ def squash(image: Image.Image, size: int, threads: int) -> NDArray[np.float32]:
 def in_bands(image: Image.Image, size: int, count: int) -> NDArray[np.float32]:
     """Return what `squash` does, in this number of bands, each by a thread.
 
-    No buffer is larger than a band: a new one of megabytes costs as much in page faults as a thread saves.
+    The picture is copied in pieces of `BAND_PIXELS`, one at a time in each thread.
     """
     image.load()  # once, and not in each thread
     pixels = np.empty((1, 3, size, size), np.float32)
 
-    def squash_rows(top: int, bottom: int) -> tuple[int, Image.Image]:
-        band = image.crop((0, top, image.width, bottom))
-        return top, band.resize((size, bottom - top), Image.Resampling.BILINEAR)
+    step = max(1, BAND_PIXELS // image.width)
 
-    rows = _share(squash_rows, image.height, count)
+    def squash_rows(top: int, bottom: int) -> list[tuple[int, Image.Image]]:
+        edges = [*range(top, bottom, step), bottom]
+        return [(start, _narrowed(image, size, start, end)) for start, end in pairwise(edges)]
+
+    rows = list(chain.from_iterable(_share(squash_rows, image.height, count)))
 
     def squash_columns(left: int, right: int) -> None:
         band = Image.new("RGB", (right - left, image.height), None)  # all of it is pasted over
@@ -59,6 +61,11 @@ def in_bands(image: Image.Image, size: int, count: int) -> NDArray[np.float32]:
 
     _share(squash_columns, size, count)
     return pixels
+
+
+def _narrowed(image: Image.Image, size: int, top: int, bottom: int) -> Image.Image:
+    piece = image.crop((0, top, image.width, bottom))
+    return piece.resize((size, bottom - top), Image.Resampling.BILINEAR)
 
 
 def _whole(image: Image.Image, size: int) -> NDArray[np.float32]:
@@ -76,8 +83,27 @@ def _share(work: Callable[[int, int], T], length: int, count: int) -> list[T]:
     """Return ``work`` of each of ``count`` bands of a length, the first one by this thread."""
     edges = [length * i // count for i in range(count + 1)]
     first, *others = ((start, end) for start, end in pairwise(edges) if start < end)
-    begun = [_pool().submit(work, *band) for band in others]
-    return [work(*first), *(one.result() for one in begun)]
+    begun = [_begin(work, *band) for band in others]
+    return [work(*first), *(one() for one in begun)]
+
+
+def _begin(work: Callable[[int, int], T], start: int, end: int) -> Callable[[], T]:
+    """Give a band to another thread, and return what waits for it; where none can start, that does the work."""
+    own: Future[T] = Future()
+
+    def run() -> None:
+        if own.set_running_or_notify_cancel():
+            try:
+                own.set_result(work(start, end))
+            except BaseException as error:
+                own.set_exception(error)
+
+    try:
+        _pool().submit(run)
+    except RuntimeError:  # the interpreter ends, or the system grants no further thread; a queued band may have begun
+        if own.cancel():
+            return lambda: work(start, end)
+    return own.result
 
 
 @lru_cache(maxsize=1)

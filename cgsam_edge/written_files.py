@@ -1,6 +1,6 @@
 """The pictures that commands draw: their names, by which folders are searched without them, and marks inside them.
 
-A later run may replace files with a mark, and does not take a folder's PNGs with a mark for pictures.
+A later run may replace files with a mark, and ``cgsam segment`` does not take a folder's PNGs with a mark for pictures.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class DrawnImage(Image.Image):
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:  # noqa: A002 — Pillow's name
         """Write the image, as `PIL.Image.Image.save` does, and the mark with it if the file is a PNG."""
-        kind = format or Path(str(getattr(fp, "name", fp))).suffix.removeprefix(".")
-        if kind.upper() == "PNG":
+        suffix = Path(str(getattr(fp, "name", fp))).suffix.lower()
+        if (format or Image.registered_extensions().get(suffix, "")).upper() == "PNG":
             params.setdefault("pnginfo", png_mark())
         super().save(fp, format, **params)
 
@@ -86,15 +86,15 @@ def is_ours(path: Path) -> bool:
 
 
 def _is_marked(path: Path) -> bool:
-    size = path.stat().st_size
+    size, suffix = path.stat().st_size, path.suffix.lower()
     with path.open("rb") as file:
-        if path.suffix == ".mp4":
+        if suffix == ".mp4":
             file.seek(max(0, size - len(_MP4_MARK)))
             return file.read() == _MP4_MARK
         head = file.read(_PNG_HEAD)
-    if path.suffix == ".webm":
+    if suffix == ".webm":
         return _MP4_MARK in head
-    if path.suffix == ".png":
+    if suffix in {".png", ".apng"}:
         return b"tEXtSoftware\0" + _PRODUCT in head
     return head.startswith(_JSON_HEAD)
 

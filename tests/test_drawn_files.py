@@ -55,6 +55,7 @@ def test_what_programs_draw_is_left_out_of_a_folder(
     result = tiny_segmenter.segment(folder / "scene_003_00000.png", ["car"])
     overlay = result.overlay()
     overlay.save(folder / "masks.png")
+    overlay.save(folder / "UPPER.PNG")
     with (folder / "opened.png").open("wb") as file:
         overlay.save(file)
     for kind in OF_PICTURES:
@@ -67,6 +68,7 @@ def test_what_programs_draw_is_left_out_of_a_folder(
     assert "masks.png: left out; cgsam drew it. Name it to segment it too." in done.stderr
     assert {file.stem for file in (tmp_path / "out").glob("*.json")} == {"scene_003_00000", "part", "photo"}
     assert cgsam(*command, folder / "masks.png", cwd=tmp_path).returncode == 0
+    assert cgsam(*command, f"{folder}/mask*.png", cwd=tmp_path).returncode == 0, "a glob names its files"
     assert (tmp_path / "out" / "masks.json").exists()
     for name in ("scene_003_00000.png", "part.png", "photo.jpg"):
         (folder / name).unlink()

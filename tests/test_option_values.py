@@ -10,6 +10,7 @@ import pytest
 
 from cgsam_edge.cli import make_parser
 from cgsam_edge.cli.reference import commands
+from cgsam_edge.cli.values import number
 from cgsam_edge.runtimes.protocol import max_threads
 from tests.commands import cgsam, fails
 
@@ -69,12 +70,20 @@ def test_every_number_has_a_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "code", "words"),
     [
-        (["--backend", "nix"], "no backend 'nix'; expected 'auto' or one of 'onnxruntime'"),
-        (["--backend", "openvino"], "--backend: for choosing what runs a bundle; name the bundle too"),
-        (["--device", "gpu", "--threads", "2", "--refresh"], "--device, --threads, --refresh: for choosing"),
+        (["--backend", "nix"], 3, "no backend 'nix'; expected 'auto' or one of 'onnxruntime'"),
+        (["--backend", "openvino"], 2, "--backend: for choosing what runs a bundle; name the bundle too"),
+        (["--device", "gpu", "--threads", "2", "--refresh"], 2, "--device, --threads, --refresh: for choosing"),
     ],
 )
-def test_doctor_chooses_for_a_bundle_only(options: list[str], words: str, tmp_path: Path) -> None:
-    fails(cgsam("doctor", *options, cwd=tmp_path), 3, words)
+def test_doctor_chooses_for_a_bundle_only(options: list[str], code: int, words: str, tmp_path: Path) -> None:
+    done = cgsam("doctor", *options, cwd=tmp_path)
+    assert done.returncode == code
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e400"])
+def test_a_number_is_finite(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a number of 0 or more"):
+        number()(text)

@@ -50,7 +50,7 @@ class Recipe:
 
 
 TINY = small_config(image_size=320, width=128, blocks=5, semantic=2)
-"""Under 1 GMAC for a picture with one concept, and 4 MB in INT8: for tests, and for a browser's first load."""
+"""Under 1 GMAC for a picture with one concept: for tests, and for a browser's first load."""
 
 RECIPES = {
     "scenes": Recipe((0.45, 0.05, 0.0, 0.5), 0.0, 6e-4, small_config()),
@@ -168,7 +168,8 @@ def _state_file(args: argparse.Namespace) -> Path:
 
 def _origin(args: argparse.Namespace) -> dict[str, str]:
     """Return the options that must agree for a run to continue from a state: those that decide what it trains."""
-    return {name: str(getattr(args, name)) for name in ("recipe", "init", "shares", "stage_steps", "seed")}
+    options = {name: str(getattr(args, name)) for name in ("recipe", "init", "shares", "stage_steps", "seed")}
+    return {**options, "mixes": ",".join(mix.name for mix in TRAINING_MIXES)}
 
 
 def interrupted(path: Path, origin: dict[str, str]) -> dict[str, Any] | None:

@@ -35,13 +35,14 @@ def _without_drawn(name: str) -> tuple[str, bool]:
 
 
 def without_marked(files: list[Path], named: list[str], note: Callable[[str], object]) -> list[Path]:
-    """Leave out PNGs that hold the mark of what was drawn, under whatever name, unless the user named them.
+    """Leave out a folder's PNGs that hold the mark of what was drawn, under whatever name; a glob names its files.
 
     Raises:
         InputError: nothing else is left.
     """
-    spelled = {Path(name) for name in named}
-    drawn = {file for file in files if file not in spelled and file.suffix.lower() == ".png" and _is_ours(file)}
+    folders = {Path(name) for name in named}
+    drawn = {file for file in files if file.parent in folders and file.suffix.lower() == ".png" and _is_ours(file)}
+    drawn -= folders  # a file that is named beside its folder
     for file in sorted(drawn):
         note(f"{file}: left out; cgsam drew it. Name it to segment it too.")
     if files and len(drawn) == len(files):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge._version import __version__
 from cgsam_edge.cli.engine_options import add_soc
 from cgsam_edge.cli.values import threads
-from cgsam_edge.errors import BackendError, InputError
+from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes.placement import ANY_DEVICE
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     add_soc(parser)
     parser.add_argument("--threads", type=threads, help="CPU threads (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, wrong=parser.error)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _check(options: argparse.Namespace) -> None:
     }
     names = ", ".join(name for name, given in chosen.items() if given)
     if options.bundle is None and names:
-        raise InputError(f"{names}: for choosing what runs a bundle; name the bundle too, or leave this out.")
+        options.wrong(f"{names}: for choosing what runs a bundle; name the bundle too, or give none of them")
 
 
 def _arithmetic(path: Path | None) -> tuple[str, ...]:

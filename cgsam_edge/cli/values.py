@@ -50,7 +50,11 @@ def number(
             value = float(text)
         except ValueError:
             value = math.nan
-        if (least < value if above else least <= value) and (value < high if below else value <= high):
+        if (
+            math.isfinite(value)
+            and (least < value if above else least <= value)
+            and (value < high if below else value <= high)
+        ):
             return value
         raise argparse.ArgumentTypeError(f"expected a number {limits}, got {text!r}")
 

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,53 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_process_has_threads_too() -> None:
     """The parent's are not in it, and waiting for them would never end."""
     assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
+
+
+AT_EXIT = """
+import threading
+from PIL import Image
+from cgsam_edge.image_resize import in_bands
+
+def work():
+    threading.main_thread().join()
+    total = in_bands(Image.new("RGB", (50, 40), (1, 2, 3)), 16, 3).sum()
+    print(total == 16 * 16 * 6)
+
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_resizes_alone() -> None:
+    """No pool takes work then; the bands are computed one after the other."""
+    done = subprocess.run([sys.executable, "-c", AT_EXIT], timeout=60, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+def test_a_system_that_grants_no_thread_still_resizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    picture = Image.fromarray(RGB)
+    expected = in_bands(picture, 8, 3)
+    image_resize._pool.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    np.testing.assert_array_equal(in_bands(picture, 8, 3), expected)
+    image_resize._pool.cache_clear()
+
+
+def test_a_large_picture_is_copied_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[tuple[int, int, int, int]] = []
+    crop = Image.Image.crop
+
+    def noted(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        copied.append(box)
+        return crop(image, box)
+
+    monkeypatch.setattr(Image.Image, "crop", noted)
+    in_bands(Image.new("RGB", (2048, 2000)), 16, 2)
+    pieces = [bottom - top for left, top, right, bottom in copied if right - left == 2048]
+    assert sum(pieces) == 2000
+    assert max(pieces) * 2048 <= image_resize.BAND_PIXELS
 
 
 def test_an_error_of_another_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
