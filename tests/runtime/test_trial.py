@@ -127,6 +127,7 @@ def test_nobody_is_tried_where_the_user_says_never(fresh: Path, tried: list[str]
     assert tried == []
 
 
+@pytest.mark.slow
 def test_a_bundle_without_examples_is_tried_on_zeros(
     fresh: Path, trials: None, tmp_path: Path, engines: Callable[..., None]
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_bundle_without_examples_is_tried_on_zeros(
     assert opened(bundle=bare, backend="onnxruntime")[1].reason == "the only candidate here"
 
 
+@pytest.mark.slow
 def test_without_a_cache_it_is_tried_once_a_process(
     tmp_path: Path, trials: None, tried: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def alone_in_a_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, -1], ids=["forwards", "backwards"])
 def test_settings_in_any_order_on_one_cache(
     order: int, fresh: Path, alone_in_a_cache: list[NDArray[np.float32]]
@@ -183,6 +186,7 @@ def test_settings_in_any_order_on_one_cache(
             np.testing.assert_array_equal(logits, alone_in_a_cache[i], str(SETTINGS[i]))
 
 
+@pytest.mark.slow
 def test_what_a_trial_compiled_is_loaded(fresh: Path, trials: None, tried: list[str]) -> None:
     logits, placement = opened(**OPENVINO)
     assert cached(placement) == [True] * 4
@@ -213,6 +217,7 @@ def test_without_children_what_is_loaded_is_checked_here(
     assert (cached(opened(**OPENVINO)[1]), len(checked)) == ([True] * 4, 1), "proven"
 
 
+@pytest.mark.slow
 def test_without_children_what_loads_wrongly_is_compiled_each_time(
     fresh: Path, alone: None, engines: Callable[..., None]
 ) -> None:
