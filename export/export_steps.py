@@ -42,6 +42,7 @@ from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.shared_blocks import SharingSearch
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import Vocabulary
+from cgsam_edge.wording import amount
 
 Layers = frozenset[tuple[str, str]]
 """Graphs and layers."""
@@ -236,7 +237,9 @@ class ExportSteps:
         specs = dict(manifest.targets[target])
         for graph in graphs:
             release_pages(graph.module)
-        with self.progress.step(f"quantise for {target}", f"with {len(in_float)} layers kept" if in_float else ""):
+        with self.progress.step(
+            f"quantise for {target}", f"with {amount(len(in_float), 'layer')} kept" if in_float else ""
+        ):
             for graph in graphs:
                 precision = self.options.precision_of(target, graph.name)
                 if precision in QUANTISED:

@@ -16,6 +16,7 @@ from cgsam_edge.export.manifests import write_manifest
 from cgsam_edge.manifest import Manifest
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import TargetQuality
+from cgsam_edge.wording import amount
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def best_attempt(
             saved.save()
         latest = attempt(ranking.most_sensitive(count))
         if too_large():
-            say(f"{latest.found.target}: with {len(latest.in_float)} layers kept it is larger than --max-size")
+            say(
+                f"{latest.found.target}: with {amount(len(latest.in_float), 'layer')} kept it is larger than --max-size"
+            )
             break
         if not latest.found.passed:
             say(_problems(latest))

@@ -197,4 +197,4 @@ def test_layers_are_not_kept_beyond_the_allowed_size(tiny_bundle: Path, tmp_path
     assert best is made[0]
     assert len(made) == 2
     assert (written / "image.onnx").read_text() == "0 layers"
-    assert lines[-2] == "onnxruntime: with 1 layers kept it is larger than --max-size"
+    assert lines[-2] == "onnxruntime: with 1 layer kept it is larger than --max-size"

@@ -92,7 +92,7 @@ def one_box(folder: Path, kit: Kit) -> Path:
     return _annotated(folder, segmentation=[], bbox=[10, 10, 10, 10], area=100)
 
 
-@case(COCO, REFUSED, "none of its 1 annotations has a segmentation: they are boxes or key points")
+@case(COCO, REFUSED, "no segmentation in 1 annotation, only boxes or key points")
 def boxes_alone(folder: Path, kit: Kit) -> Path:
     """Boxes alone"""
     return _coco(folder, lambda document: document["annotations"][0].update(segmentation=[]))

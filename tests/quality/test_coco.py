@@ -317,7 +317,7 @@ def test_an_object_of_which_nothing_was_drawn(data: Dataset) -> None:
 
 def test_a_file_of_boxes(data: Dataset) -> None:
     data.annotate(segmentation=[], bbox=[10, 10, 20, 20])
-    refused(data, "none of its 1 annotations has a segmentation: they are boxes")
+    refused(data, "no segmentation in 1 annotation, only boxes")
 
 
 @pytest.mark.parametrize(

@@ -249,8 +249,8 @@ def _check_segmentations(annotations: Sequence[Annotation], path: Path) -> None:
     drawn = [a.segmentation for a in annotations if not is_missing(a.segmentation)]
     if not drawn:
         raise InputError(
-            f"{path}: none of its {amount(len(annotations), 'annotation')} has a segmentation: they are boxes or key "
-            "points. Masks are needed: export the file with polygons or masks."
+            f"{path}: no segmentation in {amount(len(annotations), 'annotation')}, only boxes or key points. Masks are "
+            "needed: export the file with polygons or masks."
         )
     if all(are_fractions(value) for value in drawn):
         raise InputError(
