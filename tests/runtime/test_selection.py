@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from cgsam_edge import BackendError, BundleError, Segmenter
+from cgsam_edge._schema import encode
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.runtimes import cache, children, installed, registry, trial
 from cgsam_edge.runtimes.opening import open_bundle
@@ -284,8 +285,6 @@ def test_a_remembered_choice_that_does_not_open_any_more(
 
 
 def test_a_placement_is_plain_data(bundle: Path) -> None:
-    from cgsam_edge._schema import encode
-
     found = placement(bundle, backend="onnxruntime", threads=1, performance="low-power")
     assert (found.threads, found.performance, found.precision) == (1, "low-power", "float32")
     assert json.loads(json.dumps(encode(found)))["graphs"][0]["nodes"]["CPUExecutionProvider"] > 50

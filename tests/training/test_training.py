@@ -13,17 +13,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.quality.scenes import CONCEPTS, HARD, PLAIN, render
+from cgsam_edge.quality.scenes import HARD, PLAIN, render
 from training.__main__ import RECIPES, interrupted
 from training.augment import cut
 from training.average import Average
 from training.cache import Labelled, Rendering, rendered
-from training.data import Pictures, Sampler, Source, draw_concepts, generator_of
+from training.data import Pictures, Sampler, Source, generator_of
 from training.evaluate import masks
 from training.model import encode, features, initialise, small_config
 from training.optimiser import orthogonalise
 from training.prompts import boxes, clicks, text_points
-from training.schedule import STAGES, Schedule
+from training.schedule import Schedule
 from training.state import load_start, load_state, save_state, write_checkpoint
 from training.text import train_text, vocabulary
 from training.train import Run, Trainer
@@ -273,39 +273,3 @@ def test_names_become_orthogonal() -> None:
     model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0)
     losses = train_text(model, 12, seed=0)
     assert losses[-1] < 0.7 * losses[0]
-
-
-def test_schedule_by_the_clock() -> None:
-    now = [0.0]
-    schedule = Schedule((0.3, 0.2, 0.0, 0.5), seconds=100, done=0.5, clock=lambda: now[0])
-    none = dict.fromkeys(STAGES, 0)
-    assert (schedule.progress(none), schedule.stage(schedule.progress(none))) == (0.5, "joint")
-    now[0] = 50.0
-    assert schedule.progress(none) == pytest.approx(0.75)
-    now[0] = 200.0
-    assert schedule.progress(none) == 1.0
-    assert schedule.rate(1.0) < 0.02 * schedule.peak < schedule.rate(0.1)
-
-
-def test_schedule_skips_empty_stages() -> None:
-    schedule = Schedule((0.0, 0.5, 0.0, 0.5), steps=(0, 4, 0, 4))
-    assert schedule.stage(schedule.progress(dict.fromkeys(STAGES, 0))) == "dense"
-
-
-def test_concepts_are_drawn_as_asked() -> None:
-    generator, rarity = generator_of(torch.device("cpu"), 0, 0, 0), torch.ones(len(CONCEPTS))
-    present = torch.zeros(2, len(CONCEPTS), dtype=torch.bool)
-    present[:, [1, 4, 7, 8]] = True
-    rows = draw_concepts(generator, present, rarity, 3, absent=0.0)
-    assert set(rows.flatten().tolist()) <= {1, 4, 7, 8}
-    assert all(len(set(row)) == 3 for row in rows.tolist())
-    assert not set(draw_concepts(generator, present, rarity, 3, absent=1.0).flatten().tolist()) & {1, 4, 7, 8}
-
-
-def test_rare_concepts_are_drawn_more_often() -> None:
-    generator, rarity = generator_of(torch.device("cpu"), 0, 0, 0), torch.ones(len(CONCEPTS))
-    rarity[4] = 3.0
-    present = torch.zeros(3000, len(CONCEPTS), dtype=torch.bool)
-    present[:, [1, 4]] = True
-    rows = draw_concepts(generator, present, rarity, 1, absent=0.0)
-    assert (rows == 4).float().mean().item() == pytest.approx(0.75, abs=0.03)
