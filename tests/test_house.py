@@ -53,6 +53,20 @@ def test_the_tree_holds_no_links() -> None:
     assert [name for name, mode in modes.items() if mode == "120000"] == []
 
 
+LARGE = ("cgsam_edge/models/", "training/checkpoints/", "tests/golden/", "docs/vectors/")
+"""Where files over `LARGEST` belong: models, and outputs that others are compared with."""
+LARGEST = 800_000
+
+
+@pytest.mark.skipif(GIT is None or not (ROOT / ".git").exists(), reason="needs git and its checkout")
+def test_the_tree_holds_no_stray_outputs() -> None:
+    """Such as an engine's compiled graphs, of a run whose cache lay in the checkout."""
+    listed = subprocess.run([str(GIT), "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    files = [ROOT / name for name in listed.split("\0") if name and (ROOT / name).exists()]
+    stray = [file for file in files if file.suffix in {".blob", ".log"} or (file.stat().st_size > LARGEST)]
+    assert [str(file) for file in stray if not file.relative_to(ROOT).as_posix().startswith(LARGE)] == []
+
+
 @pytest.mark.slow
 def test_mypy_strict() -> None:
     code, printed = typecheck.check()
