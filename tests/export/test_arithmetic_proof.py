@@ -35,7 +35,6 @@ def quality(tmp_path_factory: pytest.TempPathFactory) -> QualityOptions:
     return QualityOptions(gate_count=2, min_iou=0.5)  # seeded weights: their masks are no more than noise
 
 
-@pytest.mark.slow
 def test_an_export_says_what_it_proved(
     tiny_checkpoint: Path, concepts_file: Path, quality: QualityOptions, tmp_path: Path
 ) -> None:

@@ -161,7 +161,6 @@ def test_reference_stages(small_model: ReferenceModel, case: Case) -> None:
     check_reference(small_model, case)
 
 
-@pytest.mark.slow
 @SMALL
 def test_fused_image_embedding(small_model: ReferenceModel, case: Case) -> None:
     check_fused(small_model, case)

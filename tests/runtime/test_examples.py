@@ -133,7 +133,6 @@ def test_verify_without_a_bundle_replays_the_shipped_one(tmp_path: Path) -> None
     assert "agrees with PyTorch" in done.stdout
 
 
-@pytest.mark.slow
 def test_verify_fails_where_an_engine_disagrees(bundle: Path, tmp_path: Path) -> None:
     spoil_weights(bundle, 0.5, 0.2)
     done = cgsam("verify", bundle, "--backend", "openvino", cwd=tmp_path)
