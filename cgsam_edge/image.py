@@ -38,6 +38,10 @@ rotate what you read with ``numpy.asarray(PIL.Image.open(path))`` (OpenCV's ``im
 
 _CHANNELS = (1, 3, 4)
 
+_LONGEST_PATH = 4096
+_CONTENT = (bytearray, memoryview)
+_HINT = " Pass PIL.Image.open(file), or PIL.Image.open(io.BytesIO(content)) for a file's content."
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -75,8 +79,12 @@ def load_image(source: ImageSource, *, bits: int | None = None, page: int | None
     if isinstance(source, np.ndarray):
         return _from_array(source, bits)
     if isinstance(source, (str, bytes, PathLike)):
+        _check_path(source)
         return from_file(fsdecode(source), bits, page)
-    raise ImageError(f"an image must be a path, a PIL image or a uint8 RGB array, got {type(source).__name__}.")
+    raise ImageError(
+        "an image must be a path, a PIL image, or an array: RGB, RGBA or grey, uint8 or uint16, or float with bits=; "
+        f"got {type(source).__name__}.{_HINT if isinstance(source, _CONTENT) or hasattr(source, 'read') else ''}"
+    )
 
 
 def pixel_count(source: ImageSource) -> int:
@@ -105,6 +113,15 @@ def to_pixels(image: Image.Image, size: int, threads: int = 1) -> NDArray[np.flo
         threads: largest number of threads; the pixels are the same with any number.
     """
     return squash(image, size, threads)
+
+
+def _check_path(source: str | bytes | PathLike[Any]) -> None:
+    """Refuse what is not a path: an empty one would be the current folder, and the content of a file is long."""
+    path = fsdecode(source)
+    if not path:
+        raise ImageError("an image's path is empty.")
+    if isinstance(source, bytes) and ("\0" in path or len(source) > _LONGEST_PATH):
+        raise ImageError(f"an image as bytes must be a path, got {len(source)} bytes of content.{_HINT}")
 
 
 def _check_page(page: int | None, source: ImageSource) -> None:

@@ -55,6 +55,11 @@ def to_8_bits(array: NDArray[Any], full: int | None, bits: int | None, name: str
         top = (1 << bits) - 1
         if low < 0 or high > top:
             raise ImageError(f"{name}: holds values from {low:g} to {high:g}; {bits} bits go from 0 to {top}.")
+        if array.dtype.kind == "f" and 0 < high <= 1:
+            raise ImageError(
+                f"{name}: holds floats from {low:g} to {high:g}, but {bits} bits go from 0 to {top}, and it would be "
+                f"black. If they run from 0 to 1, multiply by {top}."
+            )
     elif full is None:
         raise ImageError(
             f"{name}: holds floats from {low:g} to {high:g}, and guessing their range would change the masks. If they "

@@ -9,10 +9,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from io import IOBase
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
+from PIL import Image
+
 from cgsam_edge.errors import ImageError, InputError
-from cgsam_edge.image import pixel_count
+from cgsam_edge.image import Prepared, pixel_count
 from cgsam_edge.video import Frame
 
 if TYPE_CHECKING:
@@ -204,10 +209,24 @@ def stream(
         ahead = 1 if getattr(sources, "live", False) else AHEAD  # a camera's frames would age while they wait
     if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 1:
         raise InputError(f"ahead must be a whole number, 1 or more, got {ahead!r}.")
+    check_several(sources)
     prepare = Stage(lambda source: segmenter.prepare(source.image if isinstance(source, Frame) else source))
     segment = Stage(lambda prepared: segmenter.segment(prepared, concepts))
     stages = (prepare, segment) if follow is None else (prepare, segment, Stage(follow))
     return _results(overlap(sources, *stages, ahead=ahead, weigh=weight), on_error)
+
+
+def check_several(sources: object) -> None:
+    """Raise `InputError` for one image where several are wanted: iterating it would yield rows, letters or nothing."""
+    alone = isinstance(sources, (str, bytes, bytearray, PathLike, Image.Image, Prepared, Frame, IOBase))
+    if isinstance(sources, np.ndarray):
+        alone = sources.ndim <= 3  # a batch has four dimensions
+    if alone or not isinstance(sources, Iterable):
+        raise InputError(
+            f"sources must be several images, such as a list of paths or arrays, or a Video or Camera; got one "
+            f"{type(sources).__name__}. For one image use segment; for several in one array pass list(array); for the "
+            "frames of a file pass Video(path)."
+        )
 
 
 def follow_up(segmenter: Segmenter, *, track: bool | Tracking, smooth: float) -> Callable[[Result], Result] | None:

@@ -246,7 +246,7 @@ class Segmenter:
 
         Raises:
             UnknownConceptError: the bundle does not hold a concept.
-            InputError: ``ahead`` is under 1, or ``track`` or ``smooth`` is not valid.
+            InputError: ``sources`` is one image; ``ahead`` is under 1, or ``track`` or ``smooth`` is not valid.
             ImageError: see ``on_error``.
         """
         names = [self.concepts[index] for index in self._model.indices(concepts)]  # an iterator could be used only once

@@ -55,11 +55,17 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
         A lazy `ray.data.Dataset`, or an iterator, in the order in which labels are ready.
 
     Raises:
-        InputError: ``workers`` is not a whole number of 1 or more, or ``tile`` or ``overlap`` is not valid.
+        InputError: ``dataset`` is a path or one row, ``workers`` is not a whole number of 1 or more, or ``tile`` or
+            ``overlap`` is not valid.
         BundleError: the bundle cannot be used.
         UnknownConceptError: the bundle does not hold a concept.
     """
     check_workers(workers)
+    if isinstance(dataset, (str, bytes, os.PathLike, Mapping)):
+        raise InputError(
+            f"dataset must be a data set of Ray or an iterable of rows, got one {type(dataset).__name__}. Each row is "
+            "a mapping with a picture and its name; for a folder use cgsam label."
+        )
     path = shipped.BUNDLE if bundle is None else Path(bundle)
     threads = threads_each(workers) if threads is None else threads
     more: dict[str, Any] = {"threads": threads, "tile": tile, "overlap": overlap, "outlines": outlines}

@@ -129,3 +129,9 @@ def test_a_picture_is_turned_once(tmp_path: Path) -> None:
     (row,) = made
     picture = LabelledPicture.from_json(row["label"])
     assert (picture.width, picture.height) == (32, 48)
+
+
+@pytest.mark.parametrize("wrong", ["photos", b"photos", Path("photos"), {"name": "a.png", "bytes": b""}])
+def test_one_row_or_a_path_is_not_a_data_set(wrong: Any) -> None:
+    with pytest.raises(InputError, match=rf"iterable of rows, got one {type(wrong).__name__}\. .* use cgsam label"):
+        cgsam_edge.bulk.label(wrong)

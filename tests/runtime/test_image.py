@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
@@ -250,5 +251,17 @@ def test_bad_arrays(array: np.ndarray, message: str) -> None:
 
 
 def test_other_types() -> None:
-    with pytest.raises(ImageError, match="must be a path, a PIL image or a uint8 RGB array, got list"):
+    with pytest.raises(ImageError, match=r"a PIL image, or an array: RGB, RGBA or grey, uint8 or uint16.*; got list"):
         load_image([[1, 2]])
+    with pytest.raises(ImageError, match="path is empty"):
+        load_image("")
+
+
+def test_the_content_of_a_file_is_not_a_path(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "photo.png")
+    content = (tmp_path / "photo.png").read_bytes()
+    for wrong in (content, b"P6 " * 5000, bytearray(content), io.BytesIO(content)):
+        with pytest.raises(ImageError, match=r"PIL\.Image\.open\(io\.BytesIO") as caught:
+            load_image(wrong)
+        assert len(str(caught.value)) < 300
+    assert load_image(os.fsencode(tmp_path / "photo.png")).size == (20, 12)

@@ -127,6 +127,16 @@ def test_floats_need_a_depth(tmp_path: Path) -> None:
         load_image(GREY12.astype(np.float32) - (GREY12.min() + 1), bits=12)
 
 
+@pytest.mark.parametrize("bits", [8, 12])
+def test_floats_from_0_to_1_are_not_black(bits: int) -> None:
+    shares = (RGB12 / RGB12.max()).astype(np.float32)
+    top = 2**bits - 1
+    with pytest.raises(ImageError, match=f"the array: holds floats from .* to 1, .* multiply by {top}"):
+        load_image(shares, bits=bits)
+    np.testing.assert_array_equal(load_image(shares * top, bits=bits), np.floor(shares * 255 + 0.5))
+    assert not np.asarray(load_image(np.zeros((4, 5), np.float32), bits=bits)).any(), "black"
+
+
 def test_an_opened_image_is_the_file(tmp_path: Path) -> None:
     for name in ("rgb.png", "grey.png", "rgb.tif"):
         write, pixels = WRITERS[name]

@@ -227,3 +227,19 @@ def test_mistakes_of_the_call_are_told_at_once(tiny_segmenter: Segmenter, photos
     for ahead in (0, -1, 1.5, True, "2"):
         with pytest.raises(InputError, match="ahead must be a whole number, 1 or more, got"):
             tiny_segmenter.stream_images(photos, ahead=ahead)  # type: ignore[arg-type]
+
+
+RGB = np.full((12, 20, 3), 99, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "source", [RGB, RGB[:, :, 0], "photo.png", b"photo.png", Path("photo.png"), Image.fromarray(RGB), 7, None]
+)
+def test_one_image_is_not_several(tiny_segmenter: Segmenter, source: object) -> None:
+    kind = type(source).__name__
+    with pytest.raises(InputError, match=f"sources must be several images.*got one {kind}. For one image use segment"):
+        tiny_segmenter.stream_images(source, "car")  # type: ignore[arg-type]
+
+
+def test_an_array_of_pictures_is_several(tiny_segmenter: Segmenter) -> None:
+    assert len(list(tiny_segmenter.stream_images(np.stack([RGB, RGB]), "car"))) == 2
