@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.rle import pack_counts, rle_counts, rle_size
 
@@ -39,7 +40,8 @@ class MaskRuns:
         """Read the runs of a mask (H, W) that is given as strips (H, w) from left to right."""
         place, before, found = 0, False, []
         for strip in strips:
-            columns = cv2.transpose(np.ascontiguousarray(strip).view(np.uint8))  # much faster than numpy's order="F"
+            with NATIVE_CALL:
+                columns = cv2.transpose(np.ascontiguousarray(strip).view(np.uint8))  # faster than numpy's order="F"
             flat = columns.ravel()
             if flat[0] != before:
                 found.append(np.array([place], np.int64))
@@ -66,7 +68,8 @@ class MaskRuns:
         flips = np.zeros(height * width + 1, np.uint8)
         flips[self.edges] = 1
         columns = np.bitwise_xor.accumulate(flips, out=flips)[:-1].reshape(width, height)
-        return np.asarray(cv2.transpose(columns).view(np.bool_))
+        with NATIVE_CALL:
+            return np.asarray(cv2.transpose(columns).view(np.bool_))
 
     def crop(self, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
         """Return a part of the mask, bool (h, w); the mask must have no pixel in columns beside it.

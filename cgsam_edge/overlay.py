@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cgsam_edge.legend import Legend, rows
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.overlay_tracks import draw_numbers, mark, shades
 from cgsam_edge.strips import strip_edges
@@ -76,8 +77,9 @@ def _outlines(result: Result, codes: NDArray[np.unsignedinteger[Any]]) -> NDArra
     for index, is_drawn in enumerate(drawn, 1):
         if is_drawn:
             inside = (codes == index).view(np.uint8)
-            contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-            cv2.drawContours(outlines, contours, -1, index, thickness)
+            with NATIVE_CALL:
+                contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+                cv2.drawContours(outlines, contours, -1, index, thickness)
     return outlines
 
 
@@ -90,7 +92,8 @@ def _painted(
     """Return an RGB image (h, w, 3) with tints laid over it and outlines drawn, as `_codes` says."""
     table = np.array([(0, 0, 0), *colours, *colours], np.uint8)
     colour, codes = table[codes], codes[..., None]
-    tinted = cv2.addWeighted(image, 1 - opacity, colour, opacity, 0)
+    with NATIVE_CALL:
+        tinted = cv2.addWeighted(image, 1 - opacity, colour, opacity, 0)
     painted = np.where(codes > len(colours), colour, np.where(codes > 0, tinted, image))
     return np.asarray(painted, dtype=np.uint8)
 

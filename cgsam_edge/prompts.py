@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgsam_edge.errors import PromptError
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.wording import amount
 
@@ -42,7 +43,8 @@ def similarity_map(similarity: NDArray[np.float32], size: int) -> NDArray[np.flo
 
 def resize(image: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
     """Interpolate (h, w) to (height, width): bilinear, pixel centres aligned, no antialiasing, like torch's default."""
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    with NATIVE_CALL:
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def dense_prompt(full_map: NDArray[np.float32], geometry: Geometry, prompting: Prompting) -> NDArray[np.float32]:

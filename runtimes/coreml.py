@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.runtimes import installed, telemetry
 from cgsam_edge.runtimes.protocol import Device, SessionFacts
 
@@ -106,7 +107,7 @@ class CoreMLSession:
         got = {name: array.shape for name, array in given.items()}
         if got != self._shapes:
             raise BackendError(f"{self._path}: expected the inputs {self._shapes}, got {got}.")
-        with self._lock:
+        with NATIVE_CALL, self._lock:
             if self._model is None:
                 raise BackendError(f"{self._path}: the session is closed.")
             try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.errors import BackendError
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.runtimes import contexts, installed, mantissa, nodes, provider_plugins, telemetry
 from cgsam_edge.runtimes.pool import Pool
 from cgsam_edge.runtimes.protocol import Device, SessionFacts, SessionOptions
@@ -86,7 +87,8 @@ class OnnxRuntimeSession:
         plain = (contexts.Context(path),)
         found = contexts.of(path, options) if provider.device == contexts.DEVICE else plain
         self._session: Any
-        self._session, self._cached = _opened(found, options, provider)
+        with NATIVE_CALL:
+            self._session, self._cached = _opened(found, options, provider)
         self._session.disable_fallback()
         self._check_provider()
         self._check_precision()

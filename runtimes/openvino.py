@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.runtimes import allocator, installed, telemetry
 from cgsam_edge.runtimes.compiled import fingerprint
 from cgsam_edge.runtimes.pool import Pool
@@ -89,7 +90,8 @@ class OpenVinoSession:
         self._path, self._device = path, device
         core = _core()
         hint = precision_hint(options.precision, device, _capabilities(core, device.name), options.proven)
-        self._compiled: Any = _compile(core, path, device, settings(options, device, hint))
+        with NATIVE_CALL:
+            self._compiled: Any = _compile(core, path, device, settings(options, device, hint))
         self._shapes = {port.get_any_name(): _shape(path, port) for port in self._compiled.inputs}
         self._outputs = [port.get_any_name() for port in self._compiled.outputs]
         self._hint = hint

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from cgsam_edge.errors import BackendError
+from cgsam_edge.native_calls import NATIVE_CALL, stop
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class Pool(Generic[T]):
         try:
             yield item
         finally:
+            NATIVE_CALL.end()
             with self._changed:
                 self._lent -= 1
                 self._free.append(item)
@@ -56,5 +58,7 @@ class Pool(Generic[T]):
             self._changed.wait_for(lambda: self._closed or self._free)
             if self._closed:
                 raise BackendError(f"{self._name}: the session is closed.")
-            self._lent += 1
-            return self._free.pop()
+            if NATIVE_CALL.begin():
+                self._lent += 1
+                return self._free.pop()
+        return stop()  # outside of the lock, which threads that go on need
