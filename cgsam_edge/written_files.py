@@ -1,6 +1,6 @@
-"""The pictures that commands draw: their names, by which folders are searched without them, and marks inside them.
+"""The pictures that commands draw: their names, and marks inside them. Folders are searched without them.
 
-A later run may replace files with a mark, and ``cgsam segment`` does not take a folder's PNGs with a mark for pictures.
+A later run may replace files with a mark. A file that has such a name and no mark is a user's own picture.
 """
 
 from __future__ import annotations
@@ -41,9 +41,25 @@ _KEYS = {"category", "segmentation", "area", "bbox", "score", "presence", "point
 
 
 def is_drawn(name: str) -> bool:
-    """Whether a file's name is that of a picture that a command draws beside others; folders are searched without."""
+    """Whether a file's name is that of a picture that a command draws beside others."""
     lower = name.lower()
     return lower.endswith(PICTURES) or lower == CONTACT_SHEET
+
+
+def was_drawn(path: Path) -> bool:
+    """Whether a command drew a local file: its name says so, and so does what it holds."""
+    try:
+        return is_drawn(path.name) and is_ours(path)
+    except OSError:  # whoever opens it says why
+        return False
+
+
+def is_marked_png(path: Path) -> bool:
+    """Whether a local file is a PNG with a mark, under whatever name."""
+    try:
+        return path.suffix.lower() == ".png" and path.is_file() and _is_marked(path)
+    except OSError:  # likewise
+        return False
 
 
 def png_mark() -> PngInfo:

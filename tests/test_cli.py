@@ -15,6 +15,7 @@ from pycocotools import mask as coco
 from cgsam_edge import shipped
 from cgsam_edge.cli import make_parser
 from cgsam_edge.cli.command_parser import CommandParser
+from cgsam_edge.written_files import png_mark
 from tests.commands import cgsam, fails
 from tests.conftest import executable
 
@@ -59,7 +60,7 @@ def test_segment_a_folder_skips_what_is_broken_and_says_so(tiny_bundle: Path, tm
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / name)
     (folder / "c.jpg").write_text("broken")
     (folder / "notes.txt").write_text("not an image")
-    Image.new("RGB", (9, 9)).save(folder / "a.overlay.png")
+    Image.new("RGB", (9, 9)).save(folder / "a.overlay.png", pnginfo=png_mark())
     done = cgsam("segment", "photos", "--bundle", tiny_bundle, "--concepts", "car", "--output", "out", cwd=tmp_path)
     fails(done, 3, "c.jpg: not an image", "1 of 4 images could not be used")
     made = {p.name for p in (tmp_path / "out").glob("*.json")}

@@ -15,7 +15,7 @@ from cgsam_edge.bulk.recipe import Recipe
 from cgsam_edge.bulk.rows import LabelRow
 from cgsam_edge.bulk.run_folder import LABELS, check_room, claimed
 from cgsam_edge.bulk.shards import Shards
-from cgsam_edge.bulk.sources import PictureRef, find_pictures
+from cgsam_edge.bulk.sources import PictureRef, find_pictures, without_marked
 from cgsam_edge.bulk.totals import LabelTotals
 from cgsam_edge.bulk.writing import Plan, write_results
 from cgsam_edge.datasets import FORMATS, POLYGON_FORMATS
@@ -23,6 +23,9 @@ from cgsam_edge.errors import InputError, OutputError
 from cgsam_edge.files import is_full
 from cgsam_edge.url_secrets import shown_place
 from cgsam_edge.wording import amount
+
+_SHOWN = 3
+"""Most pictures that a line names."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,16 @@ def run(
     check_workers(job.workers)
     check_formats(job.formats)
     recipe = replace(job.recipe, outlines=not POLYGON_FORMATS.isdisjoint(job.formats)).checked()
-    refs = find_pictures(job.sources, job.output.absolute())
+    drawn: list[str] = []
+    refs = find_pictures(job.sources, job.output.absolute(), drawn.append)
     with (
         claimed(job.output, {**recipe.identity(), "sources": list(map(_known_as, job.sources))}),
         Shards(job.output / LABELS) as shards,
     ):
-        rest = [ref for ref in refs if not shards.is_labelled(ref.name, ref.stamp)]
+        found = [ref for ref in refs if not shards.is_labelled(ref.name, ref.stamp)]
+        rest = list(without_marked(found, job.sources, drawn.append))
+        refs = _without(refs, found, rest)
+        _say_drawn(drawn, say)
         check_room(job.output, len(rest), len(job.formats) * sum(map(_size, refs)))
         if shards.torn:
             lines = f"{shards.torn} line{'s' * (shards.torn > 1)} of {job.output / LABELS}"
@@ -91,6 +98,21 @@ def run(
         if recipe.outlines:
             _outline_rest(job, refs, shards, say)
         return write_results(Plan(job.output, job.formats, recipe.concepts, job.split, job.review), refs, shards, say)
+
+
+def _without(refs: list[PictureRef], found: list[PictureRef], rest: list[PictureRef]) -> list[PictureRef]:
+    """Return the pictures but for those that were found and are not among the rest."""
+    gone = {ref.name for ref in found} - {ref.name for ref in rest}
+    kept = [ref for ref in refs if ref.name not in gone]
+    if not kept:
+        raise InputError(f"{found[0].place}: cgsam drew this picture, and there is no other; name it to label it.")
+    return kept
+
+
+def _say_drawn(drawn: list[str], say: Callable[[str], object]) -> None:
+    if drawn:
+        shown = ", ".join(map(shown_place, drawn[:_SHOWN])) + (", …" if len(drawn) > _SHOWN else "")
+        say(f"left out {amount(len(drawn), 'picture')} that cgsam drew: {shown}. Name a picture to label it too.")
 
 
 def _known_as(source: str) -> str:

@@ -6,6 +6,7 @@ import glob
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from cgsam_edge.bulk.run_folder import is_run
 from cgsam_edge.errors import InputError
 from cgsam_edge.manifest import FILE_NAME, VOCABULARY_FILE
 from cgsam_edge.url_secrets import shown_place, shown_typed
-from cgsam_edge.written_files import is_drawn
+from cgsam_edge.written_files import is_drawn, is_marked_png, was_drawn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 """Suffixes of the files in a folder that count as pictures."""
@@ -38,7 +39,9 @@ class PictureRef(NamedTuple):
     stamp: str = ""
 
 
-def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list[PictureRef]:
+def find_pictures(
+    sources: Sequence[str], leave_out: Path | None = None, drawn: Callable[[str], object] = lambda _: None
+) -> list[PictureRef]:
     """Return the pictures of all sources in the order of their names.
 
     A folder or a prefix of a URL stands for all pictures below it, named by their path within it. With several
@@ -47,6 +50,8 @@ def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list
     Args:
         sources: paths, globs and URLs as the user typed them.
         leave_out: a folder that is not searched, the output; nor are folders of other runs below a source.
+        drawn: called with each file that counts as drawn by a command: a local one by its name and by what it holds,
+            one behind a URL by its name.
 
     Raises:
         InputError: a source does not exist or cannot be read, holds no picture, or two pictures have the same name.
@@ -56,7 +61,7 @@ def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list
     output = None if leave_out is None else Path(os.path.realpath(leave_out))
     for source in sources:
         empty = True
-        for one in _of(source, output, several=len(sources) > 1):
+        for one in _of(source, output, drawn, several=len(sources) > 1):
             empty = False
             other = found.setdefault(one.name, one)
             if (other.place, other.row) != (one.place, one.row):
@@ -66,6 +71,24 @@ def find_pictures(sources: Sequence[str], leave_out: Path | None = None) -> list
         if empty:
             raise InputError(f"{shown_place(source)}: holds no picture ({', '.join(SUFFIXES)}) and no .parquet file.")
     return [found[name] for name in sorted(found)]
+
+
+def without_marked(
+    refs: Iterable[PictureRef], sources: Sequence[str], drawn: Callable[[str], object]
+) -> Iterator[PictureRef]:
+    """Yield the pictures but for local PNGs that hold the mark of a command's drawing, unless they are named.
+
+    Args:
+        refs: found in the sources.
+        sources: as for `find_pictures`.
+        drawn: called with each file that is not yielded.
+    """
+    named = {Path(source).absolute().as_posix() for source in sources if "://" not in source}
+    for ref in refs:
+        if "://" not in ref.place and ref.place not in named and is_marked_png(Path(ref.place)):
+            drawn(ref.place)
+        else:
+            yield ref
 
 
 def _same_name(one: PictureRef, other: PictureRef) -> str:
@@ -78,17 +101,17 @@ def _same_name(one: PictureRef, other: PictureRef) -> str:
     )
 
 
-def _of(source: str, leave_out: Path | None, *, several: bool) -> Iterator[PictureRef]:
+def _of(source: str, leave_out: Path | None, drawn: Callable[[str], object], *, several: bool) -> Iterator[PictureRef]:
     if _is_moving(source):
         raise InputError(
             f"{shown_place(source)}: videos and cameras are for cgsam segment; save frames as pictures first."
         )
     if "://" in source:
         base = PurePosixPath(_without_query(source).partition("://")[2]).name
-        yield from _named(urls.files(source, is_picture), base if several else "")
+        yield from _named(urls.files(source, partial(_is_undrawn, drawn)), base if several else "")
         return
     try:
-        yield from _named(_local(source, leave_out), Path(source).absolute().name if several else "")
+        yield from _named(_local(source, leave_out, drawn), Path(source).absolute().name if several else "")
     except (OSError, ValueError) as error:  # a path may contain a zero byte
         if isinstance(error, InputError):
             raise
@@ -138,15 +161,26 @@ def _readable(text: str) -> str:
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file in a folder counts as a picture, or holds pictures; hidden files and drawings do not."""
+    """Whether a file in a folder counts as a picture, or holds pictures, by its name; hidden files do not."""
     name = PurePosixPath(path).name.lower()
-    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".") and not is_drawn(name)
+    return name.endswith((*SUFFIXES, parquet.SUFFIX)) and not name.startswith(".")
 
 
-def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
+def _is_undrawn(drawn: Callable[[str], object], path: str) -> bool:
+    if is_picture(path) and is_drawn(PurePosixPath(path).name):
+        drawn(path)
+        return False
+    return is_picture(path)
+
+
+def _local(source: str, leave_out: Path | None, drawn: Callable[[str], object]) -> Iterator[Found]:
     path = Path(source)
     if path.is_dir():
-        yield from _walk(path.absolute(), leave_out)
+        for file in _walk(path.absolute(), leave_out):
+            if was_drawn(file):
+                drawn(str(file))
+            else:
+                yield file.relative_to(path.absolute()).as_posix(), file.as_posix(), _stamp(file)
         return
     if path.exists():
         yield "", path.absolute().as_posix(), _stamp(path)
@@ -155,7 +189,10 @@ def _local(source: str, leave_out: Path | None) -> Iterator[Found]:
     if not hits:
         raise InputError(f"{shown_typed(source)}: no such file or folder.")
     for file in _chosen(hits, _fixed_part(path), leave_out):
-        yield "", file.absolute().as_posix(), _stamp(file)
+        if was_drawn(file):
+            drawn(str(file))
+        else:
+            yield "", file.absolute().as_posix(), _stamp(file)
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -171,7 +208,7 @@ def _chosen(hits: Iterable[Path], top: Path, leave_out: Path | None) -> Iterator
         if folder not in known:
             between = [one for one in (folder, *folder.parents) if top in one.parents]
             known[folder] = _is_within(folder, leave_out) or any(map(is_run, between))
-        if file.is_file() and not known[folder] and not is_drawn(file.name):
+        if file.is_file() and not known[folder]:
             yield file
 
 
@@ -186,22 +223,34 @@ def _is_bundle(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (FILE_NAME, VOCABULARY_FILE))
 
 
-def _walk(top: Path, leave_out: Path | None) -> Iterator[Found]:
+def _walk(top: Path, leave_out: Path | None) -> Iterator[Path]:
+    """Yield the pictures of a folder and of those below it; links to folders elsewhere are followed, each once."""
+    known: set[Path] = set()
+
     def fail(error: OSError) -> None:
         raise error
 
     def searched(folder: Path) -> bool:
         made = _is_within(folder, leave_out) or is_run(folder) or _is_bundle(folder)
-        return not folder.name.startswith(".") and not made
+        return not folder.name.startswith(".") and not made and not _is_repeated(folder, top, known)
 
     if _is_within(top, leave_out):
         return
-    for where, folders, files in os.walk(top, onerror=fail, followlinks=False):
-        here = Path(where)
+    for where, folders, files in os.walk(top, onerror=fail, followlinks=True):
+        here, place = Path(where), Path(os.path.realpath(where))
+        if place in known:  # two links lead here
+            folders.clear()
+            continue
+        known.add(place)
         folders[:] = sorted(name for name in folders if searched(here / name))
         for name in sorted(filter(is_picture, files)):
-            file = here / name
-            yield file.relative_to(top).as_posix(), file.as_posix(), _stamp(file)
+            yield here / name
+
+
+def _is_repeated(folder: Path, top: Path, known: set[Path]) -> bool:
+    """Whether a folder is searched in another place: one that is known, or a link to one below ``top``."""
+    place = Path(os.path.realpath(folder))
+    return place in known or (folder.is_symlink() and _is_within(place, Path(os.path.realpath(top))))
 
 
 def _stamp(file: Path) -> str:

@@ -15,7 +15,7 @@ from cgsam_edge.image_files import is_animation, opened
 from cgsam_edge.url_secrets import shown_typed
 from cgsam_edge.video import SUFFIXES as VIDEO_SUFFIXES
 from cgsam_edge.video import Video
-from cgsam_edge.written_files import is_drawn
+from cgsam_edge.written_files import was_drawn
 
 if TYPE_CHECKING:
     from cgsam_edge.image import ImageSource
@@ -113,8 +113,8 @@ def _named(pattern: str) -> list[Path]:
 
 def _is_photo(path: Path) -> bool:
     """Whether a file counts as one of a folder's images: not hidden, and not drawn by a command."""
-    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not is_drawn(path.name)
-    return named and not path.is_dir()
+    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return named and not path.is_dir() and not was_drawn(path)
 
 
 def _nothing(path: Path) -> str:

@@ -16,6 +16,7 @@ from cgsam_edge.quality.labels.index_labels import labels_beside
 from cgsam_edge.quality.labels.index_png import holds_indices
 from cgsam_edge.quality.labels.labelled import LabelledImage, Remarks
 from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.written_files import is_marked_png
 
 LEAST = 8
 """Fewest usable photos for meaningful ranges."""
@@ -70,7 +71,9 @@ def from_folder(folder: Path, least: int = LEAST) -> Photos:
     found = image_files_or_none(folder)
     labels = sorted(path for path in labels_beside(found) if holds_indices(path))
     skipped = [f"{path}: looks like the label of the image of the same name, not like a photo." for path in labels]
-    for path in sorted(set(found) - set(labels)):
+    drawn = [path for path in found if is_marked_png(path)]
+    skipped += [f"{path}: cgsam drew it, from another picture." for path in drawn]
+    for path in sorted({*found} - {*labels, *drawn}):
         try:
             load_image(path)
             paths.append(path)

@@ -17,6 +17,7 @@ from cgsam_edge.bulk.job import run
 from cgsam_edge.cli import main
 from cgsam_edge.errors import InputError, OutputError, UnknownConceptError
 from cgsam_edge.rle import decode_rle
+from cgsam_edge.written_files import png_mark
 from tests.bulk.conftest import copied, files, job, recipe, shard_lines
 
 NAMES = ["evening/2.png", "evening/3.png", "evening/4.png", "morning/0.png", "morning/1.png"]
@@ -208,3 +209,18 @@ def test_an_engine_that_cannot_open_leaves_the_folder_free(streets: Path, tmp_pa
     with pytest.raises(Exception, match="coreml"):
         run(wrong)
     assert run(job(streets / "morning", tmp_path / "run")).pictures == 2
+
+
+def test_what_was_drawn_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, mark in (("house.overlay.png", None), ("masks.png", png_mark()), ("1.overlay.png", png_mark())):
+        Image.new("RGB", (60, 40), "grey").save(folder / name, pnginfo=mark)
+    said: list[str] = []
+    totals = run(job(folder, tmp_path / "out"), say=said.append)
+    assert (totals.pictures, totals.failed) == (1, 0)
+    line = f"left out 2 pictures that cgsam drew: {folder}/1.overlay.png, {folder}/masks.png. Name a picture to label"
+    assert [one for one in said if one.startswith("left out")] == [f"{line} it too."]
+    (folder / "house.overlay.png").unlink()
+    with pytest.raises(InputError, match=r"masks\.png: cgsam drew this picture, and there is no other"):
+        run(job(folder, tmp_path / "out2"))

@@ -12,21 +12,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgsam_edge.bulk.sources import PictureRef, find_pictures
+from cgsam_edge.bulk.sources import PictureRef, find_pictures, without_marked
 from cgsam_edge.bulk.worker import read_bytes
 from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
+from cgsam_edge.written_files import is_drawn, png_mark
 
 
-def png(seed: int) -> bytes:
+def png(seed: int, **more: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(buffer, "PNG", **more)
     return buffer.getvalue()
 
 
 def put(folder: Path, *names: str) -> Path:
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(png(number))
+        (folder / name).write_bytes(png(number, pnginfo=png_mark() if is_drawn(name) else None))
     return folder
 
 
@@ -51,6 +52,38 @@ def test_a_folder_is_searched_in_depth(tmp_path: Path) -> None:
     assert found[0].place == (tmp_path / "a.jpg").as_posix()
     size, _, time = found[0].stamp.partition(":")
     assert (int(size), int(time)) == ((tmp_path / "a.jpg").stat().st_size, (tmp_path / "a.jpg").stat().st_mtime_ns)
+
+
+def test_a_picture_of_the_user_may_be_called_as_ours(tmp_path: Path) -> None:
+    own = ["contact-sheet.png", "faces.blurred.png", "house.overlay.png", "logo.cutout.png"]
+    for name in own:
+        (tmp_path / name).write_bytes(png(1))
+    put(tmp_path, "drawn.overlay.png")
+    for source in (tmp_path, tmp_path / "*.png"):
+        drawn: list[str] = []
+        assert names(find_pictures([str(source)], drawn=drawn.append)) == own
+        assert drawn == [str(tmp_path / "drawn.overlay.png")]
+
+
+def test_what_is_drawn_is_known_under_another_name(tmp_path: Path) -> None:
+    put(tmp_path, "1.png", "2.png")
+    (tmp_path / "masks.png").write_bytes(png(1, pnginfo=png_mark()))
+    drawn: list[str] = []
+    sources = [str(tmp_path)]
+    assert names(list(without_marked(find_pictures(sources), sources, drawn.append))) == ["1.png", "2.png"]
+    assert drawn == [str(tmp_path / "masks.png")]
+    sources = [str(tmp_path / "masks.png")]
+    assert names(list(without_marked(find_pictures(sources), sources, drawn.append))) == ["masks.png"], "named"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    put(tmp_path, "top/1.png", "top/day/2.png", "elsewhere/3.png", "elsewhere/deep/4.png", "unrelated.png")
+    top = tmp_path / "top"
+    for name, target in (("a", "elsewhere"), ("b", "elsewhere"), ("c", "top/day"), ("day/up", "top"), ("z", ".")):
+        (top / name).symlink_to(tmp_path / target, target_is_directory=True)
+    (tmp_path / "elsewhere/back").symlink_to(top, target_is_directory=True)
+    assert names(find_pictures([str(top)])) == ["1.png", "a/3.png", "a/deep/4.png", "day/2.png", "z/unrelated.png"]
 
 
 def test_several_sources_keep_their_folders_apart(tmp_path: Path) -> None:
@@ -92,7 +125,10 @@ def test_urls(tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec", reason="the extra 'ray' is not installed")
     memory = fsspec.filesystem("memory")
     memory.pipe({"/bucket/day/1.png": png(1), "/bucket/2.jpg": png(2), "/bucket/notes.txt": b"x"})
-    found = find_pictures(["memory://bucket"])
+    memory.pipe("/bucket/3.overlay.png", png(3))
+    drawn: list[str] = []
+    found = find_pictures(["memory://bucket"], drawn=drawn.append)
+    assert drawn == ["3.overlay.png"], "by its name alone"
     assert [(ref.name, ref.place) for ref in found] == [
         ("2.jpg", "memory:///bucket/2.jpg"),
         ("day/1.png", "memory:///bucket/day/1.png"),

@@ -12,6 +12,7 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.export.photo_sets import choose_photos
 from cgsam_edge.export.quality_options import QualityOptions
 from cgsam_edge.quality.photos import GATE_SERIES, from_folder, rendered
+from cgsam_edge.written_files import png_mark
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_unreadable_photos_are_skipped_and_named(photos: Path) -> None:
 
 def test_hidden_files_overlays_and_labels_are_no_photos(photos: Path) -> None:
     (photos / "._00.png").write_bytes(b"\0\5\x16\7")
-    Image.new("RGB", (40, 30)).save(photos / "00.overlay.png")
+    Image.new("RGB", (40, 30)).save(photos / "00.overlay.png", pnginfo=png_mark())
     Image.new("RGB", (40, 30)).save(photos / "street.jpg")
     Image.new("L", (40, 30)).save(photos / "street.png")
     Image.new("RGB", (40, 30)).save(photos / "lane.jpg")
@@ -43,6 +44,12 @@ def test_hidden_files_overlays_and_labels_are_no_photos(photos: Path) -> None:
     assert len(found.paths) == 15
     assert [line.split(": ")[0] for line in found.skipped] == [str(photos / "street.png")]
     assert "looks like the label" in found.skipped[0]
+    Image.new("RGB", (40, 30)).save(photos / "99.png", pnginfo=png_mark())
+    Image.new("RGB", (40, 30)).save(photos / "house.overlay.png")
+    found = from_folder(photos)
+    assert photos / "house.overlay.png" in found.paths, "a user's own picture"
+    assert len(found.paths) == 16
+    assert found.skipped[1:] == (f"{photos / '99.png'}: cgsam drew it, from another picture.",)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.quality.labels import Classes, LabelledImage, Remarks, open_labels, read_classes, read_index_labels
 from cgsam_edge.quality.labels.index_labels import open_index_labels
 from cgsam_edge.quality.labels.index_png import _grey, read_indices
+from cgsam_edge.written_files import png_mark
 from tests.quality.png_files import COLOUR, COLOUR_ALPHA, GREY, GREY_ALPHA, PALETTE, write_png
 
 CLASSES = Classes(("car", "road"), frozenset({255}))
@@ -156,8 +157,19 @@ def test_hidden_files_and_overlays_are_neither_images_nor_labels(folders: Path) 
         (folders / folder / "._a.png").write_bytes(b"\0\5\x16\7")
         (folders / folder / "._a.jpg").write_bytes(b"\0\5\x16\7")
         (folders / folder / ".DS_Store").write_bytes(b"")
-    picture(folders / "images" / "a.overlay.png")
+    drawn = folders / "images" / "a.overlay.png"
+    Image.new("RGB", (40, 30)).save(drawn, pnginfo=png_mark())
     assert pairs(folders) == (["a.jpg"], [])
+    drawn.rename(folders / "images" / "b.png")
+    label(folders / "labels" / "b.png")
+    assert pairs(folders) == (["a.jpg"], ["/images/b.png: cgsam drew it, from another picture."])
+
+
+def test_a_picture_of_the_user_may_be_called_as_ours(folders: Path) -> None:
+    for name in ("house.overlay.png", "contact-sheet.png"):
+        picture(folders / "images" / name)
+        label(folders / "labels" / name)
+    assert pairs(folders) == (["contact-sheet.png", "house.overlay.png"], [])
 
 
 def test_images_and_labels_in_one_folder(folders: Path) -> None:

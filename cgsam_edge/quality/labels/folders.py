@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cgsam_edge.errors import InputError
-from cgsam_edge.written_files import is_drawn
+from cgsam_edge.written_files import was_drawn
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -36,12 +36,12 @@ def image_files_or_none(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder.")
-    return sorted(path for path in folder.iterdir() if _is_image(path.name))
+    return sorted(path for path in folder.iterdir() if _is_image(path.name) and not was_drawn(path))
 
 
 def _is_image(name: str) -> bool:
     lower = name.lower()
-    return lower.endswith(IMAGE_SUFFIXES) and not name.startswith(".") and not is_drawn(lower)
+    return lower.endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def same_form(name: str) -> str:

@@ -15,6 +15,7 @@ from cgsam_edge.quality.labels.folders import image_files, image_files_or_none, 
 from cgsam_edge.quality.labels.frame import read_photo, turned
 from cgsam_edge.quality.labels.index_png import read_indices
 from cgsam_edge.quality.labels.labelled import LabelEntry, LabelledImage, Labels
+from cgsam_edge.written_files import is_marked_png
 
 _SUFFIX = ".png"
 
@@ -50,7 +51,9 @@ def _pairs(images: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[st
     pairs, left_out = [], []
     for image, namesakes in candidates.items():
         pngs = [path for path in namesakes if is_png(path)]
-        if len(pngs) == 1 and users[pngs[0]] == 1:
+        if is_marked_png(image):
+            left_out.append(f"{image}: cgsam drew it, from another picture.")
+        elif len(pngs) == 1 and users[pngs[0]] == 1:
             pairs.append((image, pngs[0]))
         else:
             left_out.append(_reason(image, namesakes, pngs, labels))
