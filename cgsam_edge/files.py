@@ -57,6 +57,28 @@ def write_beside(path: Path, save: Callable[[Path], object]) -> None:
         save(partial)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `OutputError` if a folder cannot be made because a file has its name, or that of a folder above it."""
+    place = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if os.path.lexists(place) and not place.is_dir():
+        what = "a file of that name exists" if place == folder else f"{place} is a file"
+        raise OutputError(f"{folder}: cannot be made, because {what}. Name a folder with --output.")
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it if they do not exist, and return it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # a path may contain a zero byte
+        raise OutputError(f"{folder}: cannot be made ({getattr(error, 'strerror', None) or error}).") from error
+    return folder
+
+
 def is_full(error: BaseException) -> bool:
     """Return whether an `OutputError` means that nothing more can be written there."""
     cause = error.__cause__

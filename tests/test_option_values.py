@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cgsam_edge.cli import make_parser
+from cgsam_edge.cli import main, make_parser
 from cgsam_edge.cli.reference import commands
 from cgsam_edge.cli.values import number
 from cgsam_edge.runtimes.protocol import max_threads
@@ -87,3 +87,35 @@ def test_doctor_chooses_for_a_bundle_only(options: list[str], code: int, words: 
 def test_a_number_is_finite(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected a number of 0 or more"):
         number()(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("IMAGE", ["segment", "", "--concepts", "car"]),
+        ("--output", ["segment", "a.png", "--output="]),
+        ("--bundle", ["segment", "a.png", "--bundle", ""]),
+        ("SOURCE", ["label", "", "--to", "coco", "--output", "o"]),
+        ("--output", ["label", "p", "--to", "coco", "--output", ""]),
+        ("bundle", ["info", ""]),
+        ("--images", ["eval", "--images", "", "--labels", "l"]),
+        ("--output", ["export", "--concepts", "c", "--output", ""]),
+    ],
+)
+def test_an_empty_path_is_wrong_usage(name: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        make_parser().parse_args(command)
+    assert stopped.value.code == 2
+    assert f"argument {name}: expected a path, got '' (is a variable not set?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["eval", "--images", "i", "--labels", "l"], ["compare", "a", "b"], ["demo"]], ids=lambda one: one[0]
+)
+def test_a_file_in_place_of_the_folder_is_refused_first(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert main([*command, "--output", str(tmp_path / "mine")]) == 3
+    text = f"{tmp_path / 'mine'}: cannot be made, because a file of that name exists. Name a folder with --output."
+    assert text in capsys.readouterr().err

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
+from cgsam_edge.cli.values import path
 from cgsam_edge.url_secrets import shown_typed
 
 
@@ -14,8 +16,12 @@ class CommandParser(argparse.ArgumentParser):
     """A parser that refuses unknown arguments itself.
 
     Those of argparse leave them to the parser above, which would print its own usage. Parsers of commands within
-    commands are of the same class.
+    commands are of the same class. An option of type `Path` refuses an empty value.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", Path, path)
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse all arguments, and exit with code 2 if one is unknown."""

@@ -83,18 +83,6 @@ def destinations(files: list[Path], folder: Path) -> dict[Path, Path]:
     return {file: folder / name for file, name in zip(files, names, strict=True)}
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of the results.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder}: cannot be made ({getattr(error, 'strerror', None) or error}).") from error
-
-
 def checked(inputs: list[Input], *, force: bool, look: Look = OVERLAY) -> list[Input]:
     """Attach an error to each input whose results cannot be written or would overwrite other files.
 

@@ -11,6 +11,7 @@ from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.cli.tiles import add_tiles, check_lattice, check_side
 from cgsam_edge.cli.values import whole
 from cgsam_edge.errors import InputError
+from cgsam_edge.files import check_folder
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
 
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.segmenter import Segmenter
     from cgsam_edge.tiling import TileOptions
 
+    if options.output is not None:
+        check_folder(options.output)
     check_lattice(options, "--mode clicks" if options.mode == "clicks" else "")
     if options.clicks is not None and options.mode != "clicks":
         raise InputError("--clicks is for --mode clicks; give that too, or leave it out.")

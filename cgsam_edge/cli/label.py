@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.tiles import add_tiles, check_lattice
-from cgsam_edge.cli.values import usable, whole
+from cgsam_edge.cli.values import source, usable, whole
 from cgsam_edge.errors import InputError
 from cgsam_edge.objects import MIN_AREA, least_pixels
 from cgsam_edge.wording import amount
@@ -69,7 +69,7 @@ def add_parser(commands: Any) -> None:
         "report.html, manifest.json, and pictures.jsonl, which says for each picture what made its labels.",
     )
     text = "a folder (with all folders in it), a file, a glob in quotes, a Parquet file with image bytes, or a URL"
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=text)
+    parser.add_argument("sources", nargs="+", type=source, metavar="SOURCE", help=text)
     text = "the bundle (default: the reference bundle, of eleven street concepts)"
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help=text)
     parser.add_argument("--concepts", metavar="NAMES", help="separated by commas (default: all that the bundle holds)")

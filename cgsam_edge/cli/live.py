@@ -16,12 +16,12 @@ from datetime import datetime, timezone
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.cli.destinations import make_folder
 from cgsam_edge.cli.drawing import document, even, presences
 from cgsam_edge.cli.live_options import check_for_camera, free_bytes, rotations
 from cgsam_edge.cli.looks import BARE
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import ImageError
+from cgsam_edge.files import make_folder
 from cgsam_edge.live.address import with_login
 from cgsam_edge.live.camera import Camera, CameraFrame
 from cgsam_edge.live.just_in_time import JustInTime

@@ -13,7 +13,7 @@ from cgsam_edge.cli.live_options import add_live, check_for_files
 from cgsam_edge.cli.looks import add_looks, look_of
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.cli.tracking import Series, add_tracking, check_tracking
-from cgsam_edge.cli.values import number, whole
+from cgsam_edge.cli.values import number, source, whole
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
@@ -57,6 +57,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "images",
         nargs="+",
+        type=source,
         metavar="IMAGE",
         help="an image, a video, a folder of images, or a glob in quotes; or a camera: its number, /dev/video0, or "
         "rtsp://… or http://…",
@@ -159,7 +160,6 @@ def _run_files(options: argparse.Namespace) -> int:
     from cgsam_edge.cli.destinations import (
         checked,
         destinations,
-        make_folder,
         without_labels,
         without_marked,
         without_overlays,
@@ -168,6 +168,7 @@ def _run_files(options: argparse.Namespace) -> int:
     from cgsam_edge.cli.memory import return_big_blocks
     from cgsam_edge.cli.messages import say
     from cgsam_edge.cli.stages import segment_all
+    from cgsam_edge.files import make_folder
     from cgsam_edge.segmenter import Segmenter
 
     return_big_blocks()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from cgsam_edge.errors import InputError
@@ -59,6 +60,18 @@ def number(
         raise argparse.ArgumentTypeError(f"expected a number {limits}, got {text!r}")
 
     return parse
+
+
+def path(text: str) -> Path:
+    """Parse a path; an empty one would be the working folder, and comes from a variable that is not set."""
+    return Path(source(text))
+
+
+def source(text: str) -> str:
+    """Parse what may be a path, a glob or an address; see `path`."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got '' (is a variable not set?); the working folder is .")
+    return text
 
 
 def threads(text: str) -> int:

@@ -20,8 +20,8 @@ from cgsam_edge.datasets.picture import (
     number_of,
     numbers,
 )
-from cgsam_edge.datasets.places import DEFAULT_SPLIT, make_folder, place_image
-from cgsam_edge.files import beside
+from cgsam_edge.datasets.places import DEFAULT_SPLIT, place_image
+from cgsam_edge.files import beside, make_folder
 from cgsam_edge.polygons import TOLERANCE
 
 

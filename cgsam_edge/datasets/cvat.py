@@ -12,9 +12,9 @@ from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledObject, LabelledPicture, no_images, number_of, numbers
-from cgsam_edge.datasets.places import make_folder, place_image
+from cgsam_edge.datasets.places import place_image
 from cgsam_edge.datasets.shapes import row_counts, single_ring
-from cgsam_edge.files import beside, write_beside
+from cgsam_edge.files import beside, make_folder, write_beside
 from cgsam_edge.overlay import palette
 from cgsam_edge.polygons import TOLERANCE
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import TiffImagePlugin
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledObject, LabelledPicture, no_images, number_of, numbers
-from cgsam_edge.datasets.places import UniqueStems, make_folder, place_image
+from cgsam_edge.datasets.places import UniqueStems, place_image
 from cgsam_edge.errors import MissingLibraryError
-from cgsam_edge.files import write_beside
+from cgsam_edge.files import make_folder, write_beside
 from cgsam_edge.polygons import TOLERANCE, signed_area
 
 if TYPE_CHECKING:

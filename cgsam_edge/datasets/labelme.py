@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledObject, LabelledPicture, no_images, number_of, numbers
-from cgsam_edge.datasets.places import UniqueStems, make_folder, place_image
+from cgsam_edge.datasets.places import UniqueStems, place_image
 from cgsam_edge.datasets.shapes import single_ring
-from cgsam_edge.files import write_beside
+from cgsam_edge.files import make_folder, write_beside
 from cgsam_edge.polygons import TOLERANCE
 
 VERSION = "5.2.0"

@@ -7,24 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledPicture
-from cgsam_edge.errors import ImageError, OutputError
-from cgsam_edge.files import write_beside
+from cgsam_edge.errors import ImageError
+from cgsam_edge.files import make_folder, write_beside
 
 DEFAULT_SPLIT = "default"
 """Name of the only part of a data set that has no splits, as CVAT and Datumaro have it."""
-
-
-def make_folder(folder: Path) -> Path:
-    """Make a folder, and return it.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
-    return folder
 
 
 def place_image(picture: LabelledPicture, target: Path, images: ImageSource) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledPicture, no_images, number_of, numbers
-from cgsam_edge.datasets.places import DEFAULT_SPLIT, UniqueStems, make_folder, place_image
+from cgsam_edge.datasets.places import DEFAULT_SPLIT, UniqueStems, place_image
 from cgsam_edge.errors import InputError
-from cgsam_edge.files import beside, write_beside
+from cgsam_edge.files import beside, make_folder, write_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from cgsam_edge.datasets.picture import ImageSource, LabelledObject, LabelledPicture, no_images, number_of, numbers
-from cgsam_edge.datasets.places import UniqueStems, make_folder, place_image
+from cgsam_edge.datasets.places import UniqueStems, place_image
 from cgsam_edge.datasets.shapes import bridged
-from cgsam_edge.files import write_beside
+from cgsam_edge.files import make_folder, write_beside
 from cgsam_edge.polygons import TOLERANCE
 
 _TRAIN, _VAL = "train", "val"

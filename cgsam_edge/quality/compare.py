@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.files import check_folder
 from cgsam_edge.image import load_image
 from cgsam_edge.quality.defaults import MIN_IOU
 from cgsam_edge.quality.findings import GraphQuality, Quality
@@ -60,6 +61,7 @@ def compare_bundles(
         BackendError: an engine failed.
         OutputError: the report cannot be written.
     """
+    check_folder(output)
     with opened(a, b, opening) as sides:
         asked = common_concepts(*sides, concepts)
         with source.open() as labels:

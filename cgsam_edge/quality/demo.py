@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge import shipped
-from cgsam_edge.errors import OutputError
-from cgsam_edge.files import write_beside
+from cgsam_edge.files import check_folder, make_folder, write_beside
 from cgsam_edge.quality.evaluate import inner_points
 from cgsam_edge.quality.scenes import CONCEPTS, Scene, render
 from cgsam_edge.results import Result
@@ -89,16 +88,14 @@ def write_demo(segmenter: Segmenter, folder: Path, chosen: Choice | None = None)
         OutputError: a picture cannot be written.
         UnknownConceptError: the bundle does not hold a concept.
     """
+    check_folder(folder)
     one = choice() if chosen is None else chosen
     scene = demo_scene(one.series, one.scene)
     result = segmenter.segment(scene.image, CONCEPTS)
     made = Pictures(
         folder / "street.png", folder / f"street{OVERLAY_SUFFIX}.png", folder / f"street{CLICKS_SUFFIX}.png", result
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
+    make_folder(folder)
     _save(made.scene, Image.fromarray(scene.image))
     _save(made.overlay, result.overlay(), png_mark())
     _save(made.clicks, clicks_picture(segmenter, demo_scene(one.series, one.clicked_scene), one.clicked), png_mark())

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgsam_edge.errors import OutputError
-from cgsam_edge.files import write_beside
+from cgsam_edge.files import make_folder, write_beside
 from cgsam_edge.page.document import bullets, card, page, plot_grid, section
 from cgsam_edge.page.markup import Html, joined, number, tag
 from cgsam_edge.quality import charts
@@ -49,10 +48,7 @@ def write_report(quality: Quality, folder: Path, masks: Masks) -> None:
     compared = [target for target in quality.targets if target.pairs]
     shown = _page(quality, figures(compared, masks, _PICTURE_BYTES))
     text = json.dumps(to_json(quality), indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}).") from error
+    make_folder(folder)
     for name, content in ((HTML_FILE, shown), (JSON_FILE, f"{text}\n")):
         data = content.encode("utf-8", "replace")  # a file's name may contain bytes that are not text
         write_beside(folder / name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]

@@ -10,8 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from cgsam_edge.errors import OutputError
-from cgsam_edge.files import write_beside
+from cgsam_edge.files import make_folder, write_beside
 from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.metrics import Evaluation, PresenceRates
 from cgsam_edge.wording import amount, left_out
@@ -122,9 +121,6 @@ def write_scores(evaluation: Evaluation, images: Path, sheet: Image.Image, outpu
         OutputError: they cannot be written.
     """
     text = json.dumps(to_json(evaluation, images), indent=1)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be made ({error.strerror}).") from error
+    make_folder(output)
     write_beside(output / JSON_FILE, lambda path: path.write_text(text, encoding="utf-8"))
     write_beside(output / CONTACT_SHEET, lambda path: sheet.save(path, format="PNG", pnginfo=png_mark()))

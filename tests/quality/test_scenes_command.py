@@ -30,7 +30,9 @@ def test_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         ),
         (["--size", "40x8"], "got '40x8'"),
         (["--size", "40x"], "got '40x'"),
-        (["--count", "-1"], "expected a whole number of 0 or more, got '-1'"),
+        (["--count", "-1"], "expected a whole number of 1 or more, got '-1'"),
+        (["--count", "0"], "expected a whole number of 1 or more, got '0'"),
+        (["--seed", "x"], "expected a whole number of 0 or more, got 'x'"),
     ],
 )
 def test_refusals(
@@ -44,6 +46,19 @@ def test_refusals(
         run(monkeypatch, *arguments, "--output", tmp_path)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    for output in (tmp_path / "mine", tmp_path / "mine" / "deep"):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, "--output", output)
+        assert f"argument --output: {output}: cannot be made, because" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--output", "")
+    assert "argument --output: expected a path, got ''" in capsys.readouterr().err
 
 
 def test_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

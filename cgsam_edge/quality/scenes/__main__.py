@@ -4,6 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
+from cgsam_edge.errors import OutputError
+from cgsam_edge.files import check_folder
 from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.scenes.concepts import CONCEPTS, IGNORE
 from cgsam_edge.quality.scenes.render import render
@@ -19,21 +21,37 @@ def parse() -> argparse.Namespace:
         description="Write rendered street scenes, with labels, to a folder.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--count", type=_whole, default=8, metavar="N", help="how many scenes")
+    parser.add_argument("--count", type=_count, default=8, metavar="N", help="how many scenes")
     parser.add_argument(
         "--size", type=_size, default="512", metavar="PIXELS", help="a side of squares, or WIDTHxHEIGHT"
     )
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="which series of scenes")
     parser.add_argument("--start", type=_whole, default=0, metavar="N", help="index of the first scene in the series")
     output = "folder for images/, labels/ and classes.txt"
-    parser.add_argument("--output", type=Path, default=argparse.SUPPRESS, required=True, metavar="FOLDER", help=output)
+    parser.add_argument(
+        "--output", type=_folder, default=argparse.SUPPRESS, required=True, metavar="FOLDER", help=output
+    )
     return parser.parse_args()
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, got {text!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got ''")
+    try:
+        check_folder(Path(text))
+    except OutputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return Path(text)
 
 
 def _size(text: str) -> tuple[int, int]:
