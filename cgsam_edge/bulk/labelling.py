@@ -61,16 +61,21 @@ def label(  # noqa: PLR0913 — each is a separate option with a default
         UnknownConceptError: the bundle does not hold a concept.
     """
     check_workers(workers)
-    if isinstance(dataset, (str, bytes, os.PathLike, Mapping)):
-        raise InputError(
-            f"dataset must be a data set of Ray or an iterable of rows, got one {type(dataset).__name__}. Each row is "
-            "a mapping with a picture and its name; for a folder use cgsam label."
-        )
+    _check_rows(dataset)
     path = shipped.BUNDLE if bundle is None else Path(bundle)
     threads = threads_each(workers) if threads is None else threads
     more: dict[str, Any] = {"threads": threads, "tile": tile, "overlap": overlap, "outlines": outlines}
     recipe = Recipe(path, tuple(concepts), min_area, backend, device, **more).checked()
     return _labelled(dataset, recipe, workers)
+
+
+def _check_rows(dataset: object) -> None:
+    """Refuse a path or one row, whose letters or keys would count as rows."""
+    if isinstance(dataset, (str, bytes, os.PathLike, Mapping)):
+        raise InputError(
+            f"dataset must be a data set of Ray or an iterable of rows, got one {type(dataset).__name__}. Each row is "
+            "a mapping with a picture and its name; for a folder use cgsam label."
+        )
 
 
 def _labelled(
