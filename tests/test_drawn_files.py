@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bulk.sources import find_pictures
@@ -13,9 +14,10 @@ from cgsam_edge.cli.label import pictures_of
 from cgsam_edge.quality.labels import image_files
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
+from cgsam_edge.quality.sources import PictureSource
 from cgsam_edge.serve.answers import picture
 from cgsam_edge.serve.schemas import OF_PICTURES
-from cgsam_edge.written_files import PICTURES, is_drawn, is_ours
+from cgsam_edge.written_files import PICTURES, is_drawn, is_ours, png_mark
 from tests.commands import cgsam, fails
 from tests.conftest import slow
 
@@ -89,3 +91,13 @@ def test_a_bundle_among_pictures_is_not_searched(tmp_path: Path) -> None:
     card.mkdir()
     (card / "1-scene.png").write_bytes((folder / "scene_003_00000.png").read_bytes())
     assert [ref.name for ref in find_pictures([str(folder)])] == ["scene_003_00000.png"]
+
+
+def test_a_comparison_leaves_out_and_names_what_was_drawn(tmp_path: Path) -> None:
+    for name, mark in (("1.png", None), ("house.overlay.png", None), ("masks.png", png_mark())):
+        Image.new("RGB", (60, 40)).save(tmp_path / name, pnginfo=mark)
+    with PictureSource(tmp_path).open() as labels:
+        assert [entry.path.name for entry in labels.entries] == ["1.png", "house.overlay.png"]
+        assert labels.left_out == (f"{tmp_path / 'masks.png'}: cgsam drew it, from another picture.",)
+    with PictureSource(tmp_path / "masks.png").open() as labels:
+        assert [entry.path.name for entry in labels.entries] == ["masks.png"], "named"

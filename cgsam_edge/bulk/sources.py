@@ -60,8 +60,14 @@ def find_pictures(
     found: dict[str, PictureRef] = {}
     output = None if leave_out is None else Path(os.path.realpath(leave_out))
     for source in sources:
-        empty = True
-        for one in _of(source, output, drawn, several=len(sources) > 1):
+        empty, ours = True, 0
+
+        def note(file: str) -> None:
+            nonlocal ours
+            ours += 1
+            drawn(file)
+
+        for one in _of(source, output, note, several=len(sources) > 1):
             empty = False
             other = found.setdefault(one.name, one)
             if (other.place, other.row) != (one.place, one.row):
@@ -69,7 +75,9 @@ def find_pictures(
         if empty and "://" not in source and _is_within(Path(source), output):
             raise InputError(f"{source}: is the output folder too, or lies in it; name another with --output.")
         if empty:
-            raise InputError(f"{shown_place(source)}: holds no picture ({', '.join(SUFFIXES)}) and no .parquet file.")
+            rest = f", apart from {ours} that cgsam drew; name one to label it" if ours else ""
+            kinds = f"no picture ({', '.join(SUFFIXES)}) and no .parquet file"
+            raise InputError(f"{shown_place(source)}: holds {kinds}{rest}.")
     return [found[name] for name in sorted(found)]
 
 

@@ -15,6 +15,7 @@ from cgsam_edge.quality.labels import LabelEntry, LabelledImage, Labels, image_f
 from cgsam_edge.quality.photos import GATE_SERIES
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.wording import amount
+from cgsam_edge.written_files import is_marked_png
 
 RENDERED_SIDE = 512
 
@@ -84,7 +85,10 @@ class PictureSource:
             yield open_labels(self.images, self.labels, self.classes, self.orientation).take(self.count)
         else:
             files = [self.images] if self.images.is_file() else image_files(self.images)
-            yield Labels((), tuple(map(_unlabelled, spread_evenly(files, self.count))))
+            drawn = [] if self.images.is_file() else list(filter(is_marked_png, files))
+            shown = spread_evenly([file for file in files if file not in drawn], self.count)
+            left_out = tuple(f"{file}: cgsam drew it, from another picture." for file in drawn)
+            yield Labels((), tuple(map(_unlabelled, shown)), left_out)
 
 
 def _unlabelled(path: Path) -> LabelEntry:

@@ -65,6 +65,12 @@ def test_a_picture_of_the_user_may_be_called_as_ours(tmp_path: Path) -> None:
         assert drawn == [str(tmp_path / "drawn.overlay.png")]
 
 
+def test_a_folder_of_drawings_alone_says_so(tmp_path: Path) -> None:
+    put(tmp_path, "1.overlay.png", "2.cutout.png")
+    with pytest.raises(InputError, match=r"no \.parquet file, apart from 2 that cgsam drew; name one to label it\."):
+        find_pictures([str(tmp_path)])
+
+
 def test_what_is_drawn_is_known_under_another_name(tmp_path: Path) -> None:
     put(tmp_path, "1.png", "2.png")
     (tmp_path / "masks.png").write_bytes(png(1, pnginfo=png_mark()))
