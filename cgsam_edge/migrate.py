@@ -69,11 +69,11 @@ def migrate(bundle: str | Path, output: str | Path | None = None, *, drop: Colle
 def _kept_targets(old: Bundle, drop: Collection[str]) -> list[str]:
     """Return the targets to rewrite, or refuse."""
     held = old.manifest.targets
-    if old.manifest.format_version >= FORMAT_VERSION:
-        raise InputError(f"{old.path}: has format {old.manifest.format_version} already; there is nothing to migrate.")
     unknown = [name for name in drop if name not in held]
     if unknown:
         raise InputError(f"{old.path}: holds no target {unknown[0]!r} to drop; it holds {', '.join(held)}.")
+    if old.manifest.format_version >= FORMAT_VERSION:
+        raise InputError(f"{old.path}: has format {old.manifest.format_version} already; there is nothing to migrate.")
     kept = [name for name in held if name not in drop]
     for name in kept:
         if name not in SPLITTERS:

@@ -46,8 +46,8 @@ class TextEncoder:
     def __init__(self, bundle: Bundle, backend: str = AUTO) -> None:
         if TOKENIZER_FILE not in bundle.manifest.files:
             raise BundleError(
-                f"{bundle.path}: has no text encoder, so no concepts can be added. Export it again with "
-                "--text-encoder, or with the concept in its concepts file."
+                f"{bundle.path}: has no text encoder, so no concepts can be added, not even from an embedding. Export "
+                "it again with --text-encoder, or with the concept in its concepts file."
             )
         bundle.verify([TOKENIZER_FILE, TEXT_FILE])
         self._tokenizer = _tokenizer(bundle.path / TOKENIZER_FILE)

@@ -72,7 +72,7 @@ def test_every_number_has_a_range() -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--backend", "nix"], 3, "no backend 'nix'; expected 'auto' or one of 'onnxruntime'"),
+        (["--backend", "nix"], 2, "argument --backend: no backend 'nix'; expected 'auto' or one of"),
         (["--backend", "openvino"], 2, "--backend: for choosing what runs a bundle; name the bundle too"),
         (["--device", "gpu", "--threads", "2", "--refresh"], 2, "--device, --threads, --refresh: for choosing"),
     ],
@@ -81,6 +81,35 @@ def test_doctor_chooses_for_a_bundle_only(options: list[str], code: int, words: 
     done = cgsam("doctor", *options, cwd=tmp_path)
     assert done.returncode == code
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "segment a.png --backend nix",
+            "argument --backend: no backend 'nix'; expected 'auto' or one of 'onnxruntime'",
+        ),
+        ("segment {picture} --concepts ,", "--concepts names no concept"),
+        ("segment {picture} --soc 57", "--soc 57 names a chip of Qualcomm; give --device qnn too"),
+        ("segment {picture} --margin 5", "--margin is for --blur"),
+        ("segment {picture} --overlap 0.5", "--overlap is for tiles"),
+        ("segment {picture} --container webm", "--container is for videos"),
+        (
+            "segment a.png --box 10,10,5,5",
+            "argument --box: expected the left upper corner and then the right",
+        ),
+        ("segment 0 --every 5", "--every is not for cameras"),
+        ("eval --images i --labels l --clicks 3", "--clicks is for --mode clicks"),
+        ("compare a b --output o --concepts ,", "--concepts names no concept"),
+        ("label p --to coco --output o --concepts ,", "--concepts names no concept"),
+        ("pack b --target foo", "argument --target: invalid choice: 'foo'"),
+        ("verify --precision nix", "argument --precision: invalid choice: 'nix'"),
+        ("vocab add b car --backend nix", "argument --backend: no backend 'nix'"),
+    ],
+)
+def test_a_wrong_command_line_is_wrong_usage(command: str, words: str, tmp_path: Path, picture_file: Path) -> None:
+    fails(cgsam(*command.format(picture=picture_file).split(), cwd=tmp_path), 2, words)
 
 
 @pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e400"])

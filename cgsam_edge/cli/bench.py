@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli import values
 from cgsam_edge.cli.engine_options import add_bundle
 from cgsam_edge.cli.values import number, threads, whole
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_choice(parser: Any) -> None:
-    parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
+    parser.add_argument("--backend", type=values.backend, default="auto", help="only this engine (default: all)")
     parser.add_argument("--device", default="auto", help="only this device, by name or kind (default: all)")
     parser.add_argument("--threads", type=threads, help="CPU threads (default: as the engines choose)")
     parser.add_argument(

@@ -9,8 +9,7 @@ from typing import Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import print_remarks
-from cgsam_edge.cli.values import whole
-from cgsam_edge.errors import InputError
+from cgsam_edge.cli.values import UsageError, whole
 from cgsam_edge.quality.defaults import COMPARED_PICTURES, ORIENTATIONS
 
 
@@ -78,5 +77,5 @@ def _names(text: str | None) -> list[str] | None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise InputError("--concepts names no concept; leave it out for all that both bundles know.")
+        raise UsageError("--concepts names no concept; leave it out for all that both bundles know.")
     return names

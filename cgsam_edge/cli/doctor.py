@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge._version import __version__
-from cgsam_edge.cli.engine_options import add_soc
+from cgsam_edge.cli import values
+from cgsam_edge.cli.engine_options import add_soc, check_soc
 from cgsam_edge.cli.values import threads
 from cgsam_edge.errors import BackendError
 from cgsam_edge.runtimes.placement import ANY_DEVICE
@@ -32,12 +33,14 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder")
     parser.add_argument("--refresh", action="store_true", help="measure again, even if a choice is remembered")
-    parser.add_argument("--backend", default="auto", help="choose among this engine's devices only")
+    parser.add_argument(
+        "--backend", type=values.backend, default="auto", help="choose among this engine's devices only"
+    )
     parser.add_argument("--device", default="auto", help="choose among devices of this name or kind only")
     add_soc(parser)
     parser.add_argument("--threads", type=threads, help="CPU threads (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run, wrong=parser.error)
+    parser.set_defaults(run=run)
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse an unknown engine, and, without a bundle, options that choose what runs one."""
-    from cgsam_edge.runtimes import registry
+    """Refuse, without a bundle, options that choose what runs one, and a chip without its device."""
     from cgsam_edge.runtimes.devices import AUTO
 
-    if options.backend != AUTO:
-        registry.find(options.backend)
     chosen = {
         "--backend": options.backend != AUTO,
         "--device": options.device != AUTO,
@@ -105,7 +105,8 @@ def _check(options: argparse.Namespace) -> None:
     }
     names = ", ".join(name for name, given in chosen.items() if given)
     if options.bundle is None and names:
-        options.wrong(f"{names}: for choosing what runs a bundle; name the bundle too, or give none of them")
+        raise values.UsageError(f"{names}: for choosing what runs a bundle; name the bundle too, or give none of them.")
+    check_soc(options)
 
 
 def _arithmetic(path: Path | None) -> tuple[str, ...]:

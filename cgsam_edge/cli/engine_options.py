@@ -33,7 +33,11 @@ def add_engine(
     """
     group = parser.add_argument_group("engine")
     group.add_argument(
-        "--backend", default="auto", metavar="NAME", help=f"force this engine{whom} (default: auto, the fastest)"
+        "--backend",
+        type=values.backend,
+        default="auto",
+        metavar="NAME",
+        help=f"force this engine{whom} (default: auto, the fastest)",
     )
     group.add_argument(
         "--device",
@@ -52,5 +56,16 @@ def add_soc(parser: Any) -> None:
 
 
 def engine(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what `add_engine` declared, as a `Segmenter` takes it."""
+    """Return what `add_engine` declared, as a `Segmenter` takes it; refuse a chip without its device."""
+    check_soc(options)
     return {"backend": options.backend, "device": options.device, "threads": options.threads, "soc": options.soc}
+
+
+def check_soc(options: argparse.Namespace) -> None:
+    """Refuse --soc for devices that are no chips of Qualcomm.
+
+    Raises:
+        UsageError: see above.
+    """
+    if options.soc is not None and options.device.lower() not in ("qnn", "npu"):
+        raise values.UsageError(f"--soc {options.soc} names a chip of Qualcomm; give --device qnn too, or neither.")

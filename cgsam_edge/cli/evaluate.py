@@ -9,8 +9,7 @@ from typing import Any
 from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
 from cgsam_edge.cli.labels import add_labels, opened, print_remarks
 from cgsam_edge.cli.tiles import add_tiles, check_lattice, check_side
-from cgsam_edge.cli.values import whole
-from cgsam_edge.errors import InputError
+from cgsam_edge.cli.values import UsageError, whole
 from cgsam_edge.files import check_folder
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
@@ -50,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         check_folder(options.output)
     check_lattice(options, "--mode clicks" if options.mode == "clicks" else "")
     if options.clicks is not None and options.mode != "clicks":
-        raise InputError("--clicks is for --mode clicks; give that too, or leave it out.")
+        raise UsageError("--clicks is for --mode clicks; give that too, or leave it out.")
     clicks = CLICKS if options.clicks is None else options.clicks
     labels = opened(options)
     with (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsam_edge.animation import Animation
+from cgsam_edge.cli.values import UsageError
 from cgsam_edge.errors import CgsamError, ImageError, InputError
 from cgsam_edge.image_files import is_animation, opened
 from cgsam_edge.url_secrets import shown_typed
@@ -18,6 +19,8 @@ from cgsam_edge.video import Video
 from cgsam_edge.written_files import was_drawn
 
 if TYPE_CHECKING:
+    import argparse
+
     from cgsam_edge.image import ImageSource
     from cgsam_edge.video import Frame
 
@@ -140,12 +143,26 @@ def open_inputs(files: dict[Path, Path], every: int | None) -> list[Input]:
         every: take each Nth frame of videos; None means every frame of videos, and the first picture of animations.
 
     Raises:
-        InputError: ``every`` is given, and there is no video.
+        UsageError: ``every`` is given, and there is no video.
     """
     inputs = [_open(file, stem, every) for file, stem in files.items()]
     if every is not None and not any(one.video is not None or is_video(one.file) for one in inputs):
-        raise InputError("--every is for videos and animations, and there is none among these files; leave it out.")
+        raise UsageError("--every is for videos and animations, and there is none among these files; leave it out.")
     return inputs
+
+
+def check_kinds(options: argparse.Namespace, inputs: list[Input]) -> None:
+    """Refuse options of images where there are only videos, and the other way round.
+
+    Raises:
+        UsageError: there is one of them.
+    """
+    moving = [one.video is not None or is_video(one.file) for one in inputs]
+    for name, value in (("page", options.page), ("bits", options.bits)):
+        if value is not None and all(moving):
+            raise UsageError(f"--{name} is for images, and there are only videos among these files; leave it out.")
+    if options.container is not None and not any(moving):
+        raise UsageError("--container is for videos, and there is none among these files; leave it out.")
 
 
 def _open(file: Path, stem: Path, every: int | None) -> Input:

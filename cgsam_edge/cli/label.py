@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.tiles import add_tiles, check_lattice
-from cgsam_edge.cli.values import source, usable, whole
+from cgsam_edge.cli.values import UsageError, source, usable, whole
 from cgsam_edge.errors import InputError
 from cgsam_edge.objects import MIN_AREA, least_pixels
 from cgsam_edge.wording import amount
@@ -127,7 +127,7 @@ def _job(options: argparse.Namespace) -> Job:
 
     names = _names(options.concepts or "")
     if options.concepts is not None and not names:
-        raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
+        raise UsageError("--concepts names no concept; leave it out for all that the bundle holds.")
     check_lattice(options)
     chosen = {**engine(options), "tile": options.tile, "overlap": options.overlap}
     if chosen["threads"] is None:

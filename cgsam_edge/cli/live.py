@@ -124,7 +124,7 @@ def _follow(
                 recording.rotate()  # a video cannot change its size
             size = frame.image.shape
             recording.add(line, picture, frame.seconds)
-            seen.update(present)
+            seen.update({name: int(found) for name, found in present.items()})
             bare = bare and shown
     return seen, bare
 

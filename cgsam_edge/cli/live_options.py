@@ -6,7 +6,7 @@ import argparse
 import re
 from dataclasses import dataclass
 
-from cgsam_edge.errors import InputError
+from cgsam_edge.cli.values import UsageError
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([a-zA-Z]*)")
 _BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -59,10 +59,10 @@ def check_for_camera(options: argparse.Namespace) -> None:
     """Refuse the options of files, and several sources.
 
     Raises:
-        InputError: there is one of them.
+        UsageError: there is one of them.
     """
     if len(options.images) > 1:
-        raise InputError("a camera is segmented alone; name one camera and nothing else.")
+        raise UsageError("a camera is segmented alone; name one camera and nothing else.")
     _refuse(options, _FOR_FILES, "is not for cameras")
 
 
@@ -111,4 +111,4 @@ def _amount(text: str) -> tuple[float, str]:
 def _refuse(options: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
     for name in names:
         if getattr(options, name, None) not in (None, False, []):
-            raise InputError(f"--{name.replace('_', '-')} {why}; leave it out.")
+            raise UsageError(f"--{name.replace('_', '-')} {why}; leave it out.")

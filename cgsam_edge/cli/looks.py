@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.errors import InputError
+from cgsam_edge.cli.values import UsageError
 from cgsam_edge.written_files import BLURRED_SUFFIX, CUTOUT_SUFFIX, OVERLAY_SUFFIX
 
 if TYPE_CHECKING:
@@ -98,7 +98,6 @@ def add_looks(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--container",
         choices=("mp4", "webm"),
-        default="mp4",
         help="of videos: mp4 (H.264, with the extra 'video'; else MPEG-4 part 2) or webm (VP9) (default: mp4)",
     )
 
@@ -107,17 +106,17 @@ def look_of(options: argparse.Namespace) -> Look:
     """Return how to draw.
 
     Raises:
-        InputError: options that do not go together.
+        UsageError: options that do not go together.
     """
     if options.margin is not None and options.blur is None:
-        raise InputError("--margin is for --blur; leave it out.")
+        raise UsageError("--margin is for --blur; leave it out.")
     if options.background is not None and not options.cutout:
-        raise InputError("--background is for --cutout; leave it out.")
-    common: dict[str, Any] = {"container": f".{options.container}"}
+        raise UsageError("--background is for --cutout; leave it out.")
+    common: dict[str, Any] = {"container": f".{options.container or 'mp4'}"}
     if options.blur is not None:
         names = tuple(name.strip() for name in options.blur.split(",") if name.strip())
         if not names:
-            raise InputError("--blur names no concept.")
+            raise UsageError("--blur names no concept.")
         return Look(BLURRED_SUFFIX, blur=names, margin=options.margin, **common)
     if options.cutout:
         return Look(CUTOUT_SUFFIX, cutout=True, background=options.background, **common)

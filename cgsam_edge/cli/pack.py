@@ -17,7 +17,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the .zip (default: the bundle's name, here)")
-    parser.add_argument("--target", default="onnxruntime", help="whose graphs are packed (default: %(default)s)")
+    parser.add_argument(
+        "--target",
+        choices=("onnxruntime", "openvino", "coreml"),
+        default="onnxruntime",
+        help="whose graphs are packed (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsam_edge.cli.engine_options import add_engine, engine
+from cgsam_edge.cli.engine_options import add_engine, check_soc, engine
 from cgsam_edge.cli.live_options import add_live, check_for_files
 from cgsam_edge.cli.looks import add_looks, look_of
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.cli.tracking import Series, add_tracking, check_tracking
-from cgsam_edge.cli.values import number, source, whole
-from cgsam_edge.errors import InputError, PromptError
+from cgsam_edge.cli.values import UsageError, number, source, whole
+from cgsam_edge.errors import InputError
 from cgsam_edge.image_depth import FEWEST_BITS, MOST_BITS
 from cgsam_edge.limits import Limits
 from cgsam_edge.live.address import is_camera
@@ -41,7 +41,14 @@ def _coordinates(count: int) -> Callable[[str], list[float]]:
 
 
 _point = _coordinates(2)
-_box = _coordinates(4)
+_corners = _coordinates(4)
+
+
+def _box(text: str) -> list[float]:
+    left, top, right, bottom = _corners(text)
+    if left >= right or top >= bottom:
+        raise argparse.ArgumentTypeError(f"expected the left upper corner and then the right lower one, got {text!r}")
+    return [left, top, right, bottom]
 
 
 def add_parser(commands: Any) -> None:
@@ -134,6 +141,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment a camera, or all files; an image or a video that fails is reported and does not stop the others."""
+    check_soc(options)
     if any(is_camera(name) and not _is_file(Path(name)) for name in options.images):
         return _run_live(options)
     check_for_files(options)
@@ -150,6 +158,8 @@ def _run_live(options: argparse.Namespace) -> int:
     from cgsam_edge.segmenter import Segmenter
 
     look = look_of(options)
+    if options.container is not None and not (options.record or options.cutout or options.blur):
+        raise UsageError("--container is for videos; give --record too, or leave it out.")
     names = _with(_names(options), look.blur)
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
     check_tracking(options)
@@ -164,7 +174,7 @@ def _run_files(options: argparse.Namespace) -> int:
         without_marked,
         without_overlays,
     )
-    from cgsam_edge.cli.inputs import find_images, open_inputs
+    from cgsam_edge.cli.inputs import check_kinds, find_images, open_inputs
     from cgsam_edge.cli.memory import return_big_blocks
     from cgsam_edge.cli.messages import say
     from cgsam_edge.cli.stages import segment_all
@@ -187,6 +197,7 @@ def _run_files(options: argparse.Namespace) -> int:
     for error in missing:
         say(f"cgsam: error: {error}")
     opened = open_inputs(destinations(files, options.output), options.every)
+    check_kinds(options, opened)
     _check_still(options, opened)
     make_folder(options.output)
     inputs = checked(opened, force=options.force, look=look)
@@ -206,7 +217,7 @@ def _run_files(options: argparse.Namespace) -> int:
 def _names(options: argparse.Namespace) -> list[str] | None:
     names = None if options.concepts is None else [n.strip() for n in options.concepts.split(",") if n.strip()]
     if names == []:
-        raise InputError("--concepts names no concept; leave it out for all that the bundle holds.")
+        raise UsageError("--concepts names no concept; leave it out for all that the bundle holds.")
     return names
 
 
@@ -229,7 +240,7 @@ def _prompted(options: argparse.Namespace) -> bool:
 
 def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
     if _prompted(options) and (names is None or len(names) != 1):
-        raise PromptError("--point, --not-point and --box need exactly one concept: --concepts car")
+        raise UsageError("--point, --not-point and --box need exactly one concept: --concepts car")
 
 
 def _check_still(options: argparse.Namespace, opened: list[Input]) -> None:
@@ -238,7 +249,7 @@ def _check_still(options: argparse.Namespace, opened: list[Input]) -> None:
 
     moving = [one.file for one in opened if one.video is not None or is_video(one.file)]
     if _prompted(options) and moving:
-        raise PromptError(
+        raise UsageError(
             f"{moving[0]}: --point, --not-point and --box are for images; in a video things move from under a click."
         )
 

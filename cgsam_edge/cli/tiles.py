@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cgsam_edge.cli.values import number
-from cgsam_edge.errors import InputError, PromptError
+from cgsam_edge.cli.values import UsageError, number
 from cgsam_edge.tiling.lattice import AUTO_TILE, MOST_OVERLAP, OVERLAP, check_overlap, tile_side
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ def check_tiles(options: argparse.Namespace, *, prompted: bool) -> None:
     """Refuse, before any work, what ``cgsam segment`` cannot combine.
 
     Raises:
-        InputError: an option needs tiles, or does not go with them.
+        UsageError: an option needs tiles, or does not go with them.
     """
     check_lattice(options, "--point, --not-point and --box" if prompted else "")
     if options.tile is not None and options.time_budget is not None:
-        raise InputError(
+        raise UsageError(
             "--time-budget ends after a concept, and --tile computes all concepts together; leave one out."
         )
 
@@ -65,15 +64,15 @@ def check_lattice(options: argparse.Namespace, prompts: str = "") -> None:
         prompts: the options by which clicks and boxes were given; empty for none.
 
     Raises:
-        InputError: see above.
+        UsageError: see above.
     """
     if options.tile is None:
         if options.overlap is not None:
-            raise InputError("--overlap is for tiles; give --tile too, or leave it out.")
+            raise UsageError("--overlap is for tiles; give --tile too, or leave it out.")
         return
     check_overlap(options.overlap)
     if prompts:
-        raise PromptError(f"--tile is for text alone; with {prompts}, leave it out.")
+        raise UsageError(f"--tile is for text alone; with {prompts}, leave it out.")
 
 
 def check_side(options: argparse.Namespace, geometry: Geometry) -> None:

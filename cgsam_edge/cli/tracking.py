@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from cgsam_edge.cli.values import number
-from cgsam_edge.errors import InputError
+from cgsam_edge.cli.values import UsageError, number
 from cgsam_edge.live.smoothing import MOST, check_amount
 from cgsam_edge.pipeline import follow_up
 
@@ -40,12 +39,12 @@ def check_tracking(options: argparse.Namespace, *, prompted: bool = False) -> No
     """Refuse a bad amount, and what follows no series of whole images.
 
     Raises:
-        InputError: see above.
+        UsageError: see above.
     """
     check_amount(options.smooth)
     other = "--tile" if options.tile is not None else "clicks and boxes" if prompted else None
     if other is not None and (options.track or options.smooth):
-        raise InputError(f"--track and --smooth are for whole images that follow each other; leave out {other}.")
+        raise UsageError(f"--track and --smooth are for whole images that follow each other; leave out {other}.")
 
 
 class Series:

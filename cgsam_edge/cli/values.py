@@ -13,6 +13,12 @@ from cgsam_edge.errors import InputError
 T = TypeVar("T")
 
 
+class UsageError(InputError):
+    """Options that do not go together, or not with what is named: the command line alone is wrong."""
+
+    exit_code = 2
+
+
 def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     """Return a parser of whole numbers from ``least`` to ``most``; None means no upper limit."""
 
@@ -86,6 +92,18 @@ def soc(text: str) -> int:
     from cgsam_edge.runtimes.protocol import MOST_SOC
 
     return whole(1, MOST_SOC - 1)(text)
+
+
+def backend(text: str) -> str:
+    """Parse the name of an engine; one that is not installed is refused later, with what to do."""
+    if text != "auto":
+        from cgsam_edge.runtimes.registry import names
+
+        if text not in names():
+            raise argparse.ArgumentTypeError(
+                f"no backend {text!r}; expected 'auto' or one of {', '.join(map(repr, names()))}"
+            )
+    return text
 
 
 def usable(parse: Callable[[], T]) -> T:

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from cgsam_edge.cli import values
 from cgsam_edge.cli.engine_options import add_bundle, add_soc
 from cgsam_edge.cli.values import threads
 from cgsam_edge.errors import BackendError
+from cgsam_edge.runtimes.protocol import PRECISIONS
 
 if TYPE_CHECKING:
     from cgsam_edge.bundle import Bundle
@@ -26,9 +28,11 @@ def add_parser(commands: Any) -> None:
         "that can open one of its targets. The exit code is 0 if all of them agree with PyTorch, else 3.",
     )
     add_bundle(parser)
-    parser.add_argument("--backend", default="auto", help="only this engine (default: all)")
+    parser.add_argument("--backend", type=values.backend, default="auto", help="only this engine (default: all)")
     parser.add_argument("--device", default="auto", help="only this device (default: all available ones)")
-    parser.add_argument("--precision", default="default", help="default, float32 or reduced (default: default)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="default", help="of the arithmetic (default: default)"
+    )
     add_soc(parser)
     parser.add_argument("--threads", type=threads, help="CPU threads (default: all cores)")
     parser.set_defaults(run=run)

@@ -97,7 +97,7 @@ class VideoOutput:
         self._text.write(f"{drawn.text}\n")
         self._text.flush()  # so that a full disk is noticed now
         self.frames += 1
-        self.seen.update(drawn.present)
+        self.seen.update({name: int(present) for name, present in drawn.present.items()})
         self._bare = self._bare and drawn.bare
 
     def note(self) -> str:

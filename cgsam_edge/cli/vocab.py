@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge.bundle import Bundle
+from cgsam_edge.cli import values
 from cgsam_edge.errors import ConceptsError
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ def add_parser(commands: Any) -> None:
         "concepts", nargs="+", metavar="CONCEPT", help="'name | synonym | synonym'; write \\# for a # within a name"
     )
     adding.add_argument(
-        "--embedding", type=Path, metavar="FILE", help=".npy with CLIP's text embedding of one concept, not normalised"
+        "--embedding",
+        type=Path,
+        metavar="FILE",
+        help=".npy with CLIP's text embedding of one concept, not normalised; the bundle needs its text encoder all "
+        "the same, as the files of that hold the text half of the model's adapters",
     )
-    adding.add_argument("--backend", default="auto", help="force this engine (default: auto)")
+    adding.add_argument("--backend", type=values.backend, default="auto", help="force this engine (default: auto)")
     removing.add_argument("concepts", nargs="+", metavar="CONCEPT", help="a name or synonym")
     for action in (adding, removing):
         action.add_argument("--output", type=Path, metavar="FOLDER", help="write to this bundle instead")

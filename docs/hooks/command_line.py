@@ -23,7 +23,7 @@ Exit codes, the same for every command:
 |---|---|
 | 0 | done |
 | 1 | a fault of the program; `CGSAM_DEBUG=1` shows where |
-| 2 | wrong usage: an option is unknown, missing or malformed |
+| 2 | wrong usage: an option is unknown, missing or malformed, or does not go with the others |
 | 3 | an input or output cannot be used; the rest of the work was done |
 | 4 | the export's masks are too far from PyTorch's |
 | 130 | interrupted; nothing half-written is left |

@@ -81,11 +81,11 @@ def test_a_run_of_before_has_no_tiles(done: Path, streets: Path) -> None:
 
 def test_options_are_checked_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["label", "photos", "--to", "coco", "--output", str(tmp_path / "run")]
-    for more, words in (
-        (["--overlap", "0.5"], "--overlap is for tiles; give --tile too, or leave it out."),
-        (["--tile", "64"], "tile must be 'auto' or a tile's side in pixels, 128 or more, got 64"),
+    for more, code, words in (
+        (["--overlap", "0.5"], 2, "--overlap is for tiles; give --tile too, or leave it out."),
+        (["--tile", "64"], 3, "tile must be 'auto' or a tile's side in pixels, 128 or more, got 64"),
     ):
-        assert main([*command, *more]) == 3
+        assert main([*command, *more]) == code
         assert words in capsys.readouterr().err
     with pytest.raises(InputError, match="overlap is for tiles"):
         recipe(overlap=0.5).checked()

@@ -66,6 +66,26 @@ def test_specs_are_those_of_onnx_runtime(precision: str, all_bundles: dict[str, 
         assert bundle.files_of(spec.path) == [f"openvino/{name}.bin", f"openvino/{name}.xml"]
 
 
+def test_an_export_ends_its_sums_in_products(all_bundles: dict[str, Path]) -> None:
+    """SAM's tokens are a sum of blocks; no output of the decoder is one."""
+    assert [ends_in_identity(all_bundles["fp32"], graph) for graph in ("image", "decoder")] == [["tokens"], []]
+
+
+def ends_in_identity(bundle: Path, graph: str) -> list[str]:
+    """Return the outputs of a graph that are Reshape(MatMul(x, identity))."""
+    model = OpenVino().read_model(str(bundle / "openvino" / f"{graph}.xml"))
+    found = []
+    for result in model.get_results():
+        nodes = [result.input_value(0).get_node()]
+        nodes.append(nodes[0].input_value(0).get_node())
+        if [node.get_type_name() for node in nodes] != ["Reshape", "MatMul"]:
+            continue
+        held = nodes[1].input_value(1).get_node()
+        same = held.get_type_name() == "Constant" and np.array_equal(held.data, np.eye(len(held.data)))
+        found += sorted(result.input_value(0).get_names()) if same else []
+    return found
+
+
 @pytest.mark.slow
 def test_fp16_halves_the_weights_and_keeps_the_borders(graphs: Graphs, all_bundles: dict[str, Path]) -> None:
     sizes = {p: (all_bundles[p] / "openvino" / "image.bin").stat().st_size for p in ("fp32", "fp16")}

@@ -458,7 +458,6 @@ def test_engines_that_are_not_installed_are_noted(
     ("arguments", "words"),
     [
         (["nowhere.cgsam"], "nowhere.cgsam: no such bundle"),
-        ([str(shipped.BUNDLE), "--backend", "tpu"], "no backend 'tpu'"),
         ([str(shipped.BUNDLE), "--backend", "coreml"], "no graphs for 'coreml'"),
         ([str(shipped.BUNDLE), "--backend", "openvino", "--device", "tpu"], "openvino has no device 'tpu'"),
         ([str(shipped.BUNDLE), "--image", "no.png"], "no.png: no such file"),

@@ -184,6 +184,8 @@ def test_a_link_stays_one(old: Path) -> None:
 def test_what_cannot_be_migrated(tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="has format 2 already"):
         migrate(tiny_bundle)
+    with pytest.raises(InputError, match="holds no target 'foo' to drop"):
+        migrate(tiny_bundle, drop=["foo"])
     with zipfile.ZipFile(FROZEN / "format1-float.zip") as archive:
         archive.extractall(tmp_path)
     old = tmp_path / "format1-float.cgsam"

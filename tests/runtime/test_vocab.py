@@ -123,6 +123,8 @@ def test_the_command_says_what_it_changed(learning: Path, capsys: pytest.Capture
 def test_without_the_encoder_the_error_says_what_to_do(tiny_bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"has no text encoder.*--text-encoder, or with the concept"):
         add_concepts(tiny_bundle, ["van"])
+    with pytest.raises(BundleError, match="not even from an embedding"):
+        add_concepts(tiny_bundle, ["van"], embedding=np.ones(48, np.float32))
 
 
 @pytest.mark.parametrize(
