@@ -9,7 +9,7 @@ from typing import Any
 
 from cgsam_edge.cli.engine_options import add_engine, engine
 from cgsam_edge.cli.labels import print_remarks
-from cgsam_edge.cli.values import UsageError, whole
+from cgsam_edge.cli.values import UsageError, whole, wrong_usage
 from cgsam_edge.quality.defaults import COMPARED_PICTURES, ORIENTATIONS
 
 
@@ -52,7 +52,10 @@ def run(options: argparse.Namespace) -> int:
     from cgsam_edge.quality.sources import PictureSource
     from cgsam_edge.quality.terminal import comparison_text
 
-    source = PictureSource(options.images, options.labels, options.classes, options.labels_orientation, options.count)
+    with wrong_usage():
+        source = PictureSource(
+            options.images, options.labels, options.classes, options.labels_orientation, options.count
+        )
     concepts = _names(options.concepts)
     if source.note:
         print(f"cgsam: warning: {source.note}", file=sys.stderr)

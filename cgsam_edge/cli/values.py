@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,6 +105,15 @@ def backend(text: str) -> str:
                 f"no backend {text!r}; expected 'auto' or one of {', '.join(map(repr, names()))}"
             )
     return text
+
+
+@contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Turn an `InputError` about options into wrong usage."""
+    try:
+        yield
+    except InputError as error:
+        raise UsageError(str(error)) from error
 
 
 def usable(parse: Callable[[], T]) -> T:

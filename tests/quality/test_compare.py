@@ -225,15 +225,16 @@ def test_a_device_needs_no_torch(tiny_bundle: Path, photos: Path, tmp_path: Path
 
 
 def test_what_cannot_be_compared(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
-    def refused(*arguments: object, words: tuple[str, ...]) -> None:
-        fails(cgsam("compare", *arguments, *ENGINE, "--output", "out", cwd=tmp_path), 3, *words)
+    def refused(*arguments: object, words: tuple[str, ...], code: int = 3) -> None:
+        fails(cgsam("compare", *arguments, *ENGINE, "--output", "out", cwd=tmp_path), code, *words)
         assert not (tmp_path / "out").exists()
 
     refused(tiny_bundle, "photos", words=("not a bundle",))
     refused("nowhere", tiny_bundle, words=("no such bundle",))
-    refused(tiny_bundle, tiny_bundle, "--labels", "labels", words=("need --images",))
-    refused(tiny_bundle, tiny_bundle, "--concepts", " ,", words=("names no concept",))
-    refused(tiny_bundle, tiny_bundle, "--images", "photos", "--classes", "x", words=("--classes needs --labels",))
+    refused(tiny_bundle, tiny_bundle, "--labels", "labels", words=("need --images",), code=2)
+    refused(tiny_bundle, tiny_bundle, "--concepts", " ,", words=("names no concept",), code=2)
+    without = ("--images", "photos", "--classes", "x")
+    refused(tiny_bundle, tiny_bundle, *without, words=("--classes needs --labels",), code=2)
     refused(tiny_bundle, BUNDLE, "--concepts", "car,zebra", words=("does not know zebra",))
     for path in photos.iterdir():
         path.write_bytes(b"no image")

@@ -168,8 +168,8 @@ def test_a_chip_needs_its_device(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert Wish(device="QNN", options=SessionOptions(soc=57)).options.soc == 57
     picture = tmp_path / "a.png"
     picture.touch()
-    assert main(["segment", str(picture), "--soc", "57", "--output", str(tmp_path / "o")]) == InputError.exit_code
-    assert "say device='qnn' too" in capsys.readouterr().err
+    assert main(["segment", str(picture), "--soc", "57", "--output", str(tmp_path / "o")]) == 2
+    assert "--soc 57 names a chip of Qualcomm; give --device qnn too" in capsys.readouterr().err
 
 
 def rounded(bits: int, largest: float = np.inf) -> Any:
