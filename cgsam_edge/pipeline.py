@@ -221,7 +221,8 @@ def check_several(sources: object) -> None:
     alone = isinstance(sources, (str, bytes, bytearray, PathLike, Image.Image, Prepared, Frame, IOBase))
     if isinstance(sources, np.ndarray):
         alone = sources.ndim <= 3  # a batch has four dimensions
-    if alone or not isinstance(sources, Iterable):
+    iterable = isinstance(sources, Iterable) or hasattr(sources, "__getitem__")  # as many data sets are
+    if alone or not iterable:
         raise InputError(
             f"sources must be several images, such as a list of paths or arrays, or a Video or Camera; got one "
             f"{type(sources).__name__}. For one image use segment; for several in one array pass list(array); for the "

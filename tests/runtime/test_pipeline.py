@@ -243,3 +243,11 @@ def test_one_image_is_not_several(tiny_segmenter: Segmenter, source: object) -> 
 
 def test_an_array_of_pictures_is_several(tiny_segmenter: Segmenter) -> None:
     assert len(list(tiny_segmenter.stream_images(np.stack([RGB, RGB]), "car"))) == 2
+
+
+def test_a_data_set_with_an_index_alone_is_several() -> None:
+    class Pictures:
+        def __getitem__(self, index: int) -> np.ndarray:
+            return [RGB, RGB][index]
+
+    pipeline.check_several(Pictures())
