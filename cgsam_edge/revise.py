@@ -103,7 +103,7 @@ def add_concepts(
         bundle: the bundle's folder.
         concepts: each has the form ``name | synonym | synonym``, like a line of a concepts file.
         embedding: CLIP's text embedding (D,) of the only concept, not normalised, instead of one computed from its
-            names; the bundle needs its text encoder all the same, whose files hold t_0 and the adapters' text half.
+            names; the bundle needs its text encoder for that too, as its files hold t_0 and the adapters' text half.
         output: another bundle to write; None changes the bundle itself.
         backend: which engine computes the text features.
         progress: receives a line for each name that was changed or looks wrong.

@@ -41,8 +41,8 @@ def add_parser(commands: Any) -> None:
         "--embedding",
         type=Path,
         metavar="FILE",
-        help=".npy with CLIP's text embedding of one concept, not normalised; the bundle needs its text encoder all "
-        "the same, as the files of that hold the text half of the model's adapters",
+        help=".npy with CLIP's text embedding of one concept, not normalised; this needs --text-encoder too, as "
+        "its files hold the text half of the model's adapters",
     )
     adding.add_argument("--backend", type=values.backend, default="auto", help="force this engine (default: auto)")
     removing.add_argument("concepts", nargs="+", metavar="CONCEPT", help="a name or synonym")
