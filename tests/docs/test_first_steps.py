@@ -57,6 +57,10 @@ def test_the_scene_was_chosen_by_rule_from_the_held_out_series() -> None:
     held = json.loads(shipped.DEMO.read_text(encoding="utf-8"))
     assert held["series"] == 1  # training saw 0; presence was calibrated on 2
     assert held["scenes"] == 200
+    assert 50 < held["among"] < 200
+    labels = demo_scene(held["series"], held["scene"]).labels
+    for concept in ("car", "road"):  # what the first examples ask for
+        assert (labels == CONCEPTS.index(concept)).mean() >= 0.01
     assert held["median"]["right"] < held["right"] < 1
     clicks = held["clicks"]
     assert clicks["concept"] in CONCEPTS
