@@ -52,7 +52,7 @@ def test_until_interrupted(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> N
     assert process.returncode == 0, errors
     found = lines(out)
     assert f"{len(found)} frames segmented of " in printed
-    assert "found again 1 times" in printed
+    assert "found again 1 time;" in printed
     assert "Trying again" in errors
     assert "back after" in errors
     assert [line["frame"] for line in found] == sorted({line["frame"] for line in found})  # type: ignore[type-var]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,14 +111,23 @@ def test_coco_holds_every_object(server: Client, street: bytes) -> None:
     assert coco["images"][0]["file_name"].endswith("street.png")
 
 
+def clicked_without_presence(server: Client, street: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A request that clicks where a concept then gets a mask, though the model calls it absent, and its answer."""
+    for place in ([256, 300], [256, 400], [100, 300], [400, 200]):
+        for concept in ("pedestrian", "bicyclist", "fence", "sign", "tree"):
+            asked = {"prompts": [{"concept": concept, "points": [place]}], "min_area": 1}
+            [found] = server.form("/segment", street, asked).json["concepts"]
+            if found["objects"] and not found["present"]:
+                return asked, found
+    raise AssertionError("no click gives a mask to a concept that is called absent")
+
+
 def test_what_is_clicked_is_there(server: Client, street: bytes) -> None:
     """Whatever presence says: a data set gets what a person has clicked, the own form keeps the model's word."""
-    asked = {"prompts": [{"concept": "pedestrian", "points": [[256, 300]]}], "min_area": 1}
-    [found] = server.form("/segment", street, asked).json["concepts"]
-    assert (found["present"], found["area"] > 0) == (False, True)
+    asked, found = clicked_without_presence(server, street)
     coco = json.loads(server.form("/segment", street, {**asked, "format": "coco"}).body)
     assert sum(one["area"] for one in coco["annotations"]) == sum(one["area"] for one in found["objects"]) > 0
-    unclicked = {"concepts": ["pedestrian"], "format": "coco"}
+    unclicked = {"concepts": [asked["prompts"][0]["concept"]], "format": "coco"}
     assert json.loads(server.form("/segment", street, unclicked).body)["annotations"] == []
 
 
