@@ -14,7 +14,7 @@ from PIL import Image
 
 from cgsam_edge import InputError, Segmenter, UnknownConceptError, Video
 from cgsam_edge.cli import main
-from cgsam_edge.quality.scenes import render
+from cgsam_edge.quality.demo import choice, demo_scene
 from cgsam_edge.rle import decode_rle
 from tests.commands import cgsam
 from tests.runtime import clips
@@ -65,7 +65,7 @@ def test_an_image_blurred(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_a_picture_or_video_without_anything_to_blur_says_so(tmp_path: Path) -> None:
     """With the reference model, which is calibrated; a video says it only if no frame had anything."""
-    grey, street = np.full((256, 256, 3), 128, np.uint8), render(5, 3, 256, 256).image
+    grey, street = np.full((512, 512, 3), 128, np.uint8), demo_scene(1, choice().scene).image
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(street).save(tmp_path / "street.png")
     for name, frames in (("none", [grey, grey - 9]), ("one", [grey, street])):
