@@ -33,6 +33,8 @@ _UNITS = (
 )
 """Core ML's names of the compute units among which it may choose."""
 
+NAMES = tuple(unit.name for unit in _UNITS)
+
 _LEAST = (9, 0)
 """The oldest coremltools that the packages were written with."""
 
@@ -67,9 +69,8 @@ class CoreMLBackend:
         problem = self.problem()
         if problem:
             raise BackendError(f"{path}: {problem}")
-        if options.device not in {unit.name for unit in _UNITS}:
-            known = ", ".join(unit.name for unit in _UNITS)
-            raise BackendError(f"coreml has no device {options.device!r}; here it has {known}.")
+        if options.device not in NAMES:
+            raise BackendError(f"coreml has no device {options.device!r}; here it has {', '.join(NAMES)}.")
         if options.precision == "float32" and options.device != "CPU_ONLY":
             raise BackendError(
                 f"coreml computes in float16 on {options.device}; only CPU_ONLY can compute in float32, with graphs "

@@ -26,6 +26,9 @@ _LEAST = (2025, 0)
 
 _AUTO = Device("AUTO", "any", "OpenVINO's own choice among its devices")
 _KNOWN = {"GPU": "gpu", "NPU": "npu", "CPU": "cpu"}
+NAMES = (*_KNOWN, _AUTO.name)
+"""Devices that OpenVINO can have; a machine with two GPUs has GPU.0 and GPU.1."""
+
 _PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from cgsam_edge.cli import main, make_parser
 from cgsam_edge.cli.reference import commands
-from cgsam_edge.cli.values import number
-from cgsam_edge.runtimes.protocol import max_threads
+from cgsam_edge.cli.values import device, number
+from cgsam_edge.runtimes import survey
+from cgsam_edge.runtimes.protocol import Device, max_threads
+from cgsam_edge.runtimes.survey import Engine
 from tests.commands import cgsam, fails
 
 WRONG = {
@@ -50,6 +52,31 @@ def test_a_wrong_value_is_wrong_usage(command: str, tmp_path: Path) -> None:
     fails(
         cgsam(*command.split(), cwd=tmp_path), 2, f"argument {option}", f"expected {WRONG[command]}", f"got '{value}'"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "segment a.png",
+        "serve",
+        "label p --to coco --output o",
+        "eval --images i --labels l",
+        "compare a b --output o",
+        "verify",
+        "bench",
+        "doctor b",
+    ],
+)
+def test_a_device_that_no_engine_has_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    done = cgsam(*command.split(), "--device", "foo", cwd=tmp_path)
+    fails(done, 2, "argument --device: no engine has a device 'foo'; expected auto, cpu, gpu, npu, or one of TensorRT")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["auto", "GPU", "cuda", "GPU.1", "HTP", "CPU_AND_NE", "qnn"])
+def test_a_device_that_an_engine_has_elsewhere_is_no_wrong_usage(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "engines", lambda: [Engine("plugin", "1", "", (), (Device("HTP", "npu"),))])
+    assert device(name) == name
 
 
 def test_an_image_size_is_refused_with_the_nearest(tmp_path: Path) -> None:
@@ -103,6 +130,11 @@ def test_doctor_chooses_for_a_bundle_only(options: list[str], code: int, words: 
         ("eval --images i --labels l --clicks 3", "--clicks is for --mode clicks"),
         ("compare a b --output o --concepts ,", "--concepts names no concept"),
         ("label p --to coco --output o --concepts ,", "--concepts names no concept"),
+        ("plan b --device foo", "argument --device: no published figures for 'foo'. Known: pi5"),
+        ("serve --host 0.0.0.0", "--host 0.0.0.0 lets other machines in, which needs a token"),
+        ("export --concepts c --target foo", "no target 'foo'; expected one of onnxruntime"),
+        ("export --concepts c --gate-labels l", "--gate-labels needs --gate-images"),
+        ("export --concepts c --image-size auto --gate-count 0", "--gate-count must not be 0"),
         ("pack b --target foo", "argument --target: invalid choice: 'foo'"),
         ("verify --precision nix", "argument --precision: invalid choice: 'nix'"),
         ("vocab add b car --backend nix", "argument --backend: no backend 'nix'"),

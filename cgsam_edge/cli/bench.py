@@ -35,7 +35,9 @@ def add_parser(commands: Any) -> None:
 
 def _add_choice(parser: Any) -> None:
     parser.add_argument("--backend", type=values.backend, default="auto", help="only this engine (default: all)")
-    parser.add_argument("--device", default="auto", help="only this device, by name or kind (default: all)")
+    parser.add_argument(
+        "--device", type=values.device, default="auto", help="only this device, by name or kind (default: all)"
+    )
     parser.add_argument("--threads", type=threads, help="CPU threads (default: as the engines choose)")
     parser.add_argument(
         "--runs", type=whole(), metavar="N", help="number of runs with one concept, and with a click (default: 30)"

@@ -36,7 +36,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--backend", type=values.backend, default="auto", help="choose among this engine's devices only"
     )
-    parser.add_argument("--device", default="auto", help="choose among devices of this name or kind only")
+    parser.add_argument(
+        "--device", type=values.device, default="auto", help="choose among devices of this name or kind only"
+    )
     add_soc(parser)
     parser.add_argument("--threads", type=threads, help="CPU threads (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON")

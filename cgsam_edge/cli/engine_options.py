@@ -41,6 +41,7 @@ def add_engine(
     )
     group.add_argument(
         "--device",
+        type=values.device,
         default="auto",
         metavar="NAME",
         help=f"force this device{whom}; cgsam doctor lists them (default: auto)",

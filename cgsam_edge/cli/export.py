@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 from cgsam_edge import shipped
 from cgsam_edge.arithmetic import BELOW_FLOAT32, FLOAT32
 from cgsam_edge.cli.labels import EXIT_LEFT_OUT
-from cgsam_edge.cli.values import number, usable, whole
+from cgsam_edge.cli.values import number, size, usable, whole, wrong_usage
 from cgsam_edge.errors import BackendError
 
 _DESCRIPTION = """\
@@ -139,7 +138,7 @@ def _add_quantisation(group: argparse._ArgumentGroup) -> None:
         "most that a device may store that takes one target of the bundle, such as 120MB; without --precision, the "
         "most precise of fp32, fp16, int8 and int4 that fits is taken"
     )
-    _add(group, ExportOptions, "--max-size", text, type=_size, metavar="SIZE")
+    _add(group, ExportOptions, "--max-size", text, type=size, metavar="SIZE")
     text = "for int8 and int4: 8 or more photos like those that the device will see"
     add("--calibration", text, type=Path, metavar="FOLDER", unset="rendered street scenes")
     add("--calibration-count", "number of these photos to use", type=_photos, metavar="N")
@@ -216,24 +215,16 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
 def _image_size(text: str) -> int | str:
     from cgsam_edge.export.image_sizes import check_size
 
-    size = _or_auto("pixels")(text)
-    if isinstance(size, int):
-        usable(lambda: check_size(size))
-    return size
+    side = _or_auto("pixels")(text)
+    if isinstance(side, int):
+        usable(lambda: check_size(side))
+    return side
 
 
 def _photos(text: str) -> int:
     from cgsam_edge.quality.photos import LEAST
 
     return whole(LEAST)(text)
-
-
-def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(k|M|G)i?B", text, re.IGNORECASE)
-    if not found or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"expected a size such as 120MB or 1.5GB, got {text!r}")
-    base = 1024.0 if "i" in text.lower() else 1000.0
-    return round(float(found[1]) * base ** (1 + "kmg".index(found[2].lower())))
 
 
 def _or_auto(things: str) -> Callable[[str], int | str]:
@@ -281,13 +272,16 @@ def run(arguments: argparse.Namespace) -> int:
     from cgsam_edge.export.layer_table import rank_layers
     from cgsam_edge.export.options import ExportOptions
     from cgsam_edge.export.pipeline import export_bundle
-    from cgsam_edge.export.quality_options import QualityOptions
+    from cgsam_edge.export.quality_options import QualityOptions, check_together
     from cgsam_edge.quality.labels import Remarks
 
     recipe = rank_layers if arguments.report_only else export_bundle
-    prompt = PromptConfig(**_given(PromptConfig, arguments))
-    options = ExportOptions(prompt=prompt, **_given(ExportOptions, arguments))
-    quality = QualityOptions(**_given(QualityOptions, arguments))
+    with wrong_usage():
+        options = ExportOptions(
+            prompt=PromptConfig(**_given(PromptConfig, arguments)), **_given(ExportOptions, arguments)
+        )
+        quality = QualityOptions(**_given(QualityOptions, arguments))
+        check_together(options, quality)
     remarks = Remarks()
     with ProgressLines() as progress:
         recipe(options, quality, progress=progress, remarks=remarks)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_bundle
+from cgsam_edge.cli.values import usable
 from cgsam_edge.errors import printable
 
 if TYPE_CHECKING:
@@ -38,11 +39,20 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--device",
         action="append",
+        type=_product,
         metavar="NAME",
         help="a product, such as pi5 or orin-nano, or 'this' for this machine; may be repeated (default: all products)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
+
+
+def _product(text: str) -> str:
+    from cgsam_edge.bench import products
+
+    if text != products.THIS:
+        usable(lambda: products.table().find(text))
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,9 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
     known = products.table()
     wanted = dict.fromkeys(options.device or known.products)
-    chosen = {
-        name: known.find(name) for name in wanted if name != products.THIS
-    }  # before the work: a typo costs nothing
+    chosen = {name: known.find(name) for name in wanted if name != products.THIS}
     bundle = Bundle(options.bundle)
     bundle.verify()
     planned = {name: _planned(bundle, product) for name, product in chosen.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_bundle, add_engine, engine
-from cgsam_edge.cli.values import number, whole
+from cgsam_edge.cli.values import number, whole, wrong_usage
 from cgsam_edge.errors import InputError, MissingLibraryError
 from cgsam_edge.image_limits import MAX_PIXELS
 from cgsam_edge.serve.settings import HIGHEST_PORT
@@ -120,7 +120,8 @@ def settings_of(options: argparse.Namespace) -> ServeSettings:
         "max_pixels": _scaled(options.max_megapixels, 1e6),
         "image_memory": _scaled(options.image_memory, _MEGABYTE),
     }
-    return ServeSettings(**{name: value for name, value in given.items() if value is not None})
+    with wrong_usage():
+        return ServeSettings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _scaled(value: float | None, unit: float) -> int | None:
@@ -128,8 +129,23 @@ def _scaled(value: float | None, unit: float) -> int | None:
 
 
 def _token(file: Path | None) -> str | None:
+    """Return the token that clients must send; an unusable one is unusable input, which is no wrong option."""
+    from cgsam_edge.serve.settings import check_token
+
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
+        origin, token = f"the variable {TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "")
+        if not token:
+            return None
+    else:
+        origin, token = str(file), _read(file)
+    try:
+        check_token(token)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from error
+    return token
+
+
+def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,15 @@ def number(
     return parse
 
 
+def size(text: str) -> int:
+    """Parse a size of files, in bytes."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(k|M|G)i?B", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"expected a size such as 120MB or 1.5GB, got {text!r}")
+    base = 1024.0 if "i" in text.lower() else 1000.0
+    return round(float(found[1]) * base ** (1 + "kmg".index(found[2].lower())))
+
+
 def path(text: str) -> Path:
     """Parse a path; an empty one would be the working folder, and comes from a variable that is not set."""
     return Path(source(text))
@@ -104,6 +114,19 @@ def backend(text: str) -> str:
             raise argparse.ArgumentTypeError(
                 f"no backend {text!r}; expected 'auto' or one of {', '.join(map(repr, names()))}"
             )
+    return text
+
+
+def device(text: str) -> str:
+    """Parse a device's name or kind; one that some engine has, but not here, is refused later, with what to do."""
+    from cgsam_edge.runtimes import device_names
+
+    known = device_names.expected(text)
+    if known:
+        raise argparse.ArgumentTypeError(
+            f"no engine has a device {text!r}; expected auto, {', '.join(device_names.KINDS[:3])}, or one of "
+            f"{', '.join(known)}; cgsam doctor lists those of this machine"
+        )
     return text
 
 

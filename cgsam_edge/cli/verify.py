@@ -29,7 +29,9 @@ def add_parser(commands: Any) -> None:
     )
     add_bundle(parser)
     parser.add_argument("--backend", type=values.backend, default="auto", help="only this engine (default: all)")
-    parser.add_argument("--device", default="auto", help="only this device (default: all available ones)")
+    parser.add_argument(
+        "--device", type=values.device, default="auto", help="only this device (default: all available ones)"
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="default", help="of the arithmetic (default: default)"
     )

@@ -59,7 +59,13 @@ class ServeSettings:
             raise InputError(f"port must be 0 to {HIGHEST_PORT}, got {self.port}.")
         if self.max_pixels > MAX_PIXELS:
             raise InputError(f"max_pixels must be {MAX_PIXELS} at most, got {self.max_pixels}.")
-        _check_token(self.token, self.host)
+        if self.token is not None:
+            check_token(self.token)
+        elif not self.loopback:
+            raise InputError(
+                f"--host {self.host} lets other machines in, which needs a token: put {SHORTEST_TOKEN} or more random "
+                "characters into a file, and name it with --token-file."
+            )
 
     @property
     def loopback(self) -> bool:
@@ -81,14 +87,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_token(token: str | None, host: str) -> None:
-    if token is None:
-        if not is_loopback(host):
-            raise InputError(
-                f"--host {host} lets other machines in, which needs a token: put {SHORTEST_TOKEN} or more random "
-                "characters into a file, and name it with --token-file."
-            )
-        return
+def check_token(token: str) -> None:
+    """Raise `InputError` if a token is too short, or cannot be sent."""
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise InputError(
             f"the token must be {SHORTEST_TOKEN} or more printable ASCII characters without spaces, got {len(token)} "

@@ -459,7 +459,7 @@ def test_engines_that_are_not_installed_are_noted(
     [
         (["nowhere.cgsam"], "nowhere.cgsam: no such bundle"),
         ([str(shipped.BUNDLE), "--backend", "coreml"], "no graphs for 'coreml'"),
-        ([str(shipped.BUNDLE), "--backend", "openvino", "--device", "tpu"], "openvino has no device 'tpu'"),
+        ([str(shipped.BUNDLE), "--backend", "openvino", "--device", "cuda"], "openvino has no device 'cuda'"),
         ([str(shipped.BUNDLE), "--image", "no.png"], "no.png: no such file"),
         ([str(shipped.BUNDLE), "--concept", "cra"], "Did you mean 'car'?"),
         (["--concept", "cra"], "Did you mean 'car'?"),  # the shipped bundle

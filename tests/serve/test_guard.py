@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.errors import InputError
 from cgsam_edge.serve.server import UNKNOWN_ADDRESS, bind, url_of
 from cgsam_edge.serve.settings import ServeSettings
+from tests.commands import cgsam, fails
 from tests.serve.running import Client, running
 
 TOKEN = "correct-horse-battery-staple"
@@ -121,6 +123,11 @@ def test_loopback_needs_none(host: str) -> None:
 def test_settings_are_checked(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ServeSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_file_with_an_unusable_token_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short\n")
+    fails(cgsam("serve", "--token-file", "token", cwd=tmp_path), 3, "token: the token must be 16 or more", "got 5")
 
 
 def test_the_token_is_not_shown() -> None:
