@@ -11,7 +11,7 @@ import pytest
 
 from cgsam_edge import shipped
 from cgsam_edge.bundle import Bundle
-from cgsam_edge.cli.export import _size
+from cgsam_edge.cli.values import size as parsed
 from cgsam_edge.errors import ExportError, InputError
 from cgsam_edge.export.config import ModelConfig
 from cgsam_edge.export.fitting import check_size, estimate, fit, stored_size, weights_of
@@ -103,13 +103,13 @@ def test_a_bundle_that_came_out_larger_is_refused(tmp_path: Path, options: Expor
     ("text", "size"), [("120MB", 120_000_000), ("1.5 GB", 1_500_000_000), ("8mib", 8 * 2**20), ("900kB", 900_000)]
 )
 def test_sizes_are_read(text: str, size: int) -> None:
-    assert _size(text) == size
+    assert parsed(text) == size
 
 
 @pytest.mark.parametrize("text", ["120", "MB", "-3MB", "1e3MB", "12TB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="such as 120MB"):
-        _size(text)
+        parsed(text)
 
 
 @pytest.mark.slow
