@@ -33,7 +33,6 @@ def run(options: argparse.Namespace) -> int:
     """Write the card."""
     from cgsam_edge.agreement import spread_evenly
     from cgsam_edge.bundle import Bundle
-    from cgsam_edge.cli.inputs import find_images
     from cgsam_edge.quality.card import write_card
     from cgsam_edge.segmenter import Segmenter
 
@@ -41,10 +40,23 @@ def run(options: argparse.Namespace) -> int:
     if options.images is None:
         path = write_card(bundle, licence=options.licence, replace=options.force)
     else:
-        images = spread_evenly(list(find_images([str(options.images)])), _SHOWN)
+        images = spread_evenly(_photos(options.images), _SHOWN)
         with Segmenter(options.bundle) as segmenter:
             path = write_card(
                 bundle, licence=options.licence, images=images, segmenter=segmenter, replace=options.force
             )
     print(f"wrote {path}")
     return 0
+
+
+def _photos(folder: Path) -> list[Path]:
+    """Return the pictures that ``cgsam segment`` would take from the folder: none that was drawn, and no labels."""
+    from cgsam_edge.cli.destinations import without_labels, without_marked
+    from cgsam_edge.cli.inputs import find_images
+    from cgsam_edge.cli.messages import say
+
+    def note(line: str) -> None:
+        say(f"cgsam: warning: {line}")
+
+    named = [str(folder)]
+    return without_labels(without_marked(list(find_images(named)), named, note), named, note)

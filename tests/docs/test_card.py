@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.bundle import Bundle
@@ -17,6 +18,8 @@ from cgsam_edge.errors import OutputError
 from cgsam_edge.manifest import FILE_NAME
 from cgsam_edge.quality.card import write_card
 from cgsam_edge.quality.scenes import render
+from cgsam_edge.written_files import png_mark
+from tests.commands import cgsam
 
 
 @pytest.fixture
@@ -33,8 +36,6 @@ def front_matter(card: Path) -> dict[str, object]:
 def test_the_card_of_the_shipped_bundle(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from PIL import Image
-
     (tmp_path / "photos").mkdir()
     Image.fromarray(render(1, 0).image).save(tmp_path / "photos" / "scene.png")
     monkeypatch.chdir(tmp_path)
@@ -61,6 +62,22 @@ def test_the_card_of_the_shipped_bundle(
     Bundle(bundle).verify()
     with Segmenter(bundle, backend="onnxruntime") as segmenter:
         assert segmenter.concepts[0] == "sky"
+
+
+def test_what_cgsam_drew_and_labels_are_not_on_the_card(bundle: Path, tmp_path: Path) -> None:
+    scene = render(1, 0)
+    (tmp_path / "photos").mkdir()
+    photo = Image.fromarray(scene.image)
+    photo.save(tmp_path / "photos" / "street.jpg")
+    photo.save(tmp_path / "photos" / "mine.overlay.png")  # no mark: somebody's own
+    photo.save(tmp_path / "photos" / "shown.png", pnginfo=png_mark())
+    label = Image.fromarray(scene.labels).convert("P")
+    label.save(tmp_path / "photos" / "street.png")
+    done = cgsam("card", bundle, "--images", "photos", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (bundle / "card").iterdir()) == ["1-mine.overlay.png", "2-street.png"]
+    assert "photos/shown.png: left out; cgsam drew it" in done.stderr
+    assert "photos/street.png: left out; it looks like the label" in done.stderr
 
 
 def judged(bundle: Path) -> None:
