@@ -21,7 +21,13 @@ from cgsam_edge.export.reference.similarity import similarity
 
 
 def small_config(
-    image_size: int = 512, width: int = 192, blocks: int = 7, semantic: int = 3, clip_layers: int = 7
+    image_size: int = 512,
+    width: int = 192,
+    blocks: int = 7,
+    semantic: int = 3,
+    clip_layers: int = 7,
+    clip_mlp: int = 4,
+    prompt_width: int | None = None,
 ) -> ModelConfig:
     """Return the sizes of the trained models.
 
@@ -32,8 +38,10 @@ def small_config(
         semantic: how many of the last blocks depend on the concept. They run once per concept, so they see windows of
             8x8 tokens; of the blocks before them, which run once per image, every other one is global.
         clip_layers: depth of CLIP's vision tower, 7 or more: the last six are doubled by CLIP-Surgery.
+        clip_mlp: width of the MLPs of CLIP's vision tower, as a multiple of ``width``.
+        prompt_width: channels of SAM's decoder; None for ``width``.
     """
-    shared = blocks - semantic
+    shared, prompts = blocks - semantic, prompt_width or width
     globals_ = set(range(shared - 1, -1, -2)[:2])
     encoder = tuple(
         BlockConfig(0 if i in globals_ else 8, space_adapter=True, mlp_adapter=True, text=i >= shared, vision=i >= shared)
@@ -41,12 +49,12 @@ def small_config(
     )  # fmt: skip
     sam = SamConfig(
         image_size=image_size, patch_size=16, width=width, heads=width // 64, mlp_width=4 * width,
-        space_adapter_width=width // 4, mlp_adapter_width=width // 4, prompt_width=width, blocks=encoder,
-        decoder_mlp_width=2 * width, iou_width=width,
+        space_adapter_width=width // 4, mlp_adapter_width=width // 4, prompt_width=prompts, blocks=encoder,
+        decoder_mlp_width=2 * prompts, iou_width=prompts,
     )  # fmt: skip
     clip = ClipConfig(
-        embed_dim=128, image_size=image_size // 2, patch_size=16, width=width, layers=clip_layers, mlp_width=4 * width,
-        text_width=64, text_layers=2, context_length=77, vocab_size=49408,
+        embed_dim=128, image_size=image_size // 2, patch_size=16, width=width, layers=clip_layers,
+        mlp_width=clip_mlp * width, text_width=64, text_layers=2, context_length=77, vocab_size=49408,
     )  # fmt: skip
     return ModelConfig(sam, clip, PromptConfig(trained_for=("text", "clicks")))
 

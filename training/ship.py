@@ -5,7 +5,8 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,11 +32,15 @@ from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from cgsam_edge.quality.screening_fit import fit_screening
 from cgsam_edge.staging import staged
+from training.crops import write_crops
 from training.measure import brief, compare_with_reference, log, measure, quiet
 
 ROOT = Path(__file__).parents[1]
 CONCEPTS_FILE = ROOT / "examples" / "concepts.txt"
-CHECKPOINTS = {"scenes": shipped.CHECKPOINT, "streets": ROOT / "training" / "checkpoints" / "streets.safetensors"}
+CHECKPOINTS = {
+    "scenes": shipped.CHECKPOINT,
+    **{name: ROOT / "training" / "checkpoints" / f"{name}.safetensors" for name in ("streets", "tiny")},
+}
 HELD_OUT_SERIES, CALIBRATION_SERIES = 1, 2
 """Seeds of the rendered scenes that metrics come from, and of those that presence is calibrated on."""
 
@@ -45,14 +50,48 @@ GATE_SCENES = 20
 SAMPLE = 30
 """Held-out scenes that the tests repeat the metrics on."""
 
+CALIBRATION_CROPS, HELD_OUT_CROPS = 1, 2
+"""Crops of each frame, which lack concepts, that presence is calibrated on and measured on."""
+
 
 def _scenes(folder: Path, series: int, count: int) -> list[LabelledImage]:
     write_scenes(folder, series, range(count), 512, 512)
     return list(read_index_labels(folder / "images", folder / "labels", read_classes(folder / "classes.txt")))
 
 
-def _camvid(folder: Path, classes: Path) -> list[LabelledImage]:
-    return list(read_index_labels(folder / "images", folder / "labels", read_classes(classes)))
+def _frames(folder: Path, crops: Path, classes: Path, count: int) -> list[list[LabelledImage]]:
+    """Return the frames of a part of CamVid, each followed by its crops, which are written to a folder."""
+    write_crops(folder, crops, count, HELD_OUT_SERIES)
+    whole, parts = (
+        list(read_index_labels(of / "images", of / "labels", read_classes(classes))) for of in (folder, crops)
+    )
+    return [[frame, *parts[count * i : count * (i + 1)]] for i, frame in enumerate(whole)]
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Labelled pictures of a release.
+
+    Attributes:
+        held_out: that the card's figures come from.
+        calibration: that presence and screening come from.
+        lacking: held-out pictures and parts of them that lack concepts, where whole ones hardly do.
+    """
+
+    held_out: Sequence[LabelledImage]
+    calibration: Sequence[LabelledImage]
+    lacking: Sequence[LabelledImage] = ()
+
+
+def _sets(args: argparse.Namespace, work: Path) -> Sets:
+    scenes = _scenes(work / "held-out", HELD_OUT_SERIES, args.count)
+    if args.name != "streets":
+        return Sets(scenes, _scenes(work / "calibration", CALIBRATION_SERIES, args.calibrated))
+    classes = work / "held-out" / "classes.txt"
+    train = _frames(args.camvid / "train", work / "train", classes, CALIBRATION_CROPS)
+    val = _frames(args.camvid / "val", work / "val", classes, HELD_OUT_CROPS)
+    calibration = train[:: max(1, len(train) // args.calibrated)]
+    return Sets([frame for frame, *_ in val], list(chain(*calibration)), list(chain(*val)))
 
 
 def _calibrated(source: Path, destination: Path, bundle: Path, images: Sequence[LabelledImage]) -> None:
@@ -129,31 +168,29 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     quiet()
     checkpoint = CHECKPOINTS[args.name]
+    if args.checkpoint is None and args.name != "scenes":
+        parser.error("--checkpoint is needed: only the model scenes has a shipped bundle.")
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
-        if args.checkpoint is None and args.name != "scenes":
-            parser.error("--checkpoint is needed: only the model scenes has a shipped bundle.")
         if args.checkpoint is None:
             _ship(shipped.CHECKPOINT, work)
             return
-        scenes = _scenes(work / "held-out", HELD_OUT_SERIES, args.count)
-        if args.name == "scenes":
-            images, calibration = scenes, _scenes(work / "calibration", CALIBRATION_SERIES, args.calibrated)
-        else:
-            classes = work / "held-out" / "classes.txt"
-            images = _camvid(args.camvid / "val", classes)
-            train = _camvid(args.camvid / "train", classes)
-            calibration = train[:: max(1, len(train) // args.calibrated)]
+        sets = _sets(args, work)
+        images = sets.held_out
         plain = _export(args.checkpoint, work / "plain.cgsam", "fp32")
-        _calibrated(args.checkpoint, checkpoint, plain, calibration)
+        _calibrated(args.checkpoint, checkpoint, plain, sets.calibration)
         full, half = (_export(checkpoint, work / f"{args.name}.{p}.cgsam", p) for p in ("fp32", "fp16"))
         found = measure(full, images, args.ablated)
         found["parity"] = compare_with_reference(checkpoint, {"fp32": full, "fp16": half}, images[: args.compared])
         log.info("parity: %s", found["parity"])
+        if sets.lacking:
+            with Segmenter(full) as segmenter:
+                found["crops"] = brief(evaluate(segmenter, sets.lacking, CONCEPTS))
+            log.info("frames and their crops: %s", found["crops"])
         if args.name == "scenes":
             _ship(checkpoint, work)
             with Segmenter(precision="float32") as segmenter:
-                found["sample"] = brief(evaluate(segmenter, scenes[:SAMPLE], CONCEPTS))
+                found["sample"] = brief(evaluate(segmenter, images[:SAMPLE], CONCEPTS))
     text = json.dumps(found, indent=1)
     write_beside(checkpoint.with_suffix(".json"), lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
