@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.quality.demo import CLICKS, SIDE, Choice, demo_scene, labels_right
-from cgsam_edge.quality.evaluate import inner_points
+from cgsam_edge.quality.label_prompts import inner_points
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.results import Result
 

@@ -21,7 +21,7 @@ from cgsam_edge import Segmenter, shipped
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.files import write_beside
 from cgsam_edge.quality.demo import CLICKS, Choice, choice, clicks_picture, demo_scene, labels_right
-from cgsam_edge.quality.evaluate import inner_points
+from cgsam_edge.quality.label_prompts import inner_points
 from cgsam_edge.quality.scenes import CONCEPTS
 
 SERIES = 1

@@ -40,13 +40,14 @@ def brief(found: Evaluation) -> dict[str, Any]:
 
 
 def measure(bundle: Path, images: Sequence[LabelledImage], ablated: int) -> dict[str, Any]:
-    """Evaluate a bundle from text; on the first ``ablated`` images with three clicks and with one input silenced."""
+    """Evaluate a bundle from text; on the first ``ablated`` images with clicks, with a box, and with one input silenced."""
     found: dict[str, Any] = {}
     with Segmenter(bundle) as segmenter:
         found["text"] = brief(evaluate(segmenter, images, CONCEPTS))
         log.info("text: %s", found["text"])
-        found["clicks"] = brief(evaluate(segmenter, images[:ablated], CONCEPTS, mode="clicks"))
-        log.info("clicks: %s", found["clicks"])
+        for mode in ("clicks", "box"):
+            found[mode] = brief(evaluate(segmenter, images[:ablated], CONCEPTS, mode=mode))
+            log.info("%s: %s", mode, found[mode])
         found["ablation"] = {"full": brief(evaluate(segmenter, images[:ablated], CONCEPTS))}
         for name in ABLATIONS:
             with silenced(segmenter, name):

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     )
     add_bundle(parser)
     add_labels(parser)
-    text = "prompt with names alone, or with clicks too (default: %(default)s)"
+    text = "prompt with names alone, or with clicks in, or a box around, each label too (default: %(default)s)"
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
     text = f"with --mode clicks: clicks inside each object (default: {CLICKS})"
     parser.add_argument("--clicks", type=whole(), metavar="N", help=text)
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output is not None:
         check_folder(options.output)
-    check_lattice(options, "--mode clicks" if options.mode == "clicks" else "")
+    check_lattice(options, "" if options.mode == EVALUATION_MODES[0] else f"--mode {options.mode}")
     if options.clicks is not None and options.mode != "clicks":
         raise UsageError("--clicks is for --mode clicks; give that too, or leave it out.")
     clicks = CLICKS if options.clicks is None else options.clicks

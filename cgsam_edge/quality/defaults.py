@@ -38,8 +38,8 @@ AUTO_SIZE_MIN_IOU = 0.9
 COMPARED_PICTURES = 8
 """Largest number of pictures on which two bundles are compared."""
 
-EVALUATION_MODES = ("text", "clicks")
-"""Kinds of prompts in an evaluation: text alone, or with clicks; the first is the default."""
+EVALUATION_MODES = ("text", "clicks", "box")
+"""Kinds of prompts in an evaluation: text alone, or with clicks or a box; the first is the default."""
 
 CLICKS = 3
 """Clicks inside each object in an evaluation with clicks."""

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge import shipped
 from cgsam_edge.files import check_folder, make_folder, write_beside
-from cgsam_edge.quality.evaluate import inner_points
+from cgsam_edge.quality.label_prompts import inner_points
 from cgsam_edge.quality.scenes import CONCEPTS, Scene, render
 from cgsam_edge.results import Result
 from cgsam_edge.segmenter import Segmenter

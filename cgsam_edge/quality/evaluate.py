@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cgsam_edge import prompts
 from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
-from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
+from cgsam_edge.quality.label_prompts import prompt_of
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, match_classes
 from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -24,8 +21,6 @@ from cgsam_edge.tiling.lattice import check_overlap, is_whole, tile_side
 from cgsam_edge.tiling.windows import WindowReader, open_windows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cgsam_edge.vocabulary import Vocabulary
 
 
@@ -78,11 +73,11 @@ def evaluate(
         segmenter: the opened bundle.
         images: labelled images; only one at a time is in memory.
         concepts: the labels' classes, all known to the bundle; classes that mean the same concept are joined.
-        mode: "text": every concept in every image; "clicks": the concepts that an image holds, with clicks inside.
-        clicks: number of clicks in the second mode.
+        mode: "text": all concepts; "clicks", "box": those that an image holds, with clicks inside or a box around them.
+        clicks: number of clicks in the mode "clicks".
         progress: called with the number of images done.
         remarks: receives the images that are left out; without it, the first unusable image ends the evaluation.
-        tiles: how images are cut into tiles; None for none. Excludes clicks.
+        tiles: how images are cut into tiles; None for none. Only from text.
 
     Raises:
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
@@ -95,7 +90,7 @@ def evaluate(
     count = 0
     for image in images:
         try:
-            pairs += _pairs(segmenter, matched.joined(image), names, clicks if mode == "clicks" else None, tiles)
+            pairs += _pairs(segmenter, matched.joined(image), names, mode, clicks, tiles)
         except InputError as error:
             if remarks is None:
                 raise
@@ -118,18 +113,19 @@ def _check(mode: str, clicks: int, tiles: TileOptions | None) -> None:
         raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
     if clicks < 1:
         raise InputError(f"clicks must be 1 or more, got {clicks}.")
-    if tiles is not None and mode == "clicks":
-        raise InputError("tiles are for text alone; with the mode 'clicks', leave them out.")
+    if tiles is not None and mode != "text":
+        raise InputError(f"tiles are for text alone; with the mode {mode!r}, leave them out.")
 
 
 def _pairs(
     segmenter: Segmenter,
     image: LabelledImage,
     concepts: Sequence[str],
-    clicks: int | None,
+    mode: str,
+    clicks: int,
     tiles: TileOptions | None,
 ) -> list[LabelPair]:
-    """Compute an image's concepts: all from text, or those that it holds from clicks.
+    """Compute an image's concepts: all from text, or those that it holds with clicks or a box.
 
     Raises:
         InputError: the image cannot be read, or its labels have another size.
@@ -137,7 +133,9 @@ def _pairs(
     if tiles is not None and (result := _tiled(segmenter, image, concepts, tiles)) is not None:
         return list(_of_tiles(segmenter.bundle.vocabulary, image, concepts, result))
     encoded = segmenter.encode(image.path)
-    return list(_text(encoded, image, concepts) if clicks is None else _clicks(encoded, image, concepts, clicks))
+    return list(
+        _text(encoded, image, concepts) if mode == "text" else _prompted(encoded, image, concepts, mode, clicks)
+    )
 
 
 def _tiled(
@@ -177,11 +175,13 @@ def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> It
         yield replace(pair, ruled_out=bool(encoded.ruled_out(concept)) if screened else None)
 
 
-def _clicks(encoded: Encoded, image: LabelledImage, concepts: Sequence[str], count: int) -> Iterator[LabelPair]:
+def _prompted(
+    encoded: Encoded, image: LabelledImage, concepts: Sequence[str], mode: str, clicks: int
+) -> Iterator[LabelPair]:
     for concept in concepts:
         truth = image.masks.get(concept)
         if truth is not None and holds(truth, image.valid):
-            got = encoded.predict(concept, points=inner_points(truth, count))
+            got = encoded.predict(concept, **prompt_of(mode, truth, clicks))
             yield _compare(encoded.vocabulary, image, concept, got)
 
 
@@ -189,16 +189,3 @@ def _compare(vocabulary: Vocabulary, image: LabelledImage, concept: str, got: Co
     image.check_shape(got.mask.shape)
     calibrated = vocabulary.calibrated(concept)
     return pair_with_label(image.path, concept, image.masks.get(concept), image.valid, got, calibrated=calibrated)
-
-
-def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
-    """Return at most ``count`` points (N, 2) well inside a mask (H, W), always the same ones.
-
-    Candidates are at least half as far from the edge as the mask's innermost pixel; fixed priorities select among them.
-    """
-    padded = np.pad(mask, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    candidates = np.flatnonzero(depth >= depth.max() / 2)
-    order = np.argsort(prompts.priority(candidates.astype(np.uint64)))[::-1][:count]
-    chosen = candidates[order]
-    return np.stack([chosen % mask.shape[1], chosen // mask.shape[1]], axis=1).astype(np.float32) + 0.5

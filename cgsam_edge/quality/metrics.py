@@ -68,7 +68,7 @@ class Evaluation:
     """A bundle's accuracy.
 
     Attributes:
-        mode: "text" or "clicks".
+        mode: "text", "clicks" or "box".
         images: number of images.
         rows: by concept.
         pairs: every requested concept in every image.

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.evaluate import inner_points
+from cgsam_edge.quality.label_prompts import prompt_of
 from cgsam_edge.quality.labels import Labels, match_classes
 from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.pairs import extremes
@@ -71,8 +71,8 @@ def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Label
         if evaluation.tile is not None:
             tiles: dict[str, Any] = {"tile": evaluation.tile, "overlap": evaluation.overlap, "skip_absent": False}
             return truth, segmenter.segment(pair.image, pair.concept, **tiles)[pair.concept].mask
-        points = inner_points(truth, clicks) if evaluation.mode == "clicks" else None
-        return truth, segmenter.encode(pair.image).predict(pair.concept, points=points).mask
+        prompt = prompt_of(evaluation.mode, truth, clicks)
+        return truth, segmenter.encode(pair.image).predict(pair.concept, **prompt).mask
 
     return contact_sheet(evaluation, masks)
 

@@ -14,7 +14,8 @@ from pycocotools import mask as coco
 from cgsam_edge import Segmenter
 from cgsam_edge.agreement import Overlap
 from cgsam_edge.errors import InputError
-from cgsam_edge.quality.evaluate import evaluate, inner_points
+from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.label_prompts import box_around, inner_points
 from cgsam_edge.quality.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
 from cgsam_edge.quality.metrics import PresenceRates, auroc, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -76,6 +77,13 @@ def test_auroc() -> None:
     assert auroc([1, 2], [3, 4]) == 0
     assert auroc([1], [1]) == 0.5
     assert auroc([2, 4], [1, 3]) == 0.75
+
+
+def test_a_box_touches_the_mask_on_all_sides() -> None:
+    mask = np.zeros((9, 12), bool)
+    mask[2:5, 3], mask[4, 7] = True, True
+    np.testing.assert_array_equal(box_around(mask), [3, 2, 8, 5])
+    np.testing.assert_array_equal(box_around(np.ones((9, 12), bool)), [0, 0, 12, 9])
 
 
 def test_inner_points_are_inside_and_repeatable() -> None:
@@ -157,6 +165,11 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     clicked = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="clicks")
     assert len(clicked.pairs) == 4
     assert clicked.presence_auroc is None
+    boxed = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="box")
+    around = tiny_segmenter.encode(first.path).predict("car", box=box_around(first.masks["car"])).mask
+    wanted = (around & first.masks["car"]).sum() / ((around | first.masks["car"]) & first.valid).sum()
+    assert [pair.concept for pair in boxed.pairs] == ["car", "road"] * 2
+    assert boxed.pairs[0].iou == pytest.approx(wanted)
     with pytest.raises(InputError, match="does not know: zebra, okapi"):
         evaluate(tiny_segmenter, read(data), ["zebra", "car", "okapi"])
     with pytest.raises(InputError, match="no mode 'telepathy'"):
