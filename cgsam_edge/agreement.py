@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def logit_error(expected: Float, got: Float) -> Deviation:
     """
     if got.shape != expected.shape:
         height, width = expected.shape
-        got = np.asarray(cv2.resize(got, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        with NATIVE_CALL:
+            got = np.asarray(cv2.resize(got, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     return deviation(expected, got)
 
 

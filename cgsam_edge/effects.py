@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cgsam_edge.errors import InputError
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def blurred(result: Result, names: str | Iterable[str] | None, cells: int, margi
     mask = grown(mask_of(result, names), _default_margin(result) if margin is None else margin)
     pixels = np.asarray(result.image)
     side = max(_SMALLEST_CELL, ceil(max(width, height) / cells))
-    coarse = cv2.resize(pixels, (ceil(width / side), ceil(height / side)), interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    with NATIVE_CALL:
+        coarse = cv2.resize(pixels, (ceil(width / side), ceil(height / side)), interpolation=cv2.INTER_AREA)
+        coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     np.copyto(coarse, pixels, where=~mask[..., None])
     return Image.fromarray(coarse)
 
@@ -91,8 +93,9 @@ def grown(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
         raise InputError(f"margin must be a whole number of pixels, 0 or more, got {margin!r}.")
     if not margin:
         return mask
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-    wide: NDArray[np.bool_] = cv2.dilate(mask.view(np.uint8), kernel).view(bool)
+    with NATIVE_CALL:
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+        wide: NDArray[np.bool_] = cv2.dilate(mask.view(np.uint8), kernel).view(bool)
     return wide
 
 

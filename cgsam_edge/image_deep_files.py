@@ -9,6 +9,7 @@ from PIL import Image
 
 from cgsam_edge.errors import ImageError
 from cgsam_edge.image_depth import to_8_bits
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -102,18 +103,19 @@ def _colour(image: Image.Image, name: str) -> NDArray[Any]:
 
 def _decoded(content: bytes, page: int) -> NDArray[Any] | None:
     logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error raised here replaces OpenCV's messages
-    try:
-        data = np.frombuffer(content, np.uint8)
-        if not page:
-            return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        pictures = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)[1]
-        return pictures[page] if page < len(pictures) else None
-    except cv2.error:
-        return None
-    finally:
-        logging.setLogLevel(level)
+    data = np.frombuffer(content, np.uint8)
+    with NATIVE_CALL:
+        level = logging.getLogLevel()
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error raised here replaces OpenCV's messages
+        try:
+            if not page:
+                return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+            pictures = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)[1]
+        except cv2.error:
+            return None
+        finally:
+            logging.setLogLevel(level)
+    return pictures[page] if page < len(pictures) else None
 
 
 def _content(image: Image.Image) -> bytes:

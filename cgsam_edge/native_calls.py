@@ -9,7 +9,7 @@ import atexit
 import os
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
 LONGEST = 30.0
 """Seconds that the end of the program waits for calls in progress: more than a large model takes for one graph."""
@@ -73,3 +73,24 @@ NATIVE_CALL = NativeCalls()
 atexit.register(NATIVE_CALL.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=NATIVE_CALL.forget)
+
+
+class NativeObject:
+    """An object of OpenCV, such as a video that is being read: each of its methods is such a call.
+
+    Args:
+        native: the object.
+    """
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method that calls the object's."""
+        method = getattr(self._native, name)
+
+        def call(*arguments: Any) -> Any:
+            with NATIVE_CALL:
+                return method(*arguments)
+
+        return call

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import ImageDraw, ImageFont
 
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def draw_numbers(picture: Image.Image, result: Result) -> None:
 def _widest(one: TrackedObject) -> tuple[float, float]:
     """Return the pixel of an object that lies furthest from its edge."""
     inside = np.pad(one.object.box_mask().view(np.uint8), 1)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    with NATIVE_CALL:
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return one.object.box[0] + float(column) - 0.5, one.object.box[1] + float(row) - 0.5

@@ -11,6 +11,7 @@ import numpy as np
 
 from cgsam_edge.errors import InputError
 from cgsam_edge.mask_runs import MaskRuns, odd_places
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.outlines import Ring, rings
 from cgsam_edge.polygon_pixels import polygon_edges
@@ -122,7 +123,9 @@ def _simplified(ring: Ring, tolerance: float) -> Corners:
     """Return corners, float32 (n, 2), that begin with the first in reading order and run in the sense of `Polygon`."""
     corners = ring.corners
     if tolerance:
-        corners = cv2.approxPolyDP(corners.astype(np.int32)[:, None], tolerance, closed=True)[:, 0]
+        whole = corners.astype(np.int32)[:, None]
+        with NATIVE_CALL:
+            corners = cv2.approxPolyDP(whole, tolerance, closed=True)[:, 0]
     if (signed_area(corners) > 0) == ring.hole:
         corners = corners[::-1]
     first = np.lexsort((corners[:, 0], corners[:, 1]))[0]

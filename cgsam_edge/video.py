@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import ImageError, InputError
+from cgsam_edge.native_calls import NATIVE_CALL, NativeObject
 from cgsam_edge.opencv import cv2
 from cgsam_edge.url_secrets import shown_typed
 from cgsam_edge.video_files import Kind, kind_of
@@ -107,7 +108,9 @@ class Video:
                     decoded, image = capture.retrieve()
                     if not decoded:
                         break
-                    yield Frame(number, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    with NATIVE_CALL:
+                        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                    yield Frame(number, seconds, image)
                 number += 1
                 clock.tick(seconds)
         self._check_end(number, clock)
@@ -150,7 +153,8 @@ def _opened(path: str) -> Iterator[Any]:
         raise ImageError(f"{path}: no permission to read it.")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with typable(path) as name:
-        capture = cv2.VideoCapture(name)
+        with NATIVE_CALL:
+            capture = NativeObject(cv2.VideoCapture(name))
         try:
             if not capture.isOpened():
                 raise ImageError(

@@ -18,6 +18,7 @@ from cgsam_edge.datasets import LabelledPicture
 from cgsam_edge.errors import CgsamError
 from cgsam_edge.image import load_image
 from cgsam_edge.image_files import explained
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.overlay import palette
 from cgsam_edge.rle import decode_rle
@@ -104,10 +105,12 @@ def _drawn(picture: LabelledPicture, images: Images) -> Image.Image | None:
 
 def _tint(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], shade: tuple[int, int, int]) -> None:
     height, width = pixels.shape[:2]
-    small = cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    with NATIVE_CALL:
+        small = cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
     pixels[small] = ((1 - _OPACITY) * pixels[small] + _OPACITY * np.asarray(shade)).astype(np.uint8)
-    outlines, _ = cv2.findContours(small.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(pixels, outlines, -1, shade, 1)
+    with NATIVE_CALL:
+        outlines, _ = cv2.findContours(small.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(pixels, outlines, -1, shade, 1)
 
 
 def _data_url(image: Image.Image) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.errors import CameraError
+from cgsam_edge.native_calls import NATIVE_CALL, NativeObject
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class DevicePicture:
 
     def rgb(self) -> NDArray[np.uint8]:
         """Return uint8 RGB (H, W, 3)."""
-        pixels: NDArray[np.uint8] = cv2.cvtColor(self._bgr, cv2.COLOR_BGR2RGB)
+        with NATIVE_CALL:
+            pixels: NDArray[np.uint8] = cv2.cvtColor(self._bgr, cv2.COLOR_BGR2RGB)
         return pixels
 
 
@@ -48,7 +50,9 @@ def pictures(address: Address) -> Generator[DevicePicture, None, None]:
     assert address.device is not None
     if sys.platform == "linux":
         _check_linux(address)
-    capture = cv2.VideoCapture(address.device, getattr(cv2, _SYSTEMS.get(sys.platform, "CAP_ANY")))
+    with NATIVE_CALL:
+        system = getattr(cv2, _SYSTEMS.get(sys.platform, "CAP_ANY"))
+        capture = NativeObject(cv2.VideoCapture(address.device, system))
     try:
         if not capture.isOpened():
             raise CameraError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ class Motion:
     @classmethod
     def between(cls, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
         """Compute the motion between two grey pictures (SIDE, SIDE)."""
-        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        flow = np.asarray(finder.calc(now, before, np.zeros((SIDE, SIDE, 2), np.float32)), np.float32)
-        origin = _origin(flow)
-        seen = cv2.remap(before, origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        difference = cv2.blur(cv2.absdiff(now, seen).astype(np.float32), (5, 5))
+        with NATIVE_CALL:
+            finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            flow = np.asarray(finder.calc(now, before, np.zeros((SIDE, SIDE, 2), np.float32)), np.float32)
+            origin = _origin(flow)
+            seen = cv2.remap(before, origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            difference = cv2.blur(cv2.absdiff(now, seen).astype(np.float32), (5, 5))
         inside = ((origin >= 0) & (origin <= SIDE - 1)).all(axis=2)
         trust = np.where(inside, np.exp(-((difference / _TOLERANCE) ** 2)), 0)
         return cls(flow, trust.astype(np.float32))
@@ -57,18 +59,24 @@ class Motion:
     def carry(self, values: Float) -> Float:
         """Return values (m, m) of the picture before, such as logits, moved to where they belong now."""
         side = len(values)
-        flow = self.flow if side == SIDE else cv2.resize(self.flow, (side, side)) * (side / SIDE)
-        return np.asarray(cv2.remap(values, _origin(flow), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        with NATIVE_CALL:
+            flow = self.flow if side == SIDE else cv2.resize(self.flow, (side, side)) * (side / SIDE)
+            return np.asarray(cv2.remap(values, _origin(flow), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
     def trust_at(self, side: int) -> Float:
         """Return ``trust`` on a grid of (side, side)."""
-        return self.trust if side == SIDE else np.asarray(cv2.resize(self.trust, (side, side)), np.float32)
+        if side == SIDE:
+            return self.trust
+        with NATIVE_CALL:
+            return np.asarray(cv2.resize(self.trust, (side, side)), np.float32)
 
 
 def grey(image: Image.Image) -> NDArray[np.uint8]:
     """Return an RGB picture squashed to (SIDE, SIDE), in grey."""
-    small = cv2.resize(np.asarray(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+    pixels = np.asarray(image)
+    with NATIVE_CALL:
+        small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _origin(flow: NDArray[np.floating]) -> Float:

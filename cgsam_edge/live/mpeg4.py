@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cgsam_edge.errors import OutputError
+from cgsam_edge.native_calls import NATIVE_CALL, NativeObject
 from cgsam_edge.opencv import cv2
 from cgsam_edge.video import typable
 from cgsam_edge.wording import amount
@@ -46,7 +47,9 @@ class Mpeg4Video:
         self._last: NDArray[np.uint8] | None = None
         self._stack = ExitStack()
         folder = Path(self._stack.enter_context(typable(str(self._path.parent))))
-        self._writer: Any = cv2.VideoWriter(str(folder / self._path.name), cv2.VideoWriter.fourcc(*_CODEC), rate, size)
+        with NATIVE_CALL:
+            codec = cv2.VideoWriter.fourcc(*_CODEC)
+            self._writer = NativeObject(cv2.VideoWriter(str(folder / self._path.name), codec, rate, size))
         if not self._writer.isOpened():
             self._stack.close()
             raise OutputError(
@@ -64,7 +67,8 @@ class Mpeg4Video:
         self._repeat_until(seconds)
         if self._timed:
             self.late = max(self.late, (self._written - 0.5) / self._rate - seconds)
-        self._last = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        with NATIVE_CALL:
+            self._last = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         self._write()
 
     def close(self, seconds: float | None = None) -> None:
@@ -101,7 +105,8 @@ class Mpeg4Video:
 
 
 def _frames_in(name: str) -> int:
-    capture = cv2.VideoCapture(name)
+    with NATIVE_CALL:
+        capture = NativeObject(cv2.VideoCapture(name))
     try:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     finally:

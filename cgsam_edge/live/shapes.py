@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgsam_edge.agreement import Overlap
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -80,5 +81,6 @@ def _coarse(cells: NDArray[np.bool_], x: int, y: int, step: int) -> NDArray[np.b
     height, width = (-(-(side + first) // step) * step for side, first in zip(cells.shape, (y, x), strict=True))
     whole = np.zeros((height, width), np.uint8)
     whole[y : y + cells.shape[0], x : x + cells.shape[1]] = cells
-    small = cv2.resize(whole * 255, (width // step, height // step), interpolation=cv2.INTER_AREA)
+    with NATIVE_CALL:
+        small = cv2.resize(whole * 255, (width // step, height // step), interpolation=cv2.INTER_AREA)
     return np.asarray(small > 0)

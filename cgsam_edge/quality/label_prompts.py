@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsam_edge import prompts
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
     Candidates are at least half as far from the edge as the mask's innermost pixel; fixed priorities select among them.
     """
     padded = np.pad(mask, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    with NATIVE_CALL:
+        depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     candidates = np.flatnonzero(depth >= depth.max() / 2)
     order = np.argsort(prompts.priority(candidates.astype(np.uint64)))[::-1][:count]
     chosen = candidates[order]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.pairs import extremes
 
@@ -109,7 +110,8 @@ def _span(places: NDArray[np.intp], length: int, share: float) -> tuple[int, int
 
 def _small(mask: Mask, size: tuple[int, int], share: float = 0.5) -> Mask:
     """Return a mask at another size (width, height): a pixel is set if more than a share of its area is."""
-    scaled: Mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > share
+    with NATIVE_CALL:
+        scaled: Mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > share
     return scaled
 
 
@@ -117,14 +119,16 @@ def _tinted(pixels: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:
     """Return the picture with a coloured mask, a white line around it, and the rest paler."""
     out = (0.75 * pixels + 0.25 * 128).astype(np.uint8)
     out[mask] = (0.35 * pixels[mask] + 0.65 * np.asarray(colour)).astype(np.uint8)
-    wider = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    with NATIVE_CALL:
+        wider = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     out[wider & ~mask] = 255  # around the mask: inside, the line would hide masks of a few pixels
     return out
 
 
 def _difference(pixels: Pixels, expected: Mask, got: Mask, size: tuple[int, int]) -> Pixels:
     """Return the picture in dark grey, lighter where both masks are, in a mask's colour where it alone is."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    with NATIVE_CALL:
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     out = np.repeat((0.3 * grey).astype(np.uint8)[:, :, None], 3, axis=2)
     out[_small(expected & got, size)] += 95
     for alone, colour in ((expected & ~got, (70, 180, 255)), (got & ~expected, (255, 150, 30))):

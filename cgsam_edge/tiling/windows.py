@@ -11,6 +11,7 @@ from PIL import Image
 from cgsam_edge.errors import ImageError
 from cgsam_edge.image import ImageSource, Prepared, load_image
 from cgsam_edge.image_limits import ONLY_TIFF, SMALLER
+from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
@@ -119,5 +120,6 @@ def tile_image(windows: WindowReader, x: int, y: int, side: int) -> Image.Image:
     part: Any = windows.read(x, y, width, height)
     while part.shape[:2] != (side, side):  # a mirror image is at most as long as what it mirrors
         below, right = (min(side - length, max(length - 1, 1)) for length in part.shape[:2])
-        part = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+        with NATIVE_CALL:
+            part = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT_101)
     return Image.fromarray(np.ascontiguousarray(part))
