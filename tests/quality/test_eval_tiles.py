@@ -21,6 +21,9 @@ from tests.commands import cgsam, fails
 
 TILES = TileOptions(128, 0.25)
 
+ENGINE = ("--backend", "onnxruntime", "--threads", "1")
+"""An engine that is named is not looked for, which would take seconds."""
+
 
 @pytest.fixture(scope="module")
 def scenes(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -82,7 +85,7 @@ def test_what_is_skipped_is_what_is_ruled_out(scenes: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_says_which_tiles(scenes: Path) -> None:
-    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", "--threads", "1"]
+    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", *ENGINE]
     done = cgsam("eval", *options, "--tile", "128", "--overlap", "0.25", "--output", "out", cwd=scenes)
     assert done.returncode == 0, done.stderr
     assert "1 image, text, tiles of 128 with overlap 0.25: class mIoU" in done.stdout
@@ -92,7 +95,7 @@ def test_the_command_says_which_tiles(scenes: Path) -> None:
 
 
 def test_the_command_says_which_tiles_it_chose(scenes: Path) -> None:
-    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", "--threads", "1"]
+    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", *ENGINE]
     done = cgsam("eval", *options, "--tile", "auto", "--output", "chosen", cwd=scenes)
     assert done.returncode == 0, done.stderr
     assert "1 image, text, tiles of 512 with overlap 0.5: class mIoU" in done.stdout
@@ -110,5 +113,5 @@ def test_the_command_says_which_tiles_it_chose(scenes: Path) -> None:
     ],
 )
 def test_what_does_not_go_together(more: list[str], words: str, scenes: Path) -> None:
-    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt"]
+    options = ["--images", "images", "--labels", "labels", "--classes", "classes.txt", *ENGINE]
     fails(cgsam("eval", *options, *more, cwd=scenes), 3 if "or more" in words else 2, words)
