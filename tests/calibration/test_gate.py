@@ -78,6 +78,27 @@ def iou(bundle: Bundle, target: str = "onnxruntime") -> float:
     return found
 
 
+def test_an_export_in_int8_segments_as_the_model_does(
+    options: ExportOptions, quality: QualityOptions, tiny_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    """From photos to masks. Without smoothing, the graphs are those that `tiny_bundle` was converted from."""
+    made = replace(options, output=tmp_path / "int8.cgsam")
+    lines: list[str] = []
+    bundle = Bundle(export_bundle(made, replace(quality, smoothing=0.0, gate_count=2), progress=lines.append))
+    bundle.verify()
+    precisions = {name: spec.precision for name, spec in bundle.graphs("onnxruntime").items()}
+    assert precisions == {"clip": "int8", "image": "int8", "concept": "int8", "decoder": "fp16"}
+    assert any(line.startswith("[") and "calibrate" in line for line in lines)
+    assert 0.7 < iou(bundle) < 1
+    picture = min(photos.iterdir())
+    found = []
+    for path in (tiny_bundle, bundle.path):
+        with Segmenter(path, backend="onnxruntime", threads=1) as segmenter:
+            found.append(segmenter.segment(picture, skip_absent=False))
+    exact, coarse = (np.stack([one.mask for one in result.values()]) for result in found)
+    assert 0.7 < (exact & coarse).sum() / (exact | coarse).sum() < 1
+
+
 @pytest.mark.slow
 def test_encoder_graphs_are_int8_and_the_rest_is_not(small: Bundle) -> None:
     for target in ("onnxruntime", "openvino"):

@@ -15,7 +15,7 @@ from PIL import Image
 from cgsam_edge import Video
 from cgsam_edge.cli.live_options import Rotation, rotation
 from tests.commands import cgsam, fails
-from tests.conftest import executable
+from tests.conftest import executable, slow
 from tests.live.conftest import Serve
 
 
@@ -24,6 +24,7 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(text) for text in texts]
 
 
+@pytest.mark.parametrize("kind", ["http", slow("rtsp")], indirect=True)
 def test_until_interrupted(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> None:
     """With the login in a variable, which no list of processes shows."""
     server, url = serve("someone:hunter2/@!")
@@ -88,7 +89,7 @@ def test_an_interrupt_while_the_camera_is_lost(serve: Serve, tiny_bundle: Path, 
 def test_a_duration_rotation_and_a_blur(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> None:
     _, url = serve()
     fixed = ["--bundle", tiny_bundle, "--backend", "onnxruntime", "--output", "out"]
-    done = cgsam("segment", url, "--blur", "car", "--duration", "6s", "--rotate", "2s", *fixed, cwd=tmp_path)
+    done = cgsam("segment", url, "--blur", "car", "--duration", "3s", "--rotate", "1s", *fixed, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "out").glob("*.jsonl"))
     assert len(files) >= 2
