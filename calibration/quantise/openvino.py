@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -84,19 +85,27 @@ def quantise(
 def _pack_layers(model: Any, weights: Mapping[str, FourBits]) -> None:
     """Replace the weights of layers with what OpenVINO computes in four bits: values, times scales, in one row."""
     openvino, opset13 = telemetry.load("openvino"), telemetry.load("openvino.opset13")
-    made: dict[str, Any] = {}
-    for product in [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]:
-        layer = layer_of(product.get_friendly_name())
+    made: dict[tuple[str, int], Any] = {}
+    passed: dict[str, int] = defaultdict(int)  # rows of earlier parts
+    for product in _in_order([op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]):
+        layer, rows = layer_of(product.get_friendly_name()), int(product.get_output_shape(0)[-1])
         if layer not in weights:
             continue
-        if layer not in made:  # a layer that runs twice has one weight
-            held = weights[layer]
-            wide = opset13.convert(opset13.constant(held.values, dtype=openvino.Type.i4), "f16")
-            scaled = opset13.multiply(wide, opset13.constant(held.scales[:, :, None]))
-            flat = opset13.reshape(scaled, opset13.constant(np.array(held.weight.shape)), special_zero=False)
-            made[layer] = opset13.convert(flat, "f32")
-            made[layer].set_friendly_name(f"{layer}/four_bits")
-        product.input(1).replace_source_output(made[layer].output(0))
+        start = passed[layer]
+        passed[layer] = (start + rows) % len(weights[layer].values)
+        if (layer, start) not in made:  # a layer that runs twice has one weight
+            held, part = weights[layer], slice(start, start + rows)
+            wide = opset13.convert(opset13.constant(held.values[part], dtype=openvino.Type.i4), "f16")
+            scaled = opset13.multiply(wide, opset13.constant(held.scales[part, :, None]))
+            shape = opset13.constant(np.array([rows, -1]))
+            made[layer, start] = opset13.convert(opset13.reshape(scaled, shape, special_zero=False), "f32")
+            made[layer, start].set_friendly_name(f"{layer}/four_bits/{start}")
+        product.input(1).replace_source_output(made[layer, start].output(0))
+
+
+def _in_order(products: list[Any]) -> list[Any]:
+    """Return products of one layer in the order of their numbers, in which a divided layer's rows lie."""
+    return sorted(products, key=lambda op: int(op.get_friendly_name().partition("#")[2] or 1))
 
 
 def _store_in_eight_bits(model: Any) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cgsam_edge.export import fusion
 from cgsam_edge.export.config import SamConfig
 from cgsam_edge.export.graphs import kernels
+from cgsam_edge.export.graphs.relative import RelativePositions
 from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 from cgsam_edge.export.reference.image_encoder import Block
 
@@ -75,6 +76,7 @@ class FusedAttention(nn.Module):
         self.side = block.window or config.grid
         self.windows: Windows | PaddedWindows | None = Windows(self.grid, self.side) if block.window else None
         self.chunk = Chunk(self.heads, self.side) if block.window else cached(self.side)
+        self.relative: RelativePositions | None = None
         self.norm = block.norm1
         scale = config.head_width**-0.5
         weight, bias = fusion.wide(attn.qkv)
@@ -96,6 +98,8 @@ class FusedAttention(nn.Module):
         qkv = self.qkv(self.norm(x))
         if self.windows is None:
             attended = self._attend(qkv.unflatten(1, (self.grid, self.grid))).flatten(1, 2)
+        elif self.relative is not None and self.grid % self.side == 0:
+            attended = self._attend_whole(qkv)
         else:
             attended = self.windows.join(self._attend(self.windows.part(qkv, self.padding)), x.shape[0])
         y: Tensor = self.proj(attended)
@@ -110,8 +114,20 @@ class FusedAttention(nn.Module):
         batch, side, heads = qkv.shape[0], self.side, self.heads
         split = qkv.reshape(batch, side * side, 3, heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = (part.reshape(batch * heads, side * side, -1) for part in split.unbind(0))
-        joined = self._by_kernel(q, k, v) if kernels.used() else self._chunkwise(q, k, v, batch)
+        if kernels.used():
+            joined = self._by_kernel(q, k, v)
+        else:
+            joined = self._chunkwise(q, k, v, batch) if self.relative is None else self._squarewise(q, k, v, batch)
         return joined.reshape(batch, heads, side, side, -1).permute(0, 2, 3, 1, 4).reshape(batch, side, side, -1)
+
+    def _attend_whole(self, qkv: Tensor) -> Tensor:
+        """Attend within windows that fill the grid, moving axes once each way: (B, N, 3C) to (B, N, C)."""
+        side, count, heads = self.side, self.grid // self.side, self.heads
+        split = qkv.reshape(-1, side, count, side, 3 * heads, self.width // heads).permute(4, 0, 2, 1, 3, 5)
+        q, k, v = split.reshape(3, -1, side * side, self.width // heads).unbind(0)
+        made = self._by_kernel(q, k, v) if kernels.used() else self._squarewise(q, k, v, len(q) // heads)
+        joined = made.reshape(heads, -1, count, side, side, self.width // heads)
+        return joined.permute(1, 3, 2, 4, 0, 5).reshape(*qkv.shape[:2], self.width)
 
     def _by_kernel(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend with (B, side², c) each, as many of B at once as fit their biases into `_CACHE_BYTES`."""
@@ -133,6 +149,18 @@ class FusedAttention(nn.Module):
         given = zip(*(_pieces(part, at_once, 0) for part in (grid, k, v)), strict=True)
         tables = _pieces(self.table_h, self.chunk.rows, 1)  # once, as engines copy what is cut again
         return _joined([self._rowwise(q, k.transpose(1, 2), v, tables) for q, k, v in given], 0)
+
+    def _squarewise(self, q: Tensor, k: Tensor, v: Tensor, batch: int) -> Tensor:
+        """Attend with (B, side², c) each, some heads at a time, from all queries of a square."""
+        assert self.relative is not None
+        at_once = (batch if self.windows else 1) * self.chunk.heads
+        given = (_pieces(part, at_once, 0) for part in (q, k, v, *self.relative(q)))
+        return _joined([self._biased(*parts) for parts in zip(*given, strict=True)], 0)
+
+    def _biased(self, q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+        """Attend with (B, side², c) each, and (B, side², side) for the keys' rows and for their columns."""
+        bias = (by_row.unsqueeze(-1) + by_column.unsqueeze(-2)).flatten(2)
+        return (q @ k.transpose(1, 2) + bias).softmax(dim=-1) @ v
 
     def _rowwise(self, q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor]) -> Tensor:
         """Attend from all queries (B, side, side, c), some rows at a time, to all keys (B, c, side²): (B, side², c)."""

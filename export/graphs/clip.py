@@ -35,7 +35,8 @@ class ClipAttention(nn.Module):
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scaled q, and k and v, each (1, heads, N, c), of normed tokens (1, N, C)."""
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
+        split = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # the three lie whole
+        q, k, v = split.unbind(0)
         return q, k, v
 
     def join(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 
+from cgsam_edge.export.graphs.upscaling import Upscaling
 from cgsam_edge.export.reference import ReferenceModel
 
 MASKED = -3e4
@@ -97,11 +98,11 @@ class DecoderGraph(nn.Module):
         prompt, decoder = model.sam.prompt_encoder, model.sam.mask_decoder
         self.image_size = model.config.sam.image_size
         self.pe_layer = prompt.pe_layer
-        self.mask_downscaling = prompt.mask_downscaling
+        self.dense_first, self.dense_last = prompt.mask_downscaling[:-1], _of_tokens(prompt.mask_downscaling[-1])
         self.layers = nn.ModuleList(TwoWayLayer(layer) for layer in decoder.transformer.layers)
         self.final = MaskedAttention(decoder.transformer.final_attn_token_to_image)
         self.final_norm = decoder.transformer.norm_final_attn
-        self.upscaling = decoder.output_upscaling
+        self.upscaling = Upscaling(decoder.output_upscaling)
         self.hyper = decoder.output_hypernetworks_mlps[0]  # multimask_output=False keeps only the first mask
         self.iou_head = decoder.iou_prediction_head
         labels = [prompt.not_a_point_embed, *prompt.point_embeddings]
@@ -122,15 +123,12 @@ class DecoderGraph(nn.Module):
             dense_prompt: (1, 1, m, m).
         """
         x, mask = self._tokens(points, labels)
-        grid = image_embedding.shape[-1]
-        image = (image_embedding + self.mask_downscaling(dense_prompt)).flatten(2).transpose(1, 2)
+        image = _as_tokens(image_embedding) + self.dense_last(_as_tokens(self.dense_first(dense_prompt)))
         pe = x
         for layer in self.layers:
             x, image = layer(x, image, pe, self.image_pe, mask)
         x = self.final_norm(x + self.final(x + pe, image + self.image_pe, image))
-        upscaled = self.upscaling(image.transpose(1, 2).unflatten(2, (grid, grid)))
-        logits = self.hyper(x[:, 1]).unsqueeze(1) @ upscaled.flatten(2)
-        return {"mask_logits": logits.unflatten(2, (4 * grid, 4 * grid)), "iou": self.iou_head(x[:, 0])[:, :1]}
+        return {"mask_logits": self.upscaling(image, self.hyper(x[:, 1])), "iou": self.iou_head(x[:, 0])[:, :1]}
 
     def _tokens(self, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return output and prompt tokens (1, 5 + slots, C) and the additive mask over them (1, 1, 1, 5 + slots)."""
@@ -142,3 +140,16 @@ class DecoderGraph(nn.Module):
         unused = torch.cat([torch.zeros_like(labels[:, :1]).expand(1, len(self.output_tokens)), (labels < -1)], dim=1)
         tokens = torch.cat([self.output_tokens.unsqueeze(0), sparse], dim=1)
         return tokens, (unused.to(points.dtype) * MASKED)[:, None, None, :]
+
+
+def _as_tokens(x: Tensor) -> Tensor:
+    """Map (1, C, H, W) to (1, H·W, C)."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _of_tokens(layer: nn.Conv2d) -> nn.Linear:
+    """Return a convolution of single pixels as a layer of tokens: added as tokens, the sum is turned only once."""
+    made = nn.Linear(layer.in_channels, layer.out_channels, device="meta")
+    made.weight = nn.Parameter(layer.weight.detach().flatten(1), requires_grad=False)
+    made.bias = layer.bias
+    return made

@@ -78,7 +78,8 @@ class ImageGraph(nn.Module):
         encoder = model.sam.image_encoder
         self.conditions = BlockConditions.of_blocks(config.sam, shared=True)
         self.register_buffer("shared_rows", _shared_rows(model))
-        self.patch_embed, self.pos_embed = encoder.patch_embed, encoder.pos_embed
+        self.patch_embed = encoder.patch_embed
+        self.positions = nn.Parameter(encoder.pos_embed.detach().flatten(1, 2), requires_grad=False)
         self.first_own = config.sam.first_own
         self.blocks = nn.ModuleList(fuse_block(b, config.sam) for b in encoder.blocks[: self.first_own + 1])
 
@@ -96,9 +97,9 @@ class ImageGraph(nn.Module):
         """Map RGB pixels (1, 3, S, S), 0 to 255, and ``vision`` of the clip graph to the outputs of the graph."""
         out = {}
         conditions = self.conditions.of(vision, self.shared_rows)
-        embedded = self.patch_embed(normalise_pixels(pixels)) + self.pos_embed
+        embedded = self.patch_embed(normalise_pixels(pixels))
         shape = embedded.shape[1:3]
-        tokens = embedded.flatten(1, 2)
+        tokens = embedded.flatten(1, 2) + self.positions  # flat first: OpenVINO would turn a sum of four axes
         for i, block in enumerate(self.blocks):
             if i == self.first_own:
                 tokens, hidden = block.prepare(tokens)

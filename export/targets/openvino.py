@@ -15,6 +15,8 @@ from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.graphs.variants import for_openvino
 from cgsam_edge.export.targets import onnxruntime
+from cgsam_edge.export.targets.openvino_halving import halve_by_means
+from cgsam_edge.export.targets.openvino_splits import divide_cut_layers
 from cgsam_edge.manifest import GraphSpec, TensorSpec
 from cgsam_edge.runtimes import telemetry
 
@@ -54,7 +56,9 @@ def _write(graph: Graph, source: Path, path: Path) -> Any:
         core = openvino.Core()
         core.set_property({"ENABLE_MMAP": False})  # the source may be removed while the model is in use
         model = core.read_model(str(source))
+        halve_by_means(model)
         _turn_weights(model)
+        divide_cut_layers(model)
         _end_in_products(model)
         _name(model, graph)
         openvino.serialize(model, str(path), str(path.with_suffix(".bin")))

@@ -163,7 +163,7 @@ def test_openvino_computes_with_them(
     assert spec.precision == "int4"
     held = openvino.Core().read_model(str(tmp_path / spec.path)).get_ordered_ops()
     small = [op for op in held if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i4"]
-    assert len(small) == len(weights)
+    assert sum(np.prod(op.shape) for op in small) == sum(one.values.size for one in weights.values())  # some in parts
     near(graph, OpenVinoBackend(), tmp_path / spec.path, expected)
 
 
