@@ -14,6 +14,9 @@ from cgsam_edge.export.graphs.model import ImageGraph
 from cgsam_edge.export.graphs.relative import RelativePositions
 from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 
+_GATHERED_SIDE = 32
+"""Largest side of squares whose relative positions are gathered: of 64, that takes longer than a table for each row."""
+
 
 class ChannelNorm(nn.Module):
     """segment_anything's LayerNorm2d as one layer norm over the last axis.
@@ -77,7 +80,7 @@ def for_openvino(module: nn.Module) -> nn.Module:
 
     OpenVINO's attention kernel never writes the scores, and each chunk costs about a megabyte and compile time, so
     global attention takes one head at a time with all its queries. The encoder's patches are `PatchesInPlace`, and its
-    relative positions `RelativePositions`.
+    relative positions in squares that are not large are `RelativePositions`.
     """
     if not any(isinstance(one, (FusedAttention, ImageGraph)) for one in module.modules()):
         return module
@@ -86,7 +89,8 @@ def for_openvino(module: nn.Module) -> nn.Module:
         if isinstance(one, ImageGraph):
             one.patch_embed = PatchesInPlace(one.patch_embed.proj)
         elif isinstance(one, FusedAttention):
-            one.relative = RelativePositions(one.table_h, one.table_w)
+            if one.side <= _GATHERED_SIDE:
+                one.relative = RelativePositions(one.table_h, one.table_w)
             if one.windows is None:
                 one.chunk = by_head(one.side)
     return made
