@@ -151,5 +151,6 @@ def _of_tokens(layer: nn.Conv2d) -> nn.Linear:
     """Return a convolution of single pixels as a layer of tokens: added as tokens, the sum is turned only once."""
     made = nn.Linear(layer.in_channels, layer.out_channels, device="meta")
     made.weight = nn.Parameter(layer.weight.detach().flatten(1), requires_grad=False)
-    made.bias = layer.bias
+    assert layer.bias is not None
+    made.bias = nn.Parameter(layer.bias.detach(), requires_grad=False)
     return made

@@ -33,7 +33,8 @@ class Upscaling(nn.Module):
         logits = parts @ mask.unsqueeze(-1)
         grid = round(image.shape[1] ** 0.5)
         ordered = logits.reshape(grid * grid, 2, 2, 2, 2).transpose(2, 3)  # both rows, then both columns
-        return ordered.reshape(grid, grid, 4, 4).transpose(1, 2).reshape(1, 1, 4 * grid, 4 * grid)
+        out: Tensor = ordered.reshape(grid, grid, 4, 4).transpose(1, 2).reshape(1, 1, 4 * grid, 4 * grid)
+        return out
 
 
 def _product(layer: nn.ConvTranspose2d) -> nn.Linear:
