@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +86,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_report_header() -> str:
     names = ("torch", "onnx", "onnxruntime", "openvino", "coremltools", "numpy", "open_clip_torch")
-    engines = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{platform.machine()}, {platform.system()}; {engines}"
+    there = [found for found in map(_installed, names) if found]
+    return f"{platform.machine()}, {platform.system()}; {', '.join(there)}"
+
+
+def _installed(name: str) -> str:
+    """Return a package with its version; empty if it is not there, as in the environment of `make test-serve-tools`."""
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return ""
 
 
 @pytest.fixture(scope="session", autouse=True)

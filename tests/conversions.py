@@ -25,6 +25,9 @@ from tests.shelf import Shelf
 
 Converter = Callable[..., Any]
 
+MOST_WEIGHTS = 5_000_000
+"""Of a graph whose traced program stays in memory."""
+
 
 def digest(*values: object) -> str:
     """Return a name for a graph and settings: equal for equal values, in whichever process.
@@ -103,12 +106,29 @@ def _mil(shelf: Shelf, convert: Converter) -> Converter:
     return to_mil
 
 
+def _traced(trace: Converter) -> Converter:
+    """Trace a small graph once a process: Core ML's two precisions begin with the same program."""
+    kept: dict[str, tuple[Graph, Any]] = {}
+
+    @functools.wraps(trace)
+    def exported(graph: Graph) -> Any:
+        if sum(weight.numel() for weight in graph.module.parameters()) > MOST_WEIGHTS:
+            return trace(graph)
+        name = digest(graph)
+        if name not in kept or digest(kept[name][0]) != name:  # a program has the weights of its graph, not a copy
+            kept[name] = graph, trace(graph)
+        return kept[name][1]
+
+    return exported
+
+
 @contextmanager
 def replaced(shelf: Shelf) -> Iterator[None]:
     """Remember conversions while this is open."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "_to_onnx", _onnx(shelf, onnxruntime._to_onnx))
         patch.setattr(coreml, "_to_mil", _mil(shelf, coreml._to_mil))
+        patch.setattr(coreml, "_exported", _traced(coreml._exported))
         yield
 
 
@@ -116,6 +136,6 @@ def replaced(shelf: Shelf) -> Iterator[None]:
 def plain() -> Iterator[None]:
     """Convert as the project does, inside of `replaced`."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((onnxruntime, "_to_onnx"), (coreml, "_to_mil")):
+        for module, name in ((onnxruntime, "_to_onnx"), (coreml, "_to_mil"), (coreml, "_exported")):
             patch.setattr(module, name, getattr(module, name).__wrapped__)
         yield

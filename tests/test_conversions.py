@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cgsam_edge.export.graphs.build import Graph, build_graphs
-from cgsam_edge.export.targets import onnxruntime
+from cgsam_edge.export.targets import coreml, onnxruntime
 from tests import tiny
 from tests.conversions import digest, replaced, whole
 from tests.shelf import Shelf
@@ -85,3 +85,12 @@ def test_what_is_remembered_is_what_was_made(shelf: Shelf, monkeypatch: pytest.M
         first, second = onnxruntime._to_onnx(small), onnxruntime._to_onnx(small)
     assert len(made) == 1
     assert first.proto.SerializeToString() == second.proto.SerializeToString() == whole(made[0]).SerializeToString()
+
+
+def test_a_traced_program_is_taken_again_while_its_graph_is_as_it_was(shelf: Shelf) -> None:
+    with replaced(shelf):
+        first, again = graph(), graph()
+        program = coreml._exported(first)
+        assert coreml._exported(again) is program
+        other_weight(first.module)
+        assert coreml._exported(again) is not program, "the program has the changed weights too"
