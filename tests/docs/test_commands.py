@@ -15,7 +15,7 @@ from tests.docs.blocks import Block, differs, documents, read
 BLOCKS = {file: read(file) for file in documents()}
 RUN = {file: [block for block in blocks if not block.reason] for file, blocks in BLOCKS.items()}
 
-EVERYDAY = ("README.md", "first-mask.md", "segment.md")
+EVERYDAY = ("README.md", "first-mask.md")
 """The pages that a new user reads first."""
 
 
