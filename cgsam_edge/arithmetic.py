@@ -96,4 +96,4 @@ def _numbers(proof: ArithmeticProof) -> str:
         text += f" (other points {found['drawn_iou']:.4f})"
     if found.get("class_miou"):
         text += f", class mIoU {found['class_miou'][0]:.4f} → {found['class_miou'][1]:.4f}"
-    return f"{text}, {found['flips']} presence decisions flipped"
+    return f"{text}, {amount(found['flips'], 'presence decision')} flipped"

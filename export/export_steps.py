@@ -152,12 +152,12 @@ class ExportSteps:
 
     def pytorch_masks(self, reference: Segmenter, photos: PhotoSets) -> Gate:
         """Compute PyTorch's masks, with which every target is compared."""
-        with self.progress.step("PyTorch's masks", f"on {len(photos.gate)} pictures ({photos.origin})"):
+        with self.progress.step("PyTorch's masks", f"on {amount(len(photos.gate), 'picture')} ({photos.origin})"):
             return Gate(reference, photos.gate, self.progress.say)
 
     def calibrate(self, graphs: Graphs, reference: Segmenter, photos: Photos) -> Quantiser:
         """Smooth the graphs and observe the ranges of their layers."""
-        with self.progress.step("calibrate", f"on {len(photos.paths)} pictures ({photos.origin})"):
+        with self.progress.step("calibrate", f"on {amount(len(photos.paths), 'picture')} ({photos.origin})"):
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
                 coreml_int8=self.quality.coreml_int8, progress=self.progress.say, four_bits=self.options.four_bits,
@@ -279,7 +279,7 @@ class ExportSteps:
 
 def count(concepts: Sequence[object]) -> str:
     """Return the number of concepts as a phrase."""
-    return "1 concept" if len(concepts) == 1 else f"{len(concepts)} concepts"
+    return amount(len(concepts), "concept")
 
 
 def parity_name(target: str) -> str:

@@ -87,9 +87,20 @@ def test_what_is_remembered_is_what_was_made(shelf: Shelf, monkeypatch: pytest.M
     assert first.proto.SerializeToString() == second.proto.SerializeToString() == whole(made[0]).SerializeToString()
 
 
+class Product(torch.nn.Module):
+    """A graph that is traced in no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3, 3), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": x @ self.weight}
+
+
 def test_a_traced_program_is_taken_again_while_its_graph_is_as_it_was(shelf: Shelf) -> None:
     with replaced(shelf):
-        first, again = graph(), graph()
+        first, again = (Graph("product", Product(), {"x": (2, 3)}, ("y",)) for _ in range(2))
         program = coreml._exported(first)
         assert coreml._exported(again) is program
         other_weight(first.module)

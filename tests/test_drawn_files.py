@@ -21,10 +21,11 @@ from cgsam_edge.written_files import PICTURES, is_drawn, is_ours, png_mark
 from tests.commands import cgsam, fails
 from tests.conftest import slow
 
+SEGMENT = ("segment", "scene_003_00000.png", "--backend", "onnxruntime")  # an engine that is named is not looked for
 COMMANDS = {
-    "segment": ("segment", "scene_003_00000.png", "--concepts", "car"),
-    "segment --blur": ("segment", "scene_003_00000.png", "--blur", "car,road"),
-    "segment --cutout": ("segment", "scene_003_00000.png", "--concepts", "car", "--cutout"),
+    "segment": (*SEGMENT, "--concepts", "car"),
+    "segment --blur": (*SEGMENT, "--blur", "car,road"),
+    "segment --cutout": (*SEGMENT, "--concepts", "car", "--cutout"),
     "demo": ("demo", "--output", "."),
     "eval": ("eval", "--images", ".", "--labels", "../labels", "--classes", "../classes.txt", "--output", "."),
 }

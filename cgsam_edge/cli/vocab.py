@@ -12,6 +12,7 @@ import numpy as np
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import values
 from cgsam_edge.errors import ConceptsError
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def run_add(options: argparse.Namespace) -> int:
         backend=options.backend,
         progress=lambda line: print(f"note: {line}", file=sys.stderr),
     )
-    print(f"wrote {written}: {len(Bundle(written).vocabulary.concepts)} concepts")
+    print(f"wrote {written}: {amount(len(Bundle(written).vocabulary.concepts), 'concept')}")
     return 0
 
 
@@ -81,7 +82,7 @@ def run_remove(options: argparse.Namespace) -> int:
     from cgsam_edge.revise import remove_concepts
 
     written = remove_concepts(options.bundle, options.concepts, output=options.output)
-    print(f"wrote {written}: {len(Bundle(written).vocabulary.concepts)} concepts")
+    print(f"wrote {written}: {amount(len(Bundle(written).vocabulary.concepts), 'concept')}")
     return 0
 
 

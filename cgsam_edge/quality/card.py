@@ -13,6 +13,7 @@ from cgsam_edge.errors import OutputError
 from cgsam_edge.files import write_beside
 from cgsam_edge.manifest import CARD_FILE, CARD_PICTURES, FILE_NAME
 from cgsam_edge.quality.report import HTML_FILE, JSON_FILE
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from cgsam_edge.bundle import Bundle
@@ -218,7 +219,7 @@ def _gate_row(target: str, found: dict[str, Any]) -> str:
     concept, iou = found["worst_concept"]
     labelled = found.get("class_miou")
     miou = f"{labelled[0]:.4f} → {labelled[1]:.4f}" if labelled else "not measured"
-    mean = f"{found['mean_iou']:.4f} over {found['masks']} masks"
+    mean = f"{found['mean_iou']:.4f} over {amount(found['masks'], 'mask')}"
     limit = "by labels" if found["limit"] is None else f"{found['limit']:.2f}"
     return f"| `{target}` | {mean} | {limit} | {_cell(concept)} {iou:.4f} | {found['flips']} | {miou} |"
 
@@ -245,7 +246,7 @@ def _training(known: Facts) -> Iterator[str]:
     lines = [
         f"- Checkpoint: `{checkpoint.get('name', 'unnamed')}`, SHA-256 `{checkpoint.get('sha256', 'not recorded')}`.",
         f"- Trained for prompts from {' and '.join(prompting['trained_for'])}.",
-        f"- From text: {prompting['points']} points, threshold {prompting['threshold']:g}.",
+        f"- From text: {amount(prompting['points'], 'point')}, threshold {prompting['threshold']:g}.",
         f"- Exported by {created.get('by', 'an unknown version')}.",
     ]
     yield "\n".join(lines)
@@ -260,7 +261,8 @@ def _limits(known: Facts) -> Iterator[str]:
         lines.append(f"- Their presence is not calibrated: {', '.join(left)}.")
     kept = known.manifest.get("quality", {}).get("kept") or ()
     if kept:
-        layers = "1 layer" if len(kept) == 1 else f"{len(kept)} layers"
-        lines.append(f"- {layers} stayed in higher precision, because INT8 changed the masks too much.")
+        lines.append(
+            f"- {amount(len(kept), 'layer')} stayed in higher precision, because INT8 changed the masks too much."
+        )
     yield "\n".join(lines)
     yield f"Intended use: {_OWN}"

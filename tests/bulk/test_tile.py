@@ -31,21 +31,29 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiled(scenes: Path, own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pictures of two tiles."""
+    folder = tmp_path_factory.mktemp("small")
+    write_scenes(folder, 3, range(2), 192, 128)
+    return folder / "images"
+
+
+@pytest.fixture(scope="module")
+def tiled(small: Path, own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("tiled") / "run"
-    assert run(job(scenes, output, recipe=recipe(**TILES))).pictures == 2
+    assert run(job(small, output, recipe=recipe(**TILES))).pictures == 2
     return output
 
 
 @pytest.mark.slow
-def test_labels_are_those_of_tiles(tiled: Path, scenes: Path) -> None:
+def test_labels_are_those_of_tiles(tiled: Path, small: Path) -> None:
     data = json.loads((tiled / "coco/annotations/instances_default.json").read_text())
     areas = {one["file_name"]: [a["area"] for a in data["annotations"] if a["image_id"] == one["id"]]
              for one in data["images"]}  # fmt: skip
     with Segmenter(backend="onnxruntime", threads=1) as segmenter:
         for name in ("scene_003_00000.png", "scene_003_00001.png"):
-            result = segmenter.segment(scenes / name, ["road", "car"], tile=128, overlap=0.25)
-            whole = segmenter.segment(scenes / name, ["road", "car"])
+            result = segmenter.segment(small / name, ["road", "car"], tile=128, overlap=0.25)
+            whole = segmenter.segment(small / name, ["road", "car"])
             assert areas[name] == [one.area for one in labelled(name, result).objects]
             assert areas[name] != [one.area for one in labelled(name, whole).objects]
 
@@ -69,9 +77,9 @@ def test_the_manifest_and_the_run_name_the_tiles(tiled: Path) -> None:
         ),
     ],
 )
-def test_another_tile_is_another_run(other: dict[str, object], words: str, tiled: Path, scenes: Path) -> None:
+def test_another_tile_is_another_run(other: dict[str, object], words: str, tiled: Path, small: Path) -> None:
     with pytest.raises(OutputError, match=words):
-        run(job(scenes, tiled, recipe=recipe(**other)))
+        run(job(small, tiled, recipe=recipe(**other)))
 
 
 def test_a_run_of_before_has_no_tiles(done: Path, streets: Path) -> None:

@@ -28,7 +28,7 @@ COMPILER = shutil.which("c++") or shutil.which("g++")
 def library(shelf: Shelf) -> ctypes.CDLL:
     if COMPILER is None:
         pytest.skip("no C++ compiler on this machine")
-    options = ["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", f"-I{CPP / 'include'}"]
+    options = ["-std=c++17", "-ffp-contract=off", "-shared", "-fPIC", f"-I{CPP / 'include'}"]
 
     def build(path: Any) -> None:
         subprocess.run([str(COMPILER), *options, "-o", str(path), *map(str, SOURCES)], check=True)

@@ -21,7 +21,7 @@ from cgsam_edge import Segmenter, Video
 from cgsam_edge.cli import main
 from cgsam_edge.rle import decode_rle
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
-from tests.conftest import executable
+from tests.conftest import executable, slow
 from tests.runtime import clips, fakes
 
 Run = Callable[..., int]
@@ -249,7 +249,7 @@ def _subprocess(command: list[str], bundle: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGTERM)])
 def test_an_interrupt_leaves_nothing(run: Run, tiny_bundle: Path, number: signal.Signals) -> None:
     clips.make(Path("clip.mp4"), 3000)
     process = _subprocess([executable("cgsam")], tiny_bundle)

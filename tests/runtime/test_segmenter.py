@@ -113,7 +113,7 @@ def test_prompts_of_another_kind_than_trained_warn_once(tiny_bundle: Path, pictu
 @pytest.mark.filterwarnings("error")
 def test_warnings_point_at_the_callers_line(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = trained_on_clicks(tiny_bundle, tmp_path)
-    with Segmenter(bundle) as segmenter:
+    with Segmenter(bundle, backend="onnxruntime") as segmenter:
         with pytest.warns(UserWarning, match="trained on clicks") as caught:
             list(segmenter.stream_images([Image.new("RGB", (9, 9))] * 3, "car"))
         assert (caught[0].filename, len(caught)) == (__file__, 1)
@@ -124,7 +124,10 @@ def test_warnings_point_at_the_callers_line(tiny_bundle: Path, tmp_path: Path) -
         lambda image: segmenter.encode(image).predict("car"),
     )
     for ask in asks:
-        with Segmenter(bundle) as segmenter, pytest.warns(UserWarning, match="trained on clicks") as caught:
+        with (
+            Segmenter(bundle, backend="onnxruntime") as segmenter,
+            pytest.warns(UserWarning, match="trained on clicks") as caught,
+        ):
             ask(Image.new("RGB", (9, 9)))
         assert caught[0].filename == __file__
 
@@ -233,7 +236,7 @@ def test_a_backend_that_cannot_be_pickled_is_named(tiny_bundle: Path) -> None:
 
 
 def test_closing(tiny_bundle: Path, picture: Image.Image) -> None:
-    with Segmenter(tiny_bundle, threads=1) as segmenter:
+    with Segmenter(tiny_bundle, backend="onnxruntime", threads=1) as segmenter:
         encoded = segmenter.encode(picture)
     with pytest.raises(BackendError, match="closed"):
         segmenter.segment(picture)

@@ -3,6 +3,7 @@
 import type { Device, Point } from "../src/index.js";
 import { element } from "../ui/elements.js";
 import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView } from "../ui/index.js";
+import { amount } from "../ui/wording.js";
 import type { Found, Opened } from "./messages.js";
 import { RemoteSegmenter } from "./remote.js";
 import { complain, loaded, progress, say, time } from "./status.js";
@@ -44,7 +45,7 @@ export class App {
       if (turn !== this.#turn) return;
       this.#opened = opened;
       this.#resetChips();
-      say(`${opened.concepts.length} concepts`, this.#engine());
+      say(amount(opened.concepts.length, "concept"), this.#engine());
       if (this.#picture) await this.show(this.#picture);
     } catch (error) {
       if (turn === this.#turn) complain(error);
@@ -110,7 +111,7 @@ export class App {
       if (found.present && found.calibrated) this.#chips.update(name, { shown: true });
       total += found.seconds;
       this.#drawLayers();
-      say(...timing, `${wanted.length} concepts ${time(total)}`, this.#engine());
+      say(...timing, `${amount(wanted.length, "concept")} ${time(total)}`, this.#engine());
     }
   }
 
@@ -197,6 +198,6 @@ export class App {
 
   #engine(): string {
     const { device, threads } = this.#opened ?? { device: "wasm", threads: 1 };
-    return device === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+    return device === "webgpu" ? "WebGPU" : `WebAssembly, ${amount(threads, "thread")}`;
   }
 }

@@ -2,6 +2,7 @@
 
 import { element } from "../ui/elements.js";
 import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView, type XY } from "../ui/index.js";
+import { amount } from "../ui/wording.js";
 import { type Api, type FoundConcept, type Kept, type Known, type Question, Refused } from "./api.js";
 import { areNone, NO_MARKS, promptOf, withoutLast, withPoint } from "./clicks.js";
 import { type Listed, ObjectList } from "./objects.js";
@@ -129,7 +130,7 @@ export class App {
     element("bundle", HTMLSpanElement).textContent = known.bundle;
     this.#names = known.concepts.map(({ concept }) => concept);
     this.#reset();
-    say(`${known.concepts.length} concepts. Ready.`);
+    say(`${amount(known.concepts.length, "concept")}. Ready.`);
     this.connected();
     return known;
   }
