@@ -1,4 +1,4 @@
-"""Names that a device can have on any machine, so that a misspelt one is told from one that is not here."""
+"""Names that devices have on any machine: a name outside this list is a slip, not a device that is missing here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KNOWN = {name.lower() for name in (AUTO, *KINDS, *_BUILT_IN)}
 def expected(wanted: str) -> tuple[str, ...]:
     """Return the names that there are if a device can have none like ``wanted``; empty if it can.
 
-    Engines are asked only for a name that the built-in ones do not have: one of another package may have it.
+    Engines are asked only about a name that no built-in one uses; an engine of another package may use it.
     """
     if wanted.lower() in _KNOWN or wanted.partition(".")[0].upper() in openvino.NAMES:  # GPU.1 is the second one
         return ()

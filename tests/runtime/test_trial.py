@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cgsam_edge import BackendError, Segmenter, shipped
+from cgsam_edge import BackendError, Segmenter
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import main
 from cgsam_edge.runtimes import cache, children, judgement, registry, trial
@@ -22,6 +22,9 @@ from cgsam_edge.runtimes.protocol import Backend, SessionOptions
 from cgsam_edge.runtimes.selection import Wish
 from tests.runtime import fakes
 from tests.runtime.test_bundle import edit
+
+BUNDLE = Path(__file__).parents[2] / "docs" / "vectors" / "bundles" / "format-2.cgsam"
+"""A small one, so that children are quick."""
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 OPENVINO: dict[str, Any] = {"backend": "openvino", "threads": 1}
@@ -48,8 +51,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, trials: None) -> None:
 
 
 def opened(**options: Any) -> tuple[NDArray[np.float32], Placement]:
-    """Open the reference bundle, and return the logits of a concept with the placement."""
-    with Segmenter(**options) as segmenter:
+    """Open a bundle, and return the logits of a concept with the placement."""
+    with Segmenter(**{"bundle": BUNDLE} | options) as segmenter:
         return segmenter.segment(PICTURE, ["road"])["road"].logits.copy(), segmenter.placement
 
 
@@ -93,7 +96,7 @@ def test_a_crash_of_what_was_forced_costs_a_child(
     engines(fakes.Crashing())
     for _ in range(2):
         with pytest.raises(BackendError) as caught:
-            Segmenter(backend="crashing", device="gpu")
+            Segmenter(BUNDLE, backend="crashing", device="gpu")
         assert str(caught.value) == (
             "crashing on GPU: crashed: its process died of SIGKILL while opening the graph 'clip'"
         )
@@ -107,7 +110,7 @@ def test_doctor_chooses_nothing_that_crashes(
     fresh: Path, trials: None, engines: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     engines(fakes.Crashing())
-    command = ["doctor", str(shipped.BUNDLE), "--backend", "crashing", "--device"]
+    command = ["doctor", str(BUNDLE), "--backend", "crashing", "--device"]
     assert main([*command, "gpu"]) == 3
     assert "crashed: its process died of SIGKILL" in capsys.readouterr().out
     assert main([*command, "cpu"]) == 0
@@ -117,12 +120,12 @@ def test_doctor_chooses_nothing_that_crashes(
 def test_wrong_numbers_of_what_was_forced_are_refused(fresh: Path, trials: None, engines: Callable[..., None]) -> None:
     engines(fakes.NotANumber())
     with pytest.raises(BackendError, match="nan on CPU: rejected: the graph 'clip' returned NaN or infinity"):
-        Segmenter(backend="nan")
+        Segmenter(BUNDLE, backend="nan")
 
 
 def test_nobody_is_tried_where_the_user_says_never(fresh: Path, tried: list[str], engines: Callable[..., None]) -> None:
     engines(fakes.NotANumber())
-    with Segmenter(backend="nan") as segmenter:
+    with Segmenter(BUNDLE, backend="nan") as segmenter:
         assert segmenter.placement.reason == "the only candidate here"
     assert tried == []
 
@@ -131,7 +134,7 @@ def test_nobody_is_tried_where_the_user_says_never(fresh: Path, tried: list[str]
 def test_a_bundle_without_examples_is_tried_on_zeros(
     fresh: Path, trials: None, tmp_path: Path, engines: Callable[..., None]
 ) -> None:
-    bare = Path(shutil.copytree(shipped.BUNDLE, tmp_path / "bare.cgsam"))
+    bare = Path(shutil.copytree(BUNDLE, tmp_path / "bare.cgsam"))
     edit(bare, lambda m: m["files"].pop("examples.npz"))
     engines(fakes.NotANumber(), registry.BACKENDS["onnxruntime"])
     with pytest.raises(BackendError, match="returned NaN or infinity"):
@@ -251,7 +254,7 @@ def test_when_no_remembered_candidate_opens_all_are_measured_again(
 ) -> None:
     both = (registry.BACKENDS["onnxruntime"], fakes.Second())
     engines(*both)
-    bundle = Bundle(shipped.BUNDLE)
+    bundle = Bundle(BUNDLE)
     assert open_bundle(bundle, Wish()).selection.reason == "measured"
     assert not [graph for graph in opened()[1].graphs if graph.cached]
     assert tried == ["onnxruntime", "second"]
