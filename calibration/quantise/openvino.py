@@ -155,7 +155,18 @@ def _quantise(model: Any, samples: Iterator[Any], float_names: list[str], float_
     )
 
 
-_FLOAT_KINDS = {"Convolution", "Interpolate", "Softmax", "MVN", "Add", "Multiply", "Subtract", "Divide", "Concat"}
+_FLOAT_KINDS = {
+    "Convolution",
+    "GroupConvolution",
+    "Interpolate",
+    "Softmax",
+    "MVN",
+    "Add",
+    "Multiply",
+    "Subtract",
+    "Divide",
+    "Concat",
+}
 """Other operators that NNCF would quantise, or feed with quantised inputs; they stay in float."""
 
 
