@@ -41,6 +41,7 @@ def test_the_street_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
     assert differing(drawn, Image.open(pictures.IMAGES / "street.png"), 8) < FEW, "run `make pictures`"
 
 
+@pytest.mark.slow
 def test_the_objects_are_those_of_the_street(segmenter: Segmenter) -> None:
     shown = choice()
     result = segmenter.segment(demo_scene(shown.series, shown.scene).image, CONCEPTS)

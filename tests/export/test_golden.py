@@ -25,7 +25,7 @@ from cgsam_edge.export.reference.clip_surgery import clip_pixels, embed_image
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from cgsam_edge.image import to_pixels
 from cgsam_edge.runtimes.protocol import Backend
-from tests.conftest import GOLDEN, camvid_frame, relative_error
+from tests.conftest import GOLDEN, camvid_frame, relative_error, slow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,7 +161,7 @@ def test_reference_stages(small_model: ReferenceModel, case: Case) -> None:
     check_reference(small_model, case)
 
 
-@SMALL
+@pytest.mark.parametrize("case", [TEXT_ONLY, slow(MANUAL)], ids=lambda c: c.name)
 def test_fused_image_embedding(small_model: ReferenceModel, case: Case) -> None:
     check_fused(small_model, case)
 

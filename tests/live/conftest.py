@@ -7,12 +7,16 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.conftest import slow
 from tests.live import servers
 from tests.live.servers import Server
 
 KINDS = ("http", "rtsp")
 
 Serve = Callable[..., tuple[Server, str]]
+
+mostly_http = pytest.mark.parametrize("kind", ["http", slow("rtsp")], indirect=True)
+"""For a test of what is the same for each protocol: RTSP in the whole suite alone, because its server takes seconds."""
 
 
 @pytest.fixture(params=KINDS)

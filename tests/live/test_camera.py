@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from cgsam_edge import Camera, CameraError, Segmenter
+from tests.conftest import slow
 from tests.live import servers
 from tests.live.clock_picture import HEIGHT, WIDTH, milliseconds, number_in
-from tests.live.conftest import Serve
+from tests.live.conftest import Serve, mostly_http
 
 LATE = 2.0
 """Seconds: far less than the time for which a test sleeps, far more than a loaded machine needs for a frame."""
@@ -55,7 +56,11 @@ def test_every_frame_for_who_is_quick(serve: Serve) -> None:
     assert camera.read() is None
 
 
-@pytest.mark.parametrize("how", ["killed", "frozen"])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("http", "killed"), ("http", "frozen"), ("rtsp", "killed"), slow("rtsp", "frozen")],
+    indirect=["kind"],
+)
 def test_a_server_that_dies_is_found_again(serve: Serve, how: str) -> None:
     server, url = serve()
     said: list[str] = []
@@ -142,6 +147,7 @@ def test_an_exception_of_progress_is_shown_and_reading_goes_on(monkeypatch: pyte
     assert ["back after" in text for text in shown] == [False, True] * 2
 
 
+@mostly_http
 def test_given_up_after(serve: Serve) -> None:
     server, url = serve()
     with Camera(url, give_up_after=0.5) as camera:
@@ -151,6 +157,7 @@ def test_given_up_after(serve: Serve) -> None:
                 pass
 
 
+@mostly_http
 def test_closing_ends_a_reader_that_waits(serve: Serve) -> None:
     server, url = serve()
     camera = Camera(url, read_timeout=60, open_timeout=60)
@@ -170,6 +177,7 @@ def test_closing_ends_a_reader_that_waits(serve: Serve) -> None:
     assert ended.wait(5)
 
 
+@mostly_http
 def test_a_program_ends_while_its_camera_hangs(serve: Serve) -> None:
     server, url = serve()
     program = (
@@ -199,6 +207,7 @@ camera = Camera(sys.argv[1], open_timeout=2)
 """
 
 
+@mostly_http
 @pytest.mark.parametrize("path", [None, "/page", "/nothing"])
 def test_credentials_are_never_shown(serve: Serve, path: str | None) -> None:
     """Not in the message or the traceback, and not in what FFmpeg itself prints, however much it may."""
@@ -254,6 +263,7 @@ def test_nobody_there(scheme: str) -> None:
         Camera(f"{scheme}://{nowhere}/cam")
 
 
+@mostly_http
 def test_a_camera_as_a_source(serve: Serve, tiny_segmenter: Segmenter) -> None:
     _, url = serve()
     with Camera(url) as camera:
@@ -267,6 +277,7 @@ def test_a_camera_as_a_source(serve: Serve, tiny_segmenter: Segmenter) -> None:
         assert camera.dropped > 10
 
 
+@mostly_http
 def test_a_stream_can_be_closed_while_its_camera_is_lost(serve: Serve, tiny_segmenter: Segmenter) -> None:
     server, url = serve()
     with Camera(url) as camera:

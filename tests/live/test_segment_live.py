@@ -15,8 +15,8 @@ from PIL import Image
 from cgsam_edge import Video
 from cgsam_edge.cli.live_options import Rotation, rotation
 from tests.commands import cgsam, fails
-from tests.conftest import executable, slow
-from tests.live.conftest import Serve
+from tests.conftest import executable
+from tests.live.conftest import Serve, mostly_http
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
@@ -24,7 +24,7 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(text) for text in texts]
 
 
-@pytest.mark.parametrize("kind", ["http", slow("rtsp")], indirect=True)
+@mostly_http
 def test_until_interrupted(serve: Serve, tiny_bundle: Path, tmp_path: Path) -> None:
     """With the login in a variable, which no list of processes shows."""
     server, url = serve("someone:hunter2/@!")

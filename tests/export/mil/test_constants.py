@@ -15,6 +15,7 @@ from coremltools.converters.mil import Builder
 from cgsam_edge.export.mil.evaluator import Evaluator
 from cgsam_edge.export.mil.package import load_function
 from cgsam_edge.export.mil.tools import quiet
+from tests.conftest import slow
 from tests.export.mil.packages import write
 
 WEIGHT = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
@@ -59,7 +60,7 @@ def compressed(kind: str, model: Any) -> Any:
         ("lut4 grouped", 18, "constexpr_lut_to_dense"),
     ],
 )
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", [slow("fp32"), "fp16"])
 def test_compressed_weights(kind: str, ios: int, operator: str, precision: str, tmp_path: Path) -> None:
     """The layer of the identity gives the weight itself, which must be coremltools' own decompression to the bit."""
     shapes, eye = {"x": (64, 64)}, torch.eye(64)
