@@ -124,6 +124,7 @@ def test_transparency(tmp_path: Path, play: Play) -> None:
     assert right < 15
 
 
+@pytest.mark.slow
 def test_mpeg_4_is_not_played(tmp_path: Path, play: Play) -> None:
     made = Mpeg4Video(tmp_path / "a.mp4", (64, 48), rate=10, timed=True)
     for number in range(10):

@@ -1,8 +1,16 @@
 /** What the page does: sends a picture, asks for the masks of concepts, and takes clicks. */
 
 import { element } from "../ui/elements.js";
-import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView, type XY } from "../ui/index.js";
-import { amount } from "../ui/wording.js";
+import {
+  amount,
+  type Chip,
+  ConceptChips,
+  colourOf,
+  type Layer,
+  type Marks,
+  PictureView,
+  type XY,
+} from "../ui/index.js";
 import { type Api, type FoundConcept, type Kept, type Known, type Question, Refused } from "./api.js";
 import { areNone, NO_MARKS, promptOf, withoutLast, withPoint } from "./clicks.js";
 import { type Listed, ObjectList } from "./objects.js";
