@@ -1,22 +1,13 @@
 /** What the page does: sends a picture, asks for the masks of concepts, and takes clicks. */
 
 import { element } from "../ui/elements.js";
-import {
-  amount,
-  type Chip,
-  ConceptChips,
-  colourOf,
-  type Layer,
-  type Marks,
-  PictureView,
-  type XY,
-} from "../ui/index.js";
+import { type Chip, ConceptChips, colourOf, type Layer, type Marks, PictureView, type XY } from "../ui/index.js";
 import { type Api, type FoundConcept, type Kept, type Known, type Question, Refused } from "./api.js";
 import { areNone, NO_MARKS, promptOf, withoutLast, withPoint } from "./clicks.js";
 import { type Listed, ObjectList } from "./objects.js";
 import { cutOut, prepare, type Ready, save } from "./pictures.js";
 import { decode } from "./rle.js";
-import { complain, say, time, timed } from "./status.js";
+import { amount, complain, say, time, timed } from "./status.js";
 
 /** Concepts that are computed for every new picture; of larger vocabularies the others wait for a press. */
 const MOST_AT_ONCE = 16;

@@ -2,6 +2,8 @@
 
 import { element } from "../ui/elements.js";
 
+export { amount } from "../ui/wording.js";
+
 const line = element("status", HTMLParagraphElement);
 const alert = element("error", HTMLParagraphElement);
 

@@ -5,4 +5,3 @@ export { type Layer, paint } from "./layers.js";
 export type { Marks, XY } from "./marks.js";
 export { type Colour, colourOf, css } from "./palette.js";
 export { type PictureEvents, PictureView } from "./picture.js";
-export { amount } from "./wording.js";
