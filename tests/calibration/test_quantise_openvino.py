@@ -40,10 +40,9 @@ def convert(graphs: Graphs, name: str, folder: Path, kept: frozenset[str]) -> Wr
 
 def strays(path: Path) -> list[str]:
     """Return what is quantised although no layer takes it."""
-    inputs = [
-        op for op in openvino.Core().read_model(str(path)).get_ordered_ops() if op.get_type_name() == "FakeQuantize"
-    ]
-    values = [op for op in inputs if op.input_value(0).get_node().get_type_name() != "Constant"]
+    model = openvino.Core().read_model(str(path))  # its operators only hold what is before them
+    found = [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]
+    values = [op for op in found if op.input_value(0).get_node().get_type_name() != "Constant"]
     return [op.get_friendly_name() for op in values if not _layers_behind(op)]
 
 
