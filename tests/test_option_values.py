@@ -15,6 +15,7 @@ from cgsam_edge.runtimes import survey
 from cgsam_edge.runtimes.protocol import Device, max_threads
 from cgsam_edge.runtimes.survey import Engine
 from tests.commands import cgsam, fails
+from tests.conftest import slow
 
 WRONG = {
     "serve --port 99999": "a whole number from 0 to 65535",
@@ -56,16 +57,7 @@ def test_a_wrong_value_is_wrong_usage(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "segment a.png",
-        "serve",
-        "label p --to coco --output o",
-        "eval --images i --labels l",
-        "compare a b --output o",
-        "verify",
-        "bench",
-        "doctor b",
-    ],
+    ["segment a.png", slow("serve"), slow("compare a b --output o"), "verify", "bench", "doctor b"],
 )
 def test_a_device_that_no_engine_has_is_wrong_usage(command: str, tmp_path: Path) -> None:
     done = cgsam(*command.split(), "--device", "foo", cwd=tmp_path)

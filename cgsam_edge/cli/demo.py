@@ -34,9 +34,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the pictures, and say what is in them and what to try next."""
+    from cgsam_edge.files import check_folder
     from cgsam_edge.quality.demo import write_demo
     from cgsam_edge.segmenter import Segmenter
 
+    check_folder(options.output)  # before the model is opened, which takes seconds
     with Segmenter(options.bundle) as segmenter:
         made = write_demo(segmenter, options.output)
         engine = f"{segmenter.placement.backend} on {segmenter.placement.device}"

@@ -109,6 +109,7 @@ def test_a_corrupted_graph_of_one_engine(bundle: Path, fresh: Path) -> None:
     assert "limit 1e-03" in verdicts(found)["openvino"]
 
 
+@pytest.mark.slow
 def test_a_graph_that_gives_nan(bundle: Path, fresh: Path) -> None:
     spoil_weights(bundle, np.nan, 0.01)
     found = placement(bundle)
