@@ -98,7 +98,7 @@ class FusedAttention(nn.Module):
         qkv = self.qkv(self.norm(x))
         if self.windows is None:
             attended = self._attend(qkv.unflatten(1, (self.grid, self.grid))).flatten(1, 2)
-        elif self.relative is not None and self.grid % self.side == 0:
+        elif self.relative is not None:
             attended = self._attend_whole(qkv)
         else:
             attended = self.windows.join(self._attend(self.windows.part(qkv, self.padding)), x.shape[0])

@@ -15,7 +15,8 @@ from cgsam_edge.export.graphs.relative import RelativePositions
 from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
 
 _GATHERED_SIDE = 32
-"""Largest side of squares whose relative positions are gathered: of 64, that takes longer than a table for each row."""
+"""Largest side of squares whose relative positions are gathered. Of 64 that takes longer than a table for each row, and
+of padded windows of 14 it gains nothing."""
 
 
 class ChannelNorm(nn.Module):
@@ -80,7 +81,7 @@ def for_openvino(module: nn.Module) -> nn.Module:
 
     OpenVINO's attention kernel never writes the scores, and each chunk costs about a megabyte and compile time, so
     global attention takes one head at a time with all its queries. The encoder's patches are `PatchesInPlace`, and its
-    relative positions in squares that are not large are `RelativePositions`.
+    relative positions are `RelativePositions`, but in large squares and in windows that are padded.
     """
     if not any(isinstance(one, (FusedAttention, ImageGraph)) for one in module.modules()):
         return module
@@ -89,7 +90,7 @@ def for_openvino(module: nn.Module) -> nn.Module:
         if isinstance(one, ImageGraph):
             one.patch_embed = PatchesInPlace(one.patch_embed.proj)
         elif isinstance(one, FusedAttention):
-            if one.side <= _GATHERED_SIDE:
+            if one.side <= _GATHERED_SIDE and one.grid % one.side == 0:
                 one.relative = RelativePositions(one.table_h, one.table_w)
             if one.windows is None:
                 one.chunk = by_head(one.side)

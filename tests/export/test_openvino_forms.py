@@ -54,7 +54,7 @@ def test_attention_stays_the_same(block: int, grid: int, batch: int) -> None:
     made = tiny.model(tiny.config(side=16 * grid))
     fused = FusedAttention(made.sam.image_encoder.blocks[block], made.config.sam)
     changed: Any = for_openvino(nn.Sequential(fused))
-    assert changed[0].relative is not None
+    assert (changed[0].relative is None) == (block == 0 and grid == 8)  # padded windows keep their tables
     assert fused.relative is None
     x = torch.randn(batch, grid * grid, made.config.sam.width)
     with torch.inference_mode():
@@ -127,12 +127,13 @@ def test_the_graph_for_openvino_gives_the_same(graphs: Graphs) -> None:
             torch.testing.assert_close(value, expected[name], rtol=EXACT, atol=EXACT)
 
 
-def test_products_are_in_bf16(graphs: Graphs, tmp_path: Path) -> None:
+def test_products_are_in_bf16(tmp_path: Path) -> None:
     """Also those with relative positions: with a table for each row of queries, the engine keeps them in float32."""
     core = openvino.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no BF16")
-    spec = target.convert(graphs.image, tmp_path, "fp32")
+    image = build_graphs(tiny.model(tiny.config(side=192))).image  # with windows that fill it
+    spec = target.convert(image, tmp_path, "fp32")
     compiled = core.compile_model(str(tmp_path / spec.path), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     found = Counter(
         (info["layerType"].astype(str), info["runtimePrecision"].astype(str))
