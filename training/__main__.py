@@ -50,7 +50,7 @@ class Recipe:
 
 
 TINY = small_config(image_size=320, width=128, blocks=5, semantic=2, clip_mlp=2, prompt_width=96)
-"""Under 1 GMAC for a picture with one concept, and under 4 MB in INT8: for tests, and for a browser's first load."""
+"""Under 1 GMAC for a picture with one concept, and about 4 MB in INT8: for tests, and for a browser's first load."""
 
 RECIPES = {
     "scenes": Recipe((0.45, 0.05, 0.0, 0.5), 0.0, 6e-4, small_config()),

@@ -35,12 +35,32 @@ from cgsam_edge.staging import staged
 from training.crops import write_crops
 from training.measure import brief, compare_with_reference, log, measure, quiet
 
+
+@dataclass(frozen=True)
+class Released:
+    """A bundle that is released with its checkpoint.
+
+    Attributes:
+        path: of the bundle.
+        precision: of its graphs.
+    """
+
+    path: Path
+    precision: str
+
+
 ROOT = Path(__file__).parents[1]
 CONCEPTS_FILE = ROOT / "examples" / "concepts.txt"
 CHECKPOINTS = {
     "scenes": shipped.CHECKPOINT,
     **{name: ROOT / "training" / "checkpoints" / f"{name}.safetensors" for name in ("streets", "tiny")},
 }
+BUNDLES = {
+    "scenes": Released(shipped.BUNDLE, "fp16"),
+    "tiny": Released(CHECKPOINTS["tiny"].with_suffix(".cgsam"), "int8"),
+}
+"""Bundles in the repository."""
+
 HELD_OUT_SERIES, CALIBRATION_SERIES = 1, 2
 """Seeds of the rendered scenes that metrics come from, and of those that presence is calibrated on."""
 
@@ -84,7 +104,7 @@ class Sets:
 
 
 def _sets(args: argparse.Namespace, work: Path) -> Sets:
-    scenes = _scenes(work / "held-out", HELD_OUT_SERIES, args.count)
+    scenes = _scenes(work / "held-out", HELD_OUT_SERIES, args.count if args.name != "streets" else 1)
     if args.name != "streets":
         return Sets(scenes, _scenes(work / "calibration", CALIBRATION_SERIES, args.calibrated))
     classes = work / "held-out" / "classes.txt"
@@ -125,25 +145,26 @@ def _export(checkpoint: Path, output: Path, precision: str) -> Path:
     return export_bundle(ExportOptions(checkpoint, CONCEPTS_FILE, output, precision=precision), progress=log.info)
 
 
-def _ship(checkpoint: Path, work: Path) -> None:
-    """Export the package's bundle, judged on separate labelled scenes; the report's pages stay out of the wheel."""
+def _ship(name: str, work: Path) -> None:
+    """Export a bundle for release, judged on separate labelled scenes; the report's pages are left out."""
+    released = BUNDLES[name]
     scenes = work / "gate"
     write_scenes(scenes, GATE_SERIES, range(GATE_SCENES), 512, 512)
     quality = QualityOptions(
         gate_images=scenes / "images", gate_labels=scenes / "labels", gate_classes=scenes / "classes.txt",
         gate_count=GATE_SCENES, arithmetic_minutes=60,
     )  # fmt: skip
-    options = ExportOptions(checkpoint, CONCEPTS_FILE, work / shipped.BUNDLE.name, precision="fp16")
+    options = ExportOptions(CHECKPOINTS[name], CONCEPTS_FILE, work / released.path.name, precision=released.precision)
     made = export_bundle(options, quality, progress=log.info)
-    for name in (HTML_FILE, JSON_FILE):
-        (made / name).unlink()
+    for page in (HTML_FILE, JSON_FILE):
+        (made / page).unlink()
     manifest = Bundle(made).manifest
     judged = {
         **manifest.quality,
         "pictures": f"{GATE_SCENES} rendered street scenes with labels",
     }  # not a folder of ours
     write_manifest(replace(manifest, quality=judged), made)
-    place(made, shipped.BUNDLE)
+    place(made, released.path)
 
 
 def place(made: Path, destination: Path) -> None:
@@ -160,7 +181,7 @@ def main() -> None:
         "--checkpoint", type=Path, help="the trained checkpoint; without it, only the bundle is made again"
     )
     parser.add_argument("--camvid", type=Path, help="folder with train/ and val/ (streets)")
-    parser.add_argument("--count", type=int, default=200, help="held-out scenes (scenes)")
+    parser.add_argument("--count", type=int, default=200, help="held-out scenes")
     parser.add_argument("--ablated", type=int, default=60, help="pictures of the clicks and ablations")
     parser.add_argument("--compared", type=int, default=30, help="pictures of the comparison with PyTorch")
     parser.add_argument("--calibrated", type=int, default=200, help="pictures that presence is calibrated on")
@@ -168,12 +189,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     quiet()
     checkpoint = CHECKPOINTS[args.name]
-    if args.checkpoint is None and args.name != "scenes":
-        parser.error("--checkpoint is needed: only the model scenes has a shipped bundle.")
+    if args.checkpoint is None and args.name not in BUNDLES:
+        parser.error(f"--checkpoint is needed: bundles are released of {', '.join(BUNDLES)} alone.")
+    if args.name == "streets" and args.camvid is None:
+        parser.error("--camvid is needed: the figures of streets come from its frames.")
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
         if args.checkpoint is None:
-            _ship(shipped.CHECKPOINT, work)
+            _ship(args.name, work)
             return
         sets = _sets(args, work)
         images = sets.held_out
@@ -187,9 +210,9 @@ def main() -> None:
             with Segmenter(full) as segmenter:
                 found["crops"] = brief(evaluate(segmenter, sets.lacking, CONCEPTS))
             log.info("frames and their crops: %s", found["crops"])
-        if args.name == "scenes":
-            _ship(checkpoint, work)
-            with Segmenter(precision="float32") as segmenter:
+        if args.name in BUNDLES:
+            _ship(args.name, work)
+            with Segmenter(BUNDLES[args.name].path, precision="float32") as segmenter:
                 found["sample"] = brief(evaluate(segmenter, images[:SAMPLE], CONCEPTS))
     text = json.dumps(found, indent=1)
     write_beside(checkpoint.with_suffix(".json"), lambda path: path.write_text(text + "\n", encoding="utf-8"))

@@ -8,6 +8,8 @@ const OUT = "dist/page";
 // The processor's engine is kept for use without a network; the graphics card's, twice as large, when it is first used.
 const ENGINE = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 const GPU_ENGINE = ["ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
+/** Licences, bundles and their list: a host may replace the latter two, so the network is asked for them first. */
+const LATER = /\.(txt|zip)$|^models\.json$/;
 const SHARED = {
   bundle: true,
   format: "esm",
@@ -20,7 +22,7 @@ const SHARED = {
 
 async function scripts() {
   await build({ ...SHARED, entryPoints: ["page/main.ts", "page/worker.ts"], outdir: OUT, splitting: true });
-  for (const name of ["index.html", "style.css", "icon.svg", "app.webmanifest"])
+  for (const name of ["index.html", "style.css", "icon.svg", "app.webmanifest", "models.json"])
     await cp(`page/${name}`, `${OUT}/${name}`);
 }
 
@@ -34,7 +36,7 @@ async function engine() {
 /** The service worker knows the files by name, and the whole by a hash, so that a new page replaces an old one. */
 async function serviceWorker() {
   const names = (await readdir(OUT, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile() && !GPU_ENGINE.includes(entry.name) && !/\.(txt|zip)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && !GPU_ENGINE.includes(entry.name) && !LATER.test(entry.name))
     .map((entry) => `${entry.parentPath}/${entry.name}`.slice(OUT.length + 1))
     .sort();
   const hash = createHash("sha256");

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     )
     add_bundle(parser)
     add_labels(parser)
-    text = "prompt with names alone, or with clicks in, or a box around, each label too (default: %(default)s)"
+    text = "prompt with names alone, or with clicks inside each label or a box around it too (default: %(default)s)"
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
     text = f"with --mode clicks: clicks inside each object (default: {CLICKS})"
     parser.add_argument("--clicks", type=whole(), metavar="N", help=text)

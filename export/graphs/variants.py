@@ -77,7 +77,7 @@ def for_core_ml(module: nn.Module) -> nn.Module:
 
 
 def for_openvino(module: nn.Module) -> nn.Module:
-    """Return a copy for OpenVINO, or the module itself if it already has that form.
+    """Return a copy of a graph for OpenVINO, or the module itself if nothing in it has another form there.
 
     OpenVINO's attention kernel never writes the scores, and each chunk costs about a megabyte and compile time, so
     global attention takes one head at a time with all its queries. The encoder's patches are `PatchesInPlace`, and its

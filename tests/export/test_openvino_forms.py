@@ -144,21 +144,30 @@ def test_products_are_in_bf16(tmp_path: Path) -> None:
     assert {precision for _, precision in products} == {"bf16"}
 
 
-def cutting(axis: int = -1, *, used: bool = False) -> openvino.Model:
-    """A layer with a bias, cut into 5 and 3 of its 8 outputs, or its 8 tokens; ``used`` also gives them whole."""
+def cutting(
+    axis: int = -1, *, used: bool = False, halved: bool = False, name: str = "layer", computed: bool = False
+) -> openvino.Model:
+    """A layer with a bias, cut into 5 and 3 of its 8 outputs, or its 8 tokens.
+
+    ``used`` also gives them whole, ``halved`` stores weights and bias in FP16, ``computed`` computes the weights.
+    """
     random = np.random.default_rng(0)
     given = opset13.parameter([1, 8, 4], np.float32, name="x")
-    weights, bias = (opset13.constant(random.standard_normal(s).astype(np.float32)) for s in ((8, 4), (1, 1, 8)))
-    layer = opset13.matmul(given, weights, False, True)
-    layer.set_friendly_name("layer")
+    weights, bias = (
+        opset13.convert(opset13.constant(values.astype(np.float16)), "f32") if halved else opset13.constant(values)
+        for values in (random.standard_normal(s).astype(np.float32) for s in ((8, 4), (1, 1, 8)))
+    )
+    layer = opset13.matmul(given, opset13.relu(weights) if computed else weights, False, True)
+    layer.set_friendly_name(name)
     made = opset13.add(layer, bias)
     cut = opset13.variadic_split(made, opset13.constant(axis), opset13.constant(np.array([5, 3])))
     results = [opset13.relu(out) for out in cut.outputs()] + ([made] if used else [])
     return openvino.Model(results, [given], "cutting")
 
 
-def test_a_cut_layer_is_a_layer_for_each_part() -> None:
-    plain, changed = cutting(), cutting()
+@pytest.mark.parametrize("halved", [False, True])
+def test_a_cut_layer_is_a_layer_for_each_part(halved: bool) -> None:
+    plain, changed = cutting(halved=halved), cutting(halved=halved)
     divide_cut_layers(changed)
     assert not kinds(changed)["VariadicSplit"]
     names = {op.get_friendly_name() for op in changed.get_ops() if op.get_type_name() == "MatMul"}
@@ -170,7 +179,11 @@ def test_a_cut_layer_is_a_layer_for_each_part() -> None:
         np.testing.assert_allclose(runs[1][number], runs[0][number], rtol=1e-6)
 
 
-@pytest.mark.parametrize("model", [cutting(1), cutting(used=True)], ids=["tokens", "also used whole"])
+@pytest.mark.parametrize(
+    "model",
+    [cutting(1), cutting(used=True), cutting(name="layer#2"), cutting(computed=True)],
+    ids=["tokens", "also used whole", "second call", "computed weights"],
+)
 def test_other_cuts_are_left_alone(model: openvino.Model) -> None:
     divide_cut_layers(model)
     assert kinds(model)["VariadicSplit"] == 1

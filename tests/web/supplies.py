@@ -1,6 +1,6 @@
 """What the tests of `web/` need from Python: ``python -m tests.web.supplies`` writes it into the built page.
 
-The bundle and the sample lie beside the page. `web/tests/data` gets pictures, their pixels as Pillow reads them, and
+The bundles and the sample lie beside the page. `web/tests/data` gets pictures, their pixels as Pillow reads them, and
 the masks of the shipped model, which no file of the repository holds: they change with the model.
 """
 
@@ -19,7 +19,14 @@ from cgsam_edge.quality.demo import choice, demo_scene
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.shipped import BUNDLE
 
-WEB = Path(__file__).parents[2] / "web"
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "web"
+BUNDLES = {"tiny.zip": ROOT / "training" / "checkpoints" / "tiny.cgsam", "bundle.zip": BUNDLE}
+"""By the names that `web/page/models.json` lists."""
+
+_DOUBT = 0.02
+"""A score of presence so near to its threshold could fall on the other side elsewhere."""
+
 _TURNED = 6
 """An EXIF orientation that swaps the sides."""
 
@@ -32,13 +39,13 @@ def write(page: Path, data: Path) -> None:
         data: the folder of the tests' data.
     """
     data.mkdir(parents=True, exist_ok=True)
-    pack(Bundle(BUNDLE), page / "bundle.zip")
+    for name, path in BUNDLES.items():
+        pack(Bundle(path), page / name)
     chosen = choice()
     scene = Image.fromarray(demo_scene(chosen.series, chosen.scene).image)
     scene.save(page / "sample.png")
+    _dump(data / "page.json", {"states": {name: _states(path, scene) for name, path in BUNDLES.items()}})
     with Segmenter(backend="onnxruntime", device="cpu") as segmenter:
-        states = {one.name: "present" if one.present else "absent" for one in segmenter.segment(scene).values()}
-        _dump(data / "page.json", {"states": states})
         masks = {name: _masks(segmenter, path) for name, path in _pictures(scene, data).items()}
     _dump(data / "masks.json", masks)
 
@@ -55,6 +62,15 @@ def _pictures(scene: Image.Image, data: Path) -> dict[str, Path]:
     for name, path in made.items():
         load_image(path).save(data / f"{name}.pixels.png")
     return made
+
+
+def _states(bundle: Path, scene: Image.Image) -> dict[str, str]:
+    """Return the decisions of presence, without those that the rounding of another engine could turn."""
+    with Segmenter(bundle, backend="onnxruntime", device="cpu") as segmenter:
+        thresholds = dict(zip(segmenter.concepts, segmenter.bundle.vocabulary.presence[:, -1], strict=True))
+        found = segmenter.segment(scene).values()
+    clear = [one for one in found if abs(one.presence - thresholds[one.name]) > _DOUBT]
+    return {one.name: "present" if one.present else "absent" for one in clear}
 
 
 def _masks(segmenter: Segmenter, path: Path) -> dict[str, Any]:

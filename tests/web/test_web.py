@@ -46,6 +46,11 @@ def test_a_program_that_does_not_end_is_killed(npm: str) -> None:
         run(NODE, "-e", "console.log('alive'); setInterval(() => {}, 1000)", timeout=2)
 
 
+def test_the_page_lists_the_bundles_that_lie_beside_it() -> None:
+    listed = json.loads((WEB / "page" / "models.json").read_text(encoding="utf-8"))
+    assert [model["file"] for model in listed] == list(supplies.BUNDLES)
+
+
 def test_the_lock_file_names_no_registry() -> None:
     """An address that one machine can reach would fail everywhere else."""
     packages = json.loads((WEB / "package-lock.json").read_text(encoding="utf-8"))["packages"]

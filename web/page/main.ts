@@ -4,11 +4,10 @@ import type { Device } from "../src/index.js";
 import { element, onPress } from "../ui/elements.js";
 import { type Instead, listen } from "../ui/sources.js";
 import { App } from "./app.js";
+import { besidePage, chooseNone, type Model, offer } from "./models.js";
 import { prepareOffline } from "./offline.js";
 import { complain, say } from "./status.js";
 
-/** The bundle that lies beside the page; `?bundle=ADDRESS` names another. */
-const OWN_BUNDLE = "bundle.zip";
 const SAMPLE = "sample.png";
 
 function isBundle(file: Blob): boolean {
@@ -53,15 +52,31 @@ async function start(): Promise<void> {
   say("Preparing");
   if (!(await prepareOffline())) return;
   const app = new App();
-  const address = new URLSearchParams(location.search).get("bundle") ?? OWN_BUNDLE;
-  let bundle: string | Blob = new URL(address, document.baseURI).href;
+  let bundle: string | Blob | null = null;
+  const open = async (source: string | Blob | null): Promise<void> => {
+    bundle = source;
+    if (source !== null) await app.open(source, device());
+  };
   const instead = listen((file) => {
     if (!isBundle(file)) return app.show(file);
-    bundle = file;
-    return app.open(file, device());
+    chooseNone();
+    return open(file);
   }, complain);
-  connect(app, instead, () => app.open(bundle, device()));
-  await app.open(bundle, device());
+  connect(app, instead, () => open(bundle));
+  await openFirst(open, () => bundle !== null);
+}
+
+/**
+ * Offers the bundles beside the page, and opens the first, or the one that the address names, unless the user was
+ * quicker and `chose` another.
+ */
+async function openFirst(open: (source: string) => Promise<void>, chose: () => boolean): Promise<void> {
+  const address = new URLSearchParams(location.search).get("bundle");
+  const models = address === null ? await besidePage() : [{ name: address, file: address }];
+  const at = (file: string): string => new URL(file, document.baseURI).href;
+  offer(models, (file) => open(at(file)));
+  if (chose()) chooseNone();
+  else await open(at((models[0] as Model).file));
 }
 
 start().catch(complain);
