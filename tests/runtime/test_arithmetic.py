@@ -193,7 +193,7 @@ def test_commands_say_what_was_proven(proven_bundle: Path, capsys: pytest.Captur
     names = ", ".join(name for name in GRAPH_NAMES if name != "decoder")
     line = (
         f"bfloat16 proven for {names} (on openvino 2026.4 on CPU, 8 pictures): mask IoU 0.9940 (other points 0.9260), "
-        "class mIoU 0.6357 → 0.6355, 1 presence decisions flipped"
+        "class mIoU 0.6357 → 0.6355, 1 presence decision flipped"
     )
     assert main(["info", str(proven_bundle)]) == 0
     assert f"  arithmetic: {line}" in capsys.readouterr().out
