@@ -79,7 +79,7 @@ def _scenes(folder: Path, series: int, count: int) -> list[LabelledImage]:
     return list(read_index_labels(folder / "images", folder / "labels", read_classes(folder / "classes.txt")))
 
 
-def _frames(folder: Path, crops: Path, classes: Path, count: int) -> list[list[LabelledImage]]:
+def frames_with_crops(folder: Path, crops: Path, classes: Path, count: int) -> list[list[LabelledImage]]:
     """Return the frames of a part of CamVid, each followed by its crops, which are written to a folder."""
     write_crops(folder, crops, count, HELD_OUT_SERIES)
     whole, parts = (
@@ -108,8 +108,8 @@ def _sets(args: argparse.Namespace, work: Path) -> Sets:
     if args.name != "streets":
         return Sets(scenes, _scenes(work / "calibration", CALIBRATION_SERIES, args.calibrated))
     classes = work / "held-out" / "classes.txt"
-    train = _frames(args.camvid / "train", work / "train", classes, CALIBRATION_CROPS)
-    val = _frames(args.camvid / "val", work / "val", classes, HELD_OUT_CROPS)
+    train = frames_with_crops(args.camvid / "train", work / "train", classes, CALIBRATION_CROPS)
+    val = frames_with_crops(args.camvid / "val", work / "val", classes, HELD_OUT_CROPS)
     calibration = train[:: max(1, len(train) // args.calibrated)]
     return Sets([frame for frame, *_ in val], list(chain(*calibration)), list(chain(*val)))
 

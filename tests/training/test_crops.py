@@ -11,7 +11,7 @@ from cgsam_edge.quality.labels import read_classes, read_index_labels
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
 from training.crops import SIDES, write_crops
-from training.ship import _frames
+from training.ship import frames_with_crops
 
 
 def test_crops_are_parts_of_frames_with_the_labels_of_these_parts(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_crops_are_parts_of_frames_with_the_labels_of_these_parts(tmp_path: Path
 def test_frames_are_followed_by_their_crops_which_lack_concepts(tmp_path: Path) -> None:
     scenes = tmp_path / "scenes"
     write_scenes(scenes, 1, range(3), 128, 128)
-    groups = _frames(scenes, tmp_path / "crops", scenes / "classes.txt", 2)
+    groups = frames_with_crops(scenes, tmp_path / "crops", scenes / "classes.txt", 2)
     frames = list(read_index_labels(scenes / "images", scenes / "labels", read_classes(scenes / "classes.txt")))
     assert [group[0].path for group in groups] == [frame.path for frame in frames]
     for frame, *crops in groups:

@@ -39,7 +39,7 @@ export function modelsOf(text: string): readonly Model[] {
   }
   if (Array.isArray(found) && found.length > 0 && found.every(isModel)) return found;
   throw new Error(
-    `${LIST}: expected a list such as [{"name": "Cars", "file": "cars.zip"}]; the page has no model now.`,
+    `${LIST}: expected a list such as [{"name": "Cars", "file": "cars.zip"}]. You can still drop a bundle on the page.`,
   );
 }
 
