@@ -17,6 +17,31 @@ from training.text import Vocabulary
 BLIND = 0.3
 """Share of the pairs whose adapters see no similarity: without them, the model never learns to use the text."""
 
+ABSENT = 0.15
+"""Share of the pairs that ask for a concept that the picture lacks."""
+
+VARIANTS = (0.6, 0.2, 0.2)
+"""How often a concept goes by all of its names together, by its first one alone, and by its synonym alone."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """(picture, concept) pairs of a step, encoded and ready for prompts.
+
+    Attributes:
+        embedding: image embeddings (n, prompt width, grid, grid).
+        maps: similarity maps (n, 1, S, S).
+        labels: of each pair's picture, int64 (n, S, S).
+        concepts: int64 (n,).
+        present: whether the picture shows the concept, bool (n,).
+    """
+
+    embedding: Tensor
+    maps: Tensor
+    labels: Tensor
+    concepts: Tensor
+    present: Tensor
+
 
 class Calibration(nn.Module):
     """Scales and biases of the similarity losses (as in SigLIP); they are not part of the checkpoint."""
@@ -65,30 +90,43 @@ class Objective:
         return dense_loss(logits, batch.labels) + 0.5 * dense_loss(self.token_head(tokens), batch.labels) + clip
 
     def joint(self, batch: Batch, step: int) -> Tensor:
-        """Train the whole model on some concepts of each picture, prompted as in use or by clicks or boxes."""
+        """Train the whole model on some concepts of each picture, prompted as in use and by clicks or a box."""
         model, device = self.model, batch.pixels.device
         rng, drawn = np.random.default_rng((self.seed, step, 2)), generator_of(device, self.seed, step, 2)
-        kind, here, repeat = draw_kind(rng), batch.present(), self.concepts
-        concepts = draw_concepts(drawn, here, self.rarity, repeat, 0.25 if kind == "text" else 0.0).flatten()
-        side, prompt = batch.labels.shape[-1], model.config.prompt
+        here, repeat = batch.present(), self.concepts
+        rows = draw_concepts(drawn, here, self.rarity, repeat, ABSENT)
+        concepts, present = rows.flatten(), here.gather(1, rows).flatten()
+        side = batch.labels.shape[-1]
         pixels = normalised(batch.pixels)
         found = features(model, pixels).float()
         clip = self._clip(found, batch.labels, here.float())
-        variant = torch.multinomial(
-            concepts.new_tensor([0.6, 0.2, 0.2], dtype=torch.float32), len(concepts), True, generator=drawn
-        )
-        text = self.words.variants[concepts, variant]
+        text = self.words.variants[concepts, self._variants(drawn, concepts)]
         each = found.repeat_interleave(repeat, 0)
         tokens = prefix(model, pixels)
         seen = dense_loss(self.token_head(tokens), batch.labels)
         shown = (torch.rand(len(concepts), generator=drawn, device=device) >= BLIND).float()
         embedding = encode(model, tokens.repeat_interleave(repeat, 0), each, text, shown)
-        wanted = batch.labels.repeat_interleave(repeat, 0)
         with torch.autocast(device.type, enabled=False):
             maps = similarity_map(similarity(each.detach(), text), side)
-            dense = dense_prompt(maps, side // 4, prompt.threshold, prompt.dense_value)
-        prompts = draw_prompts(drawn, rng, kind, maps, wanted == concepts[:, None, None], prompt)
+        pairs = Pairs(embedding, maps, batch.labels.repeat_interleave(repeat, 0), concepts, present)
+        masks = [self.masks(pairs, drawn, rng, kind) for kind in ("text", draw_kind(rng))]
+        return sum(masks, torch.zeros((), device=device)) / len(masks) + 0.5 * (clip + seen)
+
+    def _variants(self, drawn: torch.Generator, concepts: Tensor) -> Tensor:
+        """Draw which of a concept's texts each pair sees."""
+        chance = concepts.new_tensor(VARIANTS, dtype=torch.float32)
+        return torch.multinomial(chance, len(concepts), True, generator=drawn)
+
+    def masks(self, pairs: Pairs, drawn: torch.Generator, rng: np.random.Generator, kind: str) -> Tensor:
+        """Return the loss of the masks by one kind of prompt; only text may ask for what is absent."""
+        model, prompt, side = self.model, self.model.config.prompt, pairs.labels.shape[-1]
+        with torch.autocast(pairs.maps.device.type, enabled=False):
+            dense = dense_prompt(pairs.maps, side // 4, prompt.threshold, prompt.dense_value)
+        here = pairs.labels == pairs.concepts[:, None, None]
+        prompts = draw_prompts(drawn, rng, kind, pairs.maps, here, prompt)
         with sized(model, side):
-            logits, iou = decode(model, embedding, dense, prompts)
-        target, weight = mask_target(wanted, concepts, logits.shape[-1])
-        return mask_loss(logits[:, 0], iou, target, weight) + 0.5 * (clip + seen)
+            logits, iou = decode(model, pairs.embedding, dense, prompts)
+        target, weight = mask_target(pairs.labels, pairs.concepts, logits.shape[-1])
+        if kind != "text":
+            weight = weight * pairs.present[:, None, None]
+        return mask_loss(logits[:, 0], iou, target, weight)

@@ -21,3 +21,12 @@ def test_mask_loss_of_an_absent_concept_wants_nothing() -> None:
     empty, full = torch.full((1, 4, 4), -9.0), torch.full((1, 4, 4), 9.0)
     assert float(mask_loss(empty, torch.zeros(1), target, weight)) < 0.01
     assert float(mask_loss(full, torch.zeros(1), target, weight)) > 5
+
+
+def test_target_of_a_thin_thing_is_raised_and_that_of_an_edge_is_not() -> None:
+    labels = torch.zeros(1, 32, 32, dtype=torch.long)
+    labels[:, :, 7:9] = 2  # half a cell of each of two columns
+    labels[:, :, 18:] = 3  # its edge covers half a cell too, beside whole ones
+    target, _ = mask_target(labels.expand(2, -1, -1), torch.tensor([2, 3]), 8)
+    assert target[0, 0].tolist() == [0, 0.375, 0.375, 0, 0, 0, 0, 0]
+    assert target[1, 0].tolist() == [0, 0, 0, 0, 0.5, 1, 1, 1]

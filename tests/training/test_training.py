@@ -21,6 +21,7 @@ from training.cache import Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source, generator_of
 from training.evaluate import masks
 from training.model import encode, features, initialise, small_config
+from training.objective import Pairs
 from training.optimiser import orthogonalise
 from training.prompts import boxes, clicks, text_points
 from training.schedule import Schedule
@@ -65,6 +66,25 @@ def test_losses_fall(trained: Trainer) -> None:
     assert np.mean(trained.losses[14:18]) < np.mean(trained.losses[:4])
     assert np.mean(trained.losses[-4:]) < np.mean(trained.losses[18:22])
     assert trained.model.sam.prompt_encoder.input_image_size == (SIZE, SIZE)
+
+
+def test_only_text_teaches_that_a_concept_is_absent(trained: Trainer) -> None:
+    objective, n = trained.objective, 2
+    config = trained.model.config
+    pairs = Pairs(
+        embedding=torch.randn(n, config.sam.prompt_width, SIZE // 16, SIZE // 16),
+        maps=torch.rand(n, 1, SIZE, SIZE),
+        labels=torch.zeros(n, SIZE, SIZE, dtype=torch.long),
+        concepts=torch.tensor([4, 7]),
+        present=torch.zeros(n, dtype=torch.bool),
+    )
+    weight = trained.model.sam.mask_decoder.output_upscaling[0].weight
+    taught = {}
+    for kind in ("text", "clicks", "box"):
+        loss = objective.masks(pairs, torch.Generator().manual_seed(0), np.random.default_rng(0), kind)
+        taught[kind] = torch.autograd.grad(loss, weight)[0].abs().max().item()
+    assert taught["text"] > 0
+    assert taught["clicks"] == taught["box"] == 0
 
 
 def test_checkpoint_has_upstreams_layout(trained: Trainer, tmp_path: Path) -> None:
