@@ -13,7 +13,7 @@ import numpy as np
 from cgsam_edge.agreement import logit_error
 from cgsam_edge.calibration.arithmetic import arithmetic
 from cgsam_edge.calibration.fakequant import quantised
-from cgsam_edge.calibration.ranges import METHODS, Layer, Observer, Range
+from cgsam_edge.calibration.ranges import METHODS, RANGES_ALONE, Layer, Observer, Range, Watched
 from cgsam_edge.calibration.smoothing import readers, smooth
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.graphs.build import Graph, Graphs
@@ -116,7 +116,11 @@ class Feeds:
 
 
 def calibrate(
-    graphs: Graphs, feeds: Feeds, smoothing: float, progress: Progress = lambda _: None, *, products: bool = False
+    graphs: Graphs,
+    feeds: Feeds,
+    smoothing: float,
+    progress: Progress = lambda _: None,
+    watched: Watched = RANGES_ALONE,
 ) -> Calibrated:
     """Observe the inputs of all layers on all pictures, once, and smooth the graphs in place.
 
@@ -127,12 +131,12 @@ def calibrate(
         feeds: over the calibration pictures.
         smoothing: strength of smoothing, see `smooth`; 0 leaves the graphs unchanged.
         progress: receives a line per picture.
-        products: also sum up what weights of four bits are rounded with.
+        watched: what to observe besides.
 
     Raises:
         ExportError: an input of a layer was NaN or infinite.
     """
-    observer = Observer(graphs, readers(graphs) if smoothing else None, products=products)
+    observer = Observer(graphs, readers(graphs) if smoothing else None, watched)
     judged, absent = Judged(feeds), []
     with observer.watching():
         for number, path in enumerate(feeds.photos.paths):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cgsam_edge.calibration.ranges import Layer, Range
 from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.graphs.layers import Convolution, convolutions, quantisable
 
 WEIGHT_STEPS = 63
 """Largest quantised weight: seven bits, so that processors without VNNI do not overflow when they add in 16 bits."""
@@ -24,8 +24,8 @@ def round_input(values: Tensor, held: Range) -> Tensor:
 
 
 def round_weight(weight: Tensor) -> Tensor:
-    """Round each row (out, in) to symmetric steps."""
-    scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / WEIGHT_STEPS
+    """Round each output's part of a weight (out, in, …) to symmetric steps."""
+    scale = weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / WEIGHT_STEPS
     return (weight / scale).round() * scale
 
 
@@ -38,7 +38,9 @@ def quantised(
 ) -> Iterator[None]:
     """Make some layers round their inputs and weights within the block, or take `weights` that were rounded before."""
     hooks, before, made = [], [], weights or {}
-    chosen = {(g.name, name): layer for g in graphs for name, layer in quantisable(g).items()}
+    chosen: dict[Layer, nn.Linear | Convolution] = {
+        (g.name, name): layer for g in graphs for name, layer in (quantisable(g) | convolutions(g)).items()
+    }
     try:
         for key in chosen.keys() & set(layers):
             layer = chosen[key]

@@ -12,7 +12,7 @@ from torch import Tensor
 from cgsam_edge.calibration.calibrate import Calibrated, Feeds, Progress, calibrate
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
 from cgsam_edge.calibration.quantise import coreml, onnxruntime, openvino
-from cgsam_edge.calibration.ranges import Layer, of_graph
+from cgsam_edge.calibration.ranges import RANGES_ALONE, Layer, Watched, of_graph
 from cgsam_edge.calibration.ranking import Ranking, rank
 from cgsam_edge.calibration.saved import SavedGraphs
 from cgsam_edge.errors import ExportError
@@ -61,7 +61,7 @@ class Quantiser:
         smoothing: float,
         coreml_int8: str,
         progress: Progress,
-        four_bits: bool = False,
+        watched: Watched = RANGES_ALONE,
     ) -> Quantiser:
         """Smooth the graphs in place, and observe the ranges of their layers' inputs.
 
@@ -73,14 +73,14 @@ class Quantiser:
             smoothing: strength of the smoothing of outlier channels, from 0 to 1.
             coreml_int8: meaning of "int8" on Core ML.
             progress: receives a line per picture.
-            four_bits: whether some graph will have weights of four bits.
+            watched: what to observe besides: products for weights of four bits, and convolutions for OpenVINO.
 
         Raises:
             ExportError: an input of a layer was NaN or infinite.
         """
         features = work / "features"
         features.mkdir()
-        found = calibrate(graphs, Feeds(photos, reference, features), smoothing, progress, products=four_bits)
+        found = calibrate(graphs, Feeds(photos, reference, features), smoothing, progress, watched)
         return cls(graphs, reference, found, coreml_int8, work)
 
     @property

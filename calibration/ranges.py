@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.graphs.layers import Convolution, convolutions, quantisable
 
 Layer = tuple[str, str]
 """Graph and layer."""
@@ -41,6 +41,22 @@ class Range:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is observed besides the inputs' ranges of linear layers.
+
+    Attributes:
+        products: products of channels with each other, which weights of four bits need.
+        convolutions: inputs of the graphs' `convolutions`.
+    """
+
+    products: bool = False
+    convolutions: bool = False
+
+
+RANGES_ALONE = Watched()
 
 
 class Seen:
@@ -154,22 +170,22 @@ class Seen:
 
 
 class Observer:
-    """Watches the inputs of all quantisable layers of some graphs.
+    """Watches the inputs of all layers of some graphs that can be quantised.
 
     Args:
         graphs: whose layers to watch.
         readers: layers that read a norm, each with the first that reads the same: of these one is watched, with its
             channels apart.
-        products: sum up the products of channels, which weights of four bits need.
+        watched: what to observe besides.
 
     Attributes:
         seen: by graph and layer.
     """
 
     def __init__(
-        self, graphs: Iterable[Graph], readers: Mapping[Layer, Layer] | None = None, *, products: bool = False
+        self, graphs: Iterable[Graph], readers: Mapping[Layer, Layer] | None = None, watched: Watched = RANGES_ALONE
     ) -> None:
-        self._graphs, self._readers, self._products = tuple(graphs), readers or {}, products
+        self._graphs, self._readers, self._watched = tuple(graphs), readers or {}, watched
         self.seen: dict[Layer, Seen] = {}
 
     @contextmanager
@@ -180,6 +196,8 @@ class Observer:
             for name, layer in quantisable(graph).items():
                 if self._readers.get((graph.name, name), (graph.name, name)) == (graph.name, name):
                     hooks.append(layer.register_forward_pre_hook(self._hook((graph.name, name), layer)))
+            for name, convolution in convolutions(graph).items() if self._watched.convolutions else ():
+                hooks.append(convolution.register_forward_pre_hook(self._of_pixels((graph.name, name), convolution)))
         try:
             yield
         finally:
@@ -191,8 +209,14 @@ class Observer:
         def take(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             if key not in self.seen:
                 apart = key in self._readers
-                self.seen[key] = Seen(layer.in_features, apart=apart, products=self._products)
+                self.seen[key] = Seen(layer.in_features, apart=apart, products=self._watched.products)
             self.seen[key].add(inputs[0])
+
+        return take
+
+    def _of_pixels(self, key: Layer, layer: Convolution) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def take(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            self.seen.setdefault(key, Seen(layer.in_channels)).add(inputs[0].movedim(1, -1))
 
         return take
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cgsam_edge.arithmetic import ArithmeticProof, lines
 from cgsam_edge.calibration.quantiser import Quantiser
+from cgsam_edge.calibration.ranges import Watched
 from cgsam_edge.calibration.ranking import Ranking
 from cgsam_edge.examples import EXAMPLES_FILE
 from cgsam_edge.export import examples, parity
@@ -160,7 +161,8 @@ class ExportSteps:
         with self.progress.step("calibrate", f"on {amount(len(photos.paths), 'picture')} ({photos.origin})"):
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
-                coreml_int8=self.quality.coreml_int8, progress=self.progress.say, four_bits=self.options.four_bits,
+                coreml_int8=self.quality.coreml_int8, progress=self.progress.say,
+                watched=Watched(self.options.four_bits, self.options.quantises_convolutions),
             )  # fmt: skip
         self.progress.say(quantiser.scores)
         for warning in quantiser.warnings:

@@ -167,6 +167,12 @@ class ExportOptions:
         """Whether some graph of some target has weights of four bits."""
         return any(self.lowest_of(target) == "int4" for target in self.targets)
 
+    @property
+    def quantises_convolutions(self) -> bool:
+        """Whether some target computes SAM's convolutions in INT8."""
+        graphs = [(one, graph) for one in self.targets if TARGETS[one].convolutions for graph in ("image", "concept")]
+        return any(self.precision_of(*one) == "int8" for one in graphs)
+
     def settings_of(self, target: str) -> dict[str, Any]:
         """Return the options that a target's converter takes."""
         return {name: getattr(self, name) for name in TARGETS[target].settings}

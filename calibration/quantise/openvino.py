@@ -1,4 +1,4 @@
-"""INT8 for OpenVINO, by NNCF: only the linear layers, with the ranges that were measured for all targets."""
+"""INT8 for OpenVINO, by NNCF: linear layers and SAM's convolutions, with the ranges that were measured before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
 from cgsam_edge.calibration.ranges import Range
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.graphs.layers import convolutions, quantisable
 from cgsam_edge.export.targets.onnxruntime import HALF_MAX, HALVED_SIZE, layer_of
 from cgsam_edge.manifest import GraphSpec
 from cgsam_edge.runtimes import telemetry
@@ -41,7 +41,9 @@ def quantise(
     in_float: frozenset[str] = frozenset(),
     four_bits: Mapping[str, FourBits] | None = None,
 ) -> GraphSpec:
-    """Rewrite a float32 ``.xml`` and ``.bin`` with the linear layers in INT8, and other large constants as float16.
+    """Rewrite a float32 ``.xml`` and ``.bin`` with its layers in INT8, and other large constants as float16.
+
+    Layers are linear ones and `convolutions`; where others have four bits, convolutions stay in float.
 
     Weights have a scale for each output channel and seven bits, inputs are uint8 with the given ranges. NNCF would
     measure ranges again on all pictures, with fewer methods; here it sees only the first picture.
@@ -64,14 +66,12 @@ def quantise(
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the files are replaced below
     model = core.read_model(str(path))
-    layers = quantisable(graph).keys() & ranges.keys() - in_float - (four_bits or {}).keys()
-    products = [op for op in model.get_ordered_ops() if op.get_type_name() == "MatMul"]
-    others = [op.get_friendly_name() for op in products if layer_of(op.get_friendly_name()) not in layers]
-    kinds = sorted({op.get_type_name() for op in model.get_ordered_ops()} & _FLOAT_KINDS)
+    known = quantisable(graph).keys() | (convolutions(graph).keys() if four_bits is None else frozenset())
+    layers = known & ranges.keys() - in_float - (four_bits or {}).keys()
     if layers:
         try:
             with _quiet():
-                model = _quantise(model, islice(feeds(), 1), others, kinds)
+                model = _quantise(model, islice(feeds(), 1), layers)
         except Exception as error:  # NNCF raises many kinds of errors
             raise ExportError(f"the graph {graph.name!r} could not be quantised for OpenVINO: {error}") from error
         _set_ranges(model, ranges)
@@ -137,8 +137,11 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _quantise(model: Any, samples: Iterator[Any], float_names: list[str], float_kinds: list[str]) -> Any:
+def _quantise(model: Any, samples: Iterator[Any], layers: Collection[str]) -> Any:
     nncf = telemetry.load("nncf")
+    kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ordered_ops()}
+    float_names = [name for name, kind in kinds.items() if kind in _LAYERS and layer_of(name) not in layers]
+    float_kinds = sorted(_FLOAT_KINDS.intersection(kinds.values()))
     return nncf.quantize(
         model,
         nncf.Dataset(samples, dict),
@@ -155,8 +158,10 @@ def _quantise(model: Any, samples: Iterator[Any], float_names: list[str], float_
     )
 
 
+_LAYERS = ("MatMul", "Convolution")
+"""Operators that can be a layer; those that are none stay in float by their names."""
+
 _FLOAT_KINDS = {
-    "Convolution",
     "GroupConvolution",
     "Interpolate",
     "Softmax",
@@ -191,11 +196,11 @@ _LEAST_RANGE = 1e-6
 
 
 def _layers_behind(node: Any) -> set[str]:
-    """Return the layers whose products use a quantiser's output, directly or reshaped or transposed."""
+    """Return the layers that use a quantiser's output, directly or reshaped or transposed."""
     found, ahead = set(), [node]
     while ahead:
         for user in ahead.pop().output(0).get_target_inputs():
-            if user.get_node().get_type_name() == "MatMul":
+            if user.get_node().get_type_name() in _LAYERS:
                 found.add(layer_of(user.get_node().get_friendly_name()))
             elif user.get_node().get_type_name() in _SHAPES:
                 ahead.append(user.get_node())

@@ -35,14 +35,26 @@ class ClipAttention(nn.Module):
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scaled q, and k and v, each (1, heads, N, c), of normed tokens (1, N, C)."""
-        split = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # the three lie whole
-        q, k, v = split.unbind(0)
+        q, k, v = self._split(x).unbind(0)
         return q, k, v
 
+    def _split(self, x: Tensor) -> Tensor:
+        out: Tensor = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # the three lie whole
+        return out
+
+    def both(self, x: Tensor) -> Tensor:
+        """Return what the ordinary and the surgery path attend to, of normed tokens (1, N, C): (2, N, C).
+
+        The ordinary path takes softmax(q kᵀ) v, the surgery path softmax(v vᵀ) v.
+        """
+        split = self._split(x)
+        q, _, v = split.unbind(0)
+        return self.join(torch.cat([q, v * self.scale]), split[1:].squeeze(1), v)
+
     def join(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Return proj(softmax(q kᵀ) v): (1, N, C)."""
+        """Return proj(softmax(q kᵀ) v), (B, N, C), of queries and keys (B, heads, N, c) and values of B or of all."""
         if kernels.used():
-            attended = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
+            attended = F.scaled_dot_product_attention(queries, keys, values.expand_as(keys), scale=1.0)
         else:
             attended = (queries @ keys.transpose(-2, -1)).softmax(dim=-1) @ values
         out: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
@@ -67,9 +79,9 @@ class ClipBlock(nn.Module):
         # a separate container: replacing a layer in it does not change the model
         self.mlp = nn.Sequential(OrderedDict(block.mlp.named_children()))
 
-    def block_output(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Add attention and MLP to tokens (1, N, C), of which q may hold fewer than k and v."""
-        x = x + self.attention.join(q, k, v)
+    def block_output(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add what attention gave, and the MLP, to tokens (1, N, C)."""
+        x = x + attended
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
@@ -84,6 +96,10 @@ class ClipFeatures(nn.Module):
         visual: open_clip's VisionTransformer.
         config: sizes of CLIP.
         norm: axis of the feature norm.
+
+    Attributes:
+        together: whether both paths attend at once, with a row for the class token in either: engines that give each
+            head to a thread then have twice as many to share.
     """
 
     blocks: Any  # a ModuleList of ClipBlock
@@ -105,6 +121,7 @@ class ClipFeatures(nn.Module):
         self.ln_pre, self.ln_post, self.proj = visual.ln_pre, visual.ln_post, visual.proj
         self.blocks = nn.ModuleList(ClipBlock(block) for block in visual.transformer.resblocks)
         self.first_surgery = config.layers - SURGERY_LAYERS
+        self.together = False
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map normalised pixels (1, 3, s, s) to (1, 1 + M, D)."""
@@ -112,14 +129,20 @@ class ClipFeatures(nn.Module):
         x = self.ln_pre(torch.cat([self.class_token, patches], dim=1))
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            attention = block.attention
-            q, k, v = attention.split(block.ln_1(x))
+            attention, normed = block.attention, block.ln_1(x)
             if i == self.first_surgery:
-                surgery = x[:, 1:]
+                surgery = x if self.together else x[:, 1:]
+            if self.together and self.first_surgery <= i < last:
+                attended, of_surgery = attention.both(normed).split(1)
+                surgery = surgery + of_surgery
+                x = block.block_output(x, attended)
+                continue
+            q, k, v = attention.split(normed)
             if i >= self.first_surgery:
+                surgery = surgery[:, 1:] if self.together else surgery
                 surgery = surgery + attention.join(v[:, :, 1:] * attention.scale, v, v)
             if i == last:
                 x, q = x[:, :1], q[:, :, :1]
-            x = block.block_output(x, q, k, v)
+            x = block.block_output(x, attention.join(q, k, v))
         embedding = self.ln_post(torch.cat([x, surgery], dim=1)) @ self.proj
         return normalise(embedding, self.norm, self.norm_scale)

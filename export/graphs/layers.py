@@ -12,14 +12,32 @@ from cgsam_edge.export.targets import QUANTISED_GRAPHS
 def quantisable(graph: Graph) -> dict[str, nn.Linear]:
     """Return the linear layers of an encoder graph by the path of their module, such as "blocks.0.attention.qkv".
 
-    Attention's products, norms, the patch embedding and the neck are not among them.
-    Graphs that are never quantised have none.
+    Attention's products, norms, the patch embedding and the neck are not among them. Graphs that are never quantised
+    have none. All targets quantise these, and OpenVINO `convolutions` too.
     """
     if graph.name not in QUANTISED_GRAPHS:
         return {}
     linears = {name: module for name, module in graph.module.named_modules() if isinstance(module, nn.Linear)}
     uncalled = _uncalled(graph.module)
     return {name: module for name, module in linears.items() if module is not uncalled}
+
+
+Convolution = nn.Conv2d | nn.Conv3d
+
+
+def convolutions(graph: Graph) -> dict[str, Convolution]:
+    """Return SAM's convolutions of several pixels by the path of their module: patch embedding and the neck's of 3 × 3.
+
+    Only OpenVINO quantises them: ONNX Runtime is fast only if the output is rounded to eight bits too. The neck's of
+    single pixels gains nothing, and CLIP's embedding little, whose errors move the points.
+    """
+    if graph.name not in _CONVOLVED:
+        return {}
+    found = ((name, one) for name, one in graph.module.named_modules() if isinstance(one, Convolution))
+    return {name: one for name, one in found if one.kernel_size != (1, 1)}
+
+
+_CONVOLVED = ("image", "concept")
 
 
 def _uncalled(module: nn.Module) -> nn.Module | None:

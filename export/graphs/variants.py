@@ -10,6 +10,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from cgsam_edge.export.graphs.attention import FusedAttention, by_head, together
+from cgsam_edge.export.graphs.clip import ClipFeatures
 from cgsam_edge.export.graphs.model import ImageGraph
 from cgsam_edge.export.graphs.relative import RelativePositions
 from cgsam_edge.export.graphs.windows import PaddedWindows, Windows
@@ -47,14 +48,16 @@ class PatchesInPlace(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.patch = conv.kernel_size[0]
-        self.weight = nn.Parameter(conv.weight.detach().permute(0, 3, 1, 2).unsqueeze(-1), requires_grad=False)
-        self.bias = conv.bias
+        self.patch = side = conv.kernel_size[0]
+        size = (conv.in_channels, side, 1)
+        self.proj = nn.Conv3d(side, conv.out_channels, size, stride=(1, side, 1), bias=False, device="meta")
+        self.proj.weight = nn.Parameter(conv.weight.detach().permute(0, 3, 1, 2).unsqueeze(-1), requires_grad=False)
+        self.proj.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, rows of patches, columns of patches, channels)."""
         columns = x.unflatten(3, (-1, self.patch)).permute(0, 4, 1, 2, 3)  # the order in which they lie already
-        made = F.conv3d(columns, self.weight, self.bias, stride=(1, self.patch, 1))
+        made: Tensor = self.proj(columns)
         return made.permute(0, 2, 3, 4, 1).flatten(1, 2)
 
 
@@ -81,14 +84,17 @@ def for_openvino(module: nn.Module) -> nn.Module:
 
     OpenVINO's attention kernel never writes the scores, and each chunk costs about a megabyte and compile time, so
     global attention takes one head at a time with all its queries. The encoder's patches are `PatchesInPlace`, and its
-    relative positions are `RelativePositions`, but in large squares and in windows that are padded.
+    relative positions are `RelativePositions`, but in large squares and in windows that are padded. Both paths of CLIP
+    attend at once: threads share heads, and three heads on two threads take as long as four.
     """
-    if not any(isinstance(one, (FusedAttention, ImageGraph)) for one in module.modules()):
+    if not any(isinstance(one, (FusedAttention, ImageGraph, ClipFeatures)) for one in module.modules()):
         return module
     made = _copied(module)
     for one in list(made.modules()):
         if isinstance(one, ImageGraph):
             one.patch_embed = PatchesInPlace(one.patch_embed.proj)
+        elif isinstance(one, ClipFeatures):
+            one.together = True
         elif isinstance(one, FusedAttention):
             if one.side <= _GATHERED_SIDE and one.grid % one.side == 0:
                 one.relative = RelativePositions(one.table_h, one.table_w)

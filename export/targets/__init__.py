@@ -38,6 +38,7 @@ class Target:
         precisions: precisions that it can write, the default first.
         settings: options of the export that its converter accepts.
         quantised_from: precision of a graph before it is quantised.
+        convolutions: whether INT8 is also of convolutions.
         needs: modules that it needs, beyond those of every export.
     """
 
@@ -46,6 +47,7 @@ class Target:
     settings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     quantised_from: str = "fp32"
+    convolutions: bool = False
 
     @property
     def default_precision(self) -> str:
@@ -61,7 +63,7 @@ class Target:
 
 TARGETS: dict[str, Target] = {
     "onnxruntime": Target("onnxruntime", ("fp32", "fp16", "int8", "int4")),
-    "openvino": Target("openvino", ("fp32", "fp16", "int8", "int4"), needs=("openvino",)),
+    "openvino": Target("openvino", ("fp32", "fp16", "int8", "int4"), needs=("openvino",), convolutions=True),
     COREML: Target(
         "coreml", ("fp16", "fp32", "int8", "int4"), quantised_from="fp16", settings=("ios",), needs=("coremltools",)
     ),

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cgsam_edge import _version
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.graphs.layers import convolutions, quantisable
 from cgsam_edge.export.targets import onnx_file
 from cgsam_edge.export.targets.onnx_file import OnnxModel
 from cgsam_edge.manifest import GraphSpec, TensorSpec
@@ -99,16 +99,17 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def _name_layers(model: Any, graph: Graph) -> None:
-    """Name the products of linear layers after their module, so that quantisers find them; a second call gets "#2"."""
-    layers, calls = quantisable(graph), Counter[str]()
+    """Name what can be quantised after its module, so that quantisers find it; a layer's second call gets "#2"."""
+    kinds = dict.fromkeys(quantisable(graph), ("MatMul", "Gemm")) | dict.fromkeys(convolutions(graph), ("Conv",))
+    calls = Counter[str]()
     for node in model.graph.node:
         notes = {note.key: note.value for note in node.metadata_props}
         scopes = ast.literal_eval(notes.get(SCOPES, "[]"))
-        layer = next((scope for scope in reversed(scopes) if scope in layers), None)
-        if node.op_type in ("MatMul", "Gemm") and layer is not None:
+        layer = next((scope for scope in reversed(scopes) if scope in kinds), None)
+        if layer is not None and node.op_type in kinds[layer]:
             calls[layer] += 1
             node.name = layer if calls[layer] == 1 else f"{layer}#{calls[layer]}"
-    missing = layers.keys() - calls.keys()
+    missing = kinds.keys() - calls.keys()
     if missing:
         raise ExportError(
             f"the graph {graph.name!r} lost the layers {', '.join(sorted(missing))} in the conversion to ONNX."

@@ -12,7 +12,7 @@ import numpy as np
 
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
-from cgsam_edge.export.graphs.layers import quantisable
+from cgsam_edge.export.graphs.layers import convolutions, quantisable
 from cgsam_edge.export.graphs.variants import for_openvino
 from cgsam_edge.export.targets import onnxruntime
 from cgsam_edge.export.targets.openvino_halving import halve_by_means
@@ -134,8 +134,11 @@ def _is_constant(port: Any) -> bool:
 def _name(model: Any, graph: Graph) -> None:
     """Replace names that contain a counter of the process, so that the same export writes the same bytes."""
     model.set_friendly_name(graph.name)
-    layers = quantisable(graph)
+    layers = quantisable(graph).keys() | convolutions(graph).keys()
     for i, op in enumerate(model.get_ordered_ops()):
+        if op.get_type_name() == "Add" and op.get_friendly_name() in layers:  # the bias has a convolution's name
+            op.input_value(0).get_node().set_friendly_name(op.get_friendly_name())
+            op.set_friendly_name("")
         kept = op.get_type_name() in ("Parameter", "Result") or onnxruntime.layer_of(op.get_friendly_name()) in layers
         if not kept:
             op.set_friendly_name(f"{op.get_type_name()}_{i}")

@@ -22,7 +22,7 @@ from cgsam_edge.calibration.quantise import onnxruntime as quantise_onnxruntime
 from cgsam_edge.calibration.quantise import openvino as quantise_openvino
 from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
 from cgsam_edge.calibration.quantiser import Quantiser
-from cgsam_edge.calibration.ranges import Observer, Seen
+from cgsam_edge.calibration.ranges import Observer, Seen, Watched
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph, build_graphs
 from cgsam_edge.export.graphs.layers import quantisable
@@ -118,7 +118,7 @@ def graph() -> Graph:
 
 @pytest.fixture(scope="module")
 def weights(graph: Graph) -> dict[str, FourBits]:
-    observer = Observer([graph], products=True)
+    observer = Observer([graph], watched=Watched(products=True))
     with observer.watching():
         graph.run(graph.example())
     layers = quantisable(graph)

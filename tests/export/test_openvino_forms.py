@@ -16,8 +16,11 @@ from torch import nn
 
 from cgsam_edge.calibration.four_bits import FourBits
 from cgsam_edge.calibration.quantise.openvino import _pack_layers
+from cgsam_edge.export.config import SURGERY_LAYERS
+from cgsam_edge.export.graphs import kernels
 from cgsam_edge.export.graphs.attention import FusedAttention
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
+from cgsam_edge.export.graphs.clip import ClipFeatures
 from cgsam_edge.export.graphs.relative import RelativePositions
 from cgsam_edge.export.graphs.upscaling import Upscaling
 from cgsam_edge.export.graphs.variants import PatchesInPlace, for_openvino
@@ -59,6 +62,25 @@ def test_attention_stays_the_same(block: int, grid: int, batch: int) -> None:
     x = torch.randn(batch, grid * grid, made.config.sam.width)
     with torch.inference_mode():
         assert relative_error(changed(x), fused(x)) < EXACT
+
+
+@pytest.mark.parametrize("axis", ["tokens", "channels"])
+def test_both_paths_of_clip_attend_at_once(axis: Any) -> None:
+    made = tiny.model(tiny.config())
+    features = ClipFeatures(made.clip.visual, made.config.clip, axis)
+    whole: Any = for_openvino(nn.Sequential(features))
+    changed = whole[0]
+    assert (features.together, changed.together) == (False, True)
+    joined: list[torch.Size] = []
+    for block in changed.blocks:
+        block.attention.proj.register_forward_pre_hook(lambda _, given: joined.append(given[0].shape))
+    pixels = torch.randn(1, 3, made.config.clip.image_size, made.config.clip.image_size)
+    with torch.inference_mode():
+        expected = features(pixels)
+        assert relative_error(changed(pixels), expected) < EXACT
+        assert sum(shape[0] == 2 for shape in joined) == SURGERY_LAYERS - 1  # of the last block one path is short
+        with kernels.using():
+            assert relative_error(changed(pixels), expected) < EXACT
 
 
 def test_patches_in_place_are_the_embedding() -> None:
