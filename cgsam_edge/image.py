@@ -13,7 +13,7 @@ from cgsam_edge.errors import ImageError, InputError
 from cgsam_edge.image_depth import check_bits, to_8_bits
 from cgsam_edge.image_files import exif_orientation, from_file, from_pillow, opened
 from cgsam_edge.image_limits import MAX_PIXELS, MIN_SIDE, check_size
-from cgsam_edge.image_resize import squash
+from cgsam_edge.image_resize import array_in_bands, band_count, squash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,7 @@ __all__ = [
     "Prepared",
     "exif_orientation",
     "load_image",
+    "load_prepared",
     "pixel_count",
     "to_pixels",
 ]
@@ -87,6 +88,21 @@ def load_image(source: ImageSource, *, bits: int | None = None, page: int | None
     )
 
 
+def load_prepared(
+    source: ImageSource, size: int, threads: int = 1, *, bits: int | None = None, page: int | None = None
+) -> Prepared:
+    """Return an image and its pixels, as `load_image` and `to_pixels` do; of a large array each thread takes a part."""
+    if isinstance(source, np.ndarray):
+        check_bits(bits)
+        _check_page(page, source)
+        source = _rgb_array(source, bits)
+        count = band_count(source.shape[1], source.shape[0], threads)
+        if source.ndim == len("HWC") and count > 1:
+            return Prepared(*array_in_bands(source, size, count))
+    image = load_image(source, bits=bits, page=page)
+    return Prepared(image, to_pixels(image, size, threads))
+
+
 def pixel_count(source: ImageSource) -> int:
     """Return the number of pixels of an image, for a file from its header alone; 0 if that is not possible."""
     if isinstance(source, np.ndarray):
@@ -134,6 +150,12 @@ def _check_page(page: int | None, source: ImageSource) -> None:
 
 
 def _from_array(array: NDArray[Any], bits: int | None) -> Image.Image:
+    image = Image.fromarray(_rgb_array(array, bits))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _rgb_array(array: NDArray[Any], bits: int | None) -> NDArray[np.uint8]:
+    """Return an array of 8 bits, (H, W, 3) or, where it is grey, (H, W)."""
     name = "the array"
     if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.uint16):
         raise ImageError(
@@ -146,5 +168,4 @@ def _from_array(array: NDArray[Any], bits: int | None) -> Image.Image:
         array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
     if array.dtype != np.uint8:
         array = to_8_bits(array, (1 << 16) - 1 if array.dtype == np.uint16 else None, bits, name)
-    image = Image.fromarray(np.ascontiguousarray(array))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return np.ascontiguousarray(array)

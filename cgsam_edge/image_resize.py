@@ -33,8 +33,13 @@ def squash(image: Image.Image, size: int, threads: int) -> NDArray[np.float32]:
         size: side of the square.
         threads: largest number of threads; small pictures take fewer.
     """
-    count = min(threads, image.width * image.height // BAND_PIXELS)
+    count = band_count(image.width, image.height, threads)
     return in_bands(image, size, count) if count > 1 else _whole(image, size)
+
+
+def band_count(width: int, height: int, threads: int) -> int:
+    """Return in how many bands a picture of this size is resized: one a thread, and 0 or 1 if it is small."""
+    return min(threads, width * height // BAND_PIXELS)
 
 
 def in_bands(image: Image.Image, size: int, count: int) -> NDArray[np.float32]:
@@ -43,18 +48,37 @@ def in_bands(image: Image.Image, size: int, count: int) -> NDArray[np.float32]:
     The picture is copied in pieces of `BAND_PIXELS`, one at a time in each thread.
     """
     image.load()  # once, and not in each thread
-    pixels = np.empty((1, 3, size, size), np.float32)
+    return _in_bands(lambda top, bottom: image.crop((0, top, image.width, bottom)), image.size, size, count)
 
-    step = max(1, BAND_PIXELS // image.width)
+
+def array_in_bands(array: NDArray[np.uint8], size: int, count: int) -> tuple[Image.Image, NDArray[np.float32]]:
+    """Return an array (H, W, 3) as an image, and what `in_bands` gives for it; each thread converts its rows."""
+    image = Image.new("RGB", (array.shape[1], array.shape[0]), None)  # all of it is pasted over
+
+    def convert(top: int, bottom: int) -> Image.Image:
+        piece = Image.fromarray(array[top:bottom])
+        image.paste(piece, (0, top))
+        return piece
+
+    return image, _in_bands(convert, image.size, size, count)
+
+
+def _in_bands(
+    rows_of: Callable[[int, int], Image.Image], whole: tuple[int, int], size: int, count: int
+) -> NDArray[np.float32]:
+    """Squash a picture, given its width and height, and a function that copies some of its rows."""
+    width, height = whole
+    pixels = np.empty((1, 3, size, size), np.float32)
+    step = max(1, BAND_PIXELS // width)
 
     def squash_rows(top: int, bottom: int) -> list[tuple[int, Image.Image]]:
         edges = [*range(top, bottom, step), bottom]
-        return [(start, _narrowed(image, size, start, end)) for start, end in pairwise(edges)]
+        return [(start, _narrowed(rows_of(start, end), size)) for start, end in pairwise(edges)]
 
-    rows = list(chain.from_iterable(_share(squash_rows, image.height, count)))
+    rows = list(chain.from_iterable(_share(squash_rows, height, count)))
 
     def squash_columns(left: int, right: int) -> None:
-        band = Image.new("RGB", (right - left, image.height), None)  # all of it is pasted over
+        band = Image.new("RGB", (right - left, height), None)  # all of it is pasted over
         for top, part in rows:
             band.paste(part.crop((left, 0, right, part.height)), (0, top))
         _fill(pixels[0, :, :, left:right], band.resize((right - left, size), Image.Resampling.BILINEAR))
@@ -63,13 +87,12 @@ def in_bands(image: Image.Image, size: int, count: int) -> NDArray[np.float32]:
     return pixels
 
 
-def _narrowed(image: Image.Image, size: int, top: int, bottom: int) -> Image.Image:
-    piece = image.crop((0, top, image.width, bottom))
-    return piece.resize((size, bottom - top), Image.Resampling.BILINEAR)
+def _narrowed(image: Image.Image, size: int) -> Image.Image:
+    return image.resize((size, image.height), Image.Resampling.BILINEAR)
 
 
 def _whole(image: Image.Image, size: int) -> NDArray[np.float32]:
-    rows = image.resize((size, image.height), Image.Resampling.BILINEAR)
+    rows = _narrowed(image, size)
     pixels = np.empty((1, 3, size, size), np.float32)
     _fill(pixels[0], rows.resize((size, size), Image.Resampling.BILINEAR))
     return pixels

@@ -15,7 +15,7 @@ from cgsam_edge.caller_warning import warn_caller
 from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import BackendError, ImageError, InputError
-from cgsam_edge.image import ImageSource, Prepared, load_image, to_pixels
+from cgsam_edge.image import ImageSource, Prepared, load_prepared
 from cgsam_edge.limits import Limits
 from cgsam_edge.lru import check_bytes
 from cgsam_edge.opened_model import Concepts, OpenedModel
@@ -216,8 +216,8 @@ class Segmenter:
             ImageError: the image cannot be used.
             InputError: ``bits`` or ``page`` is not a valid number.
         """
-        rgb = load_image(image, bits=bits, page=page)
-        return Prepared(rgb, to_pixels(rgb, self.bundle.manifest.geometry.image_size, self._options.picture_threads))
+        size, threads = self.bundle.manifest.geometry.image_size, self._options.picture_threads
+        return load_prepared(image, size, threads, bits=bits, page=page)
 
     def stream_images(
         self,
