@@ -77,6 +77,8 @@ class ConceptResult:
         width, height = self.image_size
         mask = np.empty((height, width), bool)
         for columns, strip in self.mask_strips():
+            if strip.shape == mask.shape:
+                return strip  # all of it: nothing to copy
             mask[:, columns] = strip
         return mask
 
