@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from cgsam_edge.arithmetic import summary
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
-from cgsam_edge.runtimes import first_use, plugins, proven, registry
+from cgsam_edge.runtimes import allocator, first_use, plugins, proven, registry
 from cgsam_edge.runtimes.devices import allowed, refusal
 from cgsam_edge.runtimes.placement import Attempt, Candidate, GraphPlacement, Placement, Tried
 from cgsam_edge.runtimes.protocol import Backend, Session, SessionOptions
@@ -72,6 +72,8 @@ def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
         BackendError: nothing opens, or a candidate crashes or disagrees with PyTorch.
         BundleError: a file is missing or altered.
     """
+    if not wish.options.save_memory:
+        allocator.keep_freed()
     selector = Selector(bundle, wish)
     selection = selector.select()
     failed: list[Tried] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,8 +61,50 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
+PICTURES = """
+import resource
+import numpy as np
+from cgsam_edge.runtimes import allocator
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [np.zeros(size, np.uint8) for size in (4_000_000, 2_000_000, 2_000_000, 3_000_000, 3_000_000)]
+        for block in blocks:
+            block += 1
+        del block, blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+before = faults()
+allocator.keep_freed()
+faults()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's alone")
+def test_the_pages_of_a_picture_are_kept_for_the_next() -> None:
+    """A process starts with what glibc keeps by default, which no other test may have changed."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run([sys.executable, "-c", PICTURES], env=plain, capture_output=True, text=True, check=True)
+    before, after = (int(count) for count in done.stdout.split())
+    assert before > 20_000  # 14 MB of pages in every second round, at least
+    assert after < 500
+
+
+@pytest.mark.parametrize("save_memory", [False, True])
+def test_who_saves_memory_keeps_none(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, save_memory: bool) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(allocator, "keep_freed", lambda: kept.append(True))
+    Segmenter(tiny_bundle, backend="onnxruntime", device="cpu", save_memory=save_memory).close()
+    assert bool(kept) is not save_memory
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator, "_trim", lambda: None)
+    monkeypatch.setattr(np, "empty", None)
+    allocator.keep_freed.__wrapped__()
     monkeypatch.setattr(allocator, "_runs", allocator.RUNS - 1)
     allocator.count_run()
     assert allocator._runs == allocator.RUNS
