@@ -1,4 +1,4 @@
-"""Ranges of the linear layers' inputs, streamed over calibration pictures without storing any of them."""
+"""Ranges of the layers' inputs, streamed over calibration pictures without storing any of them."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Watched:
 
     Attributes:
         products: products of channels with each other, which weights of four bits need.
-        convolutions: inputs of the graphs' `convolutions`.
+        convolutions: names of the graphs of whose `convolutions` inputs are observed too.
     """
 
     products: bool = False
-    convolutions: bool = False
+    convolutions: frozenset[str] = frozenset()
 
 
 RANGES_ALONE = Watched()
@@ -196,7 +196,7 @@ class Observer:
             for name, layer in quantisable(graph).items():
                 if self._readers.get((graph.name, name), (graph.name, name)) == (graph.name, name):
                     hooks.append(layer.register_forward_pre_hook(self._hook((graph.name, name), layer)))
-            for name, convolution in convolutions(graph).items() if self._watched.convolutions else ():
+            for name, convolution in convolutions(graph).items() if graph.name in self._watched.convolutions else ():
                 hooks.append(convolution.register_forward_pre_hook(self._of_pixels((graph.name, name), convolution)))
         try:
             yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -47,6 +47,12 @@ class Ranking:
     def most_sensitive(self, count: int) -> frozenset[Layer]:
         """Return the layers of the first ``count`` groups."""
         return frozenset(layer for group in self.groups[:count] for layer in group)
+
+    def without(self, layers: Collection[Layer]) -> Ranking:
+        """Return the ranking of all other layers."""
+        rest = [tuple(layer for layer in group if layer not in layers) for group in self.groups]
+        measured = [found for found, group in zip(self.sensitivity, rest, strict=False) if group]
+        return Ranking(tuple(group for group in rest if group), tuple(measured))
 
     def reason(self, layer: Layer) -> str:
         """Return a phrase with the reason why a layer is kept in float."""

@@ -12,7 +12,9 @@ from cgsam_edge.calibration.saved import SavedGraphs
 from cgsam_edge.export.export_steps import ExportSteps, Layers
 from cgsam_edge.export.fitting import stored_size
 from cgsam_edge.export.graphs.build import Graphs
+from cgsam_edge.export.graphs.layers import convolutions
 from cgsam_edge.export.manifests import write_manifest
+from cgsam_edge.export.targets import TARGETS
 from cgsam_edge.manifest import Manifest
 from cgsam_edge.quality.gate import Gate
 from cgsam_edge.quality.judge import TargetQuality
@@ -69,8 +71,7 @@ class Fallback:
         """
         if first.found.passed or not self.steps.quality.fallback_minutes:
             return first
-        if self.ranking is None:
-            self.ranking = self.steps.rank(self.quantiser, self.gate)
+        ranking = self.ranking_of(target)
 
         def attempt(in_float: Layers) -> TargetAttempt:
             manifest = self.steps.quantise(target, self.graphs, converted, self.quantiser, self.folder, in_float)
@@ -82,7 +83,15 @@ class Fallback:
 
         names = tuple(graph.name for graph in self.graphs)
         saved = SavedAttempt(self.folder, target, names, SavedGraphs(self.steps.work / "best"))
-        return best_attempt(first, self.ranking, attempt, saved, too_large, self.steps.progress.say)
+        return best_attempt(first, ranking, attempt, saved, too_large, self.steps.progress.say)
+
+    def ranking_of(self, target: str) -> Ranking:
+        """Return the ranking of the layers that a target quantises; the first call ranks those of all targets."""
+        if self.ranking is None:
+            self.ranking = self.steps.rank(self.quantiser, self.gate)
+        if TARGETS[target].convolutions:
+            return self.ranking
+        return self.ranking.without({(graph.name, layer) for graph in self.graphs for layer in convolutions(graph)})
 
 
 @dataclass(frozen=True)

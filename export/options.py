@@ -10,7 +10,7 @@ from typing import Any, Literal
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, Activation, PromptConfig
 from cgsam_edge.export.image_sizes import AUTO, check_size
-from cgsam_edge.export.targets import DEFAULT_IOS, IOS_VERSIONS, QUANTISED, QUANTISED_GRAPHS, TARGETS
+from cgsam_edge.export.targets import CONVOLVED_GRAPHS, DEFAULT_IOS, IOS_VERSIONS, QUANTISED, QUANTISED_GRAPHS, TARGETS
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 
 
@@ -168,10 +168,10 @@ class ExportOptions:
         return any(self.lowest_of(target) == "int4" for target in self.targets)
 
     @property
-    def quantises_convolutions(self) -> bool:
-        """Whether some target computes SAM's convolutions in INT8."""
-        graphs = [(one, graph) for one in self.targets if TARGETS[one].convolutions for graph in ("image", "concept")]
-        return any(self.precision_of(*one) == "int8" for one in graphs)
+    def convolved_graphs(self) -> frozenset[str]:
+        """Names of the graphs whose convolutions some target computes in INT8."""
+        pairs = ((graph, one) for graph in CONVOLVED_GRAPHS for one in self.targets if TARGETS[one].convolutions)
+        return frozenset(graph for graph, one in pairs if self.precision_of(one, graph) == "int8")
 
     def settings_of(self, target: str) -> dict[str, Any]:
         """Return the options that a target's converter takes."""

@@ -6,7 +6,7 @@ from torch import nn
 
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.model import ImageGraph
-from cgsam_edge.export.targets import QUANTISED_GRAPHS
+from cgsam_edge.export.targets import CONVOLVED_GRAPHS, QUANTISED_GRAPHS
 
 
 def quantisable(graph: Graph) -> dict[str, nn.Linear]:
@@ -31,13 +31,10 @@ def convolutions(graph: Graph) -> dict[str, Convolution]:
     Only OpenVINO quantises them: ONNX Runtime is fast only if the output is rounded to eight bits too. The neck's of
     single pixels gains nothing, and CLIP's embedding little, whose errors move the points.
     """
-    if graph.name not in _CONVOLVED:
+    if graph.name not in CONVOLVED_GRAPHS:
         return {}
     found = ((name, one) for name, one in graph.module.named_modules() if isinstance(one, Convolution))
     return {name: one for name, one in found if one.kernel_size != (1, 1)}
-
-
-_CONVOLVED = ("image", "concept")
 
 
 def _uncalled(module: nn.Module) -> nn.Module | None:

@@ -15,6 +15,9 @@ the graph into the target's folder, and returns its spec."""
 QUANTISED_GRAPHS = ("clip", "image", "concept")
 """The decoder is not included: quantising it costs accuracy and saves no time."""
 
+CONVOLVED_GRAPHS = ("image", "concept")
+"""Those of which some targets quantise convolutions too."""
+
 QUANTISED = ("int4", "int8")
 """Precisions that need calibration, the lowest first."""
 

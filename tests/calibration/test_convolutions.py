@@ -16,12 +16,14 @@ from cgsam_edge.calibration.four_bits import in_four_bits
 from cgsam_edge.calibration.quantise import onnxruntime as onnxruntime_int8
 from cgsam_edge.calibration.quantise.openvino import quantise
 from cgsam_edge.calibration.ranges import Layer, Observer, Range, Watched, of_graph
-from cgsam_edge.calibration.ranking import blocks
+from cgsam_edge.calibration.ranking import Ranking, blocks
+from cgsam_edge.export.fallback import Fallback
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.graphs.layers import Convolution, convolutions, quantisable
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.targets import onnxruntime
 from cgsam_edge.export.targets import openvino as target
+from cgsam_edge.quality.findings import Sensitivity
 from tests import tiny
 
 NECK: Layer = ("concept", "neck.2")
@@ -34,7 +36,7 @@ def graphs() -> Graphs:
 
 @pytest.fixture(scope="module")
 def ranges(graphs: Graphs) -> dict[Layer, Range]:
-    observer = Observer((graphs.concept,), watched=Watched(convolutions=True))
+    observer = Observer((graphs.concept,), watched=Watched(convolutions=frozenset({"concept"})))
     with observer.watching():
         graphs.concept.run(graphs.concept.example())
     return observer.ranges("minmax")
@@ -52,7 +54,7 @@ def test_those_of_sam_are_found(graphs: Graphs) -> None:
 def test_its_input_is_seen_channel_by_channel(graphs: Graphs, ranges: dict[Layer, Range]) -> None:
     inputs: list[torch.Tensor] = []
     hook = convolution(graphs.concept).register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
-    observer = Observer((graphs.concept,), watched=Watched(convolutions=True))
+    observer = Observer((graphs.concept,), watched=Watched(convolutions=frozenset({"concept"})))
     with observer.watching():
         graphs.concept.run(graphs.concept.example())
     hook.remove()
@@ -72,17 +74,41 @@ def test_without_a_target_that_quantises_it_nothing_is_seen(graphs: Graphs) -> N
 @pytest.mark.parametrize(
     ("targets", "precision", "expected"),
     [
-        (("onnxruntime", "openvino"), "int8", True),
-        (("onnxruntime",), "int8", False),
-        (("openvino",), "int4", False),
-        (("openvino",), "clip=int8,image=fp32", False),
-        (("openvino",), "image=int8", True),
-        (("openvino",), "concept=int8", True),
+        (("onnxruntime", "openvino"), "int8", {"image", "concept"}),
+        (("onnxruntime", "coreml"), "int8", set()),
+        (("openvino",), "int4", set()),
+        (("openvino",), "clip=int8,image=fp32", set()),
+        (("openvino",), "image=int8,concept=int4", {"image"}),
+        (("openvino",), "concept=int8", {"concept"}),
     ],
 )
-def test_only_openvino_quantises_them(targets: tuple[str, ...], precision: str, expected: bool) -> None:
+def test_only_openvino_quantises_them(targets: tuple[str, ...], precision: str, expected: set[str]) -> None:
     options = ExportOptions(Path("a"), Path("b"), Path("c"), targets, precision)
-    assert options.quantises_convolutions is expected
+    assert options.convolved_graphs == expected
+
+
+@pytest.mark.parametrize("observed", ["image", "concept"])
+def test_those_of_other_graphs_are_not_observed(graphs: Graphs, observed: str) -> None:
+    observer = Observer((graphs.image, graphs.concept), watched=Watched(convolutions=frozenset({observed})))
+    with observer.watching():
+        for graph in (graphs.image, graphs.concept):
+            graph.run(graph.example())
+    seen = {key for key in observer.seen for graph in graphs if key[0] == graph.name and key[1] in convolutions(graph)}
+    assert seen == {(graph.name, name) for graph in graphs if graph.name == observed for name in convolutions(graph)}
+
+
+def test_a_target_that_computes_them_in_float_is_never_asked_to_keep_them(graphs: Graphs) -> None:
+    linear, embedding = ("image", "blocks.0.lin1"), ("image", "patch_embed.proj")
+    groups = ((NECK,), (linear,), (embedding,), (("concept", "blocks.0.lin1"),))
+    measured = tuple(Sensitivity(*group[0], 0.9, 0.1) for group in groups[:3])
+    unused: Any = None
+    fallback = Fallback(unused, graphs, unused, unused, Path("bundle"))
+    fallback.ranking = ranked = Ranking(groups, measured)
+    assert fallback.ranking_of("openvino") == ranked
+    for name in ("onnxruntime", "coreml"):
+        found = fallback.ranking_of(name)
+        assert found == Ranking((groups[1], groups[3]), (measured[1],))
+        assert found.most_sensitive(2) == {linear, ("concept", "blocks.0.lin1")}
 
 
 def test_its_weight_is_rounded_for_each_output(graphs: Graphs) -> None:
@@ -188,7 +214,7 @@ def test_the_embedding_of_patches_is_quantised_where_the_pixels_lie(graphs: Grap
     """OpenVINO's form of it is a convolution in three dimensions, with the same name."""
     graph, key = graphs.image, ("image", "patch_embed.proj")
     given = graph.example() | {"pixels": torch.rand(graph.inputs["pixels"]) * 255}
-    observer = Observer((graph,), watched=Watched(convolutions=True))
+    observer = Observer((graph,), watched=Watched(convolutions=frozenset({"image"})))
     with observer.watching():
         plain = graph.run(given)["tokens"].numpy()
     ranges = observer.ranges("minmax")
