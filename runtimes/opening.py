@@ -72,8 +72,6 @@ def open_bundle(bundle: Bundle, wish: Wish) -> Opened:
         BackendError: nothing opens, or a candidate crashes or disagrees with PyTorch.
         BundleError: a file is missing or altered.
     """
-    if not wish.options.save_memory:
-        allocator.keep_freed()
     selector = Selector(bundle, wish)
     selection = selector.select()
     failed: list[Tried] = []
@@ -136,6 +134,8 @@ def open_on(bundle: Bundle, backend: Backend, device: str, options: SessionOptio
 
 
 def _open(bundle: Bundle, backend: Backend, candidate: Candidate, options: SessionOptions) -> dict[str, Session]:
+    if not options.save_memory:
+        allocator.keep_freed()
     sessions: dict[str, Session] = {}
     try:
         for graph in bundle.manifest.graph_names:
