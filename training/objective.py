@@ -118,7 +118,10 @@ class Objective:
         return torch.multinomial(chance, len(concepts), True, generator=drawn)
 
     def masks(self, pairs: Pairs, drawn: torch.Generator, rng: np.random.Generator, kind: str) -> Tensor:
-        """Return the loss of the masks by one kind of prompt; only text may ask for what is absent."""
+        """Return the loss of the masks by one kind of prompt.
+
+        Of a concept that is absent, only text teaches the mask; clicks and boxes teach that its predicted IoU is 0.
+        """
         model, prompt, side = self.model, self.model.config.prompt, pairs.labels.shape[-1]
         with torch.autocast(pairs.maps.device.type, enabled=False):
             dense = dense_prompt(pairs.maps, side // 4, prompt.threshold, prompt.dense_value)

@@ -72,8 +72,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add("--target", text, dest="targets", type=_targets, metavar="NAMES", unset=",".join(ExportOptions.targets))
     text = (
         "fp32, fp16, int8 or int4, or one for each graph: image=int8,concept=int8,decoder=fp16. fp16 stores weights "
-        "in half precision, in which Core ML also computes; int8 quantises the encoders' linear layers and stores the "
-        "rest as fp16; int4 stores the weights of these layers in four bits"
+        "in half precision, in which Core ML also computes; int8 quantises the encoders' linear layers, for OpenVINO "
+        "two of SAM's convolutions too, and stores the rest as fp16; int4 stores linear layers' weights in four bits"
     )
     words = parser.add_mutually_exclusive_group()
     _add(words, ExportOptions, "--precision", text, metavar="WORDS", unset="fp32, on Core ML fp16")
