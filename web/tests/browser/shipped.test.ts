@@ -41,7 +41,7 @@ function unpacked(counts: string): number[] {
 }
 
 /** Pixels on an edge, where logits are 0 to rounding, that may differ in a small mask, of which a thousandth is less. */
-const SMALL = 8;
+const SMALL = 2;
 
 /** Returns how many pixels differ, and how many are in either mask. */
 function compared(one: number[], other: number[]): [number, number] {
