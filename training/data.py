@@ -17,6 +17,9 @@ from training.cache import Labelled
 PRESENT_PIXELS = 100
 """A concept counts as present above this many labelled pixels."""
 
+AT_ONCE = 256
+"""Pictures that are copied to the device at once: a copy of all would need the memory twice."""
+
 RARITY_LIMITS = 0.5, 3.0
 """Least and greatest frequency of a concept in prompts, as a multiple of the mean."""
 
@@ -86,19 +89,19 @@ class Pictures:
         """Copy pictures to a device."""
         height, width = labelled.labels.shape[1:]
         made = cls(len(labelled), height, width, device)
-        for start in range(0, len(labelled), 256):
-            made.add(labelled.images[start : start + 256], labelled.labels[start : start + 256])
+        made.add(labelled.images, labelled.labels)
         return made
 
     def add(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Add pictures (n, H, W, 3) with labels (n, H, W), as many as there is room for."""
-        end = min(self.count + len(labels), len(self.labels))
-        new = end - self.count
-        self.images[self.count : end] = (
-            torch.from_numpy(np.array(images[:new])).to(self.images.device).permute(0, 3, 1, 2)
-        )
-        self.labels[self.count : end] = torch.from_numpy(np.array(labels[:new])).to(self.labels.device)
-        self.count = end
+        new = min(len(labels), len(self.labels) - self.count)
+        for start in range(0, new, AT_ONCE):
+            part = slice(start, min(start + AT_ONCE, new))
+            place = slice(self.count, self.count + part.stop - part.start)
+            pixels = torch.from_numpy(np.array(images[part])).to(self.images.device)
+            self.images[place] = pixels.permute(0, 3, 1, 2)
+            self.labels[place] = torch.from_numpy(np.array(labels[part])).to(self.labels.device)
+            self.count = place.stop
 
     def __len__(self) -> int:
         """Return the number of pictures so far."""

@@ -1,7 +1,7 @@
 """The optimiser: Muon for the matrices of the transformers, AdamW for everything else."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,23 +49,40 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002 — of torch
-        """Update all matrices."""
+        """Update all matrices, by one call for all of them where that exists: a GPU waits for each call."""
         for group in self.param_groups:
-            momentum, alike = group["momentum"], defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    memory = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-                    memory.lerp_(parameter.grad, 1 - momentum)
-                    wide = parameter.shape[0] <= parameter.shape[1]
-                    update = parameter.grad.lerp(memory, momentum)
-                    alike[tuple(sorted(parameter.shape))].append((parameter, wide, update if wide else update.mT))
-            for (_, longest), entries in alike.items():
-                rate = group["lr"] * 0.2 * longest**0.5  # updates get the RMS that AdamW's have
-                for (parameter, wide, _), update in zip(
-                    entries, orthogonalise(torch.stack([entry[2] for entry in entries]), dtype=self.dtype), strict=True
-                ):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(update if wide else update.mT, alpha=rate)
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            grads = [p.grad for p in parameters]
+            memories = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
+            torch._foreach_lerp_(memories, grads, 1 - group["momentum"])
+            updates = torch._foreach_lerp(grads, memories, group["momentum"])
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            for alike in _by_shape(parameters, updates).values():
+                self._move(alike, group["lr"])
+
+    def _move(self, alike: Sequence[tuple[Tensor, Tensor]], rate: float) -> None:
+        """Move matrices of one shape, or its transpose, by their orthogonal updates."""
+        stack = torch.stack([update if _is_wide(update) else update.mT for _, update in alike])
+        found = orthogonalise(stack, dtype=self.dtype).unbind()
+        moves = [o if _is_wide(update) else o.mT for o, (_, update) in zip(found, alike, strict=True)]
+        # updates get the RMS that AdamW's have
+        torch._foreach_sub_([p for p, _ in alike], moves, alpha=rate * 0.2 * stack.shape[-1] ** 0.5)
+
+
+def _is_wide(matrix: Tensor) -> bool:
+    return matrix.shape[0] <= matrix.shape[1]
+
+
+def _by_shape(
+    parameters: Sequence[Tensor], updates: Sequence[Tensor]
+) -> Mapping[tuple[int, ...], list[tuple[Tensor, Tensor]]]:
+    """Group parameters and their updates by shape; a shape and its transpose are one."""
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    for parameter, update in zip(parameters, updates, strict=True):
+        groups[tuple(sorted(parameter.shape))].append((parameter, update))
+    return groups
 
 
 class Optimiser:
