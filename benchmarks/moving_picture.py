@@ -69,7 +69,7 @@ def _from_names(segmenter: Segmenter, shown: Choice) -> list[MovingFrame]:
         names = present[:count]
         picture = Result(encoded.image, {name: every[name] for name in names}).overlay()
         moving.append(MovingFrame(_frame(picture, f"--concepts {','.join(names)}"), SHORT))
-    right = f"all {len(CONCEPTS)} concepts: {100 * labels_right(every, scene):.0f} % of the labelled pixels are right"
+    right = f"all {len(CONCEPTS)} concepts: {100 * labels_right(every, scene):.0f} % of the pixels are right"
     ordered = Result(encoded.image, {name: every[name] for name in sorted(CONCEPTS, key=lambda n: n not in present)})
     return [*moving, MovingFrame(_frame(ordered.overlay(), right), LONG)]
 

@@ -15,7 +15,7 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from benchmarks import moving_picture, tracked_picture
+from benchmarks import moving_picture, sheet_picture, tracked_picture
 from benchmarks.objects_picture import objects_picture
 from cgsam_edge import Segmenter, shipped
 from cgsam_edge.agreement import mask_iou
@@ -29,8 +29,9 @@ SERIES = 1
 
 QUARTILE = 0.75
 RULE = (
-    "Of the held-out scenes in which cars and road cover a hundredth each or more, ordered by the share of labelled "
-    "pixels whose colour in the overlay is right, the one at the upper quartile: a quarter of those come out better."
+    "Of the held-out scenes in which cars and road cover a hundredth each or more, ordered by the share of "
+    "pixels that the overlay shows right, things without a name by no colour, the one at the upper quartile: a quarter "
+    "of those come out better."
 )
 
 EXAMPLES = ("car", "road")
@@ -55,7 +56,7 @@ class Ranked:
 
     Attributes:
         scene: its index in the series.
-        right: share of labelled pixels whose colour in the overlay is right.
+        right: share of pixels that the overlay shows right.
         examples: whether it holds enough of `EXAMPLES`.
     """
 
@@ -130,7 +131,9 @@ def main() -> None:
     with Segmenter(backend="onnxruntime") as segmenter:
         if not options.redraw:
             choose(segmenter, options.count, options.clicked)
-        draw(segmenter, choice(), json.loads(shipped.DEMO.read_text(encoding="utf-8"))["median"]["scene"])
+        notes = json.loads(shipped.DEMO.read_text(encoding="utf-8"))
+        draw(segmenter, choice(), notes["median"]["scene"])
+        write_beside(IMAGES / "nine.webp", partial(sheet_picture.write, SERIES, notes["scenes"], segmenter))
 
 
 def choose(segmenter: Segmenter, count: int, with_clicks: int) -> None:

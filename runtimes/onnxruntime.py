@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import replace
 from functools import lru_cache
@@ -45,7 +46,8 @@ class OnnxRuntimeBackend:
 
     def version(self) -> str | None:
         """Return the version of the package that provides it, and of its plugins; see `Backend.version`."""
-        found = installed.installed_version("onnxruntime", _PACKAGES)
+        loaded = sys.modules.get("onnxruntime")  # it knows better: packages can overwrite each other's files
+        found = getattr(loaded, "__version__", None) or installed.installed_version("onnxruntime", _PACKAGES)
         brought = provider_plugins.versions()
         return found if found is None or not brought else f"{found} ({', '.join(brought)})"
 

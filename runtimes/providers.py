@@ -88,7 +88,14 @@ _OPENVINO = ("OpenVINOExecutionProvider", "onnxruntime-ep-openvino")
 
 PROVIDERS = (
     Provider("TensorRT", "gpu", "TensorrtExecutionProvider", "onnxruntime-gpu", _tensorrt),
-    Provider("CUDA", "gpu", "CUDAExecutionProvider", "onnxruntime-gpu", _cuda),
+    Provider(
+        "CUDA",
+        "gpu",
+        "CUDAExecutionProvider",
+        "onnxruntime-gpu",
+        _cuda,
+        state="run by this project with its reference model on one H200",
+    ),
     Provider("DirectML", "gpu", "DmlExecutionProvider", "onnxruntime-directml", precision="float32"),
     Provider(
         "CoreML", "npu", "CoreMLExecutionProvider", "onnxruntime, on macOS", lambda _: {"ModelFormat": "MLProgram"}

@@ -118,9 +118,9 @@ def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Im
 
 
 def labels_right(result: Result, scene: Scene) -> float:
-    """Return the share of labelled pixels whose colour in the overlay matches their label."""
-    valid = scene.labels < len(CONCEPTS)
-    return float(np.mean((result.label_map() == scene.labels)[valid]))
+    """Return the share of pixels that are right: of their concept's colour, or of none where a thing has no name."""
+    named = np.where(scene.labels < len(CONCEPTS), scene.labels.astype(np.int32), -1)
+    return float(np.mean(result.label_map() == named))
 
 
 def _save(path: Path, picture: Image.Image, mark: PngInfo | None = None) -> None:

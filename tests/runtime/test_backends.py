@@ -19,6 +19,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
 from cgsam_edge.runtimes.coreml import CoreMLBackend
+from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions, max_threads
 from cgsam_edge.runtimes.registry import BACKENDS, fitting
 from tests.conftest import slow
@@ -180,6 +181,13 @@ def test_installed_without_importing(backend: Backend) -> None:
     assert backend.version()
     assert not backend.problem()
     assert backend.extras
+
+
+def test_the_version_is_that_of_the_library_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "__version__", "1.98.7")
+    assert str(OnnxRuntimeBackend().version()).startswith("1.98.7")
 
 
 @pytest.mark.parametrize(

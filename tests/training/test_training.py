@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.quality.scenes import HARD, PLAIN, render
+from training import __main__ as command
 from training.__main__ import RECIPES, interrupted
 from training.augment import cut
 from training.average import Average
@@ -22,7 +23,6 @@ from training.data import Pictures, Sampler, Source, generator_of
 from training.evaluate import masks
 from training.model import encode, features, initialise, small_config
 from training.objective import Pairs
-from training.optimiser import orthogonalise
 from training.prompts import boxes, clicks, text_points
 from training.schedule import Schedule
 from training.state import load_start, load_state, save_state, write_checkpoint
@@ -257,15 +257,6 @@ def test_batches_depend_on_the_step_alone(data: Labelled) -> None:
     assert not torch.equal(first.batch(5, 2).pixels, first.batch(6, 2).pixels)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(2, 8, 8), (3, 4, 20)])
-def test_updates_of_matrices_become_orthogonal(shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    made = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)), dtype=dtype)
-    assert made.dtype == torch.float32
-    values = torch.linalg.svdvals(made)
-    assert 0.5 < values.min() < values.max() < 1.4
-
-
 def test_a_blind_pair_goes_by_the_text_alone() -> None:
     model = initialise(small_config(SIZE, width=64, blocks=3, semantic=1), seed=0).eval()
     generator = torch.Generator().manual_seed(0)
@@ -286,6 +277,14 @@ def test_features_of_smaller_pictures_are_on_a_smaller_grid() -> None:
     with torch.no_grad():
         assert torch.equal(features(model, pixels), model.image_features(pixels))
         assert features(model, pixels[..., : SIZE // 2, : SIZE // 2]).shape == (1, 1 + 4, 128)
+
+
+def test_a_copy_without_its_repository_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "__file__", str(tmp_path / "__main__.py"))
+    monkeypatch.delenv("GIT_COMMIT", raising=False)
+    assert command._commit() == "unknown"
+    monkeypatch.setenv("GIT_COMMIT", "0123abc")
+    assert command._commit() == "0123abc"
 
 
 @pytest.mark.slow
