@@ -4,7 +4,7 @@ import { chromium } from "playwright-core";
 
 const [address, out, bundle = "bundle.zip"] = process.argv.slice(2);
 /** A point on the car, as a share of the picture. */
-const CLICK = [0.31, 0.58];
+const CLICK = [0.5, 0.7];
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
