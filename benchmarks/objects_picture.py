@@ -15,8 +15,9 @@ OPACITY = 0.45
 
 
 def objects_picture(result: Result, concepts: Sequence[str]) -> Image.Image:
-    """Return the image with the objects of some concepts, numbered from the largest of each."""
-    found = [(one, i) for name in concepts for i, one in enumerate(result[name].objects(), 1)]
+    """Return the image with the objects of those concepts that are present, numbered from the largest of each."""
+    here = [result[name] for name in concepts if result[name].present]
+    found = [(one, number) for concept in here for number, one in enumerate(concept.objects(), 1)]
     picture = np.array(result.image)
     for (one, number), colour in zip(found, palette(len(found)), strict=True):
         inside = one.mask

@@ -163,7 +163,7 @@ def draw(segmenter: Segmenter, shown: Choice, median: int) -> None:
     pictures = {
         "street": segmenter.segment(demo_scene(SERIES, shown.scene).image, CONCEPTS).overlay(),
         "clicks": clicks_picture(segmenter, demo_scene(SERIES, shown.clicked_scene), shown.clicked),
-        "objects": objects_picture(segmenter.segment(demo_scene(SERIES, shown.scene).image, CONCEPTS), OBJECTS),
+        "objects": objects_picture(segmenter.segment(demo_scene(SERIES, median).image, CONCEPTS), OBJECTS),
         "median": segmenter.segment(demo_scene(SERIES, median).image, CONCEPTS).overlay(),
     }
     for name, picture in pictures.items():
