@@ -5,8 +5,8 @@ import { chromium } from "playwright-core";
 const [address, out] = process.argv.slice(2);
 /** The concepts that are shown; the last one is active, and gets a click. */
 const SHOWN = ["road", "car"];
-/** A point on the smaller car, as a share of the picture. */
-const CLICK = [0.5, 0.7];
+/** A point on the car to the right, as a share of the picture. */
+const CLICK = [0.83, 0.48];
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
