@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Row:
         agreement: with the CPU.
         times: of a concept on the device.
         cpu_times: likewise on the CPU, in turns with the device.
-        memory: bytes of the GPU that the process holds at its end; None where the driver does not report it.
+        memory: bytes by which the GPU's used memory rose while the bundle was open; None where nothing tells.
     """
 
     bundle: str
@@ -108,12 +109,12 @@ def _of_bundle(bundle: Path, pictures: Sequence[Scene], options: argparse.Namesp
             pairs = expected(cpu, pictures, options.seconds)
             for device in options.device or ["cuda"]:
                 for wanted in ARITHMETICS:
-                    yield _row(bundle, device, wanted, lambda one: _found(one, cpu, pairs, options))
+                    yield _row(bundle, device, wanted, partial(_found, cpu=cpu, pairs=pairs, options=options))
     except CgsamError as error:
         yield Row(bundle.name, "", "", str(error))
 
 
-def _row(bundle: Path, device: str, wanted: str, find: Callable[[Segmenter], dict[str, Any]]) -> Row:
+def _row(bundle: Path, device: str, wanted: str, find: Callable[[Segmenter, str], dict[str, Any]]) -> Row:
     head = Row(bundle.name, device, wanted)
     print(f"{bundle.name} on {device}, {wanted} …", file=sys.stderr, flush=True)
     before = gpu_memory()
@@ -123,7 +124,7 @@ def _row(bundle: Path, device: str, wanted: str, find: Callable[[Segmenter], dic
             start = time.perf_counter()
             with Segmenter(bundle, backend=ENGINE, device=device, precision=wanted) as segmenter:
                 opening = time.perf_counter() - start
-                found, after = find(segmenter), gpu_memory()
+                found, after = find(segmenter, wanted), gpu_memory()
         except Exception as error:  # those of engines have no common base class; the next row may succeed
             return replace(head, problem=f"{type(error).__name__}: {error}")
     memory = None if before is None or after is None else after - before
@@ -131,11 +132,13 @@ def _row(bundle: Path, device: str, wanted: str, find: Callable[[Segmenter], dic
     return replace(head, **found, opening=opening, memory=memory, warnings=heard)
 
 
-def _found(segmenter: Segmenter, cpu: Segmenter, pairs: Sequence[Pair], options: argparse.Namespace) -> dict[str, Any]:
+def _found(
+    segmenter: Segmenter, wanted: str, cpu: Segmenter, pairs: Sequence[Pair], options: argparse.Namespace
+) -> dict[str, Any]:
     taken = times((segmenter, cpu), pairs[0].picture, options.runs, options.seconds)
     return {
         "computed": segmenter.placement.precision,
-        "graphs": graphs(segmenter),
+        "graphs": graphs(segmenter, wanted),
         "agreement": agreement(segmenter, pairs),
         "times": taken[0],
         "cpu_times": taken[1],
@@ -179,7 +182,7 @@ def table(found: Sequence[Row]) -> Table:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    name = f"{row.bundle}, {row.device}, {row.wanted}"
+    name = ", ".join(filter(None, (row.bundle, row.device, row.wanted)))
     if row.agreement is None or row.times is None or row.cpu_times is None:
         return (name, row.problem, *[""] * (len(_HEAD) - 2))
     one, elsewhere = row.agreement, sum(sum(graph.elsewhere.values()) for graph in row.graphs)

@@ -7,8 +7,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,10 @@ def expected(cpu: Segmenter, pictures: Sequence[Scene], seconds: float) -> list[
     """Return what the CPU computes for the concepts that the scenes hold; ends early when time is up.
 
     Raises:
-        InputError: the bundle knows none of them.
+        InputError: the bundle knows none of them, or fewer than two concepts, which the times need.
     """
+    if len(cpu.concepts) < 2:
+        raise InputError(f"{cpu.bundle.path}: expected two concepts or more, got {len(cpu.concepts)}.")
     known, start = cpu.bundle.vocabulary.aliases, time.perf_counter()
     found: list[Pair] = []
     for scene in pictures:
@@ -192,10 +195,10 @@ def _turn(segmenter: Segmenter, picture: NDArray[np.uint8]) -> tuple[float, floa
     return 1000 * (between - start), 1000 * (time.perf_counter() - between)
 
 
-def graphs(segmenter: Segmenter) -> tuple[Graph, ...]:
-    """Return where each graph runs, and open each once more to hear ONNX Runtime's warnings."""
+def graphs(segmenter: Segmenter, precision: str) -> tuple[Graph, ...]:
+    """Return where each graph runs, and open each once more, in the same precision, to hear ONNX Runtime's warnings."""
     placed, bundle = segmenter.placement, segmenter.bundle
-    options = SessionOptions(device=placed.device)
+    options = SessionOptions(device=placed.device, precision=precision)
     found = []
     for one in placed.graphs:
         path = bundle.verified_graph(placed.target, one.graph)
@@ -206,6 +209,8 @@ def graphs(segmenter: Segmenter) -> tuple[Graph, ...]:
 
 def _heard(path: str, options: SessionOptions) -> tuple[dict[str, int], tuple[str, ...]]:
     engine, provider = telemetry.load("onnxruntime"), next(p for p in PROVIDERS if p.device == options.device)
+    if provider.module:
+        raise InputError(f"{provider.name} comes as a plugin; only providers within ONNX Runtime are measured.")
     settings = engine.SessionOptions()
     settings.log_severity_level = _WARNINGS
     nodes.record(settings)
@@ -213,7 +218,10 @@ def _heard(path: str, options: SessionOptions) -> tuple[dict[str, int], tuple[st
     given = [(name, provider.settings(options) if name == provider.name else {}) for name in chosen]
     with standard_error() as lines:
         session = engine.InferenceSession(path, settings, providers=given)
-    return dict(nodes.kinds_elsewhere(session, provider.name)), tuple(lines)
+    with suppress(AttributeError):  # releases before 1.24 do not tell
+        return dict(nodes.kinds_elsewhere(session, provider.name)), tuple(lines)
+    counts = nodes.by_provider(session, Path(path))
+    return {"of unknown kind": sum(counts.values()) - counts.get(provider.name, 0)}, tuple(lines)
 
 
 @contextmanager

@@ -30,8 +30,8 @@ SERIES = 1
 QUARTILE = 0.75
 RULE = (
     "Of the held-out scenes in which cars and road cover a hundredth each or more, ordered by the share of "
-    "pixels that the overlay shows right, things without a name by no colour, the one at the upper quartile: a quarter "
-    "of those come out better."
+    "pixels that are right, in their concept's colour or in none where the thing has no name, the one at the upper "
+    "quartile: a quarter of those come out better."
 )
 
 EXAMPLES = ("car", "road")
@@ -56,7 +56,7 @@ class Ranked:
 
     Attributes:
         scene: its index in the series.
-        right: share of pixels that the overlay shows right.
+        right: share of pixels that are right in the overlay, see `labels_right`.
         examples: whether it holds enough of `EXAMPLES`.
     """
 

@@ -12,7 +12,7 @@ from cgsam_edge.quality.demo import demo_scene
 from cgsam_edge.quality.scenes import CONCEPTS
 
 SEED, ACROSS, TILE = 2026, 3, (421, 256)
-"""Of the draw; scenes in a row, and pixels of each with its legend."""
+"""Seed of the draw; scenes in a row; width and height of each, legend included."""
 
 
 def drawn(series: int, count: int, segmenter: Segmenter) -> Image.Image:

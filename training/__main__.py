@@ -121,7 +121,7 @@ def _start_log(path: Path) -> None:
 
 
 def _commit() -> str:
-    """Return the commit of the code, or "unknown"; a copy without its repository is told by ``GIT_COMMIT``."""
+    """Return the commit of the code: git's, else the variable ``GIT_COMMIT``, else "unknown"."""
     here = Path(__file__).parent
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return done.stdout.strip() or os.environ.get("GIT_COMMIT", "unknown")

@@ -49,18 +49,26 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002 — of torch
-        """Update all matrices, by one call for all of them where that exists: a GPU waits for each call."""
+        """Update all matrices, many in one call: each call costs time on a GPU."""
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
             grads = [p.grad for p in parameters]
-            memories = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
+            memories = [self._memory(parameter) for parameter in parameters]
             torch._foreach_lerp_(memories, grads, 1 - group["momentum"])
             updates = torch._foreach_lerp(grads, memories, group["momentum"])
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             for alike in _by_shape(parameters, updates).values():
                 self._move(alike, group["lr"])
+
+    def _memory(self, parameter: Tensor) -> Tensor:
+        """Return the momentum of a matrix, which begins with zero."""
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        memory: Tensor = state["momentum_buffer"]
+        return memory
 
     def _move(self, alike: Sequence[tuple[Tensor, Tensor]], rate: float) -> None:
         """Move matrices of one shape, or its transpose, by their orthogonal updates."""

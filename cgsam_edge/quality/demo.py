@@ -118,7 +118,7 @@ def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Im
 
 
 def labels_right(result: Result, scene: Scene) -> float:
-    """Return the share of pixels that are right: of their concept's colour, or of none where a thing has no name."""
+    """Return the share of pixels that are right: in their concept's colour, or in none where the thing has no name."""
     named = np.where(scene.labels < len(CONCEPTS), scene.labels.astype(np.int32), -1)
     return float(np.mean(result.label_map() == named))
 

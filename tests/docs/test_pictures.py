@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import moving_picture, pictures, tracked_picture
+from benchmarks import moving_picture, pictures, sheet_picture, tracked_picture
 from benchmarks.objects_picture import objects_picture
-from cgsam_edge import Segmenter
-from cgsam_edge.quality.demo import choice, demo_scene
-from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge import Result, Segmenter, shipped
+from cgsam_edge.quality.demo import choice, demo_scene, labels_right
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE, Scene
 
 ROOT = Path(__file__).parents[2]
 MOVING = pictures.IMAGES / "demo.webp"
@@ -41,12 +44,28 @@ def test_the_street_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
     assert differing(drawn, Image.open(pictures.IMAGES / "street.png"), 8) < FEW, "run `make pictures`"
 
 
+def test_things_without_a_name_are_right_in_no_colour() -> None:
+    class Found:
+        def label_map(self) -> NDArray[np.int32]:
+            return np.array([[0, -1], [1, 2]], np.int32)
+
+    labels = np.array([[0, IGNORE], [IGNORE, 3]], np.uint8)  # right, right, a colour where none is due, another one
+    scene = Scene(np.zeros((2, 2, 3), np.uint8), labels)
+    assert labels_right(cast("Result", Found()), scene) == 0.5
+
+
 @pytest.mark.slow
-def test_the_objects_are_those_of_the_street(segmenter: Segmenter) -> None:
-    shown = choice()
-    result = segmenter.segment(demo_scene(shown.series, shown.scene).image, CONCEPTS)
+def test_the_objects_are_those_of_the_median_scene(segmenter: Segmenter) -> None:
+    median = json.loads(shipped.DEMO.read_text(encoding="utf-8"))["median"]["scene"]
+    result = segmenter.segment(demo_scene(pictures.SERIES, median).image, CONCEPTS)
     drawn = objects_picture(result, pictures.OBJECTS)
     assert differing(drawn, Image.open(pictures.IMAGES / "objects.png"), 8) < FEW, "run `make pictures`"
+
+
+@pytest.mark.slow
+def test_the_nine_scenes_are_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
+    drawn = sheet_picture.drawn(pictures.SERIES, 200, segmenter)
+    assert differing(drawn, Image.open(pictures.IMAGES / "nine.webp"), 60) < 2 * FEW, "run `make pictures`"
 
 
 @pytest.mark.slow

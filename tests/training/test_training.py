@@ -161,6 +161,16 @@ def test_scenes_that_were_rendered_meanwhile_join_the_sampler(data: Labelled, tm
     assert np.array_equal(pictures.labels.numpy(), data.labels)
 
 
+def test_pictures_are_copied_in_parts_up_to_the_room(data: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.AT_ONCE", 2)
+    pictures = Pictures(len(data) - 1, SIZE, SIZE, torch.device("cpu"))
+    pictures.add(data.images[:3], data.labels[:3])
+    pictures.add(data.images[3:], data.labels[3:])
+    assert len(pictures) == len(data) - 1
+    assert np.array_equal(pictures.images.permute(0, 2, 3, 1).numpy(), data.images[:-1])
+    assert np.array_equal(pictures.labels.numpy(), data.labels[:-1])
+
+
 def test_scenes_of_several_mixes_take_turns(tmp_path: Path) -> None:
     rendering = Rendering(tmp_path, 3, 3, SIZE, 1, (PLAIN, HARD))
     scenes = rendering.wait(3)
