@@ -56,7 +56,7 @@ class Row:
     Attributes:
         bundle: name of its folder.
         device: as the command line names it.
-        wanted: arithmetic that was asked for, see `SessionOptions`.
+        wanted: requested arithmetic, see `SessionOptions`.
         problem: why there is nothing more; empty if there is.
         computed: arithmetic that the graphs compute in, as measured.
         opening: seconds to open it; the first time, that includes a trial in a child process.
@@ -146,7 +146,7 @@ def _found(
 
 
 def gpu_memory() -> int | None:
-    """Return the bytes of the first GPU that all programs hold; None where NVIDIA's tool does not tell."""
+    """Return the bytes of the first GPU that all programs hold; None where NVIDIA's tool does not report them."""
     with suppress(ValueError):
         return int(_driver("memory.used").removesuffix(" MiB")) * 2**20
     return None

@@ -218,7 +218,7 @@ def _heard(path: str, options: SessionOptions) -> tuple[dict[str, int], tuple[st
     given = [(name, provider.settings(options) if name == provider.name else {}) for name in chosen]
     with standard_error() as lines:
         session = engine.InferenceSession(path, settings, providers=given)
-    with suppress(AttributeError):  # releases before 1.24 do not tell
+    with suppress(AttributeError):  # releases before 1.24 do not report it
         return dict(nodes.kinds_elsewhere(session, provider.name)), tuple(lines)
     counts = nodes.by_provider(session, Path(path))
     return {"of unknown kind": sum(counts.values()) - counts.get(provider.name, 0)}, tuple(lines)

@@ -18,6 +18,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
+from cgsam_edge.runtimes import installed
 from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
 from cgsam_edge.runtimes.protocol import PERFORMANCES, Backend, Session, SessionOptions, max_threads
@@ -181,6 +182,7 @@ def test_installed_without_importing(backend: Backend) -> None:
     assert backend.version()
     assert not backend.problem()
     assert backend.extras
+    assert installed.installed_version("no_such_engine", ()) is None
 
 
 def test_the_version_is_that_of_the_library_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:

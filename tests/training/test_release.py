@@ -19,6 +19,7 @@ from cgsam_edge.quality.evaluate import evaluate
 from cgsam_edge.quality.labels import LabelledImage, read_classes, read_index_labels
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
+from training import __main__ as command
 from training.ablation import ABLATIONS, silenced
 from training.card import figures, presence_line, tables
 from training.measure import compare_with_reference
@@ -81,6 +82,14 @@ def test_checkpoints_carry_presence_and_say_where_they_come_from(name: str) -> N
     assert {"trained_for", "recipe", "seed", "steps", "commit", "machine"} <= set(metadata)
     recorded = json.loads(CHECKPOINTS[name].with_suffix(".json").read_text())
     assert set(recorded["ablation"]) == {"full", *ABLATIONS}
+
+
+def test_a_copy_without_its_repository_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "__file__", str(tmp_path / "__main__.py"))
+    monkeypatch.delenv("GIT_COMMIT", raising=False)
+    assert command._commit() == "unknown"
+    monkeypatch.setenv("GIT_COMMIT", "0123abc")
+    assert command._commit() == "0123abc"
 
 
 @pytest.mark.parametrize("name", list(CHECKPOINTS))

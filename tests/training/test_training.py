@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.quality.scenes import HARD, PLAIN, render
-from training import __main__ as command
 from training.__main__ import RECIPES, interrupted
 from training.augment import cut
 from training.average import Average
@@ -287,14 +286,6 @@ def test_features_of_smaller_pictures_are_on_a_smaller_grid() -> None:
     with torch.no_grad():
         assert torch.equal(features(model, pixels), model.image_features(pixels))
         assert features(model, pixels[..., : SIZE // 2, : SIZE // 2]).shape == (1, 1 + 4, 128)
-
-
-def test_a_copy_without_its_repository_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "__file__", str(tmp_path / "__main__.py"))
-    monkeypatch.delenv("GIT_COMMIT", raising=False)
-    assert command._commit() == "unknown"
-    monkeypatch.setenv("GIT_COMMIT", "0123abc")
-    assert command._commit() == "0123abc"
 
 
 @pytest.mark.slow
