@@ -156,8 +156,10 @@ def test_noise_where_labels_say_that_a_concept_is_absent_decides_nothing() -> No
 
 
 def test_which_concepts_a_picture_says_are_absent() -> None:
-    car, nothing = np.ones((2, 2), bool), np.zeros((2, 2), bool)
-    picture = LabelledImage(Path("a.png"), {"car": car, "road": nothing}, classes=frozenset(["car", "road", "tree"]))
-    shown = {name: picture.shows_absent(name) for name in ("car", "road", "tree", "bench")}
-    assert shown == {"car": False, "road": True, "tree": True, "bench": False}
+    car, nothing, few = np.ones((20, 20), bool), np.zeros((20, 20), bool), np.eye(20, dtype=bool)
+    masks = {"car": car, "road": nothing, "sign": few}
+    picture = LabelledImage(Path("a.png"), masks, classes=frozenset([*masks, "tree"]))
+    shown = {name: picture.shows_absent(name) for name in ("car", "road", "sign", "tree", "bench")}
+    assert shown == {"car": False, "road": True, "sign": True, "tree": True, "bench": False}
+    assert replace(picture, valid=few).shows_absent("car"), "of what is labelled, too few pixels count"
     assert not replace(picture, masks={"road": nothing}).shows_absent("tree"), "nobody may have labelled it"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge.agreement import spread_evenly
+from cgsam_edge.agreement import holds, spread_evenly
 from cgsam_edge.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class LabelledImage:
     classes: frozenset[str] = frozenset()
 
     def shows_absent(self, concept: str) -> bool:
-        """Return whether the labels say that no pixel shows a concept.
+        """Return whether the labels say that the picture does not hold a concept: no pixel of it, or too few to count.
 
         A picture in which nothing at all is labelled says nothing: it may be one that nobody has labelled yet.
         """
-        held = [name for name, mask in self.masks.items() if mask.any()]
-        return bool(held) and concept in self.classes and concept not in held
+        labelled = any(mask.any() for mask in self.masks.values())
+        return labelled and concept in self.classes and not holds(self.masks.get(concept), self.valid)
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse masks whose shape (H, W) differs from that of the image.
