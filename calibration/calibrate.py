@@ -13,6 +13,7 @@ import numpy as np
 from cgsam_edge.agreement import logit_error
 from cgsam_edge.calibration.arithmetic import arithmetic
 from cgsam_edge.calibration.fakequant import quantised
+from cgsam_edge.calibration.products import Products
 from cgsam_edge.calibration.ranges import METHODS, RANGES_ALONE, Layer, Observer, Range, Watched
 from cgsam_edge.calibration.smoothing import readers, smooth
 from cgsam_edge.encoded import Encoded
@@ -25,7 +26,6 @@ from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     Feed = Mapping[str, NDArray[np.float32]]
 
@@ -57,7 +57,7 @@ class Calibrated:
     scores: dict[str, float]
     feeds: Feeds
     absent: tuple[str, ...]
-    products: dict[Layer, Tensor] = field(default_factory=dict)
+    products: dict[Layer, Products] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class Quantiser:
 
     def _rounded(self, layer: Layer, weight: Tensor) -> FourBits:
         try:
-            return in_four_bits(weight, self._calibrated.products[layer])
+            return in_four_bits(weight, self._calibrated.products[layer].matrix)
         except LinAlgError as error:
             graph, name = layer
             raise ExportError(

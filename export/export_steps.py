@@ -162,7 +162,7 @@ class ExportSteps:
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
                 coreml_int8=self.quality.coreml_int8, progress=self.progress.say,
-                watched=Watched(self.options.four_bits, self.options.convolved_graphs),
+                watched=Watched(self.options.four_bits, self.options.convolved_graphs, self.work),
             )  # fmt: skip
         self.progress.say(quantiser.scores)
         for warning in quantiser.warnings:
