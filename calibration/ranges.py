@@ -23,6 +23,9 @@ Layer = tuple[str, str]
 METHODS = ("minmax", "percentile", "mse")
 """Methods of choosing a range: all values; all but a ten-thousandth; the lowest rounding error."""
 
+UNJUDGED = "mse"
+"""How ranges are chosen that only layers need which are kept from four bits."""
+
 _BINS, _CHANNEL_BINS = 2048, 512
 """Of the histogram of a whole input, and of each channel where they are kept apart."""
 
@@ -53,11 +56,13 @@ class Watched:
         products: products of channels with each other, which weights of four bits need.
         convolutions: names of the graphs of whose `convolutions` inputs are observed too.
         folder: for large sums of products; None leaves them in memory.
+        judged: whether the ways to choose ranges are compared by masks; else they are chosen by `UNJUDGED`.
     """
 
     products: bool = False
     convolutions: frozenset[str] = frozenset()
     folder: Path | None = None
+    judged: bool = True
 
 
 RANGES_ALONE = Watched()

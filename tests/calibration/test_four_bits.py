@@ -18,11 +18,11 @@ from cgsam_edge.agreement import deviation
 from cgsam_edge.calibration.calibrate import Calibrated
 from cgsam_edge.calibration.fakequant import quantised
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
+from cgsam_edge.calibration.products import Products
 from cgsam_edge.calibration.quantise import onnxruntime as quantise_onnxruntime
 from cgsam_edge.calibration.quantise import openvino as quantise_openvino
 from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
 from cgsam_edge.calibration.quantiser import Quantiser
-from cgsam_edge.calibration.products import Products
 from cgsam_edge.calibration.ranges import Observer, Seen, Watched
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph, build_graphs
