@@ -69,7 +69,7 @@ def _rounding(held: Range) -> Any:
     return take
 
 
-def _restoring(weight: nn.Parameter) -> Any:
+def _restoring(weight: Tensor) -> Any:
     def restore(layer: nn.Linear | Convolution, *_: Any) -> None:
         layer.weight = weight
 

@@ -159,13 +159,12 @@ class ExportSteps:
 
     def calibrate(self, graphs: Graphs, reference: Segmenter, photos: Photos) -> Quantiser:
         """Smooth the graphs and observe the ranges of their layers."""
+        options = self.options
         with self.progress.step("calibrate", f"on {amount(len(photos.paths), 'picture')} ({photos.origin})"):
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
                 coreml_int8=self.quality.coreml_int8, progress=self.progress.say,
-                watched=Watched(
-                    self.options.four_bits, self.options.convolved_graphs, self.work, self.options.ranged
-                ),
+                watched=Watched(options.four_bits, options.convolved_graphs, self.work, options.ranged),
             )  # fmt: skip
         self.progress.say(quantiser.scores)
         for warning in quantiser.warnings:
