@@ -47,10 +47,15 @@ class AnonymousPeak:
 
 
 class Stages:
-    """Takes an export's lines of progress, and notes each step's seconds and greatest memory."""
+    """Takes an export's lines of progress, and notes each step's seconds and greatest memory.
 
-    def __init__(self) -> None:
+    Args:
+        kept: a file for what was noted so far, should the export be stopped.
+    """
+
+    def __init__(self, kept: Path) -> None:
         self.found: list[dict[str, Any]] = []
+        self._kept = kept
 
     def __call__(self, line: str) -> None:
         """Take a line, and show it."""
@@ -60,6 +65,7 @@ class Stages:
             _reset_peak()
         elif step:
             self.found.append({"name": step["name"], "seconds": float(step["seconds"]), "peak_memory": peak_memory()})
+            self._kept.write_text(json.dumps(self.found), encoding="utf-8")
 
     @property
     def peak(self) -> int:
@@ -86,7 +92,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
     from cgsam_edge.export.pipeline import export_bundle
     from cgsam_edge.export.quality_options import QualityOptions
 
-    bundle, stages = Path(request["bundle"]), Stages()
+    bundle, stages = Path(request["bundle"]), Stages(Path(request["stages"]))
     options = ExportOptions(
         checkpoint=Path(request["checkpoint"]),
         concepts=Path(request["concepts"]),

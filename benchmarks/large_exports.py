@@ -65,11 +65,13 @@ class Study:
         folder: of checkpoints, results and tables.
         pictures: number of calibration pictures of INT8 and INT4.
         options: further fields of `ExportOptions`.
+        minutes: after which a job is stopped; None lets it take its time.
     """
 
     folder: Path
     pictures: int = 8
     options: dict[str, Any] = field(default_factory=dict)
+    minutes: float | None = None
 
     def checkpoint(self, model: str) -> Path:
         """Return a model's seeded checkpoint, which is written if it is missing."""
@@ -85,8 +87,11 @@ class Study:
         return result if "export" in result and ("concept" in result or one.target == COREML) else None
 
     def measure(self, one: Combination) -> dict[str, Any]:
-        """Export a combination and segment with it; return, and keep, what was measured or why it failed."""
-        bundle = self.folder / f"{one.name}.cgsam"
+        """Export a combination and segment with it; return, and keep, what was measured or why it failed.
+
+        Of an export that failed or was stopped, the steps that it finished are kept.
+        """
+        bundle, stages = self.folder / f"{one.name}.cgsam", self.folder / f"{one.name}.stages.json"
         result: dict[str, Any] = {
             "model": one.model,
             "target": one.target,
@@ -98,15 +103,18 @@ class Study:
         concepts = self.folder / "concepts.txt"
         concepts.write_text(CONCEPTS, encoding="utf-8")
         more = {"checkpoint": str(self.checkpoint(one.model)), "concepts": str(concepts), "pictures": self.pictures}
+        more["stages"] = str(stages)
         try:
-            result["export"] = _measured({"job": "export", **request, **more})
+            result["export"] = _measured({"job": "export", **request, **more}, self.minutes)
             self._keep(one, result)
             if one.target != COREML:  # it runs on Apple's devices alone
-                result["concept"] = _measured({"job": "segment", **request})
+                result["concept"] = _measured({"job": "segment", **request}, self.minutes)
         except RuntimeError as error:
             result["error"] = str(error)
+            result["stages"] = json.loads(stages.read_text(encoding="utf-8")) if stages.exists() else []
         finally:
             shutil.rmtree(bundle, ignore_errors=True)
+            stages.unlink(missing_ok=True)
         self._keep(one, result)
         return result
 
@@ -119,16 +127,20 @@ class Study:
         return self.folder / "results" / f"{one.name}.json"
 
 
-def _measured(request: dict[str, Any]) -> dict[str, Any]:
+def _measured(request: dict[str, Any], minutes: float | None) -> dict[str, Any]:
     """Run a job in a separate process, which shows its progress.
 
     Raises:
-        RuntimeError: it failed; the message is its last line.
+        RuntimeError: it failed, and the message is its last line, or it was stopped.
     """
     command = [sys.executable, "-m", "benchmarks.large_child"]
-    done = subprocess.run(
-        command, input=json.dumps(request), env=children.environment(), stdout=subprocess.PIPE, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(request), env=children.environment(), stdout=subprocess.PIPE, text=True,
+            check=False, timeout=None if minutes is None else 60 * minutes,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"stopped after {minutes:g} minutes") from None
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         raise RuntimeError(lines[-1] if lines else f"it ended with {done.returncode}, as if the system had stopped it")
@@ -199,6 +211,7 @@ def main() -> int:
     parser.add_argument("--target", choices=list(TARGETS), action="append", help="may be repeated (default: all)")
     parser.add_argument("--precision", action="append", help="may be repeated (default: all of each target)")
     parser.add_argument("--pictures", type=int, default=8, help="for calibration (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="after which a job is stopped (default: never)")
     options = parser.parse_args()
     combinations = [
         Combination(model, target, precision)
@@ -207,7 +220,7 @@ def main() -> int:
         for precision in TARGETS[target].precisions
         if precision in (options.precision or TARGETS[target].precisions)
     ]
-    results = run(Study(options.folder, options.pictures), combinations)
+    results = run(Study(options.folder, options.pictures, minutes=options.minutes), combinations)
     for table in tables(results):
         print(table.text())
     failed = [one for one in results if "error" in one]

@@ -13,7 +13,8 @@ import numpy as np
 from cgsam_edge.agreement import logit_error
 from cgsam_edge.calibration.arithmetic import arithmetic
 from cgsam_edge.calibration.fakequant import quantised
-from cgsam_edge.calibration.ranges import METHODS, RANGES_ALONE, Layer, Observer, Range, Watched
+from cgsam_edge.calibration.products import Products
+from cgsam_edge.calibration.ranges import METHODS, RANGES_ALONE, UNJUDGED, Layer, Observer, Range, Watched
 from cgsam_edge.calibration.smoothing import readers, smooth
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.export.graphs.build import Graph, Graphs
@@ -25,7 +26,6 @@ from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     Feed = Mapping[str, NDArray[np.float32]]
 
@@ -44,7 +44,7 @@ class Calibrated:
         ranges: range of each layer's input, by graph and layer.
         method: how they were chosen: the one of `METHODS` with the best masks.
         smoothed: number of places where outlier channels were smoothed.
-        scores: mean error of the mask logits with each method, in standard deviations.
+        scores: mean error of the mask logits with each method, in standard deviations; empty if none was judged.
         feeds: inputs for quantisers that run the graphs themselves.
         absent: photos in which PyTorch called none of the requested concepts present; empty if presence is not
             calibrated.
@@ -57,7 +57,7 @@ class Calibrated:
     scores: dict[str, float]
     feeds: Feeds
     absent: tuple[str, ...]
-    products: dict[Layer, Tensor] = field(default_factory=dict)
+    products: dict[Layer, Products] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def calibrate(
     judged, absent = Judged(feeds), []
     with observer.watching():
         for number, path in enumerate(feeds.photos.paths):
-            with arithmetic(reduced=len(judged.expected) == JUDGED_MASKS):
+            with arithmetic(reduced=not watched.judged or len(judged.expected) == JUDGED_MASKS):
                 if not judged.observe(number):
                     absent.append(path.name)
             progress(f"ranges of picture {number + 1} of {len(feeds.photos.paths)}")
@@ -149,10 +149,10 @@ def calibrate(
     for layer, scale in (item for place in places for item in place.items()):
         observer.seen[layer] = observer.seen[layer].divided(scale)
     scores = {}
-    for method in METHODS:
+    for method in METHODS if watched.judged else ():
         scores[method] = judged.error(graphs, observer.ranges(method))
         progress(f"ranges by {method}: error of the masks {scores[method]:.4f}")
-    best = min(scores, key=scores.__getitem__)
+    best = min(scores, key=scores.__getitem__, default=UNJUDGED)
     found = {layer: seen.products for layer, seen in observer.seen.items() if seen.products is not None}
     return Calibrated(observer.ranges(best), best, len(places), scores, feeds, tuple(absent), found)
 

@@ -26,7 +26,7 @@ def round_input(values: Tensor, held: Range) -> Tensor:
 def round_weight(weight: Tensor) -> Tensor:
     """Round each output's part of a weight (out, in, …) to symmetric steps."""
     scale = weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / WEIGHT_STEPS
-    return (weight / scale).round() * scale
+    return (weight / scale).round_().mul_(scale)
 
 
 @contextmanager
@@ -36,7 +36,10 @@ def quantised(
     layers: Collection[Layer],
     weights: Mapping[Layer, Tensor] | None = None,
 ) -> Iterator[None]:
-    """Make some layers round their inputs and weights within the block, or take `weights` that were rounded before."""
+    """Make some layers round their inputs and weights within the block, or take `weights` that were rounded before.
+
+    A weight is rounded while its layer runs, so that never all of them are held twice.
+    """
     hooks, before, made = [], [], weights or {}
     chosen: dict[Layer, nn.Linear | Convolution] = {
         (g.name, name): layer for g in graphs for name, layer in (quantisable(g) | convolutions(g)).items()
@@ -45,10 +48,11 @@ def quantised(
         for key in chosen.keys() & set(layers):
             layer = chosen[key]
             before.append((layer, layer.weight))
-            weight = made[key] if key in made else round_weight(layer.weight.detach())
-            layer.weight = nn.Parameter(weight, requires_grad=False)
-            if key not in made:
+            if key in made:
+                layer.weight = nn.Parameter(made[key], requires_grad=False)
+            else:
                 hooks.append(layer.register_forward_pre_hook(_rounding(ranges[key])))
+                hooks.append(layer.register_forward_hook(_restoring(layer.weight), always_call=True))
         yield
     finally:
         for hook in hooks:
@@ -58,7 +62,15 @@ def quantised(
 
 
 def _rounding(held: Range) -> Any:
-    def take(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def take(layer: nn.Linear | Convolution, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        layer.weight = nn.Parameter(round_weight(layer.weight.detach()), requires_grad=False)
         return (round_input(inputs[0], held), *inputs[1:])
 
     return take
+
+
+def _restoring(weight: Tensor) -> Any:
+    def restore(layer: nn.Linear | Convolution, *_: Any) -> None:
+        layer.weight = weight
+
+    return restore

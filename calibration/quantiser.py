@@ -93,7 +93,8 @@ class Quantiser:
         """A line about how ranges were chosen, with the error of each method."""
         errors = ", ".join(f"{name} {value:.4f}" for name, value in self._calibrated.scores.items())
         found = self._calibrated
-        return f"ranges by {found.method} (error of the logits: {errors}); {amount(found.smoothed, 'norm')} smoothed"
+        compared = f" (error of the logits: {errors})" if errors else ""
+        return f"ranges by {found.method}{compared}; {amount(found.smoothed, 'norm')} smoothed"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -159,7 +160,7 @@ class Quantiser:
 
     def _rounded(self, layer: Layer, weight: Tensor) -> FourBits:
         try:
-            return in_four_bits(weight, self._calibrated.products[layer])
+            return in_four_bits(weight, self._calibrated.products[layer].matrix)
         except LinAlgError as error:
             graph, name = layer
             raise ExportError(

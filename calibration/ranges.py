@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cgsam_edge.calibration.products import Products
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph
 from cgsam_edge.export.graphs.layers import Convolution, convolutions, quantisable
@@ -20,6 +22,9 @@ Layer = tuple[str, str]
 
 METHODS = ("minmax", "percentile", "mse")
 """Methods of choosing a range: all values; all but a ten-thousandth; the lowest rounding error."""
+
+UNJUDGED = "mse"
+"""How ranges are chosen that only layers need which are kept from four bits."""
 
 _BINS, _CHANNEL_BINS = 2048, 512
 """Of the histogram of a whole input, and of each channel where they are kept apart."""
@@ -50,10 +55,14 @@ class Watched:
     Attributes:
         products: products of channels with each other, which weights of four bits need.
         convolutions: names of the graphs of whose `convolutions` inputs are observed too.
+        folder: for large sums of products; None leaves them in memory.
+        judged: whether the ways to choose ranges are compared by masks; else they are chosen by `UNJUDGED`.
     """
 
     products: bool = False
     convolutions: frozenset[str] = frozenset()
+    folder: Path | None = None
+    judged: bool = True
 
 
 RANGES_ALONE = Watched()
@@ -65,20 +74,18 @@ class Seen:
     Args:
         channels: how many the input has.
         apart: keep a histogram of each channel, so that the channels can be divided later.
-        products: sum up the products of channels with each other.
+        products: sums up the products of channels with each other, of some of the rows; None where nobody needs them.
 
     Attributes:
         low, high: least and greatest value of each channel, (channels,).
         counts: histograms over [-edge, edge], a row for each channel, or one for all.
         edges: of each row; doubled, and the bins joined in pairs, whenever a value lies outside.
-        products: of the channels with each other, summed over some of the rows, (channels, channels); None where they
-            were not asked for.
     """
 
-    def __init__(self, channels: int, *, apart: bool = False, products: bool = False) -> None:
+    def __init__(self, channels: int, *, apart: bool = False, products: Products | None = None) -> None:
         self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
         self._apart = apart
-        self.products = torch.zeros(channels, channels) if products else None
+        self.products = products
         rows, bins = (channels, _CHANNEL_BINS) if apart else (1, _BINS)
         self.counts, self.edges = torch.zeros(rows, bins, dtype=torch.int64), torch.full((rows,), _LEAST_EDGE)
 
@@ -102,9 +109,7 @@ class Seen:
         self._widen()
         self.counts += self._histograms(flat)
         if self.products is not None:
-            rows = flat[:: -(-len(flat) // _ROWS)]
-            with torch.autocast("cpu", enabled=False):  # products in BF16 could not be inverted
-                self.products += rows.T @ rows
+            self.products.add(flat[:: -(-len(flat) // _ROWS)])
 
     def _widen(self) -> None:
         peak = self.magnitude if self._apart else self.magnitude.max()[None]
@@ -131,7 +136,7 @@ class Seen:
         assert self._apart
         made = Seen(len(self.low))
         made.low, made.high = self.low / scale, self.high / scale
-        made.products = None if self.products is None else self.products / torch.outer(scale, scale)
+        made.products = None if self.products is None else self.products.divided(scale)
         made._widen()
         bins = self.counts.shape[1]
         middles = ((torch.arange(bins) + 0.5) * 2 / bins - 1) * (self.edges / scale)[:, None]
@@ -209,10 +214,16 @@ class Observer:
         def take(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             if key not in self.seen:
                 apart = key in self._readers
-                self.seen[key] = Seen(layer.in_features, apart=apart, products=self._watched.products)
+                self.seen[key] = Seen(layer.in_features, apart=apart, products=self._products(layer.in_features))
             self.seen[key].add(inputs[0])
 
         return take
+
+    def _products(self, channels: int) -> Products | None:
+        if not self._watched.products:
+            return None
+        folder = self._watched.folder
+        return Products(channels, folder / f"products-{len(self.seen)}" if folder else None)
 
     def _of_pixels(self, key: Layer, layer: Convolution) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def take(_: nn.Module, inputs: tuple[Any, ...]) -> None:

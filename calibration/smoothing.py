@@ -96,8 +96,7 @@ def _replace(site: Site, scale: Tensor) -> None:
     setattr(holder, name, norm.eval().requires_grad_(False))
     for owner, attribute in site.readers:
         before = getattr(owner, attribute)
-        layer = nn.Linear(before.in_features, before.out_features, bias=before.bias is not None)
-        layer.weight.copy_(before.weight * scale)
-        if before.bias is not None:
-            layer.bias.copy_(before.bias)
+        layer = nn.Linear(before.in_features, before.out_features, bias=before.bias is not None, device="meta")
+        layer.weight = nn.Parameter(before.weight * scale, requires_grad=False)
+        layer.bias = before.bias
         setattr(owner, attribute, layer.eval().requires_grad_(False))

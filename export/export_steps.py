@@ -22,7 +22,7 @@ from cgsam_edge.export.fitting import fit
 from cgsam_edge.export.graphs.build import Graphs, build_graphs
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.export.manifests import describe, write_manifest
-from cgsam_edge.export.mapped import release_pages
+from cgsam_edge.export.mapped import release_memory
 from cgsam_edge.export.mil import parity as mil_parity
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.photo_sets import PhotoSets, choose_photos
@@ -41,6 +41,7 @@ from cgsam_edge.quality.judge import TargetQuality
 from cgsam_edge.quality.photos import Photos
 from cgsam_edge.quality.resolution import SizeSearch
 from cgsam_edge.quality.shared_blocks import SharingSearch
+from cgsam_edge.runtimes.registry import BACKENDS
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.vocabulary import Vocabulary
 from cgsam_edge.wording import amount
@@ -141,7 +142,7 @@ class ExportSteps:
         """Fuse the adapters into the graphs that targets are converted from."""
         with self.progress.step("fuse the adapters"):
             graphs = build_graphs(model, self.options.prompt_slots, text=self.options.text_encoder)
-        release_pages(model)
+        release_memory(model)
         return graphs
 
     def count(self, model: ReferenceModel) -> FusionCosts:
@@ -158,11 +159,12 @@ class ExportSteps:
 
     def calibrate(self, graphs: Graphs, reference: Segmenter, photos: Photos) -> Quantiser:
         """Smooth the graphs and observe the ranges of their layers."""
+        options = self.options
         with self.progress.step("calibrate", f"on {amount(len(photos.paths), 'picture')} ({photos.origin})"):
             quantiser = Quantiser.calibrate(
                 graphs, reference, photos, self.work, smoothing=self.quality.smoothing,
                 coreml_int8=self.quality.coreml_int8, progress=self.progress.say,
-                watched=Watched(self.options.four_bits, self.options.convolved_graphs),
+                watched=Watched(options.four_bits, options.convolved_graphs, self.work, options.ranged),
             )  # fmt: skip
         self.progress.say(quantiser.scores)
         for warning in quantiser.warnings:
@@ -189,7 +191,7 @@ class ExportSteps:
                 with self.progress.step(f"convert {graph.name} for {target}"):
                     precision = self.options.base_of(target, graph.name)
                     specs[graph.name] = TARGETS[target].convert(graph, folder, precision, **settings)
-                release_pages(graph.module)
+                release_memory(graph.module)
             targets[target] = specs
         return replace(manifest, targets=targets)
 
@@ -215,7 +217,7 @@ class ExportSteps:
         precision = "fp16" if "fp16" in bases else "fp32"
         if target == COREML:
             return mil_parity.check(model, graphs, folder, precision, self.options.ios, self.progress.say)
-        return parity.check(model, folder, target, precision)
+        return parity.check(model, folder, BACKENDS[target], precision)
 
     def quantise(
         self,
@@ -238,7 +240,7 @@ class ExportSteps:
         """
         specs = dict(manifest.targets[target])
         for graph in graphs:
-            release_pages(graph.module)
+            release_memory(graph.module)
         with self.progress.step(
             f"quantise for {target}", f"with {amount(len(in_float), 'layer')} kept" if in_float else ""
         ):

@@ -11,10 +11,22 @@ from pathlib import Path
 
 from torch import nn
 
+from cgsam_edge.runtimes.allocator import give_back
+
 _PAGE_OUT = 21
 """MADV_PAGEOUT of Linux 5.4 and later; an older one refuses it, which changes nothing."""
 
 _MAPPING = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-?\S* \S+ \S+ (?P<file>[1-9]\d*) ")
+
+
+def release_memory(module: nn.Module) -> None:
+    """Return to the system what was freed, and the pages of weights in a mapped file; see `release_pages`.
+
+    A converter frees its copy of the weights in blocks that the C library would keep: beside an engine they are as much
+    memory again.
+    """
+    give_back()
+    release_pages(module)
 
 
 def release_pages(module: nn.Module) -> None:

@@ -10,7 +10,15 @@ from typing import Any, Literal
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.config import DEFAULT_PROMPT_SLOTS, Activation, PromptConfig
 from cgsam_edge.export.image_sizes import AUTO, check_size
-from cgsam_edge.export.targets import CONVOLVED_GRAPHS, DEFAULT_IOS, IOS_VERSIONS, QUANTISED, QUANTISED_GRAPHS, TARGETS
+from cgsam_edge.export.targets import (
+    CONVOLVED_GRAPHS,
+    COREML,
+    DEFAULT_IOS,
+    IOS_VERSIONS,
+    QUANTISED,
+    QUANTISED_GRAPHS,
+    TARGETS,
+)
 from cgsam_edge.manifest import GRAPH_NAMES, TEXT_GRAPHS
 
 
@@ -166,6 +174,12 @@ class ExportOptions:
     def four_bits(self) -> bool:
         """Whether some graph of some target has weights of four bits."""
         return any(self.lowest_of(target) == "int4" for target in self.targets)
+
+    @property
+    def ranged(self) -> bool:
+        """Whether some graph computes with inputs in INT8; Core ML's ranges are measured on its own graphs."""
+        engines = (target for target in self.targets if target != COREML)
+        return any(self.precision_of(target, graph) == "int8" for target in engines for graph in QUANTISED_GRAPHS)
 
     @property
     def convolved_graphs(self) -> frozenset[str]:

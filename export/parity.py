@@ -13,10 +13,10 @@ from PIL import Image
 from cgsam_edge.agreement import logit_error, mask_iou
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs import normalise_pixels
-from cgsam_edge.export.mapped import release_pages
+from cgsam_edge.export.mapped import release_memory
+from cgsam_edge.export.one_at_a_time import OneAtATime
 from cgsam_edge.image import to_pixels
 from cgsam_edge.parity import MaskParity, TargetParity
-from cgsam_edge.runtimes.allocator import give_back
 from cgsam_edge.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -51,25 +51,25 @@ def sample_picture(size: int) -> Image.Image:
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
-def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concepts: int = 1) -> list[MaskParity]:
+def measure(model: ReferenceModel, bundle: Path, backend: Backend, concepts: int = 1) -> list[MaskParity]:
     """Segment the sample picture with bundle and reference, with the same points, and compare.
 
     Args:
         model: the reference model from which the bundle was exported.
         bundle: a complete bundle.
-        backend: name of a backend, or a backend outside the registry.
+        backend: an engine as an object: the unfinished bundle is then neither tried in a child process before, nor kept
+            in the user's cache.
         concepts: number of concepts to compare, from the first.
     """
     size = model.config.sam.image_size
     picture = sample_picture(size)
-    release_pages(model)
+    release_memory(model)
     pixels = normalise_pixels(torch.from_numpy(to_pixels(picture, size)))
-    opened = Segmenter(bundle, backend=backend, device="cpu", precision="float32", save_memory=True)
+    opened = Segmenter(bundle, backend=OneAtATime(backend), device="cpu", precision="float32", save_memory=True)
     with opened as segmenter, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         result = segmenter.segment(picture, segmenter.concepts[:concepts], skip_absent=False)
         features = torch.from_numpy(segmenter.bundle.vocabulary.features)
-    give_back()  # the engine is closed: its weights and PyTorch's are not in memory together
     found = []
     for i, concept in enumerate(result.values()):
         points = torch.from_numpy(concept.points * (size / np.asarray(picture.size))).float()
@@ -79,7 +79,7 @@ def measure(model: ReferenceModel, bundle: Path, backend: str | Backend, concept
     return found
 
 
-def check(model: ReferenceModel, bundle: Path, backend: str | Backend, precision: str) -> TargetParity:
+def check(model: ReferenceModel, bundle: Path, backend: Backend, precision: str) -> TargetParity:
     """Measure, and refuse a bundle that disagrees with the reference.
 
     Raises:
@@ -88,10 +88,9 @@ def check(model: ReferenceModel, bundle: Path, backend: str | Backend, precision
     found = measure(model, bundle, backend)
     for mask in found:
         if not mask.rms_error <= ERROR_LIMIT[precision]:
-            name = backend if isinstance(backend, str) else backend.name
             raise ExportError(
-                f"the {precision} graphs for {name} disagree with the PyTorch model: error {mask.rms_error:.1e} "
-                f"of the logits' standard deviation for {mask.concept!r}, limit {ERROR_LIMIT[precision]:.0e}. No "
-                "bundle was written."
+                f"the {precision} graphs for {backend.name} disagree with the PyTorch model: error "
+                f"{mask.rms_error:.1e} of the logits' standard deviation for {mask.concept!r}, limit "
+                f"{ERROR_LIMIT[precision]:.0e}. No bundle was written."
             )
     return TargetParity(tuple(found))

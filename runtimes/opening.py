@@ -138,13 +138,26 @@ def _open(bundle: Bundle, backend: Backend, candidate: Candidate, options: Sessi
         allocator.keep_freed()
     sessions: dict[str, Session] = {}
     try:
-        for graph in bundle.manifest.graph_names:
+        for graph in _largest_first(bundle, candidate.target):
             path = bundle.verified_graph(candidate.target, graph)
             sessions[graph] = backend.open(path, proven.options_for(bundle, candidate.target, graph, options))
     except BaseException:
         _close(sessions)
         raise
-    return sessions
+    return {graph: sessions[graph] for graph in bundle.manifest.graph_names}
+
+
+def _largest_first(bundle: Bundle, target: str) -> list[str]:
+    """Return the names of a target's graphs in the order to open them in.
+
+    An engine holds weights twice while it opens a graph: the others should not be in memory with the largest.
+    """
+    files, specs = bundle.manifest.files, bundle.graphs(target)
+
+    def size(graph: str) -> int:
+        return sum(files[file].size for file in bundle.files_of(specs[graph].path))
+
+    return sorted(bundle.manifest.graph_names, key=size, reverse=True)
 
 
 def _close(sessions: dict[str, Session]) -> None:

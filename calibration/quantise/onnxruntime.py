@@ -98,7 +98,9 @@ def _quantise(model: Any, chosen: Mapping[str, Range]) -> Any:
         if node.name in chosen:
             held = chosen[node.name]
             inputs[node.input[0]] = ranges.TensorData(lowest=np.float32(held.low), highest=np.float32(held.high))
+    known = telemetry.load("onnxruntime.quantization.quant_utils")
     before = logging.root.level
+    known.add_infer_metadata(model)  # the shapes are in the file; to infer them it would write and read all weights
     quantizer = quantizers.QDQQuantizer(
         model,
         per_channel=True,
@@ -114,4 +116,4 @@ def _quantise(model: Any, chosen: Mapping[str, Range]) -> Any:
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     logging.root.setLevel(before)
-    return quantizer.model.model  # a copy of the argument
+    return quantizer.model.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,23 @@ def test_a_failure_is_recorded_and_tried_again(folder: Path) -> None:
     one = Combination("tiny", "onnxruntime", "int3")
     (result,) = run(study(folder), [one])
     assert "no precision 'int3'" in result["error"]
+    assert result["stages"] == []
     assert study(folder).found(one) is None
     assert "int3" not in (folder / "large.md").read_text()
+
+
+def test_an_export_that_was_stopped_leaves_its_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, steps = Combination("tiny", "onnxruntime", "fp32"), [{"name": "count", "seconds": 2.0, "peak_memory": MB}]
+
+    def stopped(command: list[str], **options: Any) -> None:
+        assert options["timeout"] == 90
+        Path(json.loads(options["input"])["stages"]).write_text(json.dumps(steps))
+        raise subprocess.TimeoutExpired(command, 90)
+
+    monkeypatch.setattr(subprocess, "run", stopped)
+    (result,) = run(replace(study(folder), minutes=1.5), [one])
+    assert (result["error"], result["stages"]) == ("stopped after 1.5 minutes", steps)
+    assert not list(folder.glob("*.stages.json"))
 
 
 def measured(**export: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cgsam_edge.agreement import deviation
 from cgsam_edge.calibration.calibrate import Calibrated
 from cgsam_edge.calibration.fakequant import quantised
 from cgsam_edge.calibration.four_bits import FourBits, block_of, in_four_bits
+from cgsam_edge.calibration.products import Products
 from cgsam_edge.calibration.quantise import onnxruntime as quantise_onnxruntime
 from cgsam_edge.calibration.quantise import openvino as quantise_openvino
 from cgsam_edge.calibration.quantise.small_weights import in_eight_bits
@@ -61,10 +62,11 @@ def test_rounding_makes_up_for_what_it_changes() -> None:
 
 
 def test_what_is_observed_in_bf16_is_summed_up_in_float32() -> None:
-    layer, x = Seen(96, products=True), related(400, 96)
+    layer, x = Seen(96, products=Products(96)), related(400, 96)
     with torch.autocast("cpu", torch.bfloat16):
         layer.add(x)
-    torch.testing.assert_close(layer.products, x.T @ x)
+    assert layer.products is not None
+    torch.testing.assert_close(layer.products.matrix, x.T @ x)
 
 
 def test_products_of_too_few_inputs_are_damped_until_they_can_be_inverted() -> None:
@@ -81,7 +83,9 @@ def test_products_that_no_damping_mends_name_graph_and_layer(spoilt: Tensor, tmp
     graph = build_graphs(tiny.model(tiny.config())).concept
     name = next(name for name, layer in quantisable(graph).items() if block_of(layer.in_features) is not None)
     side = quantisable(graph)[name].in_features
-    calibrated = Calibrated({}, "", 0, {}, cast("Any", None), (), products={(graph.name, name): spoilt[:side, :side]})
+    products = Products(side)
+    products._sum = spoilt[:side, :side]
+    calibrated = Calibrated({}, "", 0, {}, cast("Any", None), (), products={(graph.name, name): products})
     quantiser = Quantiser(cast("Any", None), cast("Any", None), calibrated, "linear", tmp_path)
     others = frozenset(quantisable(graph)) - {name}
     with pytest.raises(
@@ -124,7 +128,7 @@ def weights(graph: Graph) -> dict[str, FourBits]:
     layers = quantisable(graph)
     seen = {name: observer.seen["concept", name].products for name in layers}
     return {
-        name: in_four_bits(layer.weight, products)
+        name: in_four_bits(layer.weight, products.matrix)
         for name, layer in layers.items()
         if block_of(layer.in_features) and (products := seen[name]) is not None
     }

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cgsam_edge.export.mapped import release_pages
+from cgsam_edge.export import mapped
+from cgsam_edge.export.mapped import release_memory, release_pages
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems keep pages as they see fit")
 
@@ -46,6 +47,13 @@ def test_pages_of_a_mapped_file_are_released(tmp_path: Path) -> None:
     release_pages(loaded)
     assert resident(path) < values.nbytes / 4
     assert torch.equal(loaded.get_parameter("weight"), values)
+
+
+def test_what_was_freed_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(mapped, "give_back", lambda: given.append(True))
+    release_memory(module(torch.zeros(SIDE, SIDE)))
+    assert given == [True]
 
 
 def test_weights_in_memory_stay_as_they_are() -> None:

@@ -20,6 +20,7 @@ from cgsam_edge.export import parity
 from cgsam_edge.export.config import PromptConfig
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.pipeline import export_bundle
+from cgsam_edge.runtimes import cache, children
 from tests import tiny
 from tests.commands import cgsam, fails
 from tests.conftest import Exported, executable
@@ -62,6 +63,16 @@ def test_progress_names_the_stages(tiny_export: Exported) -> None:
         assert stage in text
     total = lines[0].split("]")[0].split("/")[1]
     assert f"[{total}/{total}]" in text
+
+
+def test_the_unfinished_bundle_is_neither_tried_in_a_child_nor_kept_in_the_cache(
+    options: ExportOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A trial computes everything once more, and a cache keeps the compiled graphs of a bundle that nobody opens."""
+    monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "cache"))
+    monkeypatch.delenv(children.NO_TRIAL)
+    export_bundle(options)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_output_is_used_as_given_and_defaults_to_the_stem(

@@ -133,6 +133,25 @@ def test_rounding_is_acted_out_for_a_while(graphs: Graphs) -> None:
     assert torch.equal(before["image_embedding"], during["image_embedding"])  # of the other graph
 
 
+def test_a_weight_is_rounded_while_its_layer_runs_alone(graphs: Graphs) -> None:
+    """All rounded weights at once would be as much memory as the model."""
+    ranges = observed(graphs).ranges("minmax")
+    layers = {key: quantisable(graph)[key[1]] for graph in graphs for key in ranges if key[0] == graph.name}
+    exact = {key: layer.weight for key, layer in layers.items()}
+    at_once = []
+
+    def count(*_: object) -> None:
+        at_once.append(sum(layer.weight is not exact[key] for key, layer in layers.items()))
+
+    with quantised(graphs, ranges, ranges.keys()):
+        hooks = [layer.register_forward_pre_hook(count) for layer in layers.values()]
+        run(graphs)
+    for hook in hooks:
+        hook.remove()
+    assert set(at_once) == {1}
+    assert all(layer.weight is exact[key] for key, layer in layers.items())
+
+
 def test_rounding_is_that_of_the_engines() -> None:
     values = torch.tensor([-1.0, -0.3, 0.0, 0.5, 2.0, 9.0])
     rounded = round_input(values, Range(-1.0, 2.0))

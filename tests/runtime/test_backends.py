@@ -18,6 +18,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import BackendError, InputError
 from cgsam_edge.export.mil.evaluator import EvaluatorBackend
+from cgsam_edge.manifest import GRAPH_NAMES
 from cgsam_edge.runtimes import installed
 from cgsam_edge.runtimes.coreml import CoreMLBackend
 from cgsam_edge.runtimes.onnxruntime import OnnxRuntimeBackend
@@ -226,6 +227,27 @@ def test_integers_of_numpy_are_numbers_of_threads() -> None:
 def test_wrong_options_of_a_segmenter(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Segmenter(**options)
+
+
+class Noting(OnnxRuntimeBackend):
+    """Notes what is opened."""
+
+    def __init__(self) -> None:
+        self.opened: list[Path] = []
+
+    def open(self, path: Path, options: SessionOptions) -> Session:
+        self.opened.append(path)
+        return super().open(path, options)
+
+
+def test_the_largest_graph_is_opened_first(tiny_bundle: Path) -> None:
+    """An engine holds weights twice while it opens a graph."""
+    backend = Noting()
+    with Segmenter(tiny_bundle, backend=backend) as segmenter:
+        assert tuple(segmenter._model.sessions) == segmenter.bundle.manifest.graph_names
+    sizes = [path.stat().st_size for path in backend.opened]
+    assert len(sizes) == len(GRAPH_NAMES)
+    assert sizes == sorted(sizes, reverse=True)
 
 
 @OFF_MACOS
