@@ -47,11 +47,12 @@ def test_the_street_is_drawn_by_the_shipped_model(segmenter: Segmenter) -> None:
 def test_things_without_a_name_are_right_in_no_colour() -> None:
     class Found:
         def label_map(self) -> NDArray[np.int32]:
-            return np.array([[0, -1], [1, 2]], np.int32)
+            return np.array([[0, -1, -1], [1, 2, -1]], np.int32)
 
-    labels = np.array([[0, IGNORE], [IGNORE, 3]], np.uint8)  # right, right, a colour where none is due, another one
-    scene = Scene(np.zeros((2, 2, 3), np.uint8), labels)
-    assert labels_right(cast("Result", Found()), scene) == 0.5
+    labels = np.full((2, 3), IGNORE, np.uint8)
+    labels[0, 0], labels[1, 1] = 0, 3  # the second is found as another concept, and one thing without a name as one
+    scene = Scene(np.zeros((2, 3, 3), np.uint8), labels)
+    assert labels_right(cast("Result", Found()), scene) == pytest.approx(4 / 6)
 
 
 @pytest.mark.slow
