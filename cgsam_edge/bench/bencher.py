@@ -77,6 +77,8 @@ class Bencher:
             threads=asked.threads,
             precision=asked.precision,
         )
+        held = self._backend.sessions  # in the order in which they were opened, the largest first
+        self._backend.sessions = {graph: held[graph] for graph in self._segmenter.bundle.manifest.graph_names}
 
     def first(self) -> dict[str, Any]:
         """Segment once, and return the times and where it ran."""
