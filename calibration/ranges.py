@@ -24,7 +24,7 @@ METHODS = ("minmax", "percentile", "mse")
 """Methods of choosing a range: all values; all but a ten-thousandth; the lowest rounding error."""
 
 UNJUDGED = "mse"
-"""How ranges are chosen that only layers need which are kept from four bits."""
+"""The method where no masks are compared: only layers that stay out of four bits need these ranges."""
 
 _BINS, _CHANNEL_BINS = 2048, 512
 """Of the histogram of a whole input, and of each channel where they are kept apart."""
