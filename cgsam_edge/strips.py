@@ -53,6 +53,15 @@ def label_strips(logits: Mapping[int, Float], width: int, height: int) -> Iterat
         yield columns, winners(list(logits), group, (height, columns.stop - columns.start))
 
 
+def merged_strips(
+    of_each: Mapping[int, Iterator[tuple[slice, Float]]], width: int, height: int
+) -> Iterator[tuple[slice, NDArray[np.int16]]]:
+    """Yield what `label_strips` does, from the strips of each concept at the image's size, by its number."""
+    for left, right in pairwise(strip_edges(width, height)):
+        parts = (next(one)[1] for one in of_each.values())
+        yield slice(left, right), winners(list(of_each), parts, (height, right - left))
+
+
 def winners(numbers: Sequence[int], strips: Iterable[Float], shape: tuple[int, int]) -> NDArray[np.int16]:
     """Return the number whose logits are greatest at each place, int16, or -1 where none is above 0.
 

@@ -40,6 +40,16 @@ STRONG = Look(gamma=0.5, gain=0.35, balance=0.15, shift=0.1, blurred=0.3, noisy=
 """Strength for a few hundred real frames, which a model would otherwise memorise."""
 
 
+WHOLE = 0.3
+"""Share of the pictures that are seen whole."""
+
+NEAR = 0.2
+"""Share of the pictures that are seen from near, as the surroundings of a small box are."""
+
+NEAREST = 0.2
+"""Least share of a picture's side that a window from near covers."""
+
+
 def _uniform(generator: torch.Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
 
@@ -53,8 +63,10 @@ def windows(generator: torch.Generator, count: int, narrowest: float, zoom: floa
         narrowest: least share of the picture's side that a window covers.
         zoom: divides the share.
     """
-    whole = _uniform(generator, (count,), 0, 1) < 0.3
-    share = torch.where(whole, 1.0, _uniform(generator, (count,), narrowest, 1.0)) / zoom
+    kind = _uniform(generator, (count,), 0, 1)
+    near = _uniform(generator, (count,), min(NEAREST, narrowest), narrowest)
+    share = torch.where(kind < NEAR, near, _uniform(generator, (count,), narrowest, 1.0))
+    share = torch.where(kind > 1 - WHOLE, 1.0, share) / zoom
     stretch = torch.where(share < 1, _uniform(generator, (count,), 0.8, 1.25), 1.0).sqrt()
     height, width = (share * stretch).clamp(max=1), (share / stretch).clamp(max=1)
     x, y = (_uniform(generator, (count,), -1, 1) * (1 - side) for side in (width, height))

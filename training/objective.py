@@ -10,8 +10,8 @@ from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from training.data import Batch, draw_concepts, generator_of
 from training.losses import dense_loss, mask_loss, mask_target, patch_loss, picture_loss
-from training.model import DenseHead, TokenHead, decode, encode, features, normalised, prefix, sized, suffix
-from training.prompts import draw_kind, draw_prompts
+from training.model import DenseHead, Prompts, TokenHead, decode, encode, features, normalised, prefix, sized, suffix
+from training.prompts import MOST_CORRECTIONS, correct, draw_kind, draw_prompts
 from training.text import Vocabulary
 
 BLIND = 0.3
@@ -109,27 +109,53 @@ class Objective:
         with torch.autocast(device.type, enabled=False):
             maps = similarity_map(similarity(each.detach(), text), side)
         pairs = Pairs(embedding, maps, batch.labels.repeat_interleave(repeat, 0), concepts, present)
-        masks = [self.masks(pairs, drawn, rng, kind) for kind in ("text", draw_kind(rng))]
-        return sum(masks, torch.zeros((), device=device)) / len(masks) + 0.5 * (clip + seen)
+        masks = torch.stack([*self.masks(pairs, drawn, rng).values()])
+        return masks.mean() + 0.5 * (clip + seen)
 
     def _variants(self, drawn: torch.Generator, concepts: Tensor) -> Tensor:
         """Draw which of a concept's texts each pair sees."""
         chance = concepts.new_tensor(VARIANTS, dtype=torch.float32)
         return torch.multinomial(chance, len(concepts), True, generator=drawn)
 
-    def masks(self, pairs: Pairs, drawn: torch.Generator, rng: np.random.Generator, kind: str) -> Tensor:
-        """Return the loss of the masks by one kind of prompt.
+    def masks(self, pairs: Pairs, drawn: torch.Generator, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return the losses of the masks from text, from clicks that correct that mask, and by one of `KINDS`.
 
-        Of a concept that is absent, only text teaches the mask; clicks and boxes teach that its predicted IoU is 0.
+        Of a concept that is absent, only text teaches the mask; the others teach that its predicted IoU is 0.
         """
-        model, prompt, side = self.model, self.model.config.prompt, pairs.labels.shape[-1]
+        config, kind = self.model.config.prompt, draw_kind(rng)
+        here = pairs.labels == pairs.concepts[:, None, None]
+        text = draw_prompts(drawn, rng, "text", pairs.maps, here, config)
+        logits, iou = self._decode(pairs, text)
+        target, weight = mask_target(pairs.labels, pairs.concepts, logits.shape[-1])
+        shown = weight * pairs.present[:, None, None]
+        losses = {"text": mask_loss(logits, iou, target, weight)}
+        count = int(rng.integers(1, MOST_CORRECTIONS + 1))
+        for name, prompts in (
+            ("corrections", self._corrections(pairs, drawn, logits.detach(), target, weight, count)),
+            (kind, draw_prompts(drawn, rng, kind, pairs.maps, here, config)),
+        ):
+            losses[name] = mask_loss(*self._decode(pairs, prompts), target, shown)
+        return losses
+
+    def _decode(self, pairs: Pairs, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Return logits (n, m, m) and predicted IoU (n,) of prompts."""
+        prompt, side = self.model.config.prompt, pairs.labels.shape[-1]
         with torch.autocast(pairs.maps.device.type, enabled=False):
             dense = dense_prompt(pairs.maps, side // 4, prompt.threshold, prompt.dense_value)
-        here = pairs.labels == pairs.concepts[:, None, None]
-        prompts = draw_prompts(drawn, rng, kind, pairs.maps, here, prompt)
-        with sized(model, side):
-            logits, iou = decode(model, pairs.embedding, dense, prompts)
-        target, weight = mask_target(pairs.labels, pairs.concepts, logits.shape[-1])
-        if kind != "text":
-            weight = weight * pairs.present[:, None, None]
-        return mask_loss(logits[:, 0], iou, target, weight)
+        with sized(self.model, side):
+            logits, iou = decode(self.model, pairs.embedding, dense, prompts)
+        return logits[:, 0], iou
+
+    @torch.no_grad()
+    def _corrections(
+        self, pairs: Pairs, drawn: torch.Generator, logits: Tensor, target: Tensor, weight: Tensor, count: int
+    ) -> Prompts:
+        """Return ``count`` clicks, each on an error of the mask that the clicks before it gave; the first, of ``logits``."""
+        made: Prompts | None = None
+        for number in range(count):
+            if number:
+                assert made is not None
+                logits = self._decode(pairs, made)[0]
+            made = correct(drawn, target > 0.5, logits > 0, weight > 0.5, pairs.labels.shape[-1], made)
+        assert made is not None
+        return made

@@ -2,17 +2,27 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cgsam_edge.export.config import PromptConfig
 from training.model import Prompts
 
-KINDS = {"clicks": 0.6, "box": 0.4}
-"""Share of the steps that see each kind of prompt beside text, which all of them see."""
+KINDS = {"box": 0.7, "clicks": 0.3}
+"""Share of the steps that see each kind of prompt beside text and clicks that correct its mask, which all of them see."""
+
+MOST_CORRECTIONS = 3
+"""Most clicks that correct a mask, one after the other, in a step."""
+
+DEEPEST = 0.7
+"""Share of the corrections in the middle of the thickest error; the others are anywhere in an error."""
+
+LAYERS = 12
+"""Cells from the edge of an error beyond which the middle is not looked for."""
 
 
 def draw_kind(rng: np.random.Generator) -> str:
-    """Draw the kind of prompt that one step sees beside text: "clicks" or "box"."""
+    """Draw the third kind of prompt of a step, one of `KINDS`."""
     return str(rng.choice(list(KINDS), p=list(KINDS.values())))
 
 
@@ -43,6 +53,46 @@ def clicks(generator: torch.Generator, masks: Tensor, inside: int, outside: int)
         drawn.append(_some(generator, ~flat, outside, anywhere))
     labels = torch.tensor([1.0] * inside + [0.0] * outside, device=masks.device).expand(len(flat), -1)
     return Prompts((_coordinates(torch.cat(drawn, dim=1), side), labels), None)
+
+
+def correct(
+    generator: torch.Generator, truth: Tensor, guess: Tensor, known: Tensor, side: int, before: Prompts | None
+) -> Prompts:
+    """Add a click to each prompt, as a user who corrects a mask does: in the middle of its thickest error, or in any.
+
+    Where a mask has no error, the click confirms it.
+
+    Args:
+        generator: on the masks' device.
+        truth: cells of the concept, bool (n, m, m).
+        guess: cells of the mask so far, bool (n, m, m).
+        known: cells with labels, bool (n, m, m).
+        side: of the model's pixels.
+        before: earlier clicks, or None.
+    """
+    n, m = len(truth), truth.shape[-1]
+    usable = torch.stack([truth & known, ~truth & known], 1)  # for clicks inside and outside
+    wrong = usable & torch.stack([~guess, guess], 1)
+    chance = torch.rand(wrong.shape, generator=generator, device=wrong.device)
+    thickest = torch.rand((n, 1, 1, 1), generator=generator, device=wrong.device) < DEEPEST
+    depth = torch.where(thickest, depth_of(wrong), wrong.float())
+    flat = (depth + usable + chance * 0.9).flatten(1).argmax(1, keepdim=True)
+    cell, labels = _coordinates(flat % (m * m), m), (flat < m * m).float()
+    within = torch.rand(cell.shape, generator=generator, device=wrong.device)
+    points = (cell + within) * (side / m)
+    if before is not None and before.points is not None:
+        points, labels = torch.cat([before.points[0], points], 1), torch.cat([before.points[1], labels], 1)
+    return Prompts((points, labels), None)
+
+
+def depth_of(areas: Tensor) -> Tensor:
+    """Return how many layers of cells lie between each cell of bool areas (n, k, m, m) and their edges; 0 outside."""
+    inside = areas.float()
+    depth = inside
+    for _ in range(LAYERS):
+        inside = 1 - F.max_pool2d(F.pad(1 - inside, (1, 1, 1, 1), value=1.0), 3, 1)
+        depth = depth + inside
+    return depth
 
 
 def boxes(generator: torch.Generator, masks: Tensor) -> Prompts:

@@ -25,9 +25,12 @@ def add_parser(commands: Any) -> None:
     )
     add_bundle(parser)
     add_labels(parser)
-    text = "prompt with names alone, or with clicks inside each label or a box around it too (default: %(default)s)"
+    text = (
+        "prompt with names alone, or also with clicks that correct the mask, with a box around each label, or with a box "
+        "to zoom in on (default: %(default)s)"
+    )
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
-    text = f"with --mode clicks: clicks inside each object (default: {CLICKS})"
+    text = f"with --mode clicks: the most clicks, each on the greatest error of the mask so far (default: {CLICKS})"
     parser.add_argument("--clicks", type=whole(), metavar="N", help=text)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     add_tiles(parser.add_argument_group("big pictures"))

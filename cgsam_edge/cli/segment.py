@@ -100,6 +100,10 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
         text = f"a click {where} the object; repeat for more"
         group.add_argument(name, action="append", type=_point, default=[], metavar="X,Y", help=text)
     group.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object")
+    text = (
+        "encode the surroundings of --box in full size too: a sharper mask of a small object, for the time of an image"
+    )
+    group.add_argument("--zoom", action="store_true", help=text)
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
@@ -239,6 +243,8 @@ def _prompted(options: argparse.Namespace) -> bool:
 
 
 def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
+    if options.zoom and options.box is None:
+        raise UsageError("--zoom needs a box to zoom in on: give --box too, or leave --zoom out.")
     if _prompted(options) and (names is None or len(names) != 1):
         raise UsageError("--point, --not-point and --box need exactly one concept: --concepts car")
 
@@ -281,7 +287,7 @@ def _segment(
     encoded = segmenter.encode(image)
     points = [*options.point, *options.not_point]
     labels = [1] * len(options.point) + [0] * len(options.not_point)
-    one = encoded.predict(names[0], points=points or None, labels=labels or None, box=options.box)
+    one = encoded.predict(names[0], points=points or None, labels=labels or None, box=options.box, zoom=options.zoom)
     return Result(encoded.image, {one.name: one})
 
 

@@ -38,11 +38,12 @@ AUTO_SIZE_MIN_IOU = 0.9
 COMPARED_PICTURES = 8
 """Largest number of pictures on which two bundles are compared."""
 
-EVALUATION_MODES = ("text", "clicks", "box")
-"""Kinds of prompts in an evaluation: text alone, or with clicks or a box; the first is the default."""
+EVALUATION_MODES = ("text", "clicks", "box", "zoom")
+"""Kinds of prompts in an evaluation: text alone, or with clicks, with a box, or with a box to zoom in on; the first is
+the default."""
 
 CLICKS = 3
-"""Clicks inside each object in an evaluation with clicks."""
+"""Most clicks that correct a mask in an evaluation with clicks."""
 
 MAX_RECALL_LOSS = 0.01
 """Share of correct "present" decisions that screening may lose on the calibration images."""

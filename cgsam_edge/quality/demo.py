@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge import shipped
 from cgsam_edge.files import check_folder, make_folder, write_beside
-from cgsam_edge.quality.label_prompts import inner_points
-from cgsam_edge.quality.scenes import CONCEPTS, Scene, render
+from cgsam_edge.quality.label_prompts import predict_with
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE, Scene, render
 from cgsam_edge.results import Result
 from cgsam_edge.segmenter import Segmenter
 from cgsam_edge.written_files import CLICKS_SUFFIX, OVERLAY_SUFFIX, png_mark
@@ -103,10 +103,10 @@ def write_demo(segmenter: Segmenter, folder: Path, chosen: Choice | None = None)
 
 
 def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Image:
-    """Return a concept's mask from its name alone, next to the one with clicks inside its label."""
+    """Return a concept's mask from its name alone, next to the one with clicks that correct it."""
     encoded = segmenter.encode(scene.image)
-    points = inner_points(scene.labels == CONCEPTS.index(concept), CLICKS)
-    shown = [encoded.predict(concept), encoded.predict(concept, points=points)]
+    truth = scene.labels == CONCEPTS.index(concept)
+    shown = [predict_with(encoded, concept, mode, truth, scene.labels != IGNORE, CLICKS) for mode in ("text", "clicks")]
     width, height = encoded.image.size
     both = Image.new("RGB", (2 * width + _GAP, height + _CAPTION), (24, 24, 24))
     draw, font = ImageDraw.Draw(both), ImageFont.load_default(20)

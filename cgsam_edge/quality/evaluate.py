@@ -10,7 +10,7 @@ from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
-from cgsam_edge.quality.label_prompts import prompt_of
+from cgsam_edge.quality.label_prompts import predict_with
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, match_classes
 from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -73,8 +73,10 @@ def evaluate(
         segmenter: the opened bundle.
         images: labelled images; only one at a time is in memory.
         concepts: the labels' classes, all known to the bundle; classes that mean the same concept are joined.
-        mode: "text": all concepts; "clicks", "box": those that an image holds, with clicks inside or a box around them.
-        clicks: number of clicks in the mode "clicks".
+        mode: "text": all concepts; "clicks", "box", "zoom": those that an image holds, with clicks, with a box around
+            them, or with a box to zoom in on.
+        clicks: largest number of clicks in the mode "clicks": each corrects the greatest error of the mask so far, the
+            first one of that from text.
         progress: called with the number of images done.
         remarks: receives the images that are left out; without it, the first unusable image ends the evaluation.
         tiles: how images are cut into tiles; None for none. Only from text.
@@ -181,7 +183,7 @@ def _prompted(
     for concept in concepts:
         truth = image.masks.get(concept)
         if truth is not None and holds(truth, image.valid):
-            got = encoded.predict(concept, **prompt_of(mode, truth, clicks))
+            got = predict_with(encoded, concept, mode, truth, image.valid, clicks)
             yield _compare(encoded.vocabulary, image, concept, got)
 
 

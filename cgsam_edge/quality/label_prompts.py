@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge import prompts
 from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cgsam_edge.encoded import Encoded
+    from cgsam_edge.results import ConceptResult
 
-def prompt_of(mode: str, mask: NDArray[np.bool_], clicks: int) -> dict[str, Any]:
-    """Return what `Encoded.predict` gets beside a concept's name.
+
+def predict_with(
+    encoded: Encoded, concept: str, mode: str, truth: NDArray[np.bool_], valid: NDArray[np.bool_] | None, clicks: int
+) -> ConceptResult:
+    """Segment one concept as a person would who knows the label.
 
     Args:
+        encoded: the image.
+        concept: name or synonym.
         mode: one of `EVALUATION_MODES`.
-        mask: the label (H, W), which is not empty.
-        clicks: number of clicks in the mode "clicks".
+        truth: the label (H, W), which is not empty.
+        valid: the pixels with labels (H, W); None for all.
+        clicks: largest number of clicks in the mode "clicks": each is on the greatest error of the mask so far.
     """
-    if mode == "clicks":
-        return {"points": inner_points(mask, clicks)}
-    return {"box": box_around(mask)} if mode == "box" else {}
+    if mode in ("box", "zoom"):
+        return encoded.predict(concept, box=box_around(truth), zoom=mode == "zoom")
+    found, given, sides = encoded.predict(concept), np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+    for _ in range(clicks if mode == "clicks" else 0):
+        click = correction(found.mask, truth, valid, given)
+        if click is None:
+            break
+        given, sides = np.concatenate([given, click[0][None]]), np.append(sides, np.float32(click[1]))
+        found = encoded.predict(concept, given, sides)
+    return found
 
 
-def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
-    """Return at most ``count`` points (N, 2) well inside a mask (H, W), always the same ones.
+def correction(
+    mask: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    valid: NDArray[np.bool_] | None = None,
+    given: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], bool] | None:
+    """Return the click in the middle of a mask's thickest error, by which interactive segmentation is measured.
 
-    Candidates are at least half as far from the edge as the mask's innermost pixel; fixed priorities select among them.
+    Args:
+        mask: (H, W).
+        truth: the label (H, W).
+        valid: the pixels with labels (H, W); None for all.
+        given: earlier clicks (N, 2), whose pixels are not clicked again.
+
+    Returns:
+        (x, y) in pixels, float32 (2,), and whether the click is inside the label; None where the mask has no error.
     """
+    wrong = mask ^ truth if valid is None else (mask ^ truth) & valid
+    free = np.ones_like(wrong)
+    if given is not None:
+        free[given[:, 1].astype(int), given[:, 0].astype(int)] = False
+    depth = np.maximum(*(_depth(wrong & side) for side in (truth, ~truth))) * free
+    y, x = divmod(int(depth.argmax()), depth.shape[1])
+    if not depth[y, x]:
+        return None
+    return np.array([x + 0.5, y + 0.5], np.float32), bool(truth[y, x])
+
+
+def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how far each pixel of a mask (H, W) is from its edge; the picture's edge is one too."""
     padded = np.pad(mask, 1).astype(np.uint8)
     with NATIVE_CALL:
-        depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    candidates = np.flatnonzero(depth >= depth.max() / 2)
-    order = np.argsort(prompts.priority(candidates.astype(np.uint64)))[::-1][:count]
-    chosen = candidates[order]
-    return np.stack([chosen % mask.shape[1], chosen // mask.shape[1]], axis=1).astype(np.float32) + 0.5
+        found: NDArray[np.float32] = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return found
 
 
 def box_around(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

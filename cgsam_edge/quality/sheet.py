@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.label_prompts import prompt_of
+from cgsam_edge.quality.label_prompts import predict_with
 from cgsam_edge.quality.labels import Labels, match_classes
 from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.pairs import extremes
@@ -67,12 +67,13 @@ def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Label
 
     def masks(pair: LabelPair) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         image = entries[pair.image].load(frozenset(matched.classes), [])
-        truth = matched.joined(image).masks[pair.concept]
+        joined = matched.joined(image)
+        truth = joined.masks[pair.concept]
         if evaluation.tile is not None:
             tiles: dict[str, Any] = {"tile": evaluation.tile, "overlap": evaluation.overlap, "skip_absent": False}
             return truth, segmenter.segment(pair.image, pair.concept, **tiles)[pair.concept].mask
-        prompt = prompt_of(evaluation.mode, truth, clicks)
-        return truth, segmenter.encode(pair.image).predict(pair.concept, **prompt).mask
+        encoded = segmenter.encode(pair.image)
+        return truth, predict_with(encoded, pair.concept, evaluation.mode, truth, joined.valid, clicks).mask
 
     return contact_sheet(evaluation, masks)
 

@@ -135,7 +135,7 @@ class SegmentService:
         clicked: dict[str, ConceptResult] = {}
         for name, one in prompted.items():
             _check_time(turn)
-            found_one = encoded.predict(name, one.points or None, one.labels or None, one.box)
+            found_one = encoded.predict(name, one.points or None, one.labels or None, one.box, zoom=one.zoom)
             if options.format != "masks" and (one.points or one.box):
                 found_one = replace(found_one, present=True)  # whoever clicks on a thing says that it is there
             clicked[name] = found_one

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ import numpy as np
 from cgsam_edge.errors import InputError
 from cgsam_edge.image_limits import MAX_PIXELS
 from cgsam_edge.results import ConceptResult, Result
-from cgsam_edge.strips import strip_edges, winners
 from cgsam_edge.tiling.canvas import LogitCanvas
 from cgsam_edge.tiling.lattice import Lattice
 
@@ -86,15 +84,6 @@ class TiledResult(Result):
     def image_size(self) -> tuple[int, int]:
         """Width and height of the picture, in pixels; `image` may be smaller."""
         return self.lattice.size
-
-    def label_strips(self) -> Iterator[tuple[slice, NDArray[np.int16]]]:
-        """Yield `label_map` in parts from left to right: the columns, and int16 (H, w)."""
-        present = {i: one.logit_strips() for i, one in enumerate(self.concepts.values()) if one.present}
-        width, height = self.image_size
-        edges = strip_edges(width, height)
-        for left, right in pairwise(edges):
-            strips = (next(one)[1] for one in present.values())
-            yield slice(left, right), winners(list(present), strips, (height, right - left))
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
         """Return `image` with the masks in colour, and a legend beside it; see `Result.overlay`."""

@@ -22,7 +22,7 @@ from training.data import Pictures, Sampler, Source, generator_of
 from training.evaluate import masks
 from training.model import encode, features, initialise, small_config
 from training.objective import Pairs
-from training.prompts import boxes, clicks, text_points
+from training.prompts import boxes, clicks, correct, depth_of, text_points
 from training.schedule import Schedule
 from training.state import load_start, load_state, save_state, write_checkpoint
 from training.text import train_text, vocabulary
@@ -78,12 +78,14 @@ def test_only_text_teaches_that_a_concept_is_absent(trained: Trainer) -> None:
         present=torch.zeros(n, dtype=torch.bool),
     )
     weight = trained.model.sam.mask_decoder.output_upscaling[0].weight
-    taught = {}
-    for kind in ("text", "clicks", "box"):
-        loss = objective.masks(pairs, torch.Generator().manual_seed(0), np.random.default_rng(0), kind)
-        taught[kind] = torch.autograd.grad(loss, weight)[0].abs().max().item()
-    assert taught["text"] > 0
-    assert taught["clicks"] == taught["box"] == 0
+    losses = objective.masks(pairs, torch.Generator().manual_seed(0), np.random.default_rng(0))
+    taught = {
+        kind: torch.autograd.grad(loss, weight, retain_graph=True)[0].abs().max().item()
+        for kind, loss in losses.items()
+    }
+    assert len(taught) == 3
+    assert taught.pop("text") > 0
+    assert set(taught.values()) == {0}
 
 
 def test_checkpoint_has_upstreams_layout(trained: Trainer, tmp_path: Path) -> None:
@@ -243,6 +245,40 @@ def test_prompts_lie_where_they_should() -> None:
     assert drawn is not None
     assert {(7, 3), (1, 5)} <= set(map(tuple, drawn[0][0].int().tolist()))
     assert len(set(map(tuple, drawn[0][0].int().tolist()))) == PromptConfig().points
+
+
+def test_corrections_lie_on_errors_and_say_which() -> None:
+    generator = generator_of(torch.device("cpu"), 0, 0, 0)
+    truth, guess = torch.zeros(3, 32, 32, dtype=torch.bool), torch.zeros(3, 32, 32, dtype=torch.bool)
+    truth[:, 2:10, 2:10] = True
+    guess[0, 2:10, 2:9] = True  # lacks one column of cells
+    guess[1] = truth[1]
+    guess[1, 20:29, 20:29] = True  # and has an area too much
+    guess[2] = truth[2]  # is right
+    known = torch.ones_like(truth)
+    known[0, :, 9] = False  # nobody knows about that column
+    known[0, 3, 9] = True
+    made = None
+    for count in range(1, 4):
+        made = correct(generator, truth, guess, known, 128, made)
+        assert made.points is not None
+        assert made.points[0].shape == (3, count, 2)
+    points, labels = made.points
+    cells = (points / 4).long()
+    assert labels[:2].tolist() == [[1, 1, 1], [0, 0, 0]]
+    assert (cells[0] == torch.tensor([9, 3])).all()
+    assert ((cells[1] >= 20) & (cells[1] < 29)).all()
+    assert torch.equal(truth[2][cells[2, :, 1], cells[2, :, 0]], labels[2] > 0)
+
+
+def test_the_middle_of_an_error_is_its_deepest_place() -> None:
+    areas = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    areas[0, 0, 0:7, 3:10] = True
+    depth = depth_of(areas)[0, 0]
+    assert depth.argmax().item() == 3 * 16 + 6
+    assert depth[3, 6] == 4
+    assert depth[0, 6] == 1  # the picture's edge counts as one
+    assert not depth[areas[0, 0].logical_not()].any()
 
 
 def test_the_average_is_swapped_in_and_out() -> None:
