@@ -67,7 +67,7 @@ def picture_loss(class_token: Tensor, text: Tensor, present: Tensor, scale: Tens
     return F.binary_cross_entropy_with_logits(scores, present)
 
 
-def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, weight: Tensor, importance: Tensor | None = None) -> Tensor:
     """BCE + Dice + IoU prediction, as in the paper.
 
     Args:
@@ -75,6 +75,7 @@ def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, weight: Tensor) -> Te
         iou: predicted IoU (n,).
         target: share of the concept in each pixel of the mask (n, m, m), all zero where it is absent.
         weight: share of labelled pixels (n, m, m).
+        importance: how much each mask counts (n,), 1 on average; None for 1.
     """
     logits = logits.float()
     bce = F.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="none").mean(dim=(1, 2))
@@ -83,11 +84,17 @@ def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, weight: Tensor) -> Te
     total = chance.sum(dim=(1, 2)) + target.sum(dim=(1, 2))
     here = target.sum(dim=(1, 2)) > 0
     dice = torch.where(here, 1 - (2 * overlap + 1) / (total + 1), chance.mean(dim=(1, 2)))
-    with torch.no_grad():
-        truth, guess = target > 0.5, (logits > 0) & (weight > 0.5)
-        union = (truth | guess).sum(dim=(1, 2))
-        actual = (truth & guess).sum(dim=(1, 2)) / union.clamp(min=1)
-    return (3 * bce + dice).mean() + F.mse_loss(iou.float(), actual)
+    masks = 3 * bce + dice
+    masks = masks if importance is None else masks * importance
+    return masks.mean() + F.mse_loss(iou.float(), mask_iou(logits, target, weight))
+
+
+@torch.no_grad()
+def mask_iou(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the IoU (n,) of masks, by the arguments of `mask_loss`."""
+    truth, guess = target > 0.5, (logits > 0) & (weight > 0.5)
+    union = (truth | guess).sum(dim=(1, 2))
+    return (truth & guess).sum(dim=(1, 2)) / union.clamp(min=1)
 
 
 def mask_target(labels: Tensor, concepts: Tensor, side: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.reference.similarity import dense_prompt, similarity, similarity_map
 from training.data import Batch, draw_concepts, generator_of
-from training.losses import dense_loss, mask_loss, mask_target, patch_loss, picture_loss
+from training.losses import dense_loss, mask_iou, mask_loss, mask_target, patch_loss, picture_loss
 from training.model import DenseHead, Prompts, TokenHead, decode, encode, features, normalised, prefix, sized, suffix
 from training.prompts import MOST_CORRECTIONS, correct, draw_kind, draw_prompts
 from training.text import Vocabulary
@@ -19,6 +19,12 @@ BLIND = 0.3
 
 ABSENT = 0.15
 """Share of the pairs that ask for a concept that the picture lacks."""
+
+EASY = 0.1
+"""What a mask without errors counts for in the loss of corrections; one that misses everything counts 1 more."""
+
+WORTH = {"text": 0.35, "corrections": 0.4}
+"""Weights of the masks' losses; the third kind of prompt has what is left of 1."""
 
 VARIANTS = (0.6, 0.2, 0.2)
 """How often a concept goes by all of its names together, by its first one alone, and by its synonym alone."""
@@ -109,8 +115,9 @@ class Objective:
         with torch.autocast(device.type, enabled=False):
             maps = similarity_map(similarity(each.detach(), text), side)
         pairs = Pairs(embedding, maps, batch.labels.repeat_interleave(repeat, 0), concepts, present)
-        masks = torch.stack([*self.masks(pairs, drawn, rng).values()])
-        return masks.mean() + 0.5 * (clip + seen)
+        losses, rest = self.masks(pairs, drawn, rng), 1 - sum(WORTH.values())
+        masks = torch.stack([WORTH.get(kind, rest) * loss for kind, loss in losses.items()])
+        return masks.sum() + 0.5 * (clip + seen)
 
     def _variants(self, drawn: torch.Generator, concepts: Tensor) -> Tensor:
         """Draw which of a concept's texts each pair sees."""
@@ -129,12 +136,14 @@ class Objective:
         target, weight = mask_target(pairs.labels, pairs.concepts, logits.shape[-1])
         shown = weight * pairs.present[:, None, None]
         losses = {"text": mask_loss(logits, iou, target, weight)}
+        missing = (1 - mask_iou(logits, target, weight)) * pairs.present + EASY
         count = int(rng.integers(1, MOST_CORRECTIONS + 1))
-        for name, prompts in (
-            ("corrections", self._corrections(pairs, drawn, logits.detach(), target, weight, count)),
-            (kind, draw_prompts(drawn, rng, kind, pairs.maps, here, config)),
+        corrections = self._corrections(pairs, drawn, logits.detach(), target, weight, count)
+        for name, prompts, importance in (
+            ("corrections", corrections, missing / missing.mean()),
+            (kind, draw_prompts(drawn, rng, kind, pairs.maps, here, config), None),
         ):
-            losses[name] = mask_loss(*self._decode(pairs, prompts), target, shown)
+            losses[name] = mask_loss(*self._decode(pairs, prompts), target, shown, importance)
         return losses
 
     def _decode(self, pairs: Pairs, prompts: Prompts) -> tuple[Tensor, Tensor]:

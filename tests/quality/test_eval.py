@@ -15,7 +15,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.agreement import Overlap
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.evaluate import evaluate
-from cgsam_edge.quality.label_prompts import box_around, inner_points
+from cgsam_edge.quality.label_prompts import box_around, correction
 from cgsam_edge.quality.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
 from cgsam_edge.quality.metrics import PresenceRates, auroc, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -86,14 +86,24 @@ def test_a_box_touches_the_mask_on_all_sides() -> None:
     np.testing.assert_array_equal(box_around(np.ones((9, 12), bool)), [0, 0, 12, 9])
 
 
-def test_inner_points_are_inside_and_repeatable() -> None:
-    mask = np.zeros((40, 60), bool)
-    mask[5:35, 0:30] = True
-    points = inner_points(mask, 3)
-    assert points.shape == (3, 2)
-    assert mask[points[:, 1].astype(int), points[:, 0].astype(int)].all()
-    np.testing.assert_array_equal(points, inner_points(mask, 3))
-    assert len(inner_points(np.eye(2, dtype=bool), 5)) == 2
+def test_a_correction_is_in_the_middle_of_the_thickest_error() -> None:
+    truth, mask = np.zeros((40, 60), bool), np.zeros((40, 60), bool)
+    truth[5:16, 0:30] = True
+    mask[5:16, 0:24] = True  # lacks 6 columns
+    mask[20:39, 41:60] = True  # and has 19 x 19 pixels too many
+    point, within = correction(mask, truth) or (None, None)
+    np.testing.assert_array_equal(point, [50.5, 29.5])
+    assert within is False
+    valid = np.ones_like(truth)
+    valid[18:] = False  # there nothing is known
+    point, within = correction(mask, truth, valid) or (None, None)
+    assert point is not None
+    assert 25 < point[0] < 29
+    assert within is True
+    again, _ = correction(mask, truth, valid, point[None]) or (None, None)
+    assert again is not None
+    assert (again != point).any()
+    assert correction(truth, truth) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -162,9 +172,17 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     expected = (mask & first.masks["car"]).sum() / ((mask | first.masks["car"]) & first.valid).sum()
     assert got.pairs[0].iou == pytest.approx(expected)
     assert [row.images for row in got.rows] == [2, 2, 0]
-    clicked = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="clicks")
+    clicked = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="clicks", clicks=2)
     assert len(clicked.pairs) == 4
     assert clicked.presence_auroc is None
+    encoded, car = tiny_segmenter.encode(first.path), first.masks["car"]
+    one = correction(mask, car, first.valid)
+    assert one is not None
+    two = correction(encoded.predict("car", [one[0]], [one[1]]).mask, car, first.valid, one[0][None])
+    assert two is not None
+    final = encoded.predict("car", [one[0], two[0]], [one[1], two[1]]).mask
+    wanted = (final & car).sum() / ((final | car) & first.valid).sum()
+    assert clicked.pairs[0].iou == pytest.approx(wanted)
     boxed = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="box")
     around = tiny_segmenter.encode(first.path).predict("car", box=box_around(first.masks["car"])).mask
     wanted = (around & first.masks["car"]).sum() / ((around | first.masks["car"]) & first.valid).sum()
