@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,9 +10,9 @@ from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.errors import InputError, PromptError
 from cgsam_edge.image import load_prepared
 from cgsam_edge.limits import Limits
-from cgsam_edge.prompts import check_clicks
+from cgsam_edge.prompts import Clicks, check_clicks
 from cgsam_edge.results import ConceptResult, Result
-from cgsam_edge.zoom import Window, inside, placed, window_around
+from cgsam_edge.zoom import KEPT, Near, Window, inside, windows_of, zoomed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class Encoded:
         self._model = model
         self._decoder = ConceptDecoder(model, image, features, cache_bytes)
         self._cache_bytes = cache_bytes
-        self._zoomed: tuple[Window | None, ConceptDecoder] = None, self._decoder
+        self._parts: dict[Window, ConceptDecoder] = {}
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -98,39 +98,53 @@ class Encoded:
             points: (N, 2) as (x, y) in the image's pixels, fractions allowed.
             labels: (N,), 1 inside and 0 outside the object; None means all inside.
             box: (4,) as (x0, y0, x1, y1) in the image's pixels.
-            zoom: encode the surroundings of the box and of the clicks inside, half as wide again, in the model's full
-                size: a sharper mask of a small thing, for the time of another image. The result is then a
-                `cgsam_edge.zoom.ZoomedConcept`, whose mask ends at the edges of these surroundings. The last
-                surroundings are kept for further calls. Where they are over four fifths of the image, zoom changes
-                nothing.
+            zoom: compute the mask in parts of the image that are encoded again in the model's full size: around the
+                box, or else around each click, with sides of 0.4 of the image's or less. Masks are sharper, those of
+                small things above all, for the time of another image a part; the last `cgsam_edge.zoom.KEPT` parts are
+                kept for further calls. The result is then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends
+                there. Where the parts would have few pixels, or be nearly all of the image, zoom changes nothing.
 
         Raises:
             UnknownConceptError: the bundle does not hold the concept.
             PromptError: the prompt has a wrong shape, is outside the image, or has more points than slots, or there is
-                no box to zoom in on.
+                nothing to zoom in on.
         """
         index = self.vocabulary.index(concept)
         clicks = check_clicks(points, labels, box, self.image.size, self._model.prompting.click_slots)
-        if zoom and clicks.box is None:
-            raise PromptError("zoom needs a box to zoom in on: give a box too, or leave zoom out.")
         if not len(clicks.points) and clicks.box is None:
+            if zoom:
+                raise PromptError("zoom needs clicks or a box to zoom in on: give one, or leave zoom out.")
             self._model.warn_of_prompts("text")
             return self._decoder.decode(index)
         self._model.warn_of_prompts("clicks")
-        if zoom and (window := window_around(clicks, self.image.size, self._model.geometry.image_size)):
-            found = self._near(window).decode(index, inside(clicks, window))
-            return placed(found, clicks, window, self.image.size)
-        return self._decoder.decode(index, clicks)
+        windows = windows_of(clicks, self.image.size, self._model.geometry.image_size) if zoom else []
+        return self._zoomed(index, clicks, windows) if windows else self._decoder.decode(index, clicks)
+
+    def _zoomed(self, index: int, clicks: Clicks, windows: Sequence[Window]) -> ConceptResult:
+        alone = clicks.box is not None and len(windows) == 1
+        base = None if alone else self._decoder.decode(index, clicks)
+        near = []
+        for window in windows:
+            decoder, prompt = self._near(window), inside(clicks, window, alone=alone)
+            if prompt is None and decoder.screened.ruled_out[index]:
+                continue  # there the image as a whole decides, as with tiles
+            found = decoder.decode(index, prompt)
+            near.append(Near(window, found.logits))
+            base = base or found
+        assert base is not None
+        return zoomed(base, near, None if alone else base.logits, clicks, self.image.size)
 
     def _near(self, window: Window) -> ConceptDecoder:
-        """Return the decoder of a part of the image; the last one is kept."""
-        kept, decoder = self._zoomed
-        if kept == window:
-            return decoder
-        prepared = load_prepared(self.image.crop(window), self._model.geometry.image_size)
-        decoder = ConceptDecoder(self._model, prepared.image, self._model.features(prepared.pixels), self._cache_bytes)
-        self._zoomed = window, decoder
-        return decoder
+        """Return the decoder of a part of the image; the last ones are kept."""
+        kept = self._parts.pop(window, None)
+        if kept is None:
+            prepared = load_prepared(self.image.crop(window), self._model.geometry.image_size)
+            features = self._model.features(prepared.pixels)
+            kept = ConceptDecoder(self._model, prepared.image, features, self._cache_bytes)
+        self._parts[window] = kept
+        for old in list(self._parts)[:-KEPT]:
+            self._parts.pop(old, None)
+        return kept
 
     def ruled_out(self, concepts: Concepts = None) -> tuple[str, ...]:
         """Return the names of the concepts that similarity alone rules out; empty if nothing was calibrated.

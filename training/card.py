@@ -39,6 +39,13 @@ def ablation_table(found: Figures) -> str:
     return _table(["", "class mIoU", "mean IoU over pairs"], rows)
 
 
+def zoom_table(found: Figures) -> str:
+    """Return the means with clicks or a box that were zoomed in on, and those from text on the same pictures."""
+    names = {"text": "text alone", "clicks": "three clicks, zoomed in on", "box": "a box, zoomed in on"}
+    rows = [[names[mode], f"{run['class_miou']:.3f}", f"{run['pair_miou']:.3f}"] for mode, run in found["zoom"].items()]
+    return _table(["prompts", "class mIoU", "mean IoU over pairs"], rows)
+
+
 def parity_table(found: Figures) -> str:
     """Return the agreement of the bundles with PyTorch."""
     rows = []
@@ -62,7 +69,7 @@ def figures(name: str) -> Figures:
 
 def tables(found: Figures) -> tuple[str, ...]:
     """Return the tables of a card."""
-    return concepts_table(found), ablation_table(found), parity_table(found)
+    return concepts_table(found), zoom_table(found), ablation_table(found), parity_table(found)
 
 
 def rewritten(page: str, found: Figures) -> str:

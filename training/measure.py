@@ -16,6 +16,7 @@ from cgsam_edge.export.graphs import normalise_pixels
 from cgsam_edge.export.loading import load_reference
 from cgsam_edge.image import to_pixels
 from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.label_prompts import LabelPrompting
 from cgsam_edge.quality.labels import LabelledImage
 from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -23,6 +24,9 @@ from cgsam_edge.quality.scenes import CONCEPTS
 from training.ablation import ABLATIONS, silenced
 
 log = logging.getLogger("training")
+
+ZOOMED = 30
+"""Pictures on which clicks and boxes are zoomed in on, which takes the time of some ten pictures each."""
 
 
 def brief(found: Evaluation) -> dict[str, Any]:
@@ -40,14 +44,19 @@ def brief(found: Evaluation) -> dict[str, Any]:
 
 
 def measure(bundle: Path, images: Sequence[LabelledImage], ablated: int) -> dict[str, Any]:
-    """Evaluate a bundle from text; on the first ``ablated`` images with clicks, with a box, and with one input silenced."""
+    """Evaluate a bundle from text; on the first ``ablated`` images with clicks and boxes, and with one input silenced."""
     found: dict[str, Any] = {}
     with Segmenter(bundle) as segmenter:
         found["text"] = brief(evaluate(segmenter, images, CONCEPTS))
         log.info("text: %s", found["text"])
         for mode in ("clicks", "box"):
-            found[mode] = brief(evaluate(segmenter, images[:ablated], CONCEPTS, mode=mode))
+            found[mode] = brief(evaluate(segmenter, images[:ablated], CONCEPTS, prompting=LabelPrompting(mode)))
             log.info("%s: %s", mode, found[mode])
+        found["zoom"] = {"text": brief(evaluate(segmenter, images[:ZOOMED], CONCEPTS))}
+        for mode in ("clicks", "box"):
+            prompting = LabelPrompting(mode, zoom=True)
+            found["zoom"][mode] = brief(evaluate(segmenter, images[:ZOOMED], CONCEPTS, prompting=prompting))
+            log.info("%s with zoom: %s", mode, found["zoom"][mode])
         found["ablation"] = {"full": brief(evaluate(segmenter, images[:ablated], CONCEPTS))}
         for name in ABLATIONS:
             with silenced(segmenter, name):

@@ -26,12 +26,13 @@ def add_parser(commands: Any) -> None:
     add_bundle(parser)
     add_labels(parser)
     text = (
-        "prompt with names alone, or also with clicks that correct the mask, with a box around each label, or with a box "
-        "to zoom in on (default: %(default)s)"
+        "prompt with names alone, or also with clicks that correct the mask or a box around each label (default: "
+        "%(default)s)"
     )
     parser.add_argument("--mode", choices=EVALUATION_MODES, default=EVALUATION_MODES[0], help=text)
     text = f"with --mode clicks: the most clicks, each on the greatest error of the mask so far (default: {CLICKS})"
     parser.add_argument("--clicks", type=whole(), metavar="N", help=text)
+    parser.add_argument("--zoom", action="store_true", help="zoom in on clicks or boxes, as cgsam segment --zoom does")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write eval.json and contact-sheet.png")
     add_tiles(parser.add_argument_group("big pictures"))
     add_engine(parser)
@@ -43,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from cgsam_edge.quality.evaluate import evaluate_labels
+    from cgsam_edge.quality.label_prompts import LabelPrompting
     from cgsam_edge.quality.scores import table, write_scores
     from cgsam_edge.quality.sheet import evaluation_sheet
     from cgsam_edge.segmenter import Segmenter
@@ -53,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     check_lattice(options, "" if options.mode == EVALUATION_MODES[0] else f"--mode {options.mode}")
     if options.clicks is not None and options.mode != "clicks":
         raise UsageError("--clicks is for --mode clicks; give that too, or leave it out.")
-    clicks = CLICKS if options.clicks is None else options.clicks
+    if options.zoom and options.mode == EVALUATION_MODES[0]:
+        raise UsageError("--zoom is for --mode clicks and --mode box; with names alone, use --tile.")
+    prompting = LabelPrompting(options.mode, CLICKS if options.clicks is None else options.clicks, options.zoom)
     labels = opened(options)
     with (
         Segmenter(options.bundle, **engine(options)) as segmenter,
@@ -63,8 +67,7 @@ def run(options: argparse.Namespace) -> int:
         done = evaluate_labels(
             segmenter,
             labels,
-            mode=options.mode,
-            clicks=clicks,
+            prompting=prompting,
             skip_unknown=options.skip_unknown,
             tiles=None if options.tile is None else TileOptions(options.tile, options.overlap),
             progress=lambda done: bar.update(done - bar.n),
@@ -72,6 +75,6 @@ def run(options: argparse.Namespace) -> int:
         bar.close()
         print(table(done))
         if options.output is not None:
-            sheet = evaluation_sheet(done, segmenter, labels, clicks)
+            sheet = evaluation_sheet(done, segmenter, labels, prompting)
             write_scores(done, options.images, sheet, options.output)
     return print_remarks(done.notes, done.left_out)

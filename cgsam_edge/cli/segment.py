@@ -243,8 +243,8 @@ def _prompted(options: argparse.Namespace) -> bool:
 
 
 def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
-    if options.zoom and options.box is None:
-        raise UsageError("--zoom needs a box to zoom in on: give --box too, or leave --zoom out.")
+    if options.zoom and not _prompted(options):
+        raise UsageError("--zoom needs clicks or a box to zoom in on: give --point or --box, or leave --zoom out.")
     if _prompted(options) and (names is None or len(names) != 1):
         raise UsageError("--point, --not-point and --box need exactly one concept: --concepts car")
 

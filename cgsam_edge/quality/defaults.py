@@ -38,9 +38,8 @@ AUTO_SIZE_MIN_IOU = 0.9
 COMPARED_PICTURES = 8
 """Largest number of pictures on which two bundles are compared."""
 
-EVALUATION_MODES = ("text", "clicks", "box", "zoom")
-"""Kinds of prompts in an evaluation: text alone, or with clicks, with a box, or with a box to zoom in on; the first is
-the default."""
+EVALUATION_MODES = ("text", "clicks", "box")
+"""Kinds of prompts in an evaluation: text alone, or with clicks or a box; the first is the default."""
 
 CLICKS = 3
 """Most clicks that correct a mask in an evaluation with clicks."""

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cgsam_edge import shipped
 from cgsam_edge.files import check_folder, make_folder, write_beside
-from cgsam_edge.quality.label_prompts import predict_with
+from cgsam_edge.quality.label_prompts import LabelPrompting, predict_with
 from cgsam_edge.quality.scenes import CONCEPTS, IGNORE, Scene, render
 from cgsam_edge.results import Result
 from cgsam_edge.segmenter import Segmenter
@@ -106,7 +106,8 @@ def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Im
     """Return a concept's mask from its name alone, next to the one with clicks that correct it."""
     encoded = segmenter.encode(scene.image)
     truth = scene.labels == CONCEPTS.index(concept)
-    shown = [predict_with(encoded, concept, mode, truth, scene.labels != IGNORE, CLICKS) for mode in ("text", "clicks")]
+    known = scene.labels != IGNORE
+    shown = [predict_with(encoded, concept, LabelPrompting(mode, CLICKS), truth, known) for mode in ("text", "clicks")]
     width, height = encoded.image.size
     both = Image.new("RGB", (2 * width + _GAP, height + _CAPTION), (24, 24, 24))
     draw, font = ImageDraw.Draw(both), ImageFont.load_default(20)

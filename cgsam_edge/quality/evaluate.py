@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cgsam_edge.agreement import holds
 from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import ImageError, InputError, MissingLibraryError
-from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
-from cgsam_edge.quality.label_prompts import predict_with
+from cgsam_edge.quality.label_prompts import TEXT, LabelPrompting, predict_with
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, match_classes
 from cgsam_edge.quality.metrics import Evaluation, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -28,8 +27,7 @@ def evaluate_labels(
     segmenter: Segmenter,
     labels: Labels,
     *,
-    mode: str = EVALUATION_MODES[0],
-    clicks: int = CLICKS,
+    prompting: LabelPrompting = TEXT,
     skip_unknown: bool = False,
     progress: Callable[[int], object] = lambda _: None,
     tiles: TileOptions | None = None,
@@ -39,8 +37,7 @@ def evaluate_labels(
     Args:
         segmenter: the opened bundle.
         labels: from `open_labels`.
-        mode: see `evaluate`.
-        clicks: see `evaluate`.
+        prompting: see `evaluate`.
         skip_unknown: leave out classes that the bundle does not know.
         progress: called with the number of images done.
         tiles: see `evaluate`.
@@ -51,8 +48,8 @@ def evaluate_labels(
     matched = match_classes(labels.names, segmenter.bundle.vocabulary, skip_unknown=skip_unknown)
     remarks = Remarks(notes=matched.notes())
     images = labels.read(remarks, frozenset(matched.classes))
-    given: dict[str, Any] = {"mode": mode, "clicks": clicks, "progress": progress, "remarks": remarks, "tiles": tiles}
-    done = evaluate(segmenter, images, matched.classes, **given)
+    given: dict[str, Any] = {"prompting": prompting, "remarks": remarks, "tiles": tiles}
+    done = evaluate(segmenter, images, matched.classes, progress=progress, **given)
     return replace(done, notes=tuple(remarks.notes), left_out=tuple(remarks.left_out), skipped_classes=matched.unknown)
 
 
@@ -61,8 +58,7 @@ def evaluate(
     images: Iterable[LabelledImage],
     concepts: Sequence[str],
     *,
-    mode: str = EVALUATION_MODES[0],
-    clicks: int = CLICKS,
+    prompting: LabelPrompting = TEXT,
     progress: Callable[[int], object] = lambda _: None,
     remarks: Remarks | None = None,
     tiles: TileOptions | None = None,
@@ -73,10 +69,7 @@ def evaluate(
         segmenter: the opened bundle.
         images: labelled images; only one at a time is in memory.
         concepts: the labels' classes, all known to the bundle; classes that mean the same concept are joined.
-        mode: "text": all concepts; "clicks", "box", "zoom": those that an image holds, with clicks, with a box around
-            them, or with a box to zoom in on.
-        clicks: largest number of clicks in the mode "clicks": each corrects the greatest error of the mask so far, the
-            first one of that from text.
+        prompting: from text, all concepts are computed; with clicks or boxes, those that an image holds.
         progress: called with the number of images done.
         remarks: receives the images that are left out; without it, the first unusable image ends the evaluation.
         tiles: how images are cut into tiles; None for none. Only from text.
@@ -85,14 +78,16 @@ def evaluate(
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
             or, without ``remarks``, one cannot be used.
     """
-    _check(mode, clicks, tiles)
+    prompting.check()
+    if tiles is not None and prompting.mode != TEXT.mode:
+        raise InputError(f"tiles are for text alone; with the mode {prompting.mode!r}, leave them out.")
     matched = match_classes(concepts, segmenter.bundle.vocabulary)
     names = tuple(matched.names.values())
     pairs: list[LabelPair] = []
     count = 0
     for image in images:
         try:
-            pairs += _pairs(segmenter, matched.joined(image), names, mode, clicks, tiles)
+            pairs += _pairs(segmenter, matched.joined(image), names, prompting, tiles)
         except InputError as error:
             if remarks is None:
                 raise
@@ -103,28 +98,18 @@ def evaluate(
     if not count:
         first = f" The first: {remarks.left_out[0]}" if remarks and remarks.left_out else ""
         raise InputError(f"no labelled image can be used.{first}")
-    done = summarise(mode, count, names, pairs)
+    done = replace(summarise(prompting.mode, count, names, pairs), zoom=prompting.zoom)
     if tiles is None:
         return done
     side = tile_side(tiles.tile, segmenter.bundle.manifest.geometry)
     return replace(done, tile=tiles.tile, tile_side=side, overlap=check_overlap(tiles.overlap))
 
 
-def _check(mode: str, clicks: int, tiles: TileOptions | None) -> None:
-    if mode not in EVALUATION_MODES:
-        raise InputError(f"no mode {mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
-    if clicks < 1:
-        raise InputError(f"clicks must be 1 or more, got {clicks}.")
-    if tiles is not None and mode != "text":
-        raise InputError(f"tiles are for text alone; with the mode {mode!r}, leave them out.")
-
-
 def _pairs(
     segmenter: Segmenter,
     image: LabelledImage,
     concepts: Sequence[str],
-    mode: str,
-    clicks: int,
+    prompting: LabelPrompting,
     tiles: TileOptions | None,
 ) -> list[LabelPair]:
     """Compute an image's concepts: all from text, or those that it holds with clicks or a box.
@@ -135,9 +120,9 @@ def _pairs(
     if tiles is not None and (result := _tiled(segmenter, image, concepts, tiles)) is not None:
         return list(_of_tiles(segmenter.bundle.vocabulary, image, concepts, result))
     encoded = segmenter.encode(image.path)
-    return list(
-        _text(encoded, image, concepts) if mode == "text" else _prompted(encoded, image, concepts, mode, clicks)
-    )
+    if prompting.mode == TEXT.mode:
+        return list(_text(encoded, image, concepts))
+    return list(_prompted(encoded, image, concepts, prompting))
 
 
 def _tiled(
@@ -178,12 +163,12 @@ def _text(encoded: Encoded, image: LabelledImage, concepts: Sequence[str]) -> It
 
 
 def _prompted(
-    encoded: Encoded, image: LabelledImage, concepts: Sequence[str], mode: str, clicks: int
+    encoded: Encoded, image: LabelledImage, concepts: Sequence[str], prompting: LabelPrompting
 ) -> Iterator[LabelPair]:
     for concept in concepts:
         truth = image.masks.get(concept)
         if truth is not None and holds(truth, image.valid):
-            got = predict_with(encoded, concept, mode, truth, image.valid, clicks)
+            got = predict_with(encoded, concept, prompting, truth, image.valid)
             yield _compare(encoded.vocabulary, image, concept, got)
 
 

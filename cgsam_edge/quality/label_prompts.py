@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.errors import InputError
 from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
+from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,28 +19,65 @@ if TYPE_CHECKING:
     from cgsam_edge.results import ConceptResult
 
 
+@dataclass(frozen=True)
+class LabelPrompting:
+    """What an evaluation gives beside a concept's name.
+
+    Attributes:
+        mode: one of `EVALUATION_MODES`.
+        clicks: with "clicks": the most, each on the greatest error of the mask so far, beginning with that from text.
+        zoom: whether clicks or the box are zoomed in on.
+    """
+
+    mode: str = EVALUATION_MODES[0]
+    clicks: int = CLICKS
+    zoom: bool = False
+
+    def check(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: the mode is unknown, there are no clicks, or there is nothing to zoom in on.
+        """
+        if self.mode not in EVALUATION_MODES:
+            raise InputError(f"no mode {self.mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
+        if self.clicks < 1:
+            raise InputError(f"clicks must be 1 or more, got {self.clicks}.")
+        if self.zoom and self.mode == EVALUATION_MODES[0]:
+            raise InputError(
+                "zoom is for clicks and boxes; with names alone, leave it out, or cut the images into tiles."
+            )
+
+
+TEXT = LabelPrompting()
+"""Names alone."""
+
+
 def predict_with(
-    encoded: Encoded, concept: str, mode: str, truth: NDArray[np.bool_], valid: NDArray[np.bool_] | None, clicks: int
+    encoded: Encoded,
+    concept: str,
+    prompting: LabelPrompting,
+    truth: NDArray[np.bool_],
+    valid: NDArray[np.bool_] | None,
 ) -> ConceptResult:
     """Segment one concept as a person would who knows the label.
 
     Args:
         encoded: the image.
         concept: name or synonym.
-        mode: one of `EVALUATION_MODES`.
+        prompting: how.
         truth: the label (H, W), which is not empty.
         valid: the pixels with labels (H, W); None for all.
-        clicks: largest number of clicks in the mode "clicks": each is on the greatest error of the mask so far.
     """
-    if mode in ("box", "zoom"):
-        return encoded.predict(concept, box=box_around(truth), zoom=mode == "zoom")
+    if prompting.mode == "box":
+        return encoded.predict(concept, box=box_around(truth), zoom=prompting.zoom)
     found, given, sides = encoded.predict(concept), np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    for _ in range(clicks if mode == "clicks" else 0):
+    for _ in range(prompting.clicks if prompting.mode == "clicks" else 0):
         click = correction(found.mask, truth, valid, given)
         if click is None:
             break
         given, sides = np.concatenate([given, click[0][None]]), np.append(sides, np.float32(click[1]))
-        found = encoded.predict(concept, given, sides)
+        found = encoded.predict(concept, given, sides, zoom=prompting.zoom)
     return found
 
 

@@ -81,6 +81,7 @@ class Evaluation:
         left_out: images and entries of a label file that were not used, each with the reason.
         notes: ambiguous labels.
         skipped_classes: classes of the labels that the bundle does not know.
+        zoom: whether clicks or boxes were zoomed in on.
         tile, overlap: how images were cut into tiles, see `Segmenter.segment`; None without tiles.
         tile_side: the side of these tiles in pixels, also for the tile "auto".
     """
@@ -97,6 +98,7 @@ class Evaluation:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped_classes: tuple[str, ...] = ()
+    zoom: bool = False
     tile: str | int | None = None
     tile_side: int | None = None
     overlap: float | None = None

@@ -28,7 +28,7 @@ def table(evaluation: Evaluation) -> str:
         presence = "" if row.presence is None else f"{_rate(row.presence.precision)}  {_rate(row.presence.recall)}"
         lines.append(f"{row.concept:{width}}  {row.images:6}  {value:12}  {presence:>26}".rstrip())
     lines.append(
-        f"{amount(evaluation.images, 'image')}, {evaluation.mode}{_tiles(evaluation)}: "
+        f"{amount(evaluation.images, 'image')}, {_prompts(evaluation)}{_tiles(evaluation)}: "
         f"class mIoU {_number(evaluation.class_miou)}, mean IoU over "
         f"(image, present concept) {_number(evaluation.pair_miou)}, presence AUROC {_number(evaluation.presence_auroc)}"
         + (_rates(evaluation.presence) or ", not calibrated (cgsam calibrate)")
@@ -43,6 +43,10 @@ def table(evaluation: Evaluation) -> str:
     if evaluation.skipped_classes:
         lines.append(f"classes that the bundle does not know, left out: {', '.join(evaluation.skipped_classes)}")
     return "\n".join(lines)
+
+
+def _prompts(evaluation: Evaluation) -> str:
+    return f"{evaluation.mode} with zoom" if evaluation.zoom else evaluation.mode
 
 
 def _tiles(evaluation: Evaluation) -> str:
@@ -70,6 +74,7 @@ def to_json(evaluation: Evaluation, images: Path) -> dict[str, Any]:
     """
     return {
         "mode": evaluation.mode,
+        "zoom": evaluation.zoom,
         "tile": evaluation.tile,
         "tile_side": evaluation.tile_side,
         "overlap": evaluation.overlap,

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.image import load_image
-from cgsam_edge.quality.label_prompts import predict_with
+from cgsam_edge.quality.label_prompts import LabelPrompting, predict_with
 from cgsam_edge.quality.labels import Labels, match_classes
 from cgsam_edge.quality.labels.folders import printable
 from cgsam_edge.quality.pairs import extremes
@@ -53,14 +53,16 @@ def contact_sheet(evaluation: Evaluation, masks: Masks) -> Image.Image:
     return sheet
 
 
-def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Labels, clicks: int) -> Image.Image:
+def evaluation_sheet(
+    evaluation: Evaluation, segmenter: Segmenter, labels: Labels, prompting: LabelPrompting
+) -> Image.Image:
     """Draw the contact sheet of an evaluation; the shown masks are computed once more.
 
     Args:
         evaluation: from `evaluate_labels`.
         segmenter: the bundle that was evaluated.
         labels: the labels of the evaluation.
-        clicks: number of clicks in the mode "clicks".
+        prompting: of the evaluation.
     """
     matched = match_classes([*labels.names], segmenter.bundle.vocabulary, skip_unknown=True)
     entries = {entry.path: entry for entry in labels.entries}
@@ -73,7 +75,7 @@ def evaluation_sheet(evaluation: Evaluation, segmenter: Segmenter, labels: Label
             tiles: dict[str, Any] = {"tile": evaluation.tile, "overlap": evaluation.overlap, "skip_absent": False}
             return truth, segmenter.segment(pair.image, pair.concept, **tiles)[pair.concept].mask
         encoded = segmenter.encode(pair.image)
-        return truth, predict_with(encoded, pair.concept, evaluation.mode, truth, joined.valid, clicks).mask
+        return truth, predict_with(encoded, pair.concept, prompting, truth, joined.valid).mask
 
     return contact_sheet(evaluation, masks)
 

@@ -50,15 +50,13 @@ class ConceptPrompt(Strict):
         list[Label] | None, Field(description="For each point 1 (inside) or 0 (outside); left out: all inside.")
     ] = None
     box: Box | None = None
-    zoom: Annotated[bool, Field(description="Encode the box's surroundings in full size too, for small things.")] = (
-        False
-    )
+    zoom: Annotated[bool, Field(description="Look closer at the box or the clicks: sharper, and slower.")] = False
 
     @model_validator(mode="after")
     def check(self) -> ConceptPrompt:
-        """Refuse labels that do not fit the points, and zoom without a box."""
-        if self.zoom and self.box is None:
-            raise ValueError("zoom needs a box to zoom in on")
+        """Refuse labels that do not fit the points, and zoom without clicks or a box."""
+        if self.zoom and self.box is None and not self.points:
+            raise ValueError("zoom needs clicks or a box to zoom in on")
         if self.labels is not None and len(self.labels) != len(self.points):
             found = f"{amount(len(self.labels), 'label')} for {amount(len(self.points), 'point')}"
             raise ValueError(f"{found}; expected one for each")

@@ -15,7 +15,7 @@ from cgsam_edge import Segmenter
 from cgsam_edge.agreement import Overlap
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.evaluate import evaluate
-from cgsam_edge.quality.label_prompts import box_around, correction
+from cgsam_edge.quality.label_prompts import LabelPrompting, box_around, correction
 from cgsam_edge.quality.labels import Classes, LabelledImage, read_classes, read_coco, read_index_labels
 from cgsam_edge.quality.metrics import PresenceRates, auroc, summarise
 from cgsam_edge.quality.pairs import LabelPair, pair_with_label
@@ -172,7 +172,7 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     expected = (mask & first.masks["car"]).sum() / ((mask | first.masks["car"]) & first.valid).sum()
     assert got.pairs[0].iou == pytest.approx(expected)
     assert [row.images for row in got.rows] == [2, 2, 0]
-    clicked = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="clicks", clicks=2)
+    clicked = evaluate(tiny_segmenter, read(data), ["car", "road"], prompting=LabelPrompting("clicks", 2))
     assert len(clicked.pairs) == 4
     assert clicked.presence_auroc is None
     encoded, car = tiny_segmenter.encode(first.path), first.masks["car"]
@@ -183,7 +183,7 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     final = encoded.predict("car", [one[0], two[0]], [one[1], two[1]]).mask
     wanted = (final & car).sum() / ((final | car) & first.valid).sum()
     assert clicked.pairs[0].iou == pytest.approx(wanted)
-    boxed = evaluate(tiny_segmenter, read(data), ["car", "road"], mode="box")
+    boxed = evaluate(tiny_segmenter, read(data), ["car", "road"], prompting=LabelPrompting("box"))
     around = tiny_segmenter.encode(first.path).predict("car", box=box_around(first.masks["car"])).mask
     wanted = (around & first.masks["car"]).sum() / ((around | first.masks["car"]) & first.valid).sum()
     assert [pair.concept for pair in boxed.pairs] == ["car", "road"] * 2
@@ -191,7 +191,7 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     with pytest.raises(InputError, match="does not know: zebra, okapi"):
         evaluate(tiny_segmenter, read(data), ["zebra", "car", "okapi"])
     with pytest.raises(InputError, match="no mode 'telepathy'"):
-        evaluate(tiny_segmenter, read(data), ["car"], mode="telepathy")
+        evaluate(tiny_segmenter, read(data), ["car"], prompting=LabelPrompting("telepathy"))
     with pytest.raises(InputError, match="no labelled image"):
         evaluate(tiny_segmenter, [], ["car"])
 

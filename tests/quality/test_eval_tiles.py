@@ -13,6 +13,7 @@ from PIL import Image
 from cgsam_edge import Segmenter
 from cgsam_edge.errors import InputError
 from cgsam_edge.quality.evaluate import evaluate
+from cgsam_edge.quality.label_prompts import LabelPrompting
 from cgsam_edge.quality.labels import LabelledImage, Remarks
 from cgsam_edge.quality.scenes import CONCEPTS
 from cgsam_edge.quality.scenes.__main__ import write_scenes
@@ -45,7 +46,7 @@ def test_pairs_are_those_of_the_masks_of_tiles(scenes: Path) -> None:
         result = segmenter.segment(path, names, skip_absent=False, tile=128, overlap=0.25)
         as_whole = evaluate(segmenter, [image], names, tiles=TileOptions(256))
         with pytest.raises(InputError, match="tiles are for text alone"):
-            evaluate(segmenter, [image], names, mode="clicks", tiles=TILES)
+            evaluate(segmenter, [image], names, prompting=LabelPrompting("clicks"), tiles=TILES)
     assert isinstance(result, TiledResult)
     for pair in done.pairs:
         mask = result[pair.concept].mask

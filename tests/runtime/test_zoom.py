@@ -1,4 +1,4 @@
-"""A box to zoom in on: its surroundings are a picture of their own, and the mask is put back where they lie."""
+"""Zoom: parts of a picture are pictures of their own, and their masks are put back where they lie."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cgsam_edge import Segmenter, strips
 from cgsam_edge.errors import PromptError
 from cgsam_edge.opened_model import OpenedModel
 from cgsam_edge.prompts import Clicks
-from cgsam_edge.results import Result
+from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
-from cgsam_edge.zoom import ZoomedConcept, inside, window_around
+from cgsam_edge.zoom import KEPT, Near, Window, ZoomedConcept, blended, inside, windows_of
 from tests.commands import cgsam, fails
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
@@ -33,48 +33,99 @@ def picture() -> Image.Image:
     return Image.fromarray(pixels).resize(SIZE, Image.Resampling.BICUBIC)
 
 
-def around(box: list[float], points: Any = NONE, labels: Any = ()) -> Clicks:
-    return Clicks(np.asarray(points, np.float32), np.asarray(labels, np.float32), np.asarray(box, np.float32))
+def prompt(box: list[float] | None, points: Any = NONE, labels: Any = ()) -> Clicks:
+    return Clicks(
+        np.asarray(points, np.float32), np.asarray(labels, np.float32), None if box is None else np.float32(box)
+    )
 
 
-def test_the_window_has_the_pictures_proportions_and_lies_inside() -> None:
-    assert window_around(around(BOX), SIZE, 128) == (80, 90, 200, 180)  # 1.5 times 80 wide, and 3/4 of that high
-    assert window_around(around([0, 290, 4, 300]), SIZE, 128) == (
-        0,
-        274,
-        35,
-        300,
-    )  # at least a fifth of the model's side
-    assert window_around(around([0, 0, 300, 20]), SIZE, 128) is None  # nearly all of the width
-    widened = window_around(around(BOX, [[20, 20], [390, 10]], [1, 0]), SIZE, 128)
-    assert widened is not None
-    left, top, right, bottom = widened
-    assert left <= 20 < 180 <= right < 390
-    assert top <= 20 < 150 <= bottom
+def covered(windows: list[Window]) -> np.ndarray:
+    seen = np.zeros(SIZE[::-1], int)
+    for left, top, right, bottom in windows:
+        seen[top:bottom, left:right] += 1
+    return seen
 
 
-def test_clicks_move_with_the_window_and_those_outside_of_it_are_dropped() -> None:
-    found = inside(around(BOX, [[100, 130], [10, 10]], [1, 0]), (80, 90, 200, 180))
+def test_a_box_has_a_window_of_the_pictures_proportions() -> None:
+    assert windows_of(prompt(BOX), SIZE, 128) == [(80, 90, 200, 180)]  # 1.5 times 80 wide, and 3/4 of that high
+    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 128) == [
+        (0, 274, 35, 300)
+    ]  # at least a fifth of the model's side
+    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 1300) == []  # which would be nearly all of this picture
+
+
+def test_windows_share_a_greater_box() -> None:
+    windows = windows_of(prompt([0, 20, 390, 200]), SIZE, 128)
+    assert {(right - left, bottom - top) for left, top, right, bottom in windows} == {(160, 120)}
+    seen = covered(windows)
+    assert seen[20:200, 0:390].min() >= 1
+    assert seen[213:].max() == 0  # a tenth of a window further down
+    assert sorted({left for left, *_ in windows}) == [0, 120, 240]
+
+
+def test_clicks_have_windows_around_them_and_share_near_ones() -> None:
+    windows = windows_of(prompt(None, [[200, 150], [220, 140], [10, 290]], [1, 0, 1]), SIZE, 128)
+    assert windows == [(120, 90, 280, 210), (0, 180, 160, 300)]
+
+
+def test_prompts_move_with_the_window() -> None:
+    given = prompt(BOX, [[100, 130], [10, 10]], [1, 0])
+    found = inside(given, (80, 90, 200, 180), alone=True)
+    assert found is not None
     np.testing.assert_array_equal(found.points, [[20, 40]])
     np.testing.assert_array_equal(found.labels, [1])
     np.testing.assert_array_equal(found.box, [20, 30, 100, 60])
+    shared = inside(given, (80, 90, 140, 180), alone=False)
+    assert shared is not None
+    assert shared.box is None
+    assert inside(given, (200, 90, 300, 180), alone=False) is None  # text alone
 
 
 def test_a_zoomed_mask_is_that_of_the_cut_picture(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
     found = tiny_segmenter.encode(picture).predict("car", [[150, 140]], box=BOX, zoom=True)
     assert isinstance(found, ZoomedConcept)
-    left, top, right, bottom = found.window
-    cut = tiny_segmenter.encode(picture.crop(found.window))
-    own = cut.predict("car", [[150 - left, 140 - top]], box=np.subtract(BOX, [left, top, left, top]))
-    whole = np.zeros(SIZE[::-1], bool)
-    whole[top:bottom, left:right] = own.mask
+    [near] = found.near
+    left, top, right, bottom = near.window
+    own = tiny_segmenter.encode(picture.crop(near.window)).predict(
+        "car", [[150 - left, 140 - top]], box=np.subtract(BOX, [left, top, left, top])
+    )
+    expected = np.full(SIZE[::-1], ABSENT_LOGIT, np.float32)
+    expected[top:bottom, left:right] = own.full_logits()
+    clear = np.zeros_like(expected, bool)
+    clear[BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
+    np.testing.assert_allclose(found.full_logits(), np.where(clear, expected, ABSENT_LOGIT), atol=1e-3)
     assert own.mask.any()
-    assert not own.mask.all()
-    np.testing.assert_array_equal(found.mask, whole)
-    np.testing.assert_array_equal(found.full_logits()[top:bottom, left:right], own.full_logits())
     assert (found.score, found.presence, found.image_size) == (own.score, own.presence, SIZE)
     np.testing.assert_array_equal(found.points, [[150, 140]])
     np.testing.assert_array_equal(found.box, BOX)
+
+
+def test_around_a_click_the_window_decides_and_elsewhere_the_picture(
+    tiny_segmenter: Segmenter, picture: Image.Image
+) -> None:
+    encoded = tiny_segmenter.encode(picture)
+    found, plain = (encoded.predict("car", [[200, 150]], zoom=zoom) for zoom in (True, False))
+    assert isinstance(found, ZoomedConcept)
+    [near] = found.near
+    left, top, right, bottom = near.window
+    logits, whole = found.full_logits(), plain.full_logits()
+    own = tiny_segmenter.encode(picture.crop(near.window)).predict("car", [[200 - left, 150 - top]]).full_logits()
+    np.testing.assert_allclose(logits[:top], whole[:top], atol=1e-3)
+    np.testing.assert_allclose(logits[:, right:], whole[:, right:], atol=1e-3)
+    at = 150, 200  # the middle of the window, where the picture counts a twentieth
+    assert logits[at] == pytest.approx((own[150 - top, 200 - left] + 0.05 * whole[at]) / 1.05, abs=0.01)
+    assert np.abs(whole - logits)[top:bottom, left:right].max() > 0.02
+    assert found.presence == plain.presence
+
+
+def test_one_logit_everywhere_stays_that_logit() -> None:
+    windows = windows_of(prompt([0, 20, 390, 290]), SIZE, 128)
+    assert len(windows) > 6
+    near = [Near(window, np.full((32, 32), 3.0, np.float32)) for window in windows]
+    box, xs, ys = np.float32([0, 20, 390, 290]), np.arange(400) + 0.5, np.arange(300) + 0.5
+    found = blended(near, np.full((32, 32), 3.0, np.float32), box, SIZE, xs, ys)
+    np.testing.assert_allclose(found[20:290, :390], 3, rtol=1e-5)
+    assert {*found[:20].ravel(), *found[:, 390:].ravel()} == {ABSENT_LOGIT}
 
 
 def test_all_forms_of_a_zoomed_mask_agree(
@@ -98,9 +149,9 @@ def test_all_forms_of_a_zoomed_mask_agree(
     assert result.overlay().size[1] == SIZE[1]
 
 
-def test_a_box_of_nearly_all_of_a_picture_changes_nothing(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
-    encoded = tiny_segmenter.encode(picture)
-    plain, zoomed = (encoded.predict("car", box=[10, 10, 390, 290], zoom=zoom) for zoom in (False, True))
+def test_a_picture_with_few_pixels_is_not_zoomed_in_on(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    encoded = tiny_segmenter.encode(picture.resize((40, 30)))
+    plain, zoomed = (encoded.predict("car", [[20, 15]], zoom=zoom) for zoom in (False, True))
     assert not isinstance(zoomed, ZoomedConcept)
     np.testing.assert_array_equal(zoomed.logits, plain.logits)
 
@@ -114,15 +165,16 @@ def test_further_clicks_do_not_encode_again(
     encoded.predict("car", box=BOX, zoom=True)
     encoded.predict("road", [[140, 130]], box=BOX, zoom=True)
     assert len(computed) == 1
-    encoded.predict("car", box=[200, 200, 230, 260], zoom=True)
-    assert len(computed) == 2
+    for number in range(KEPT):
+        encoded.predict("car", [[200, 10 + 60 * number]], zoom=True)
+    assert len(computed) == 1 + KEPT
+    encoded.predict("car", box=BOX, zoom=True)
+    assert len(computed) == 2 + KEPT
 
 
-def test_zoom_needs_a_box(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
-    encoded = tiny_segmenter.encode(picture)
-    for points in (None, [[10, 10]]):
-        with pytest.raises(PromptError, match="zoom needs a box"):
-            encoded.predict("car", points, zoom=True)
+def test_zoom_needs_clicks_or_a_box(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    with pytest.raises(PromptError, match="zoom needs clicks or a box"):
+        tiny_segmenter.encode(picture).predict("car", zoom=True)
 
 
 def test_the_command_zooms(tiny_segmenter: Segmenter, tiny_bundle: Path, picture: Image.Image, tmp_path: Path) -> None:
@@ -133,4 +185,4 @@ def test_the_command_zooms(tiny_segmenter: Segmenter, tiny_bundle: Path, picture
     (entry,) = json.loads((tmp_path / "a.json").read_text())["annotations"]
     own = tiny_segmenter.encode(picture).predict("car", box=BOX, zoom=True)
     np.testing.assert_array_equal(decode_rle(entry["segmentation"]), own.mask)
-    fails(cgsam(*common, "--point", "5,5", cwd=tmp_path), 2, "--zoom needs a box")
+    fails(cgsam(*common, cwd=tmp_path), 2, "--zoom needs clicks or a box")

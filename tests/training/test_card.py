@@ -9,19 +9,21 @@ FOUND: Figures = {
     "text": RUN,
     "clicks": RUN | {"class_miou": 0.75},
     "box": RUN,
+    "zoom": {"text": RUN, "clicks": RUN, "box": RUN | {"pair_miou": 0.9}},
     "ablation": {"full": RUN},
     "parity": {"pytorch": RUN, "fp16": RUN | {"mask_iou": 0.99996, "worst": 0.9}},
 }
 
 
 def test_tables_say_what_was_measured() -> None:
-    concepts, ablation, parity = tables(FOUND)
+    concepts, zoom, ablation, parity = tables(FOUND)
     assert concepts.splitlines()[1:4] == [
         "|---|---|---|---|",
         "| car | 0.500 | 0.500 | 0.500 |",
         "| sky | 0.063 | 0.063 | 0.063 |",
     ]
     assert "| **class mIoU** | **0.250** | **0.750** | **0.250** |" in concepts
+    assert zoom.splitlines()[-1] == "| a box, zoomed in on | 0.250 | 0.900 |"
     assert "| three clicks instead of text points | 0.750 | 0.125 |" in ablation
     assert parity.splitlines()[2:] == [
         "| pytorch | 0.2500 | 0.1250 | | |",
@@ -31,9 +33,9 @@ def test_tables_say_what_was_measured() -> None:
 
 def test_a_card_keeps_its_text() -> None:
     head = [table.splitlines()[0] for table in tables(FOUND)]
-    old = f"# Card\n\n{head[0]}\n|---|\n| gone |\n\nText.\n\n{head[1]}\n\n{head[2]}\n| gone |\nEnd.\n"
-    first, second, third = tables(FOUND)
-    assert rewritten(old, FOUND) == f"# Card\n\n{first}\n\nText.\n\n{second}\n\n{third}\nEnd.\n"
+    old = f"# Card\n\n{head[0]}\n|---|\n| gone |\n\nText.\n\n{head[1]}\n\n{head[2]}\n| gone |\nEnd.\n{head[3]}\n"
+    first, second, third, fourth = tables(FOUND)
+    assert rewritten(old, FOUND) == f"# Card\n\n{first}\n\nText.\n\n{second}\n\n{third}\nEnd.\n{fourth}\n"
     assert rewritten(rewritten(old, FOUND), FOUND) == rewritten(old, FOUND)
 
 
