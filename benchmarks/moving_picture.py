@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from cgsam_edge.quality.demo import CLICKS, SIDE, Choice, demo_scene, labels_right
-from cgsam_edge.quality.label_prompts import inner_points
-from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.label_prompts import TEXT, LabelPrompting, predict_with
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
 from cgsam_edge.results import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from cgsam_edge.encoded import Encoded
     from cgsam_edge.segmenter import Segmenter
 
 WIDTH, CAPTION = 842, 40
@@ -78,21 +74,15 @@ def _from_clicks(segmenter: Segmenter, shown: Choice) -> list[MovingFrame]:
     """Show a concept's mask from its name alone, and then with one click after the other."""
     scene = demo_scene(shown.series, shown.clicked_scene)
     encoded, name = segmenter.encode(scene.image), shown.clicked
-    points = inner_points(scene.labels == CONCEPTS.index(name), CLICKS)
-    moving = [
-        MovingFrame(_frame(encoded.image, "another scene"), SHORT),
-        MovingFrame(_one_concept(encoded, name, None, f"“{name}” alone finds only parts"), LONG),
-    ]
-    for count in range(1, len(points) + 1):
-        text = f"“{name}” and {count} click{'s' * (count > 1)}"
-        picture = _one_concept(encoded, name, points[:count], text)
-        moving.append(MovingFrame(picture, LONG if count == len(points) else 2 * SHORT))
+    truth, known = scene.labels == CONCEPTS.index(name), scene.labels != IGNORE
+    moving = [MovingFrame(_frame(encoded.image, "another scene"), SHORT)]
+    for count in range(CLICKS + 1):
+        prompting = LabelPrompting("clicks", count) if count else TEXT
+        found = predict_with(encoded, name, prompting, truth, known)
+        text = f"“{name}” and {count} click{'s' * (count > 1)}" if count else f"“{name}” alone finds only parts"
+        picture = _frame(Result(encoded.image, {found.name: found}).overlay(), text)
+        moving.append(MovingFrame(picture, LONG if count in (0, CLICKS) else 2 * SHORT))
     return moving
-
-
-def _one_concept(encoded: Encoded, name: str, points: NDArray[np.float32] | None, text: str) -> Image.Image:
-    found = encoded.predict(name) if points is None else encoded.predict(name, points=points)
-    return _frame(Result(encoded.image, {found.name: found}).overlay(), text)
 
 
 def _frame(picture: Image.Image, text: str) -> Image.Image:

@@ -21,8 +21,8 @@ from cgsam_edge import Segmenter, shipped
 from cgsam_edge.agreement import mask_iou
 from cgsam_edge.files import write_beside
 from cgsam_edge.quality.demo import CLICKS, Choice, choice, clicks_picture, demo_scene, labels_right
-from cgsam_edge.quality.label_prompts import inner_points
-from cgsam_edge.quality.scenes import CONCEPTS
+from cgsam_edge.quality.label_prompts import LabelPrompting, predict_with
+from cgsam_edge.quality.scenes import CONCEPTS, IGNORE
 
 SERIES = 1
 """Held out: training saw series 0, and presence was calibrated on series 2."""
@@ -111,7 +111,11 @@ def clicked(segmenter: Segmenter, count: int) -> list[Clicked]:
         for index, concept in enumerate(CONCEPTS):
             truth = scene.labels == index
             if truth.mean() >= LEAST_SHARE:
-                pair = (encoded.predict(concept), encoded.predict(concept, points=inner_points(truth, CLICKS)))
+                known = scene.labels != IGNORE
+                pair = [
+                    predict_with(encoded, concept, LabelPrompting(mode, CLICKS), truth, known)
+                    for mode in ("text", "clicks")
+                ]
                 found.append(Clicked(number, concept, *(mask_iou(one.mask, truth) for one in pair)))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
 
 
+_NUMBERS = itertools.count()
+"""Of decoders: their embeddings may share a cache."""
+
+
 class ConceptDecoder:
     """Computes the concepts of one encoded image.
 
@@ -32,18 +37,22 @@ class ConceptDecoder:
         model: the opened bundle.
         image: the RGB image.
         features: outputs of the graphs that run once per image.
-        cache_bytes: limit of the image embeddings kept in memory, in bytes.
+        embeddings: where image embeddings are kept, beside those of other pictures; or the limit of this picture's own
+            cache in bytes.
 
     Attributes:
         image: as given.
         features: as given.
     """
 
-    def __init__(self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], cache_bytes: int) -> None:
+    def __init__(
+        self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], embeddings: ArrayCache | int
+    ) -> None:
         self.features = features
         self._model = model
         self.image = image
-        self._embeddings = ArrayCache(cache_bytes)
+        self._embeddings = embeddings if isinstance(embeddings, ArrayCache) else ArrayCache(embeddings)
+        self._own = next(_NUMBERS)
 
     @cached_property
     def screened(self) -> Screened:
@@ -115,13 +124,13 @@ class ConceptDecoder:
         """Return the image embedding of a concept, which is kept for the next prompt."""
         inputs = self._model.inputs("concept")
         key = index if inputs & {"similarity", "text_row"} else -1  # without semantic blocks, all share one
-        kept = self._embeddings.get(key)
+        kept = self._embeddings.get((self._own, key))
         if kept is not None:
             return kept
         row = self._model.vocabulary.rows[index : index + 1]
         values = {**self.features, "similarity": similarity[None, None], "text_row": row}
         embedding = self._model.run("concept", values)["image_embedding"]
-        self._embeddings.put(key, embedding)
+        self._embeddings.put((self._own, key), embedding)
         return embedding
 
     def _result(self, index: int, logits: Float, score: float, similarity: Float, clicks: Clicks) -> ConceptResult:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.errors import InputError, PromptError
-from cgsam_edge.image import load_prepared
+from cgsam_edge.image import to_pixels
 from cgsam_edge.limits import Limits
+from cgsam_edge.lru import ArrayCache
 from cgsam_edge.prompts import Clicks, check_clicks
 from cgsam_edge.results import ConceptResult, Result
 from cgsam_edge.zoom import KEPT, Near, Window, inside, windows_of, zoomed
@@ -35,8 +36,8 @@ class Encoded:
     def __init__(self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], cache_bytes: int) -> None:
         self.image = image
         self._model = model
-        self._decoder = ConceptDecoder(model, image, features, cache_bytes)
-        self._cache_bytes = cache_bytes
+        self._embeddings = ArrayCache(cache_bytes)
+        self._decoder = ConceptDecoder(model, image, features, self._embeddings)
         self._parts: dict[Window, ConceptDecoder] = {}
 
     @property
@@ -48,6 +49,13 @@ class Encoded:
     def features(self) -> Mapping[str, Float]:
         """Outputs of the graphs that run once per image, by name, float32 as the manifest lists them; read-only."""
         return MappingProxyType(dict(self._decoder.features))
+
+    @property
+    def part_bytes(self) -> int:
+        """Bytes of the parts that zoom keeps, without their embeddings, which share the cache of the image."""
+        parts = [*self._parts.values()]
+        features = sum(array.nbytes for one in parts for array in one.features.values())
+        return features + sum(4 * one.image.width * one.image.height for one in parts)
 
     def segment(
         self,
@@ -98,11 +106,12 @@ class Encoded:
             points: (N, 2) as (x, y) in the image's pixels, fractions allowed.
             labels: (N,), 1 inside and 0 outside the object; None means all inside.
             box: (4,) as (x0, y0, x1, y1) in the image's pixels.
-            zoom: compute the mask in parts of the image that are encoded again in the model's full size: around the
-                box, or else around each click, with sides of 0.4 of the image's or less. Masks are sharper, those of
-                small things above all, for the time of another image a part; the last `cgsam_edge.zoom.KEPT` parts are
-                kept for further calls. The result is then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends
-                there. Where the parts would have few pixels, or be nearly all of the image, zoom changes nothing.
+            zoom: compute the mask again in parts of the image that are encoded in the model's full size: around the
+                box, or else around each click. Masks are sharper, those of small things above all, for the time of another
+                image a part; the last `cgsam_edge.zoom.KEPT` parts are kept for further calls. The result is then a
+                `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there. Parts have sides of 0.4 of the
+                image's (up to 0.5 around a whole box), and a fifth of the model's side at least; where that is over 0.8
+                of the image's, zoom changes nothing.
 
         Raises:
             UnknownConceptError: the bundle does not hold the concept.
@@ -124,7 +133,7 @@ class Encoded:
         alone = clicks.box is not None and len(windows) == 1
         base = None if alone else self._decoder.decode(index, clicks)
         near = []
-        for window in windows:
+        for window in sorted(windows, key=lambda one: one not in self._parts):  # first those that are kept
             decoder, prompt = self._near(window), inside(clicks, window, alone=alone)
             if prompt is None and decoder.screened.ruled_out[index]:
                 continue  # there the image as a whole decides, as with tiles
@@ -138,9 +147,9 @@ class Encoded:
         """Return the decoder of a part of the image; the last ones are kept."""
         kept = self._parts.pop(window, None)
         if kept is None:
-            prepared = load_prepared(self.image.crop(window), self._model.geometry.image_size)
-            features = self._model.features(prepared.pixels)
-            kept = ConceptDecoder(self._model, prepared.image, features, self._cache_bytes)
+            part = self.image.crop(window)
+            features = self._model.features(to_pixels(part, self._model.geometry.image_size))
+            kept = ConceptDecoder(self._model, part, features, self._embeddings)
         self._parts[window] = kept
         for old in list(self._parts)[:-KEPT]:
             self._parts.pop(old, None)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from cgsam_edge.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ArrayCache:
-    """The most recently used arrays, by an integer key. Safe to use from several threads.
+    """The most recently used arrays, by a key. Safe to use from several threads.
 
     Args:
         limit: total bytes of the cached arrays; a larger array is not cached, and 0 caches nothing.
@@ -27,18 +29,18 @@ class ArrayCache:
 
     def __init__(self, limit: int) -> None:
         self._limit = check_bytes(limit)
-        self._kept: OrderedDict[int, Float] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Float] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: int) -> Float | None:
+    def get(self, key: Hashable) -> Float | None:
         """Return the array under a key, or None."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def put(self, key: int, array: Float) -> None:
+    def put(self, key: Hashable, array: Float) -> None:
         """Store an array, and drop the least recently used ones."""
         with self._lock:
             before = self._kept.pop(key, None)

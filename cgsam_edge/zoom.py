@@ -85,12 +85,13 @@ def _placed(centre: Float, sides: tuple[int, int], size: tuple[int, int]) -> Win
 
 
 def _around_clicks(points: Float, sides: tuple[int, int], size: tuple[int, int]) -> list[Window]:
-    """Return a window around each click that is not in the inner half of an earlier one."""
+    """Return a window around each click, unless an earlier one lies at most a quarter of its sides away."""
     made: list[Window] = []
     for point in points:
-        offs = (np.abs(point - np.add(one[:2], one[2:]) / 2) for one in made)
+        window = _placed(point, sides, size)
+        offs = (np.abs(np.subtract(one[:2], window[:2])) for one in made)
         if not any((off <= np.asarray(sides) / 4).all() for off in offs):
-            made.append(_placed(point, sides, size))
+            made.append(window)
     return made
 
 
@@ -134,7 +135,8 @@ class ZoomedConcept(ConceptResult):
     """One concept whose mask was computed in windows, see `Encoded.predict`; it comes from ``whole`` and ``near``.
 
     ``score``, ``presence``, ``evidence`` and ``similarity`` are those of the image as a whole, or of a box's only
-    window. ``logits`` are the blended ones at the decoder's resolution, a coarse view of them.
+    window. ``logits`` are the blended ones at the decoder's resolution, which small
+    things fall through.
 
     Attributes:
         near: the windows; where several lie, their logits are averaged.
@@ -166,7 +168,7 @@ def zoomed(
 
     Args:
         base: the result of the image as a whole, or of the only window.
-        near: the windows, at least one.
+        near: the windows; none where similarity rules the concept out in all of them.
         whole: logits outside of the windows; None for an empty mask there.
         prompt: in the image's pixels.
         size: width and height of the image.

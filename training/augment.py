@@ -60,8 +60,8 @@ def windows(generator: torch.Generator, count: int, narrowest: float, zoom: floa
     Args:
         generator: on the pictures' device.
         count: how many.
-        narrowest: least share of the picture's side that a window covers.
-        zoom: divides the share.
+        narrowest: least share of the picture's side that a window covers, except for those from near.
+        zoom: divides all shares.
     """
     kind = _uniform(generator, (count,), 0, 1)
     near = _uniform(generator, (count,), min(NEAREST, narrowest), narrowest)

@@ -122,7 +122,7 @@ class Source:
     Attributes:
         pictures: the set.
         share: how often it is drawn from; the shares of all sources sum to 1.
-        narrowest: least share of a picture's side that a window covers.
+        narrowest: least share of a picture's side that a window covers, except for those from near.
         look: how colours change.
         palette: colours that half of its pictures take over, see `training.augment.transfer`; None for no change.
     """

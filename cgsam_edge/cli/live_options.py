@@ -15,7 +15,7 @@ _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _USUAL_SECONDS = 3600.0
 _USUAL_FREE = 64 * 10**6
 
-_FOR_FILES = ("point", "not_point", "box", "every", "page", "bits", "tile", "overlap")
+_FOR_FILES = ("point", "not_point", "box", "zoom", "every", "page", "bits", "tile", "overlap")
 _FOR_CAMERAS = ("record", "rotate", "keep_free", "duration", "open_timeout", "read_timeout")
 
 

@@ -100,9 +100,7 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
         text = f"a click {where} the object; repeat for more"
         group.add_argument(name, action="append", type=_point, default=[], metavar="X,Y", help=text)
     group.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object")
-    text = (
-        "encode the surroundings of --box in full size too: a sharper mask of a small object, for the time of an image"
-    )
+    text = "compute the mask again in enlarged parts around box or clicks: sharper, for the time of an image a part"
     group.add_argument("--zoom", action="store_true", help=text)
 
 

@@ -21,11 +21,12 @@ from cgsam_edge.quality.label_prompts import LabelPrompting, predict_with
 from cgsam_edge.quality.scenes import CONCEPTS, IGNORE, Scene, render
 from cgsam_edge.results import Result
 from cgsam_edge.segmenter import Segmenter
+from cgsam_edge.wording import amount
 from cgsam_edge.written_files import CLICKS_SUFFIX, OVERLAY_SUFFIX, png_mark
 
 SIDE = 512
 CLICKS = 3
-"""Number of clicks inside the object, placed like those of ``cgsam eval``."""
+"""The most clicks, each on the greatest error of the mask so far, like those of ``cgsam eval``."""
 
 _GAP, _CAPTION = 12, 40
 """Pixels between two adjacent pictures, and for the text above them."""
@@ -111,7 +112,7 @@ def clicks_picture(segmenter: Segmenter, scene: Scene, concept: str) -> Image.Im
     width, height = encoded.image.size
     both = Image.new("RGB", (2 * width + _GAP, height + _CAPTION), (24, 24, 24))
     draw, font = ImageDraw.Draw(both), ImageFont.load_default(20)
-    words = (f"“{concept}” alone", f"“{concept}” and {CLICKS} clicks")
+    words = (f"“{concept}” alone", f"“{concept}” and {amount(len(shown[1].points), 'click')}")
     for left, one, text in zip((0, width + _GAP), shown, words, strict=True):
         both.paste(Result(encoded.image, {one.name: one}).overlay().crop((0, 0, width, height)), (left, _CAPTION))
         draw.text((left + 10, _CAPTION / 2), text, font=font, fill=(255, 255, 255), anchor="lm")

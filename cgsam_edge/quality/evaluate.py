@@ -78,7 +78,7 @@ def evaluate(
         InputError: the mode is unknown, there are no clicks, the bundle does not know a concept, no image can be used,
             or, without ``remarks``, one cannot be used.
     """
-    prompting.check()
+    prompting.check(segmenter.bundle.manifest.prompting.click_slots)
     if tiles is not None and prompting.mode != TEXT.mode:
         raise InputError(f"tiles are for text alone; with the mode {prompting.mode!r}, leave them out.")
     matched = match_classes(concepts, segmenter.bundle.vocabulary)

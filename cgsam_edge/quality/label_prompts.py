@@ -11,6 +11,7 @@ from cgsam_edge.errors import InputError
 from cgsam_edge.native_calls import NATIVE_CALL
 from cgsam_edge.opencv import cv2
 from cgsam_edge.quality.defaults import CLICKS, EVALUATION_MODES
+from cgsam_edge.wording import amount
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,16 +34,21 @@ class LabelPrompting:
     clicks: int = CLICKS
     zoom: bool = False
 
-    def check(self) -> None:
+    def check(self, slots: int) -> None:
         """Check the fields.
 
+        Args:
+            slots: of a bundle, for clicks.
+
         Raises:
-            InputError: the mode is unknown, there are no clicks, or there is nothing to zoom in on.
+            InputError: the mode is unknown, there are no clicks or too many, or there is nothing to zoom in on.
         """
         if self.mode not in EVALUATION_MODES:
             raise InputError(f"no mode {self.mode!r}; expected one of {', '.join(EVALUATION_MODES)}.")
         if self.clicks < 1:
             raise InputError(f"clicks must be 1 or more, got {self.clicks}.")
+        if self.mode == "clicks" and self.clicks > slots:
+            raise InputError(f"the bundle has {amount(slots, 'slot')} for clicks; {self.clicks} do not fit.")
         if self.zoom and self.mode == EVALUATION_MODES[0]:
             raise InputError(
                 "zoom is for clicks and boxes; with names alone, leave it out, or cut the images into tiles."

@@ -61,4 +61,6 @@ class KeptImages:
     def _size(self, encoded: Encoded) -> int:
         width, height = encoded.image.size
         features = sum(array.nbytes for array in encoded.features.values())
-        return 4 * width * height + features + self._embeddings  # Pillow keeps RGB in 4 bytes a pixel
+        return (
+            4 * width * height + features + encoded.part_bytes + self._embeddings
+        )  # Pillow keeps RGB in 4 bytes a pixel

@@ -103,6 +103,8 @@ class SegmentService:
             got = self._picture(picture, turn)
             started = time.perf_counter()
             result = self._result(got.encoded, options, turn)
+            if any(one.zoom for one in options.prompts):
+                self.images.put(got.handle, got.encoded)  # it has grown
             seconds = self._seconds(turn, got, time.perf_counter() - started)
             if options.format in OF_PICTURES:
                 return answers.picture(result, options.format, name)

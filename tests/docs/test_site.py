@@ -55,7 +55,7 @@ def test_the_reference_tells_defaults_and_meaning() -> None:
     text = markdown(make_parser())
     assert "## cgsam eval" in text
     assert "## cgsam vocab add" in text
-    assert "- `--clicks N`: with --mode clicks: clicks inside each object (default: 3)" in text
+    assert "- `--clicks N`: with --mode clicks: the most clicks, each on the greatest error of the mask so far" in text
 
 
 @pytest.mark.slow

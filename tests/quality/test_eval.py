@@ -188,6 +188,15 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     wanted = (around & first.masks["car"]).sum() / ((around | first.masks["car"]) & first.valid).sum()
     assert [pair.concept for pair in boxed.pairs] == ["car", "road"] * 2
     assert boxed.pairs[0].iou == pytest.approx(wanted)
+    near = evaluate(tiny_segmenter, read(data), ["car", "road"], prompting=LabelPrompting("box", zoom=True))
+    closer = encoded.predict("car", box=box_around(car), zoom=True).mask
+    wanted = (closer & car).sum() / ((closer | car) & first.valid).sum()
+    assert near.zoom
+    assert near.pairs[0].iou == pytest.approx(wanted)
+    with pytest.raises(InputError, match="16 slots for clicks; 17 do not fit"):
+        evaluate(tiny_segmenter, read(data), ["car"], prompting=LabelPrompting("clicks", 17))
+    with pytest.raises(InputError, match="zoom is for clicks and boxes"):
+        evaluate(tiny_segmenter, read(data), ["car"], prompting=LabelPrompting(zoom=True))
     with pytest.raises(InputError, match="does not know: zebra, okapi"):
         evaluate(tiny_segmenter, read(data), ["zebra", "car", "okapi"])
     with pytest.raises(InputError, match="no mode 'telepathy'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from PIL import Image
 
 from cgsam_edge import Segmenter, strips
+from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.errors import PromptError
 from cgsam_edge.opened_model import OpenedModel
 from cgsam_edge.prompts import Clicks
 from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
+from cgsam_edge.screening import Screened
 from cgsam_edge.zoom import KEPT, Near, Window, ZoomedConcept, blended, inside, windows_of
 from tests.commands import cgsam, fails
 
@@ -66,6 +69,8 @@ def test_windows_share_a_greater_box() -> None:
 def test_clicks_have_windows_around_them_and_share_near_ones() -> None:
     windows = windows_of(prompt(None, [[200, 150], [220, 140], [10, 290]], [1, 0, 1]), SIZE, 128)
     assert windows == [(120, 90, 280, 210), (0, 180, 160, 300)]
+    corner = prompt(None, [[400, 300], [399, 299], [398, 300]], [1, 1, 0])  # whose windows are moved inwards
+    assert windows_of(corner, SIZE, 128) == [(240, 180, 400, 300)]
 
 
 def test_prompts_move_with_the_window() -> None:
@@ -118,6 +123,42 @@ def test_around_a_click_the_window_decides_and_elsewhere_the_picture(
     assert found.presence == plain.presence
 
 
+def test_a_turned_photo_is_zoomed_in_on_as_it_is_seen(
+    tiny_segmenter: Segmenter, picture: Image.Image, tmp_path: Path
+) -> None:
+    stored = Image.Exif()
+    stored[274] = 6  # the camera was held upright: turn it by 90 degrees
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=stored)
+    turned = tiny_segmenter.encode(str(tmp_path / "turned.png"))
+    assert turned.image.size == SIZE
+    expected = tiny_segmenter.encode(picture).predict("car", box=BOX, zoom=True)
+    found = turned.predict("car", box=BOX, zoom=True)
+    np.testing.assert_array_equal(found.full_logits(), expected.full_logits())
+
+
+def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
+    tiny_segmenter: Segmenter, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, box = tiny_segmenter.encode(picture), [0, 20, 390, 290]
+    found, plain = (encoded.predict("car", box=box, zoom=zoom) for zoom in (True, False))
+    assert isinstance(found, ZoomedConcept)
+    assert [one.window for one in found.near] == windows_of(prompt(box), SIZE, 128)  # type: ignore[arg-type]
+    one = found.near[0]
+    np.testing.assert_array_equal(one.logits, tiny_segmenter.encode(picture.crop(one.window)).predict("car").logits)
+    assert (found.score, found.presence) == (plain.score, plain.presence)
+    known = tiny_segmenter.bundle.vocabulary
+    every = np.ones(len(known.names), bool)
+
+    def nothing_there(decoder: ConceptDecoder) -> Screened:
+        return replace(Screened.of(decoder.features["clip_features"], known.features, known.screening), ruled_out=every)
+
+    monkeypatch.setattr(ConceptDecoder, "screened", property(nothing_there))
+    nowhere = encoded.predict("car", box=box, zoom=True)
+    assert isinstance(nowhere, ZoomedConcept)
+    assert nowhere.near == ()
+    np.testing.assert_allclose(nowhere.full_logits()[20:290, :390], plain.full_logits()[20:290, :390], atol=1e-3)
+
+
 def test_one_logit_everywhere_stays_that_logit() -> None:
     windows = windows_of(prompt([0, 20, 390, 290]), SIZE, 128)
     assert len(windows) > 6
@@ -163,6 +204,7 @@ def test_further_clicks_do_not_encode_again(
     compute: Callable[..., Any] = OpenedModel.features
     monkeypatch.setattr(OpenedModel, "features", lambda *given: computed.append(1) or compute(*given))
     encoded.predict("car", box=BOX, zoom=True)
+    assert encoded.part_bytes > 0
     encoded.predict("road", [[140, 130]], box=BOX, zoom=True)
     assert len(computed) == 1
     for number in range(KEPT):

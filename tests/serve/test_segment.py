@@ -60,6 +60,18 @@ def test_a_click_needs_no_second_upload(
     assert answer.json["seconds"]["image"] == 0
 
 
+def test_a_prompt_is_zoomed_in_on(server: Client, segmenter: Segmenter, scene: Image.Image, street: bytes) -> None:
+    near = {"concept": "car", "points": [[256, 300]], "box": [200, 250, 300, 340], "zoom": True}
+    [one] = server.form("/segment", street, {"prompts": [near]}).json["concepts"]
+    encoded = segmenter.encode(scene)
+    own = encoded.predict("car", near["points"], box=near["box"], zoom=True)  # type: ignore[arg-type]
+    assert np.array_equal(decode_rle(one["mask"]), own.mask)
+    assert not np.array_equal(own.mask, encoded.predict("car", near["points"], box=near["box"]).mask)  # type: ignore[arg-type]
+    refused = server.form("/segment", street, {"prompts": [{"concept": "car", "zoom": True}]})
+    assert refused.status == 422
+    assert "zoom needs clicks or a box" in refused.detail
+
+
 def test_a_prompt_replaces_the_concept_s_text(server: Client, street: bytes) -> None:
     """By a synonym too."""
     asked = {"concepts": ["road", "car"], "prompts": [{**CLICK, "concept": "vehicle"}]}
