@@ -107,11 +107,11 @@ class Encoded:
             labels: (N,), 1 inside and 0 outside the object; None means all inside.
             box: (4,) as (x0, y0, x1, y1) in the image's pixels.
             zoom: compute the mask again in parts of the image that are encoded in the model's full size: around the
-                box, or else around each click. Masks are sharper, those of small things above all, for the time of another
-                image a part; the last `cgsam_edge.zoom.KEPT` parts are kept for further calls. The result is then a
-                `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there. Parts have sides of 0.4 of the
-                image's (up to 0.5 around a whole box), and a fifth of the model's side at least; where that is over 0.8
-                of the image's, zoom changes nothing.
+                box, or else around each click. Masks are sharper, those of small things above all, for the time of
+                another image a part; the last `cgsam_edge.zoom.KEPT` parts are kept for further calls. The result is
+                then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there. Parts have sides of 0.4 of the
+                image's (up to 0.5 around a whole box), and a fifth of the model's side at least; where that is over
+                0.8 of the image's, zoom changes nothing.
 
         Raises:
             UnknownConceptError: the bundle does not hold the concept.

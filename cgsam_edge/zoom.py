@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Float = NDArray[np.float32]
+    Real = NDArray[np.floating[Any]]
 
 MARGIN = 1.5
 """Sides of a window around a box, as multiples of the box's: the model sees what is around a thing."""
@@ -76,7 +77,7 @@ def _sides(share: float, size: tuple[int, int]) -> tuple[int, int] | None:
     return None if share > WIDEST else (int(np.ceil(size[0] * share)), int(np.ceil(size[1] * share)))
 
 
-def _placed(centre: Float, sides: tuple[int, int], size: tuple[int, int]) -> Window:
+def _placed(centre: Real, sides: tuple[int, int], size: tuple[int, int]) -> Window:
     left, top = (
         int(np.clip(round(float(at) - side / 2), 0, length - side))
         for at, side, length in zip(centre, sides, size, strict=True)
@@ -157,7 +158,7 @@ class ZoomedConcept(ConceptResult):
         """Return the logits at the image's size, float32 (H, W)."""
         return np.concatenate([strip for _, strip in self.logit_strips()], axis=1)
 
-    def _blended(self, xs: Float, ys: Float) -> Float:
+    def _blended(self, xs: Real, ys: Real) -> Float:
         return blended(self.near, self.whole, self.box, self.image_size, xs, ys)
 
 
@@ -193,7 +194,7 @@ def zoomed(
 
 
 def blended(
-    near: Sequence[Near], whole: Float | None, box: Float | None, size: tuple[int, int], xs: Float, ys: Float
+    near: Sequence[Near], whole: Float | None, box: Float | None, size: tuple[int, int], xs: Real, ys: Real
 ) -> Float:
     """Return logits float32 (rows, columns) at places of an image, given as pixels from its left and upper edge."""
     total = np.zeros((len(ys), len(xs)), np.float32)
@@ -215,7 +216,7 @@ def blended(
     return found
 
 
-def _weights(at: Float, first: int, last: int, length: int) -> Float:
+def _weights(at: Real, first: int, last: int, length: int) -> Float:
     """Return the weights of places in a window: 1 in the middle, less towards its edges that are not the image's."""
     place = (at - first) / (last - first)
     fall = np.sin(np.pi * place) ** 2 + 1e-3
@@ -223,14 +224,14 @@ def _weights(at: Float, first: int, last: int, length: int) -> Float:
     return np.where(flat, 1, fall).astype(np.float32)
 
 
-def _at(logits: Float, edges: Sequence[tuple[int, int]], xs: Float, ys: Float) -> Float:
+def _at(logits: Float, edges: Sequence[tuple[int, int]], xs: Real, ys: Real) -> Float:
     """Interpolate logits (m, m) that cover a rectangle, given as first and last column and row, at places in it."""
     across, down = (_places(at, *ends, len(logits)) for at, ends in zip((xs, ys), edges, strict=True))
     found: Float = interpolated(interpolated(logits, down).T, across).T
     return found
 
 
-def _places(at: Float, first: int, last: int, cells: int) -> Places:
+def _places(at: Real, first: int, last: int, cells: int) -> Places:
     place = np.clip((at - first) / (last - first) * cells - 0.5, 0, cells - 1)
     low = np.floor(place).astype(np.intp)
     return Places(low, np.minimum(low + 1, cells - 1), (place - low).astype(np.float32))

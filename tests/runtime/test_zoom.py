@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,11 @@ def picture() -> Image.Image:
     return Image.fromarray(pixels).resize(SIZE, Image.Resampling.BICUBIC)
 
 
-def prompt(box: list[float] | None, points: Any = NONE, labels: Any = ()) -> Clicks:
+def prompt(box: Sequence[float] | None, points: Any = NONE, labels: Any = ()) -> Clicks:
     return Clicks(
-        np.asarray(points, np.float32), np.asarray(labels, np.float32), None if box is None else np.float32(box)
+        np.asarray(points, np.float32),
+        np.asarray(labels, np.float32),
+        None if box is None else np.asarray(box, np.float32),
     )
 
 
@@ -142,7 +144,7 @@ def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
     encoded, box = tiny_segmenter.encode(picture), [0, 20, 390, 290]
     found, plain = (encoded.predict("car", box=box, zoom=zoom) for zoom in (True, False))
     assert isinstance(found, ZoomedConcept)
-    assert [one.window for one in found.near] == windows_of(prompt(box), SIZE, 128)  # type: ignore[arg-type]
+    assert [one.window for one in found.near] == windows_of(prompt(box), SIZE, 128)
     one = found.near[0]
     np.testing.assert_array_equal(one.logits, tiny_segmenter.encode(picture.crop(one.window)).predict("car").logits)
     assert (found.score, found.presence) == (plain.score, plain.presence)
@@ -163,7 +165,7 @@ def test_one_logit_everywhere_stays_that_logit() -> None:
     windows = windows_of(prompt([0, 20, 390, 290]), SIZE, 128)
     assert len(windows) > 6
     near = [Near(window, np.full((32, 32), 3.0, np.float32)) for window in windows]
-    box, xs, ys = np.float32([0, 20, 390, 290]), np.arange(400) + 0.5, np.arange(300) + 0.5
+    box, xs, ys = np.asarray([0, 20, 390, 290], np.float32), np.arange(400) + 0.5, np.arange(300) + 0.5
     found = blended(near, np.full((32, 32), 3.0, np.float32), box, SIZE, xs, ys)
     np.testing.assert_allclose(found[20:290, :390], 3, rtol=1e-5)
     assert {*found[:20].ravel(), *found[:, 390:].ravel()} == {ABSENT_LOGIT}
@@ -202,7 +204,12 @@ def test_further_clicks_do_not_encode_again(
 ) -> None:
     encoded, computed = tiny_segmenter.encode(picture), []
     compute: Callable[..., Any] = OpenedModel.features
-    monkeypatch.setattr(OpenedModel, "features", lambda *given: computed.append(1) or compute(*given))
+
+    def counted(*given: Any) -> Any:
+        computed.append(given)
+        return compute(*given)
+
+    monkeypatch.setattr(OpenedModel, "features", counted)
     encoded.predict("car", box=BOX, zoom=True)
     assert encoded.part_bytes > 0
     encoded.predict("road", [[140, 130]], box=BOX, zoom=True)

@@ -263,6 +263,8 @@ def test_corrections_lie_on_errors_and_say_which() -> None:
         made = correct(generator, truth, guess, known, 128, made)
         assert made.points is not None
         assert made.points[0].shape == (3, count, 2)
+    assert made is not None
+    assert made.points is not None
     points, labels = made.points
     cells = (points / 4).long()
     assert labels[:2].tolist() == [[1, 1, 1], [0, 0, 0]]
