@@ -274,13 +274,8 @@ def _segment(
     if options.tile is not None:
         return _segment_tiles(segmenter, image, names, options)
     if not _prompted(options):
-        return segmenter.segment(
-            image,
-            names,
-            max_concepts=options.max_concepts,
-            time_budget=options.time_budget,
-            skip_absent=options.skip_absent,
-        )
+        limits = {name: getattr(options, name) for name in ("max_concepts", "time_budget", "skip_absent")}
+        return segmenter.segment(image, names, **limits)
     assert names is not None
     encoded = segmenter.encode(image)
     points = [*options.point, *options.not_point]

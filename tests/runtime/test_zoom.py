@@ -1,4 +1,4 @@
-"""Zoom: parts of a picture are pictures of their own, and their masks are put back where they lie."""
+"""Zoom: parts of a picture are segmented like pictures, and their masks are put back where they lie."""
 
 from __future__ import annotations
 
