@@ -79,7 +79,7 @@ def _from_clicks(segmenter: Segmenter, shown: Choice) -> list[MovingFrame]:
     for count in range(CLICKS + 1):
         prompting = LabelPrompting("clicks", count) if count else TEXT
         found = predict_with(encoded, name, prompting, truth, known)
-        text = f"“{name}” and {count} click{'s' * (count > 1)}" if count else f"“{name}” alone finds only parts"
+        text = f"“{name}” and {count} click{'s' * (count > 1)}" if count else f"“{name}” alone"
         picture = _frame(Result(encoded.image, {found.name: found}).overlay(), text)
         moving.append(MovingFrame(picture, LONG if count in (0, CLICKS) else 2 * SHORT))
     return moving

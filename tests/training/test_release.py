@@ -28,6 +28,9 @@ from training.ship import BUNDLES, CHECKPOINTS, HELD_OUT_SERIES, ROOT, SAMPLE, p
 LEAST_CLASS_MIOU = {"scenes": 0.85, "streets": 0.72, "tiny": 0.66}
 """From text alone, on held-out pictures: a little under what the models have today."""
 
+LEAST_ZOOM_GAIN = {"scenes": (0.09, 0.09), "streets": (0.08, 0.06), "tiny": (0.08, 0.06)}
+"""What three clicks and a box, zoomed in on, add to the mean IoU over pairs from text."""
+
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 
 
@@ -99,6 +102,10 @@ def test_the_card_shows_what_was_measured_and_it_is_good_enough(name: str) -> No
     assert all(table in card for table in tables(measured))
     assert presence_line(measured) in card
     assert measured["text"]["class_miou"] >= LEAST_CLASS_MIOU[name]
+    text, clicks, box = (measured["zoom"][mode]["pair_miou"] for mode in ("text", "clicks", "box"))
+    least_clicks, least_box = LEAST_ZOOM_GAIN[name]
+    assert clicks - text >= least_clicks
+    assert box - text >= least_box
 
 
 @pytest.mark.slow
