@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsam_edge.interpolation import Places, interpolated
 from cgsam_edge.prompts import Clicks
 from cgsam_edge.results import ABSENT_LOGIT, ConceptResult
 from cgsam_edge.strips import strip_edges
-from cgsam_edge.tiling.canvas import Places, interpolated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsam_edge.tiling.canvas import LogitCanvas, Places, interpolated
+from cgsam_edge.interpolation import Places, interpolated
+from cgsam_edge.tiling.canvas import LogitCanvas
 from cgsam_edge.tiling.lattice import Lattice, total_weight, window
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsam_edge.interpolation import Places, interpolated
 from cgsam_edge.presence import LogitCounts
 from cgsam_edge.strips import strip_edges
 
@@ -111,46 +111,6 @@ class LogitCanvas:
     def _band(self, i: int) -> Float:
         steps = np.frombuffer(zlib.decompress(self._bands[i]), np.int16).reshape(self.cells[1], -1)
         return _logits(np.cumsum(steps, axis=0, dtype=np.int16))
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Places along an axis of cells: each lies between the centres of two cells.
-
-    Attributes:
-        low: the first cell of each place, intp (n,).
-        high: the second one.
-        share: how far each place is on the way from the first to the second, float32 (n,).
-    """
-
-    low: NDArray[np.intp]
-    high: NDArray[np.intp]
-    share: Float
-
-    @classmethod
-    def of(cls, length: int, cell: float, cells: int, begin: float = 0.0) -> Places:
-        """Find the cells of ``length`` places, a cell being ``cell`` places long.
-
-        Args:
-            length: how many places.
-            cell: places in a cell.
-            cells: of the axis.
-            begin: places between the edge of the first cell and that of the first place.
-        """
-        at = np.clip((np.arange(length) + (0.5 + begin)) / cell - 0.5, 0, cells - 1)
-        low = np.floor(at).astype(np.intp)
-        return cls(low, np.minimum(low + 1, cells - 1), (at - low).astype(np.float32))
-
-    def part(self, first: int, last: int, at: int) -> Places:
-        """Return the places from ``first`` up to ``last``, of cells that are counted from cell ``at``."""
-        return Places(self.low[first:last] - at, self.high[first:last] - at, self.share[first:last])
-
-
-def interpolated(values: Float, places: Places) -> Float:
-    """Interpolate rows: values (cells, n) at places, float32 (places, n)."""
-    found: Float = values[places.low]
-    found += (values[places.high] - found) * places.share[:, None]
-    return found
 
 
 def _logits(steps: NDArray[np.int16]) -> Float:
