@@ -18,6 +18,7 @@ import numpy as np
 from cgsam_edge.agreement import deviation, holds, mask_iou
 from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.errors import InputError
+from cgsam_edge.lru import ArrayCache
 from cgsam_edge.prompts import DecoderPrompt, decoder_prompt, resize
 from cgsam_edge.quality.scenes.render import CONCEPTS, Scene, render
 from cgsam_edge.runtimes import nodes, telemetry
@@ -159,7 +160,7 @@ def _by_picture(pairs: Sequence[Pair]) -> Iterator[tuple[NDArray[np.uint8], list
 def _decoder(segmenter: Segmenter, picture: NDArray[np.uint8]) -> ConceptDecoder:
     model = segmenter._model  # noqa: SLF001 — a prompt of the decoder is no argument of the public functions
     prepared = segmenter.prepare(picture)
-    return ConceptDecoder(model, prepared.image, model.features(prepared.pixels), CACHE_BYTES)
+    return ConceptDecoder(model, prepared.image, model.features(prepared.pixels), ArrayCache(CACHE_BYTES))
 
 
 def _prompt(segmenter: Segmenter, decoder: ConceptDecoder, index: int) -> DecoderPrompt:

@@ -37,8 +37,7 @@ class ConceptDecoder:
         model: the opened bundle.
         image: the RGB image.
         features: outputs of the graphs that run once per image.
-        embeddings: where image embeddings are kept, beside those of other pictures; or the limit of this picture's own
-            cache in bytes.
+        embeddings: where image embeddings are kept, beside those of other decoders.
 
     Attributes:
         image: as given.
@@ -46,12 +45,12 @@ class ConceptDecoder:
     """
 
     def __init__(
-        self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], embeddings: ArrayCache | int
+        self, model: OpenedModel, image: Image.Image, features: Mapping[str, Float], embeddings: ArrayCache
     ) -> None:
         self.features = features
         self._model = model
         self.image = image
-        self._embeddings = embeddings if isinstance(embeddings, ArrayCache) else ArrayCache(embeddings)
+        self._embeddings = embeddings
         self._own = next(_NUMBERS)
 
     @cached_property

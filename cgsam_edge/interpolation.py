@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,9 +37,14 @@ class Places:
             cells: of the axis.
             begin: places between the edge of the first cell and that of the first place.
         """
-        at = np.clip((np.arange(length) + (0.5 + begin)) / cell - 0.5, 0, cells - 1)
-        low = np.floor(at).astype(np.intp)
-        return cls(low, np.minimum(low + 1, cells - 1), (at - low).astype(np.float32))
+        return cls.at((np.arange(length) + (0.5 + begin)) / cell, cells)
+
+    @classmethod
+    def at(cls, along: NDArray[np.floating[Any]], cells: int) -> Places:
+        """Find the cells of places that are given in cells from the edge of the first one, (n,)."""
+        centred = np.clip(along - 0.5, 0, cells - 1)
+        low = np.floor(centred).astype(np.intp)
+        return cls(low, np.minimum(low + 1, cells - 1), (centred - low).astype(np.float32))
 
     def part(self, first: int, last: int, at: int) -> Places:
         """Return the places from ``first`` up to ``last``, of cells that are counted from cell ``at``."""

@@ -17,7 +17,7 @@ from cgsam_edge.encoded import Encoded
 from cgsam_edge.errors import BackendError, ImageError, InputError
 from cgsam_edge.image import ImageSource, Prepared, load_prepared
 from cgsam_edge.limits import Limits
-from cgsam_edge.lru import check_bytes
+from cgsam_edge.lru import ArrayCache, check_bytes
 from cgsam_edge.opened_model import Concepts, OpenedModel
 from cgsam_edge.results import Result
 from cgsam_edge.runtimes.devices import AUTO
@@ -189,7 +189,7 @@ class Segmenter:
         if overlap is not None:
             raise InputError(f"overlap is for tiles; give tile too, or leave overlap out (got {overlap!r}).")
         prepared = self._prepared(image)
-        decoder = ConceptDecoder(self._model, prepared.image, self._features(prepared), self._cache_bytes)
+        decoder = ConceptDecoder(self._model, prepared.image, self._features(prepared), ArrayCache(self._cache_bytes))
         return decoder.segment(chosen, limits)
 
     def encode(self, image: ImageSource) -> Encoded:

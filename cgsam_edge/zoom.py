@@ -226,12 +226,9 @@ def _weights(at: Real, first: int, last: int, length: int) -> Float:
 
 def _at(logits: Float, edges: Sequence[tuple[int, int]], xs: Real, ys: Real) -> Float:
     """Interpolate logits (m, m) that cover a rectangle, given as first and last column and row, at places in it."""
-    across, down = (_places(at, *ends, len(logits)) for at, ends in zip((xs, ys), edges, strict=True))
+    across, down = (
+        Places.at((at - first) / (last - first) * len(logits), len(logits))
+        for at, (first, last) in zip((xs, ys), edges, strict=True)
+    )
     found: Float = interpolated(interpolated(logits, down).T, across).T
     return found
-
-
-def _places(at: Real, first: int, last: int, cells: int) -> Places:
-    place = np.clip((at - first) / (last - first) * cells - 0.5, 0, cells - 1)
-    low = np.floor(place).astype(np.intp)
-    return Places(low, np.minimum(low + 1, cells - 1), (place - low).astype(np.float32))

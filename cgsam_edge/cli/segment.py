@@ -100,7 +100,9 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
         text = f"a click {where} the object; repeat for more"
         group.add_argument(name, action="append", type=_point, default=[], metavar="X,Y", help=text)
     group.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object")
-    text = "compute the mask again in enlarged parts around box or clicks: sharper, for the time of an image a part"
+    text = (
+        "compute the mask again in enlarged parts around the box or the clicks: sharper, but each takes an image's time"
+    )
     group.add_argument("--zoom", action="store_true", help=text)
 
 

@@ -48,7 +48,10 @@ class LabelPrompting:
         if self.clicks < 1:
             raise InputError(f"clicks must be 1 or more, got {self.clicks}.")
         if self.mode == "clicks" and self.clicks > slots:
-            raise InputError(f"the bundle has {amount(slots, 'slot')} for clicks; {self.clicks} do not fit.")
+            raise InputError(
+                f"{self.clicks} clicks, but the bundle has {amount(slots, 'slot')} for them. Give fewer, or export the "
+                f"bundle again with --prompt-slots {self.clicks}."
+            )
         if self.zoom and self.mode == EVALUATION_MODES[0]:
             raise InputError(
                 "zoom is for clicks and boxes; with names alone, leave it out, or cut the images into tiles."

@@ -12,6 +12,7 @@ from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.errors import InputError
 from cgsam_edge.image import ImageSource, to_pixels
 from cgsam_edge.limits import MAX_CONCEPTS, Limits
+from cgsam_edge.lru import ArrayCache
 from cgsam_edge.presence import evidence_of, judge
 from cgsam_edge.prompts import prompt_from_map, resize
 from cgsam_edge.results import ConceptResult, Result
@@ -36,7 +37,7 @@ class TileOptions:
     Attributes:
         tile: see `tile_side`.
         overlap: see `check_overlap`; None means `OVERLAP`.
-        cache_bytes: see `ConceptDecoder`.
+        cache_bytes: limit of the image embeddings kept of each picture, in bytes.
         progress: called with the steps done and their number, two for each tile.
         begin: see `Lattice.of`: to measure how little the answer depends on where tiles begin.
     """
@@ -71,7 +72,7 @@ def segment_tiles(
             raise InputError(f"{windows.name}: a tile of {side} pixels is larger than the {width}x{height} picture.")
         overview = windows.overview()
         features = model.features(to_pixels(overview, model.geometry.image_size))
-        whole = ConceptDecoder(model, overview, features, options.cache_bytes)
+        whole = ConceptDecoder(model, overview, features, ArrayCache(options.cache_bytes))
         if small:
             return whole.segment(indices, limits)
         lattice = Lattice.of(windows.size, model.geometry, side, share, options.begin)
@@ -129,7 +130,7 @@ class _Tiler:
         if shown:
             image = tile_image(self._windows, x, y, side)
             features = self._model.features(to_pixels(image, geometry.image_size), seen.clip.pop((x, y), None))
-            decoder = ConceptDecoder(self._model, image, features, self._options.cache_bytes)
+            decoder = ConceptDecoder(self._model, image, features, ArrayCache(self._options.cache_bytes))
             for index, one in shown.items():
                 full_map = resize(one, geometry.image_size, geometry.image_size)
                 prompt = prompt_from_map(full_map, image.size, geometry, prompting)

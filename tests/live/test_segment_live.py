@@ -116,6 +116,7 @@ def test_a_camera_without_anything_to_blur_says_so(serve: Serve, tmp_path: Path)
         (["rtsp://127.0.0.1:1/x", "a.png"], "a camera is segmented alone"),
         (["rtsp://127.0.0.1:1/x", "--every", "2"], "--every is not for cameras"),
         (["77", "--point", "1,1"], "--point is not for cameras"),
+        (["77", "--zoom"], "--zoom is not for cameras"),
         (["a.png", "--rotate", "1h"], "--rotate is for cameras"),
         (["77", "--container", "webm"], "--container is for videos; give --record too"),
         (["77"], "camera 77: no such camera"),

@@ -193,7 +193,7 @@ def test_evaluating_a_bundle(tiny_segmenter: Segmenter, data: Path) -> None:
     wanted = (closer & car).sum() / ((closer | car) & first.valid).sum()
     assert near.zoom
     assert near.pairs[0].iou == pytest.approx(wanted)
-    with pytest.raises(InputError, match="16 slots for clicks; 17 do not fit"):
+    with pytest.raises(InputError, match="17 clicks, but the bundle has 16 slots"):
         evaluate(tiny_segmenter, read(data), ["car"], prompting=LabelPrompting("clicks", 17))
     with pytest.raises(InputError, match="zoom is for clicks and boxes"):
         evaluate(tiny_segmenter, read(data), ["car"], prompting=LabelPrompting(zoom=True))

@@ -171,6 +171,15 @@ def test_one_logit_everywhere_stays_that_logit() -> None:
     assert {*found[:20].ravel(), *found[:, 390:].ravel()} == {ABSENT_LOGIT}
 
 
+def test_a_window_decides_up_to_the_pictures_edge_and_less_at_its_own() -> None:
+    near, whole = [Near((0, 0, 160, 120), np.full((32, 32), 3.0, np.float32))], np.full((32, 32), -3.0, np.float32)
+    xs, ys = np.arange(400) + 0.5, np.arange(300) + 0.5
+    found = blended(near, whole, None, SIZE, xs, ys)
+    assert found[0, 0] == pytest.approx((3 - 0.15) / 1.05, abs=1e-3)
+    assert found[60, 159] == pytest.approx(-3, abs=0.3)
+    assert found[60, 170] == -3
+
+
 def test_all_forms_of_a_zoomed_mask_agree(
     tiny_segmenter: Segmenter, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:

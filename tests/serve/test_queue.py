@@ -243,6 +243,9 @@ def test_the_least_recently_used_goes_first(segmenter: Segmenter, street: bytes)
     assert (kept.bytes, len(kept)) == (3 * size, 3)
     kept.put("d", encoded)
     assert kept.bytes == 3 * size
+    encoded.predict("car", box=[100, 100, 160, 160], zoom=True)
+    kept.put("d", encoded)
+    assert kept.bytes == 3 * size + encoded.part_bytes > 3 * size
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM for a child")

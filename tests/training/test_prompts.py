@@ -1,8 +1,10 @@
 """Where the prompts of training lie."""
 
+import pytest
 import torch
 
 from cgsam_edge.export.config import PromptConfig
+from training.augment import NEAR, NEAREST, WHOLE, windows
 from training.data import generator_of
 from training.prompts import boxes, clicks, correct, depth_of, text_points
 
@@ -60,3 +62,11 @@ def test_the_middle_of_an_error_is_its_deepest_place() -> None:
     assert depth[3, 6] == 4
     assert depth[0, 6] == 1  # the picture's edge counts as one
     assert not depth[areas[0, 0].logical_not()].any()
+
+
+def test_some_windows_are_near_and_some_are_whole() -> None:
+    maps = windows(generator_of(torch.device("cpu"), 0, 0, 0), 4000, 0.5, 1.0)
+    share = (maps[:, 0, 0].abs() * maps[:, 1, 1]).sqrt()
+    assert share.min() > 0.95 * NEAREST
+    assert (share < 0.5).float().mean() == pytest.approx(NEAR, abs=0.03)
+    assert (share == 1).float().mean() == pytest.approx(WHOLE, abs=0.03)
