@@ -97,7 +97,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
         checkpoint=Path(request["checkpoint"]),
         concepts=Path(request["concepts"]),
         output=bundle,
-        targets=(request["target"],),
+        targets=tuple(request["targets"]),
         precision=request["precision"],
         **request.get("options", {}),
     )
@@ -114,7 +114,7 @@ def segment(request: dict[str, Any]) -> dict[str, Any]:
 
     picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     start = time.perf_counter()
-    with Segmenter(request["bundle"], backend=request["target"], device="cpu", precision="float32") as segmenter:
+    with Segmenter(request["bundle"], backend=request["engine"], device="cpu", precision="float32") as segmenter:
         concept = segmenter.concepts[0]
         opened = time.perf_counter()
         segmenter.segment(picture, concept, skip_absent=False)

@@ -2,8 +2,9 @@
 
 python -m benchmarks.large_exports FOLDER
 
-Needs up to 15 GB in FOLDER, which keeps the checkpoints and, under ``results/``, what was measured: a second run goes
-on where the first ended. The tables go to ``large.md`` and ``large.json``.
+Needs up to 20 GB in FOLDER, which keeps the checkpoints and, under ``results/``, what was measured: a second run goes
+on where the first ended. The tables go to ``large.md`` and ``large.json``. With --together, one export of each model
+and precision writes all targets, and calibrates once for them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,21 @@ _CONCEPTS = ("model, target, precision", "open", "first mask", "second mask", "p
 
 @dataclass(frozen=True)
 class Combination:
-    """What is exported: a model for a target in a precision."""
+    """What is exported: a model for one or several targets in a precision."""
 
     model: str
-    target: str
+    targets: tuple[str, ...]
     precision: str
 
     @property
     def name(self) -> str:
         """A name for files."""
-        return f"{self.model}-{self.target}-{self.precision}"
+        return "-".join((self.model, *self.targets, self.precision))
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The targets that run here; Core ML runs on Apple's devices alone."""
+        return tuple(target for target in self.targets if target != COREML)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Study:
         """Return what an earlier run measured; None if it did not, or failed."""
         path = self._result(one)
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return result if "export" in result and ("concept" in result or one.target == COREML) else None
+        return result if "export" in result and set(result.get("masks", {})) == {*one.engines} else None
 
     def measure(self, one: Combination) -> dict[str, Any]:
         """Export a combination and segment with it; return, and keep, what was measured or why it failed.
@@ -94,12 +100,12 @@ class Study:
         bundle, stages = self.folder / f"{one.name}.cgsam", self.folder / f"{one.name}.stages.json"
         result: dict[str, Any] = {
             "model": one.model,
-            "target": one.target,
+            "targets": one.targets,
             "precision": one.precision,
             "date": f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}",
             "machine": Sensors().machine().processor,
         }
-        request = {"bundle": str(bundle), "target": one.target, "precision": one.precision, "options": self.options}
+        request = {"bundle": str(bundle), "targets": one.targets, "precision": one.precision, "options": self.options}
         concepts = self.folder / "concepts.txt"
         concepts.write_text(CONCEPTS, encoding="utf-8")
         more = {"checkpoint": str(self.checkpoint(one.model)), "concepts": str(concepts), "pictures": self.pictures}
@@ -107,8 +113,9 @@ class Study:
         try:
             result["export"] = _measured({"job": "export", **request, **more}, self.minutes)
             self._keep(one, result)
-            if one.target != COREML:  # it runs on Apple's devices alone
-                result["concept"] = _measured({"job": "segment", **request}, self.minutes)
+            result["masks"] = {}
+            for engine in one.engines:
+                result["masks"][engine] = _measured({"job": "segment", **request, "engine": engine}, self.minutes)
         except RuntimeError as error:
             result["error"] = str(error)
             result["stages"] = json.loads(stages.read_text(encoding="utf-8")) if stages.exists() else []
@@ -151,16 +158,16 @@ def _measured(request: dict[str, Any], minutes: float | None) -> dict[str, Any]:
 def tables(results: Sequence[dict[str, Any]]) -> tuple[Table, Table]:
     """Return the table of exports, and that of masks."""
     measured = [one for one in results if "export" in one]
-    ran = [one for one in measured if "concept" in one]
+    masks = tuple(row for one in measured for row in _concept_cells(one))
     where = "; ".join(sorted({f"{one['machine']}, {one['date']}" for one in measured}))
     return (
         Table(f"exports ({where})", _EXPORTS, tuple(_export_cells(one) for one in measured)),
-        Table(f"one concept in float32 ({where})", _CONCEPTS, tuple(_concept_cells(one) for one in ran)),
+        Table(f"one concept in float32 ({where})", _CONCEPTS, masks),
     )
 
 
-def _named(one: dict[str, Any]) -> str:
-    return f"{one['model']}, {one['target']}, {one['precision']}"
+def _named(one: dict[str, Any], engine: str = "") -> str:
+    return f"{one['model']}, {engine or ' and '.join(one['targets'])}, {one['precision']}"
 
 
 def _export_cells(one: dict[str, Any]) -> tuple[str, ...]:
@@ -177,10 +184,10 @@ def _export_cells(one: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _concept_cells(one: dict[str, Any]) -> tuple[str, ...]:
-    held = one["concept"]
-    seconds = (f"{held[key]:.1f} s" for key in ("open_seconds", "first_seconds", "seconds"))
-    return _named(one), *seconds, _size(held["peak_memory"])
+def _concept_cells(one: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for engine, held in one.get("masks", {}).items():
+        seconds = (f"{held[key]:.1f} s" for key in ("open_seconds", "first_seconds", "seconds"))
+        yield _named(one, engine), *seconds, _size(held["peak_memory"])
 
 
 def _time(seconds: float) -> str:
@@ -203,6 +210,21 @@ def run(study: Study, combinations: Sequence[Combination]) -> list[dict[str, Any
     return results
 
 
+def chosen(
+    models: Sequence[str] | None, targets: Sequence[str] | None, precisions: Sequence[str] | None, *, together: bool
+) -> list[Combination]:
+    """Return what is exported; None asks for ViT-H and ViT-L, all targets, or all of their precisions."""
+    asked = targets or [*TARGETS]
+    sets = [[*asked]] if together else [[target] for target in asked]
+    return [
+        Combination(model, tuple(target for target in group if precision in TARGETS[target].precisions), precision)
+        for model in models or MODELS[:2]
+        for group in sets
+        for precision in dict.fromkeys(name for target in group for name in TARGETS[target].precisions)
+        if precision in (precisions or [precision])
+    ]
+
+
 def main() -> int:
     """Measure what the command line asks for; exit code 3 if something failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_exports", description=__doc__)
@@ -212,14 +234,9 @@ def main() -> int:
     parser.add_argument("--precision", action="append", help="may be repeated (default: all of each target)")
     parser.add_argument("--pictures", type=int, default=8, help="for calibration (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="after which a job is stopped (default: never)")
+    parser.add_argument("--together", action="store_true", help="one export for all targets of a model and precision")
     options = parser.parse_args()
-    combinations = [
-        Combination(model, target, precision)
-        for model in options.model or MODELS[:2]
-        for target in options.target or TARGETS
-        for precision in TARGETS[target].precisions
-        if precision in (options.precision or TARGETS[target].precisions)
-    ]
+    combinations = chosen(options.model, options.target, options.precision, together=options.together)
     results = run(Study(options.folder, options.pictures, minutes=options.minutes), combinations)
     for table in tables(results):
         print(table.text())
