@@ -26,6 +26,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_METADATA = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Entries of an image's ``info`` that Pillow takes an orientation from."""
+
 _WITH_EXTRAS = ("MPO", "PSD")
 """Formats whose first picture is the photo, and whose others are extras: previews, depth, layers."""
 
@@ -155,7 +158,15 @@ def _to_rgb(image: Image.Image, name: str, bits: int | None) -> Image.Image:
         image.load()
         rgb = image if image.mode == "RGB" else image.convert("RGB")
     method = _UPRIGHT.get(_orientation(image, name))
-    return rgb if method is None else rgb.transpose(method)
+    return rgb if method is None else _turned(rgb, method)
+
+
+def _turned(image: Image.Image, method: Image.Transpose) -> Image.Image:
+    """Turn an image, and drop its metadata, whose orientation would have it turned again where it is given back."""
+    turned = image.transpose(method)
+    for held in _METADATA:
+        turned.info.pop(held, None)
+    return turned
 
 
 def exif_orientation(image: Image.Image) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from cgsam_edge import ImageError, InputError
 from cgsam_edge.animation import Animation
@@ -48,11 +48,29 @@ def with_orientation(path: Path, value: int) -> Path:
 def test_path_and_opened_image_stand_upright(tmp_path: Path, suffix: str, value: int) -> None:
     path = with_orientation(tmp_path / f"turned{suffix}", value)
     expected = UPRIGHT[value](RGB)
-    np.testing.assert_array_equal(load_image(path), expected)
+    np.testing.assert_array_equal(loaded := load_image(path), expected)
+    np.testing.assert_array_equal(load_image(loaded), expected)  # what stands upright is not turned again
     with Image.open(path) as lazy:
         np.testing.assert_array_equal(load_image(lazy), expected)
         np.testing.assert_array_equal(load_image(lazy), expected)  # now that it was loaded
         np.testing.assert_array_equal(load_image(lazy.convert("RGB")), expected)
+
+
+@pytest.mark.parametrize(("suffix", "entry"), [(".png", "exif"), (".webp", "xmp"), (".png", "XML:com.adobe.xmp")])
+def test_an_orientation_anywhere_in_the_metadata_counts_once(tmp_path: Path, suffix: str, entry: str) -> None:
+    path, said = tmp_path / f"turned{suffix}", '<x:xmpmeta tiff:Orientation="6"/>'
+    if entry == "exif":
+        with_orientation(path, 6)
+    elif entry == "xmp":
+        Image.fromarray(RGB).save(path, xmp=said.encode(), lossless=True)
+    else:
+        held = PngImagePlugin.PngInfo()
+        held.add_itxt(entry, said)
+        Image.fromarray(RGB).save(path, pnginfo=held)
+    with Image.open(path) as stored:
+        assert entry in stored.info
+    np.testing.assert_array_equal(loaded := load_image(path), UPRIGHT[6](RGB))
+    np.testing.assert_array_equal(load_image(loaded), UPRIGHT[6](RGB))
 
 
 def test_an_array_is_taken_as_it_stands(tmp_path: Path) -> None:
