@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -98,6 +98,7 @@ class Encoded:
         box: ArrayLike | None = None,
         *,
         zoom: bool = False,
+        before_part: Callable[[], object] = lambda: None,
     ) -> ConceptResult:
         """Segment one concept from text with clicks and a box; without either, from text alone.
 
@@ -112,6 +113,7 @@ class Encoded:
                 then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there. Parts have sides of 0.4 of the
                 image's (up to 0.5 around a whole box), and a fifth of the model's side at least; where that is over
                 0.8 of the image's, zoom changes nothing.
+            before_part: called before each part of zoom; what it raises ends the call, for apps that limit its time.
 
         Raises:
             UnknownConceptError: the bundle does not hold the concept.
@@ -127,13 +129,16 @@ class Encoded:
             return self._decoder.decode(index)
         self._model.warn_of_prompts("clicks")
         windows = windows_of(clicks, self.image.size, self._model.geometry.image_size) if zoom else []
-        return self._zoomed(index, clicks, windows) if windows else self._decoder.decode(index, clicks)
+        return self._zoomed(index, clicks, windows, before_part) if windows else self._decoder.decode(index, clicks)
 
-    def _zoomed(self, index: int, clicks: Clicks, windows: Sequence[Window]) -> ConceptResult:
+    def _zoomed(
+        self, index: int, clicks: Clicks, windows: Sequence[Window], before_part: Callable[[], object]
+    ) -> ConceptResult:
         alone = clicks.box is not None and len(windows) == 1
         base = None if alone else self._decoder.decode(index, clicks)
         near = []
         for window in sorted(windows, key=lambda one: one not in self._parts):  # first those that are kept
+            before_part()
             decoder, prompt = self._near(window), inside(clicks, window, alone=alone)
             if prompt is None and decoder.screened.ruled_out[index]:
                 continue  # there the image as a whole decides, as with tiles

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,9 +103,11 @@ class SegmentService:
         with _as_refusals(self.segmenter.bundle.path):
             got = self._picture(picture, turn)
             started = time.perf_counter()
-            result = self._result(got.encoded, options, turn)
-            if any(one.zoom for one in options.prompts):
-                self.images.put(got.handle, got.encoded)  # it has grown
+            try:
+                result = self._result(got.encoded, options, turn)
+            finally:
+                if any(one.zoom for one in options.prompts):
+                    self.images.put(got.handle, got.encoded)  # it has grown
             seconds = self._seconds(turn, got, time.perf_counter() - started)
             if options.format in OF_PICTURES:
                 return answers.picture(result, options.format, name)
@@ -137,7 +140,14 @@ class SegmentService:
         clicked: dict[str, ConceptResult] = {}
         for name, one in prompted.items():
             _check_time(turn)
-            found_one = encoded.predict(name, one.points or None, one.labels or None, one.box, zoom=one.zoom)
+            found_one = encoded.predict(
+                name,
+                one.points or None,
+                one.labels or None,
+                one.box,
+                zoom=one.zoom,
+                before_part=partial(_check_time, turn),
+            )
             if options.format != "masks" and (one.points or one.box):
                 found_one = replace(found_one, present=True)  # whoever clicks on a thing says that it is there
             clicked[name] = found_one

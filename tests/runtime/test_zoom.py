@@ -230,6 +230,19 @@ def test_further_clicks_do_not_encode_again(
     assert len(computed) == 2 + KEPT
 
 
+def test_a_call_ends_between_parts(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    encoded, begun = tiny_segmenter.encode(picture), []
+
+    def limited() -> None:
+        begun.append(encoded.part_bytes)
+        if len(begun) == 3:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        encoded.predict("car", box=[0, 0, *picture.size], zoom=True, before_part=limited)
+    assert begun[0] == 0 < begun[1] < begun[2] == encoded.part_bytes
+
+
 def test_zoom_needs_clicks_or_a_box(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
     with pytest.raises(PromptError, match="zoom needs clicks or a box"):
         tiny_segmenter.encode(picture).predict("car", zoom=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from cgsam_edge import Segmenter
-from cgsam_edge.serve.kept_images import KeptImages, handle_of
+from cgsam_edge.serve.kept_images import handle_of
 from cgsam_edge.serve.refusal import Refusal
 from cgsam_edge.serve.work_queue import Turn, WorkQueue
 from tests.conftest import slow
@@ -227,27 +227,6 @@ def test_pictures_are_dropped_by_their_bytes(segmenter: Segmenter, street: bytes
         assert second["kept"] is False
         assert client.json("/segment", {"image": first}).status == 404
         assert b"cgsam_kept_images 1.0" in client.get("/metrics").body
-
-
-def test_the_least_recently_used_goes_first(segmenter: Segmenter, street: bytes) -> None:
-    from PIL import Image
-
-    encoded = segmenter.encode(Image.open(io.BytesIO(street)))
-    size = 4 * 512 * 512 + sum(one.nbytes for one in encoded.features.values()) + 10
-    kept = KeptImages(3 * size, embeddings=10)
-    for name in "abc":
-        kept.put(name, encoded)
-    assert kept.get("a") is encoded
-    kept.put("d", encoded)
-    assert [kept.get(name) is not None for name in "abcd"] == [True, False, True, True]
-    assert (kept.bytes, len(kept)) == (3 * size, 3)
-    kept.put("d", encoded)
-    assert kept.bytes == 3 * size
-    encoded.predict("car", box=[100, 100, 160, 160], zoom=True)
-    kept.put("d", encoded)
-    assert encoded.part_bytes > 0  # "d" has grown beyond the limit, so that "a" goes
-    assert (kept.bytes, len(kept)) == (2 * size + encoded.part_bytes, 2)
-    assert kept.get("a") is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM for a child")
