@@ -30,6 +30,8 @@ from cgsam_edge.runtimes import children
 
 MODELS = ("vit_h", "vit_l", "vit_b")
 
+PRECISIONS = tuple(dict.fromkeys(name for target in TARGETS.values() for name in target.precisions))
+
 CONCEPTS = "car\nroad\n"
 
 _EXPORTS = (
@@ -90,7 +92,8 @@ class Study:
         """Return what an earlier run measured; None if it did not, or failed."""
         path = self._result(one)
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return result if "export" in result and set(result.get("masks", {})) == {*one.engines} else None
+        complete = "export" in result and set(result.get("masks", {})) == {*one.engines}
+        return result if complete and result.get("targets") == [*one.targets] else None
 
     def measure(self, one: Combination) -> dict[str, Any]:
         """Export a combination and segment with it; return, and keep, what was measured or why it failed.
@@ -231,7 +234,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", choices=MODELS, action="append", help="may be repeated (default: vit_h and vit_l)")
     parser.add_argument("--target", choices=list(TARGETS), action="append", help="may be repeated (default: all)")
-    parser.add_argument("--precision", action="append", help="may be repeated (default: all of each target)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, action="append", help="may be repeated (default: all of each target)"
+    )
     parser.add_argument("--pictures", type=int, default=8, help="for calibration (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="after which a job is stopped (default: never)")
     parser.add_argument("--together", action="store_true", help="one export for all targets of a model and precision")

@@ -13,7 +13,8 @@ from cgsam_edge.limits import Limits
 from cgsam_edge.lru import ArrayCache
 from cgsam_edge.prompts import Clicks, check_clicks
 from cgsam_edge.results import ConceptResult, Result
-from cgsam_edge.zoom import KEPT, Near, Window, inside, windows_of, zoomed
+from cgsam_edge.zoom import KEPT, Near, combined, zoomed
+from cgsam_edge.zoom_windows import Window, holds, inside, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,16 +111,22 @@ class Encoded:
             zoom: compute the mask again in parts of the image that are encoded in the model's full size: around the
                 box, or else around each click. Masks are sharper, those of small things above all, for the time of
                 another image a part; the last `cgsam_edge.zoom.KEPT` parts are kept for further calls. The result is
-                then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there. Parts have sides of 0.4 of the
-                image's (up to 0.5 around a whole box), and a fifth of the model's side at least; where that is over
-                0.8 of the image's, zoom changes nothing.
+                then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there, and clicks outside of its
+                parts have no effect. Where parts would be over 0.8 of the image's sides, zoom changes nothing; see
+                `cgsam_edge.zoom_windows` for their sizes.
             before_part: called before each part of zoom; what it raises ends the call, for apps that limit its time.
 
         Raises:
+            InputError: ``concept`` is no name.
             UnknownConceptError: the bundle does not hold the concept.
             PromptError: the prompt has a wrong shape, is outside the image, or has more points than slots, or there is
                 nothing to zoom in on.
         """
+        if not isinstance(concept, str):
+            raise InputError(
+                f"predict takes one concept's name, such as 'car', not a {type(concept).__name__}; call it for each "
+                "concept, or use segment for several from text."
+            )
         index = self.vocabulary.index(concept)
         clicks = check_clicks(points, labels, box, self.image.size, self._model.prompting.click_slots)
         if not len(clicks.points) and clicks.box is None:
@@ -134,19 +141,30 @@ class Encoded:
     def _zoomed(
         self, index: int, clicks: Clicks, windows: Sequence[Window], before_part: Callable[[], object]
     ) -> ConceptResult:
-        alone = clicks.box is not None and len(windows) == 1
-        base = None if alone else self._decoder.decode(index, clicks)
-        near = []
+        whole_box = clicks.box is not None and all(holds(window, clicks.box) for window in windows)
+        base = None if whole_box else self._decoder.decode(index, clicks)
+        found: dict[Window, ConceptResult] = {}
         for window in sorted(windows, key=lambda one: one not in self._parts):  # first those that are kept
             before_part()
-            decoder, prompt = self._near(window), inside(clicks, window, alone=alone)
-            if prompt is None and decoder.screened.ruled_out[index]:
-                continue  # there the image as a whole decides, as with tiles
-            found = decoder.decode(index, prompt)
-            near.append(Near(window, found.logits))
-            base = base or found
-        assert base is not None
-        return zoomed(base, near, None if alone else base.logits, clicks, self.image.size)
+            seen = self._look(index, clicks, window)
+            if seen is not None:
+                found[window] = seen
+        near = [Near(window, found[window].logits) for window in windows if window in found]
+        whole = None if base is None else base.logits
+        return zoomed(base or found[windows[0]], near, whole, clicks, self.image.size)
+
+    def _look(self, index: int, clicks: Clicks, window: Window) -> ConceptResult | None:
+        """Compute a concept in a window; None where similarity rules it out and the image as a whole decides.
+
+        A window that cuts the box cannot tell whether the concept is in the part that it sees.
+        """
+        decoder, prompt = self._near(window), inside(clicks, window)
+        if clicks.box is None or holds(window, clicks.box):
+            return decoder.decode(index, prompt)
+        if not len(prompt.points) and decoder.screened.ruled_out[index]:
+            return None
+        without = decoder.decode(index, Clicks(prompt.points, prompt.labels) if len(prompt.points) else None)
+        return without if prompt.box is None else combined(without, decoder.decode(index, prompt))
 
     def _near(self, window: Window) -> ConceptDecoder:
         """Return the decoder of a part of the image; the last ones are kept."""

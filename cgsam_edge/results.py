@@ -13,7 +13,7 @@ from cgsam_edge.errors import UnknownConceptError
 from cgsam_edge.mask_runs import MaskRuns
 from cgsam_edge.objects import MIN_AREA, ObjectMask, concept_objects
 from cgsam_edge.prompts import resize
-from cgsam_edge.strips import label_strips, merged_strips, strips
+from cgsam_edge.strips import label_strips, strips
 from cgsam_edge.vocabulary import fold
 
 if TYPE_CHECKING:
@@ -73,13 +73,15 @@ class ConceptResult:
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """Bool (H, W): the logits interpolated bilinearly to the image, then > 0."""
+        """Bool (H, W): the logits interpolated bilinearly to the image, then > 0. Read-only; copy it to change it."""
         width, height = self.image_size
         mask = np.empty((height, width), bool)
         for columns, strip in self.mask_strips():
             if strip.shape == mask.shape:
-                return strip  # all of it: nothing to copy
-            mask[:, columns] = strip
+                mask = strip  # all of it: nothing to copy
+            else:
+                mask[:, columns] = strip
+        mask.flags.writeable = False
         return mask
 
     def logit_strips(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
@@ -191,9 +193,10 @@ class Result(Mapping[str, ConceptResult]):
     def label_strips(self) -> Iterator[tuple[slice, NDArray[np.int16]]]:
         """Yield `label_map` in parts from left to right: the columns, and int16 (H, w); for big images."""
         present = {i: one for i, one in enumerate(self.concepts.values()) if one.present}
-        if all(type(one) is ConceptResult for one in present.values()):
-            return label_strips({i: one.logits for i, one in present.items()}, *self.image_size)
-        return merged_strips({i: one.logit_strips() for i, one in present.items()}, *self.image_size)
+        plain = {i: one.logits for i, one in present.items() if type(one) is ConceptResult}
+        return label_strips(
+            plain, *self.image_size, {i: one.logit_strips() for i, one in present.items() if i not in plain}
+        )
 
     def overlay(self, *, opacity: float = 0.55) -> Image.Image:
         """Return the image with the masks in colour, and a legend beside it; overlaps are resolved as in `label_map`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,25 +42,24 @@ def strips(logits: Float, width: int, height: int) -> Iterator[tuple[slice, Floa
         yield columns, strip
 
 
-def label_strips(logits: Mapping[int, Float], width: int, height: int) -> Iterator[tuple[slice, NDArray[np.int16]]]:
+def label_strips(
+    logits: Mapping[int, Float],
+    width: int,
+    height: int,
+    in_full: Mapping[int, Iterator[tuple[slice, Float]]] = MappingProxyType({}),
+) -> Iterator[tuple[slice, NDArray[np.int16]]]:
     """Yield the concept of each pixel: columns, and int16 (height, w), -1 for none.
 
     Args:
         logits: logits (m, m) of each concept that may have pixels, by its number.
         width: width of the image.
         height: height of the image.
+        in_full: further concepts, by number: their strips at the image's size, as `strips` yields them.
     """
-    for columns, group in _stacked(list(logits.values()), width, height):
-        yield columns, winners(list(logits), group, (height, columns.stop - columns.start))
-
-
-def merged_strips(
-    of_each: Mapping[int, Iterator[tuple[slice, Float]]], width: int, height: int
-) -> Iterator[tuple[slice, NDArray[np.int16]]]:
-    """Yield what `label_strips` does, from the strips of each concept at the image's size, by its number."""
-    for left, right in pairwise(strip_edges(width, height)):
-        parts = (next(one)[1] for one in of_each.values())
-        yield slice(left, right), winners(list(of_each), parts, (height, right - left))
+    numbers = sorted({*logits, *in_full})
+    for columns, group in _stacked([logits[one] for one in numbers if one in logits], width, height):
+        parts = (next(in_full[one])[1] if one in in_full else next(group) for one in numbers)
+        yield columns, winners(numbers, parts, (height, columns.stop - columns.start))
 
 
 def winners(numbers: Sequence[int], strips: Iterable[Float], shape: tuple[int, int]) -> NDArray[np.int16]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from cgsam_edge.interpolation import Places, interpolated
 from cgsam_edge.prompts import Clicks
 from cgsam_edge.results import ABSENT_LOGIT, ConceptResult
 from cgsam_edge.strips import strip_edges
+from cgsam_edge.zoom_windows import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,102 +21,11 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
     Real = NDArray[np.floating[Any]]
 
-MARGIN = 1.5
-"""Sides of a window around a box, as multiples of the box's: the model sees what is around a thing."""
-
-NEAR = 0.4
-"""Sides of the windows around clicks, and of those that share a greater box, as shares of the image's."""
-
-ALONE = 0.5
-"""Greatest sides of a window around a whole box, as shares of the image's; several windows share a greater box."""
-
-OVERLAP = 0.25
-"""Least share of a window's side that it has in common with the next one."""
-
-SMALLEST = 0.2
-"""Least side of a window as a share of the model's: the reference models saw pictures enlarged five times."""
-
-WIDEST = 0.8
-"""Windows whose sides are over this share of the image's are not worth their time: the image is taken as a whole."""
-
 KEPT = 4
 """Windows that an encoded image keeps encoded, the last ones used."""
 
 _WHOLE = 0.05
 """Weight of the image as a whole beside windows, whose own weight falls from 1 in the middle to 0 at the edges."""
-
-Window = tuple[int, int, int, int]
-"""Left, upper, right and lower edge in pixels."""
-
-
-def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[Window]:
-    """Return the parts of an image to look at, of one size and of its proportions; none if they are nearly all of it.
-
-    Args:
-        prompt: a box, around which windows lie, or clicks, each of which has one.
-        size: width and height of the image.
-        image_size: the model's side in pixels.
-    """
-    least = SMALLEST * image_size / min(size)
-    if prompt.box is None:
-        sides = _sides(max(NEAR, least), size)
-        return _around_clicks(prompt.points, sides, size) if sides else []
-    low, high = prompt.box[:2], prompt.box[2:]
-    alone = max(float(((high - low) * MARGIN / np.asarray(size)).max()), least)
-    if alone <= max(ALONE, least):
-        sides = _sides(alone, size)
-        return [_placed((low + high) / 2, sides, size)] if sides else []
-    sides = _sides(max(NEAR, least), size)
-    if not sides:
-        return []
-    across, down = (_cover(*along) for along in zip(low, high, sides, size, strict=True))
-    return [(x, y, x + sides[0], y + sides[1]) for y in down for x in across]
-
-
-def _sides(share: float, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Return width and height of windows; None if they are too wide to be worth it."""
-    return None if share > WIDEST else (int(np.ceil(size[0] * share)), int(np.ceil(size[1] * share)))
-
-
-def _placed(centre: Real, sides: tuple[int, int], size: tuple[int, int]) -> Window:
-    left, top = (
-        int(np.clip(round(float(at) - side / 2), 0, length - side))
-        for at, side, length in zip(centre, sides, size, strict=True)
-    )
-    return left, top, left + sides[0], top + sides[1]
-
-
-def _around_clicks(points: Float, sides: tuple[int, int], size: tuple[int, int]) -> list[Window]:
-    """Return a window around each click, unless an earlier one lies at most a quarter of its sides away."""
-    made: list[Window] = []
-    for point in points:
-        window = _placed(point, sides, size)
-        offs = (np.abs(np.subtract(one[:2], window[:2])) for one in made)
-        if not any((off <= np.asarray(sides) / 4).all() for off in offs):
-            made.append(window)
-    return made
-
-
-def _cover(low: float, high: float, side: int, length: int) -> list[int]:
-    """Return where windows begin that cover a stretch and a tenth of a window around it."""
-    low, high = max(0.0, low - side / 10), min(float(length), high + side / 10)
-    if high - low <= side:
-        return [int(np.clip(round((low + high - side) / 2), 0, length - side))]
-    count = int(np.ceil((high - low - side) / ((1 - OVERLAP) * side))) + 1
-    return [int(np.clip(round(at), 0, length - side)) for at in np.linspace(low, high - side, count)]
-
-
-def inside(prompt: Clicks, window: Window, *, alone: bool) -> Clicks | None:
-    """Return a prompt in a window's own pixels; None for text alone.
-
-    Clicks outside of the window are left out. The box holds in a window that was made for it alone; of a greater box, a
-    window sees only a part, whose edges are not those of the object.
-    """
-    first = np.asarray(window[:2], np.float32)
-    points = prompt.points - first
-    kept = ((points >= 0) & (points <= np.asarray(window[2:], np.float32) - first)).all(axis=1)
-    box = (prompt.box.reshape(2, 2) - first).reshape(4) if alone and prompt.box is not None else None
-    return Clicks(points[kept], prompt.labels[kept], box) if kept.any() or box is not None else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +45,10 @@ class Near:
 class ZoomedConcept(ConceptResult):
     """One concept whose mask was computed in windows, see `Encoded.predict`; it comes from ``whole`` and ``near``.
 
-    ``score``, ``presence``, ``evidence`` and ``similarity`` are those of the image as a whole, or of a box's only
-    window. ``logits`` are the blended ones at the decoder's resolution, which small
-    things fall through.
+    ``score``, ``presence``, ``evidence`` and ``similarity`` are those of the image as a whole, or, where one window
+    holds all of a box, of that window. ``points`` are all clicks that were given; with a box, those outside of its
+    windows have no effect. ``logits`` are the blended ones at the decoder's resolution, which is too coarse for small
+    things.
 
     Attributes:
         near: the windows; where several lie, their logits are averaged.
@@ -160,6 +71,20 @@ class ZoomedConcept(ConceptResult):
 
     def _blended(self, xs: Real, ys: Real) -> Float:
         return blended(self.near, self.whole, self.box, self.image_size, xs, ys)
+
+
+def combined(without: ConceptResult, boxed: ConceptResult) -> ConceptResult:
+    """Return what a window shows of a concept whose box it cuts.
+
+    A box says that the concept is there, which need not be so in a part of it. So its mask counts by the square of the
+    presence that the window shows without it, or in full where a click is inside the concept.
+
+    Args:
+        without: the window's result from text, and from clicks in it.
+        boxed: the same with the box's part.
+    """
+    share = np.float32(1 if (boxed.labels == 1).any() else without.presence**2)
+    return replace(without, logits=share * boxed.logits + (1 - share) * without.logits)
 
 
 def zoomed(

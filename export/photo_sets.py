@@ -52,12 +52,17 @@ def choose_photos(options: QualityOptions, work: Path, side: int, *, calibrate: 
     if calibrate and options.calibration is not None:
         calibration = photos.from_folder(options.calibration)
         left_out += calibration.skipped
-        if options.gate_images is None:
-            calibration, aside = calibration.split(options.gate_count or 1)
+        if options.gate_images is None and options.gate_count:
+            calibration, aside = calibration.split(options.gate_count)
         calibration = calibration.take(options.calibration_count)
     elif calibrate:
         calibration = photos.rendered(work / "calibration", photos.RENDERED_SERIES, options.calibration_count, side)
         notes.append("calibrated on rendered street scenes: photos like those that the device will see would be better")
+    elif options.calibration is not None:
+        notes.append(
+            f"{options.calibration} is not used: no graph is in INT8 or four bits. To compare masks on these photos, "
+            "give them as --gate-images"
+        )
     gate: tuple[LabelledImage, ...] = ()
     origin = ""
     if options.gate_count and options.gate_images is not None:

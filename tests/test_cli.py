@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_info(tiny_bundle: Path, tmp_path: Path) -> None:
     ):
         assert words in done.stdout
     fails(cgsam("info", tmp_path, cwd=tmp_path), 3, "not a bundle")
+
+
+def test_info_says_how_many_layers_are_in_float(tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.cgsam"
+    shutil.copytree(tiny_bundle, path)
+    held = json.loads((path / "manifest.json").read_text())
+    one = {"target": "onnxruntime", "graph": "concept", "layer": "blocks.1.lin1", "reason": ""}
+    held["quality"] = {"kept": [one, {**one, "layer": "blocks.1.lin2"}, {**one, "target": "openvino"}, "odd"]}
+    (path / "manifest.json").write_text(json.dumps(held))
+    lines = cgsam("info", path, cwd=tmp_path).stdout.splitlines()
+    [concept], [image] = ([line for line in lines if line.startswith(f"  {name} ")] for name in ("concept", "image  "))
+    assert concept.endswith("multiply-adds, 2 layers in float")
+    assert image.endswith("multiply-adds")
 
 
 def test_info_without_a_bundle_shows_the_shipped_one(tmp_path: Path) -> None:

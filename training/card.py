@@ -40,8 +40,14 @@ def ablation_table(found: Figures) -> str:
 
 
 def zoom_table(found: Figures) -> str:
-    """Return the means with clicks or a box that were zoomed in on, and those from text on the same pictures."""
-    names = {"text": "text alone", "clicks": "three clicks, zoomed in on", "box": "a box, zoomed in on"}
+    """Return the means from text, and with clicks or a box that are zoomed in on or not, on the same pictures."""
+    names = {
+        "text": "text alone",
+        "clicks": "three clicks",
+        "clicks_zoom": "three clicks, zoomed in on",
+        "box": "a box",
+        "box_zoom": "a box, zoomed in on",
+    }
     rows = [[names[mode], f"{run['class_miou']:.3f}", f"{run['pair_miou']:.3f}"] for mode, run in found["zoom"].items()]
     return _table(["prompts", "class mIoU", "mean IoU over pairs"], rows)
 

@@ -52,16 +52,23 @@ def measure(bundle: Path, images: Sequence[LabelledImage], ablated: int) -> dict
         for mode in ("clicks", "box"):
             found[mode] = brief(evaluate(segmenter, images[:ablated], CONCEPTS, prompting=LabelPrompting(mode)))
             log.info("%s: %s", mode, found[mode])
-        found["zoom"] = {"text": brief(evaluate(segmenter, images[:ZOOMED], CONCEPTS))}
-        for mode in ("clicks", "box"):
-            prompting = LabelPrompting(mode, zoom=True)
-            found["zoom"][mode] = brief(evaluate(segmenter, images[:ZOOMED], CONCEPTS, prompting=prompting))
-            log.info("%s with zoom: %s", mode, found["zoom"][mode])
+        found["zoom"] = measure_zoom(segmenter, images[:ZOOMED])
         found["ablation"] = {"full": brief(evaluate(segmenter, images[:ablated], CONCEPTS))}
         for name in ABLATIONS:
             with silenced(segmenter, name):
                 found["ablation"][name] = brief(evaluate(segmenter, images[:ablated], CONCEPTS))
             log.info("%s: %s", name, found["ablation"][name])
+    return found
+
+
+def measure_zoom(segmenter: Segmenter, images: Sequence[LabelledImage]) -> dict[str, Any]:
+    """Evaluate from text, and with clicks and a box, without zoom and with it (``clicks_zoom``, ``box_zoom``)."""
+    found = {"text": brief(evaluate(segmenter, images, CONCEPTS))}
+    for mode in ("clicks", "box"):
+        for name, zoom in ((mode, False), (f"{mode}_zoom", True)):
+            prompting = LabelPrompting(mode, zoom=zoom)
+            found[name] = brief(evaluate(segmenter, images, CONCEPTS, prompting=prompting))
+            log.info("%s on %d pictures: %s", name, len(images), found[name])
     return found
 
 

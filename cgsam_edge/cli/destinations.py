@@ -78,7 +78,8 @@ def destinations(files: list[Path], folder: Path) -> dict[Path, Path]:
         other = seen.setdefault(name.lower(), file)
         if other is not file:
             raise InputError(
-                f"{other} and {file}: their results would have the same name; segment their folders one at a time."
+                f"{other} and {file}: their results would have the same name; segment their folders one at "
+                "a time, each with another --output."
             )
     return {file: folder / name for file, name in zip(files, names, strict=True)}
 

@@ -50,7 +50,7 @@ class Drawn:
         present: whether each concept is present.
         seconds: when a frame is shown.
         until: when the next frame follows, if the file states it; otherwise equal to ``seconds``.
-        bare: whether something should be blurred, and there is nothing to blur.
+        bare: whether something should be blurred or kept, and nothing of it was found.
     """
 
     text: str
@@ -112,5 +112,8 @@ def even(image: Image.Image) -> NDArray[np.uint8]:
 
 def _summary(result: Result) -> str:
     pixels = result.image_size[0] * result.image_size[1]
-    found = [f"{c.name} {100 * c.area / pixels:.1f} %" if c.present else f"{c.name} absent" for c in result.values()]
+    absent = {True: "absent (skipped)", False: "absent"}  # skipped: similarity alone ruled it out
+    found = [
+        f"{c.name} {f'{100 * c.area / pixels:.1f} %' if c.present else absent[c.skipped]}" for c in result.values()
+    ]
     return ", ".join([*found, *(f"{name} left out ({option})" for name, option in result.left_out.items())])

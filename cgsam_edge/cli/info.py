@@ -56,7 +56,7 @@ def describe(bundle: Bundle) -> Iterator[str]:
         opset = f", opset {created['onnx_opset']}" if "onnx_opset" in created else ""
         yield f"\n{target}{opset if target == 'onnxruntime' else ''}"
         for name, graph in graphs.items():
-            yield from _graph(bundle, name, graph)
+            yield from _graph(bundle, name, graph, _kept(manifest.quality.get("kept"), target, name))
         yield from _parity(bundle, target)
         yield from (f"  arithmetic: {line}" for line in arithmetic.lines(manifest.arithmetic, target))
 
@@ -78,11 +78,18 @@ def _checkpoint(created: dict[str, Any]) -> str:
     return str(name or "an unnamed checkpoint")
 
 
-def _graph(bundle: Bundle, name: str, graph: GraphSpec) -> Iterator[str]:
+def _kept(found: Any, target: str, graph: str) -> int:
+    """Return the number of layers that a quantised graph keeps in float."""
+    entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return sum(one.get("target") == target and one.get("graph") == graph for one in entries)
+
+
+def _graph(bundle: Bundle, name: str, graph: GraphSpec, kept: int) -> Iterator[str]:
     size = sum(bundle.manifest.files[file].size for file in bundle.files_of(graph.path))
     macs = bundle.manifest.macs(name)
     count = f", {macs / 1e9:.1f} G multiply-adds" if macs else ""
-    yield f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB{count}"
+    rest = f", {amount(kept, 'layer')} in float" if kept else ""
+    yield f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB{count}{rest}"
     for kind, tensors in (("in ", graph.inputs), ("out", graph.outputs)):
         for tensor in tensors:
             yield f"           {kind} {tensor.name} {'×'.join(map(str, tensor.shape))}"

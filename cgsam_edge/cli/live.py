@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.drawing import document, even, presences
 from cgsam_edge.cli.live_options import check_for_camera, free_bytes, rotations
-from cgsam_edge.cli.looks import BARE
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import ImageError
 from cgsam_edge.files import make_folder
@@ -64,7 +63,7 @@ def run_live(
         recording = _recording(options, look, camera)
         with closing(recording):
             seen, bare = _follow(camera, opened, names, options, look, recording)
-    return _conclude(camera, recording, seen, bare=bare)
+    return _conclude(camera, recording, seen, look.bare_note if bare and seen else "")
 
 
 def _camera(options: argparse.Namespace) -> Camera:
@@ -168,12 +167,12 @@ def _restorer(kept: dict[signal.Signals, Any]) -> Callable[[], None]:
     return restore
 
 
-def _conclude(camera: Camera, recording: Recording, seen: Counter[str], *, bare: bool) -> int:
+def _conclude(camera: Camera, recording: Recording, seen: Counter[str], note: str) -> int:
     """Print what was done, and return the exit code."""
     found = ", ".join(f"{name} in {count}" if count else f"{name} absent" for name, count in seen.items())
     again = f", found again {amount(camera.reconnections, 'time')}" if camera.reconnections else ""
     counts = f"{amount(recording.written, 'frame')} segmented of {camera.arrived} that arrived"
-    print(f"{camera.name}: {counts}{again}; {found}{BARE if bare and seen else ''}")
+    print(f"{camera.name}: {counts}{again}; {found}{note}")
     if not recording.lost and not recording.unrecorded:
         return 0
     lost = f"{amount(recording.lost, 'line')}; {amount(recording.unrecorded, 'frame')} in no video"

@@ -69,14 +69,18 @@ class Look:
         return result.cutout(background=self.background or flat)
 
     def is_bare(self, result: Result) -> bool:
-        """Whether there is nothing to blur in a picture where something should be."""
-        return self.blur is not None and not any(result[name].present and result[name].area for name in self.blur)
+        """Whether there is nothing to blur, or to keep, in a picture where something should be."""
+        sought = self.blur if self.blur is not None else tuple(result) if self.cutout else ()
+        return bool(sought) and not any(result[name].present and result[name].area for name in sought)
+
+    @property
+    def bare_note(self) -> str:
+        """What the line of a picture or a video says in which nothing was found to blur, or to keep."""
+        return f"; nothing was found to {'keep' if self.cutout else 'blur'}"
 
 
 OVERLAY = Look()
 
-BARE = "; nothing was found to blur"
-"""What the line of a picture or a video says that shows everything, as nothing to blur was found."""
 _COLOUR = re.compile("[0-9a-fA-F]{6}")
 
 

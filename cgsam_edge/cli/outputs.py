@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from cgsam_edge.cli.inputs import Input, count, is_video
-from cgsam_edge.cli.looks import BARE, OVERLAY, Look
+from cgsam_edge.cli.looks import OVERLAY, Look
 from cgsam_edge.cli.messages import say
 from cgsam_edge.cli.video import VideoOutput
 from cgsam_edge.errors import BackendError, CgsamError, ImageError, OutputError
@@ -116,7 +116,7 @@ def write_image(source: Input, drawn: Iterable[Future[Drawn]], log: RunLog, look
                 raise
             log.failure(error, source)
         else:
-            log.line(f"{source.file}: {one.summary} → {source.stem}{look.picture}{BARE if one.bare else ''}")
+            log.line(f"{source.file}: {one.summary} → {source.stem}{look.picture}{look.bare_note if one.bare else ''}")
             log.step()
             del one  # otherwise it would stay in memory while waiting for the next one
         del future

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsam_edge.cli.engine_options import add_engine, check_soc, engine
 from cgsam_edge.cli.live_options import add_live, check_for_files
 from cgsam_edge.cli.looks import add_looks, look_of
+from cgsam_edge.cli.prompts import add_prompts, check_prompts, check_still, predicted, prompted
 from cgsam_edge.cli.tiles import add_tiles, check_side, check_tiles, opened_item, tile_bar
 from cgsam_edge.cli.tracking import Series, add_tracking, check_tracking
 from cgsam_edge.cli.values import UsageError, number, source, whole
@@ -20,35 +19,11 @@ from cgsam_edge.limits import Limits
 from cgsam_edge.live.address import is_camera
 
 if TYPE_CHECKING:
-    from cgsam_edge.cli.inputs import Input, Item
+    from cgsam_edge.cli.inputs import Item
     from cgsam_edge.image import Prepared
     from cgsam_edge.results import Result
     from cgsam_edge.segmenter import Segmenter
     from cgsam_edge.tiling.windows import WindowReader
-
-
-def _coordinates(count: int) -> Callable[[str], list[float]]:
-    def parse(text: str) -> list[float]:
-        try:
-            values = [float(part) for part in text.split(",")]
-        except ValueError:
-            values = []
-        if len(values) != count or not all(map(math.isfinite, values)):
-            raise argparse.ArgumentTypeError(f"expected {count} numbers separated by commas, got {text!r}")
-        return values
-
-    return parse
-
-
-_point = _coordinates(2)
-_corners = _coordinates(4)
-
-
-def _box(text: str) -> list[float]:
-    left, top, right, bottom = _corners(text)
-    if left >= right or top >= bottom:
-        raise argparse.ArgumentTypeError(f"expected the left upper corner and then the right lower one, got {text!r}")
-    return [left, top, right, bottom]
 
 
 def add_parser(commands: Any) -> None:
@@ -84,7 +59,7 @@ def add_parser(commands: Any) -> None:
         help="folder for the results (default: the working folder)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite results that another program wrote")
-    _add_prompts(parser.add_argument_group("clicks and boxes, in image pixels; they need exactly one concept"))
+    add_prompts(parser.add_argument_group("clicks and boxes, in image pixels; they need exactly one concept"))
     add_looks(parser.add_argument_group("what is drawn, in place of masks in colour"))
     _add_limits(parser.add_argument_group("less time"))
     add_tiles(parser.add_argument_group("big pictures"))
@@ -93,17 +68,6 @@ def add_parser(commands: Any) -> None:
     add_live(parser.add_argument_group("cameras"))
     add_engine(parser)
     parser.set_defaults(run=run)
-
-
-def _add_prompts(group: argparse._ArgumentGroup) -> None:
-    for name, where in (("--point", "inside"), ("--not-point", "outside")):
-        text = f"a click {where} the object; repeat for more"
-        group.add_argument(name, action="append", type=_point, default=[], metavar="X,Y", help=text)
-    group.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="a box around the object")
-    text = (
-        "compute the mask again in enlarged parts around the box or the clicks: sharper, but each takes an image's time"
-    )
-    group.add_argument("--zoom", action="store_true", help=text)
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
@@ -194,15 +158,15 @@ def _run_files(options: argparse.Namespace) -> int:
     files = without_labels(drawn_apart, options.images, _warn)
     look = look_of(options)
     names = _with(_names(options), look.blur)
-    _check_prompt(options, names)
-    check_tiles(options, prompted=_prompted(options))
-    check_tracking(options, prompted=_prompted(options))
+    check_prompts(options, names)
+    check_tiles(options, prompted=prompted(options))
+    check_tracking(options, prompted=prompted(options))
     Limits(options.max_concepts, options.time_budget)  # refuses before any work
     for error in missing:
         say(f"cgsam: error: {error}")
     opened = open_inputs(destinations(files, options.output), options.every)
     check_kinds(options, opened)
-    _check_still(options, opened)
+    check_still(options, opened)
     make_folder(options.output)
     inputs = checked(opened, force=options.force, look=look)
     with Segmenter(options.bundle, **engine(options)) as segmenter:
@@ -238,28 +202,6 @@ def _warn(text: str) -> None:
     say(f"cgsam: warning: {text}")
 
 
-def _prompted(options: argparse.Namespace) -> bool:
-    return bool(options.point or options.not_point or options.box)
-
-
-def _check_prompt(options: argparse.Namespace, names: list[str] | None) -> None:
-    if options.zoom and not _prompted(options):
-        raise UsageError("--zoom needs clicks or a box to zoom in on: give --point or --box, or leave --zoom out.")
-    if _prompted(options) and (names is None or len(names) != 1):
-        raise UsageError("--point, --not-point and --box need exactly one concept: --concepts car")
-
-
-def _check_still(options: argparse.Namespace, opened: list[Input]) -> None:
-    """Refuse clicks on videos, and on animations that are read as videos."""
-    from cgsam_edge.cli.inputs import is_video
-
-    moving = [one.file for one in opened if one.video is not None or is_video(one.file)]
-    if _prompted(options) and moving:
-        raise UsageError(
-            f"{moving[0]}: --point, --not-point and --box are for images; in a video things move from under a click."
-        )
-
-
 def _prepare(segmenter: Segmenter, item: Item, options: argparse.Namespace) -> Prepared | WindowReader:
     if options.tile is not None:
         return opened_item(item, options)
@@ -271,19 +213,13 @@ def _prepare(segmenter: Segmenter, item: Item, options: argparse.Namespace) -> P
 def _segment(
     segmenter: Segmenter, image: Prepared | WindowReader, names: list[str] | None, options: argparse.Namespace
 ) -> Result:
-    from cgsam_edge.results import Result
-
     if options.tile is not None:
         return _segment_tiles(segmenter, image, names, options)
-    if not _prompted(options):
+    if not prompted(options):
         limits = {name: getattr(options, name) for name in ("max_concepts", "time_budget", "skip_absent")}
         return segmenter.segment(image, names, **limits)
     assert names is not None
-    encoded = segmenter.encode(image)
-    points = [*options.point, *options.not_point]
-    labels = [1] * len(options.point) + [0] * len(options.not_point)
-    one = encoded.predict(names[0], points=points or None, labels=labels or None, box=options.box, zoom=options.zoom)
-    return Result(encoded.image, {one.name: one})
+    return predicted(segmenter.encode(image), names[0], options)
 
 
 def _segment_tiles(segmenter: Segmenter, image: Any, names: list[str] | None, options: argparse.Namespace) -> Result:

@@ -9,7 +9,6 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cgsam_edge.cli.looks import BARE
 from cgsam_edge.cli.messages import say
 from cgsam_edge.errors import MissingLibraryError, OutputError
 from cgsam_edge.files import beside
@@ -106,7 +105,7 @@ class VideoOutput:
         sound = getattr(self._film, "sound", None)
         heard = "" if sound is None else ", with its sound" + ("" if sound.copied else f" as {sound.codec}")
         heard += ", which ends early" if sound is not None and sound.cut else ""
-        return f"{heard}{late}{BARE if self._bare else ''}"
+        return f"{heard}{late}{self._look.bare_note if self._bare else ''}"
 
     def _shown(self, seconds: float) -> float:
         """Return when a frame is shown; a video without usable times continues frame by frame."""

@@ -120,6 +120,7 @@ def _pairs(
     if tiles is not None and (result := _tiled(segmenter, image, concepts, tiles)) is not None:
         return list(_of_tiles(segmenter.bundle.vocabulary, image, concepts, result))
     encoded = segmenter.encode(image.path)
+    image.check_shape((encoded.image.height, encoded.image.width))
     if prompting.mode == TEXT.mode:
         return list(_text(encoded, image, concepts))
     return list(_prompted(encoded, image, concepts, prompting))

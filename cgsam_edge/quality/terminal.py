@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from cgsam_edge.manifest import TEXT_GRAPHS
 from cgsam_edge.quality.columns import aligned
 from cgsam_edge.quality.findings import GraphQuality, Quality
 from cgsam_edge.quality.judge import TargetQuality
+from cgsam_edge.quality.report import HTML_FILE
 from cgsam_edge.quality.verdicts import verdict
-from cgsam_edge.wording import left_out
+from cgsam_edge.wording import amount, left_out
 
 _NUMBERS = range(1, 5)
 """Columns of the summary of an export between the target and the verdict."""
@@ -34,13 +36,18 @@ def comparison_text(quality: Quality) -> str:
 
 
 def export_table(quality: Quality) -> list[str]:
-    """Return the summary of an export: a head, and a line for each target.
+    """Return the summary of an export: a head, a line for each target, and one for each with layers left in float.
 
     Size is that of the target's graphs, and time that of one image with one concept on this machine.
     """
     head = ("target", "size", "mask IoU", "class mIoU", "one image", "verdict")
     rows = [head, *(_summary(quality, target) for target in quality.targets)]
-    return aligned(rows, right=_NUMBERS)
+    kept = Counter(one.target for one in quality.kept_in_float)
+    return aligned(rows, right=_NUMBERS) + [
+        f"{target}: {amount(count, 'layer')} stayed in float, because masks moved too far without; {HTML_FILE} names "
+        "them. More or other calibration photos may need fewer."
+        for target, count in kept.items()
+    ]
 
 
 def _summary(quality: Quality, target: TargetQuality) -> tuple[str, ...]:

@@ -43,8 +43,8 @@ class KeptImages:
 
     def put(self, handle: str, encoded: Encoded) -> None:
         """Keep a picture, and drop the least recently used ones beyond the limit."""
-        size = self._size(encoded)
         with self._lock:
+            size = self._size(encoded)
             self._bytes += size - self._kept.pop(handle, (None, 0))[1]
             self._kept[handle] = encoded, size
             while self._bytes > self._limit and len(self._kept) > 1:

@@ -50,7 +50,10 @@ class ConceptPrompt(Strict):
         list[Label] | None, Field(description="For each point 1 (inside) or 0 (outside); left out: all inside.")
     ] = None
     box: Box | None = None
-    zoom: Annotated[bool, Field(description="Look closer at the box or the clicks: sharper, and slower.")] = False
+    zoom: Annotated[
+        bool,
+        Field(description="Compute the mask again in enlarged parts around the box or the clicks: sharper, slower."),
+    ] = False
 
     @model_validator(mode="after")
     def check(self) -> ConceptPrompt:

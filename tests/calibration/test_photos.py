@@ -80,6 +80,19 @@ def test_what_is_set_aside_takes_no_part_in_calibration(photos: Path, tmp_path: 
     assert [image.path for image in choose_photos(options, tmp_path, 64, calibrate=True).gate] == sorted(gate)
 
 
+def test_without_a_gate_all_photos_calibrate(photos: Path, tmp_path: Path) -> None:
+    options = QualityOptions(calibration=photos, gate_count=0)
+    chosen = choose_photos(options, tmp_path, 64, calibrate=True)
+    assert {*chosen.calibration.paths} == {*from_folder(photos).paths}
+    assert chosen.gate == ()
+
+
+def test_photos_that_nothing_is_calibrated_on_are_mentioned(photos: Path, tmp_path: Path) -> None:
+    chosen = choose_photos(QualityOptions(calibration=photos, gate_count=1), tmp_path, 64, calibrate=False)
+    assert not chosen.calibration.paths
+    assert any("is not used: no graph is in INT8 or four bits" in note for note in chosen.notes)
+
+
 def test_without_photos_scenes_are_rendered_and_it_is_said(tmp_path: Path) -> None:
     chosen = choose_photos(QualityOptions(calibration_count=9, gate_count=2), tmp_path, 64, calibrate=True)
     assert len(chosen.calibration.paths) == 9

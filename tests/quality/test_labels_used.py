@@ -19,8 +19,10 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.cli import labels as arguments
 from cgsam_edge.cli import main
 from cgsam_edge.quality.calibrate_bundle import calibrate_bundle
+from cgsam_edge.quality.defaults import EVALUATION_MODES
 from cgsam_edge.quality.evaluate import evaluate, evaluate_labels
 from cgsam_edge.quality.gate import Gate
+from cgsam_edge.quality.label_prompts import LabelPrompting
 from cgsam_edge.quality.labels import LabelledImage, Labels, Remarks, by_concept, match_classes, open_labels
 from cgsam_edge.quality.labels.segmentation import segmentation_parts
 from cgsam_edge.quality.observation import observe
@@ -146,8 +148,9 @@ def test_when_nothing_can_be_used(segmenter: Segmenter, scenes: Path) -> None:
 
 def test_labels_of_another_shape(segmenter: Segmenter, scenes: Path) -> None:
     image = LabelledImage(scenes / "images" / "0000.png", {"car": np.zeros((5, 7), bool)})
-    with pytest.raises(InputError, match=r"0000\.png: a label of 7x5 pixels; the image has 96x96"):
-        evaluate(segmenter, [image], ["car"])
+    for mode in EVALUATION_MODES:
+        with pytest.raises(InputError, match=r"0000\.png: a label of 7x5 pixels; the image has 96x96"):
+            evaluate(segmenter, [image], ["car"], prompting=LabelPrompting(mode))
     with pytest.raises(InputError, match="a label of 7x5 pixels"):
         observe(segmenter, [image], ["car"])
 

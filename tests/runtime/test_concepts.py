@@ -268,7 +268,7 @@ def test_limits_on_the_command_line(
     command = ["segment", str(picture_file), "--bundle", str(bundle), "--output", str(tmp_path)]
     assert main([*command, "--max-concepts", "2"]) == 0
     said = capsys.readouterr().out
-    assert "car absent" in said
+    assert "car absent (skipped)" in said
     assert "road left out (max_concepts)" in said
     document = json.loads((tmp_path / f"{picture_file.stem}.json").read_text())
     assert document["left_out"] == {"road": "max_concepts"}

@@ -77,6 +77,29 @@ def test_a_picture_or_video_without_anything_to_blur_says_so(tmp_path: Path) -> 
     said = {line.partition(":")[0]: line.endswith("; nothing was found to blur") for line in done.stdout.splitlines()}
     wanted = {"grey.png": True, "street.png": False, "none.png": True, "one.png": False}
     assert wanted.items() <= said.items(), done.stdout
+    fixed = ("--cutout", "--concepts", "car", "--backend", "onnxruntime")
+    done = cgsam("segment", "grey.png", "street.png", *fixed, "--output", "cut", cwd=tmp_path)
+    grey_line, street_line = sorted(done.stdout.splitlines()[:2])
+    assert grey_line.endswith("; nothing was found to keep")
+    assert "nothing was found" not in street_line
+
+
+@pytest.mark.slow
+def test_what_is_marked_is_there(tmp_path: Path) -> None:
+    """Whoever clicks on a thing says that it is there, whatever presence says; one who only clicks outside does not."""
+    Image.fromarray(np.full((512, 512, 3), 128, np.uint8)).save(tmp_path / "grey.png")
+    fixed = ("grey.png", "--concepts", "car", "--backend", "onnxruntime", "--output", "out")
+    for marks, present in (
+        (("--point", "200,300"), True),
+        (("--box", "100,100,300,300"), True),
+        (("--not-point", "9,9"), False),
+    ):
+        done = cgsam("segment", *fixed, *marks, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        [entry] = json.loads((tmp_path / "out" / "grey.json").read_text())["annotations"]
+        assert entry["present"] is present
+        assert entry["presence"] < 0.5
+        assert ("car absent" in done.stdout) is not present
 
 
 def test_blurring_widens_masks_by_a_cell(tiny_segmenter: Segmenter) -> None:

@@ -97,6 +97,9 @@ def test_bad_prompts_name_the_image(tiny_segmenter: Segmenter, picture: Image.Im
         encoded.predict("car", points=[[97, 1]])
     with pytest.raises(PromptError, match="17 points"):
         encoded.predict("car", points=[[1, 1]] * 17)
+    for name, kind in ((["car"], "list"), (None, "NoneType"), (3, "int")):
+        with pytest.raises(InputError, match=f"one concept's name, such as 'car', not a {kind}"):
+            encoded.predict(name)  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("error")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,15 @@ from cgsam_edge import Segmenter, strips
 from cgsam_edge.concept_decoder import ConceptDecoder
 from cgsam_edge.errors import PromptError
 from cgsam_edge.opened_model import OpenedModel
-from cgsam_edge.prompts import Clicks
 from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
 from cgsam_edge.screening import Screened
-from cgsam_edge.zoom import KEPT, Near, Window, ZoomedConcept, blended, inside, windows_of
+from cgsam_edge.zoom import KEPT, Near, ZoomedConcept, blended
+from cgsam_edge.zoom_windows import inside, windows_of
 from tests.commands import cgsam, fails
+from tests.runtime.test_zoom_windows import BOX, SIZE, prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
-
-SIZE = (400, 300)
-BOX = [100, 120, 180, 150]
-NONE = np.zeros((0, 2), np.float32)
 
 
 @pytest.fixture
@@ -36,75 +34,36 @@ def picture() -> Image.Image:
     return Image.fromarray(pixels).resize(SIZE, Image.Resampling.BICUBIC)
 
 
-def prompt(box: Sequence[float] | None, points: Any = NONE, labels: Any = ()) -> Clicks:
-    return Clicks(
-        np.asarray(points, np.float32),
-        np.asarray(labels, np.float32),
-        None if box is None else np.asarray(box, np.float32),
-    )
-
-
-def covered(windows: list[Window]) -> np.ndarray:
-    seen = np.zeros(SIZE[::-1], int)
-    for left, top, right, bottom in windows:
-        seen[top:bottom, left:right] += 1
-    return seen
-
-
-def test_a_box_has_a_window_of_the_pictures_proportions() -> None:
-    assert windows_of(prompt(BOX), SIZE, 128) == [(80, 90, 200, 180)]  # 1.5 times 80 wide, and 3/4 of that high
-    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 128) == [
-        (0, 274, 35, 300)
-    ]  # at least a fifth of the model's side
-    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 1300) == []  # which would be nearly all of this picture
-
-
-def test_windows_share_a_greater_box() -> None:
-    windows = windows_of(prompt([0, 20, 390, 200]), SIZE, 128)
-    assert {(right - left, bottom - top) for left, top, right, bottom in windows} == {(160, 120)}
-    seen = covered(windows)
-    assert seen[20:200, 0:390].min() >= 1
-    assert seen[213:].max() == 0  # a tenth of a window further down
-    assert sorted({left for left, *_ in windows}) == [0, 120, 240]
-
-
-def test_clicks_have_windows_around_them_and_share_near_ones() -> None:
-    windows = windows_of(prompt(None, [[200, 150], [220, 140], [10, 290]], [1, 0, 1]), SIZE, 128)
-    assert windows == [(120, 90, 280, 210), (0, 180, 160, 300)]
-    corner = prompt(None, [[400, 300], [399, 299], [398, 300]], [1, 1, 0])  # whose windows are moved inwards
-    assert windows_of(corner, SIZE, 128) == [(240, 180, 400, 300)]
-
-
-def test_prompts_move_with_the_window() -> None:
-    given = prompt(BOX, [[100, 130], [10, 10]], [1, 0])
-    found = inside(given, (80, 90, 200, 180), alone=True)
-    assert found is not None
-    np.testing.assert_array_equal(found.points, [[20, 40]])
-    np.testing.assert_array_equal(found.labels, [1])
-    np.testing.assert_array_equal(found.box, [20, 30, 100, 60])
-    shared = inside(given, (80, 90, 140, 180), alone=False)
-    assert shared is not None
-    assert shared.box is None
-    assert inside(given, (200, 90, 300, 180), alone=False) is None  # text alone
-
-
 def test_a_zoomed_mask_is_that_of_the_cut_picture(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
-    found = tiny_segmenter.encode(picture).predict("car", [[150, 140]], box=BOX, zoom=True)
+    encoded = tiny_segmenter.encode(picture)
+    found = encoded.predict("car", [[150, 140]], box=BOX, zoom=True)
     assert isinstance(found, ZoomedConcept)
-    [near] = found.near
-    left, top, right, bottom = near.window
-    own = tiny_segmenter.encode(picture.crop(near.window)).predict(
-        "car", [[150 - left, 140 - top]], box=np.subtract(BOX, [left, top, left, top])
-    )
+    assert [one.window for one in found.near] == [(80, 90, 200, 180)]
     expected = np.full(SIZE[::-1], ABSENT_LOGIT, np.float32)
-    expected[top:bottom, left:right] = own.full_logits()
-    clear = np.zeros_like(expected, bool)
-    clear[BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
-    np.testing.assert_allclose(found.full_logits(), np.where(clear, expected, ABSENT_LOGIT), atol=1e-3)
-    assert own.mask.any()
-    assert (found.score, found.presence, found.image_size) == (own.score, own.presence, SIZE)
+    total, weight = np.zeros_like(expected), np.zeros_like(expected)
+    for near in found.near:
+        left, top, right, bottom = near.window
+        own = tiny_segmenter.encode(picture.crop(near.window)).predict(
+            "car", [[150 - left, 140 - top]], box=np.subtract(BOX, [left, top, left, top])
+        )
+        share = np.outer(fall(bottom - top), fall(right - left))
+        total[top:bottom, left:right] += share * own.full_logits()
+        weight[top:bottom, left:right] += share
+        if near is found.near[0]:
+            assert (found.score, found.presence, found.present) == (own.score, own.presence, own.present)
+            np.testing.assert_array_equal(found.evidence, own.evidence)
+    inner = slice(BOX[1], BOX[3]), slice(BOX[0], BOX[2])
+    expected[inner] = (total / np.maximum(weight, 1e-9))[inner]
+    np.testing.assert_allclose(found.full_logits(), expected, atol=1e-3)
+    assert found.mask.any()
+    assert found.image_size == SIZE
     np.testing.assert_array_equal(found.points, [[150, 140]])
     np.testing.assert_array_equal(found.box, BOX)
+
+
+def fall(side: int) -> np.ndarray:
+    """Weights of a window's columns or rows that has no edge in common with the picture."""
+    return np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2 + 1e-3
 
 
 def test_around_a_click_the_window_decides_and_elsewhere_the_picture(
@@ -145,8 +104,11 @@ def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
     found, plain = (encoded.predict("car", box=box, zoom=zoom) for zoom in (True, False))
     assert isinstance(found, ZoomedConcept)
     assert [one.window for one in found.near] == windows_of(prompt(box), SIZE, 128)
-    one = found.near[0]
-    np.testing.assert_array_equal(one.logits, tiny_segmenter.encode(picture.crop(one.window)).predict("car").logits)
+    for one in found.near:
+        seen, part = tiny_segmenter.encode(picture.crop(one.window)), inside(prompt(box), one.window).box
+        without, boxed = seen.predict("car"), seen.predict("car", box=part)
+        share = np.float32(without.presence**2)
+        np.testing.assert_array_equal(one.logits, share * boxed.logits + (1 - share) * without.logits)
     assert (found.score, found.presence) == (plain.score, plain.presence)
     known = tiny_segmenter.bundle.vocabulary
     every = np.ones(len(known.names), bool)
@@ -201,6 +163,28 @@ def test_all_forms_of_a_zoomed_mask_agree(
     assert result.overlay().size[1] == SIZE[1]
 
 
+def test_one_zoomed_concept_does_not_hold_the_rows_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, tiny_segmenter: Segmenter
+) -> None:
+    """Concepts share the room of their rows, whatever is beside them."""
+    monkeypatch.setattr(strips, "STRIP_BYTES", 2**20)
+    monkeypatch.setattr(strips, "STACK_BYTES", 2**22)
+    picture = Image.new("RGB", (2000, 1000))
+    encoded = tiny_segmenter.encode(picture)
+    plain = encoded.predict("car", box=[0, 0, 1999, 999])
+    some = {str(i): replace(plain, name=str(i), present=True) for i in range(60)}
+    zoomed = replace(encoded.predict("road", box=[100, 100, 300, 200], zoom=True), present=True)
+    peaks = []
+    for result in (Result(picture, some), Result(picture, {"road": zoomed, **some})):
+        tracemalloc.start()
+        labels = result.label_map()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 12e6  # 60 concepts of 4 MB each would be more
+    logits = np.stack([zoomed.full_logits(), plain.full_logits()])
+    assert np.array_equal(labels, np.where((logits > 0).any(0), logits.argmax(0), -1))
+
+
 def test_a_picture_with_few_pixels_is_not_zoomed_in_on(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
     encoded = tiny_segmenter.encode(picture.resize((40, 30)))
     plain, zoomed = (encoded.predict("car", [[20, 15]], zoom=zoom) for zoom in (False, True))
@@ -223,11 +207,16 @@ def test_further_clicks_do_not_encode_again(
     assert encoded.part_bytes > 0
     encoded.predict("road", [[140, 130]], box=BOX, zoom=True)
     assert len(computed) == 1
-    for number in range(KEPT):
-        encoded.predict("car", [[200, 10 + 60 * number]], zoom=True)
-    assert len(computed) == 1 + KEPT
-    encoded.predict("car", box=BOX, zoom=True)
-    assert len(computed) == 2 + KEPT
+    for number in range(KEPT - 1):
+        encoded.predict("car", [[200, 10 + 90 * number]], zoom=True)
+    assert len(computed) == KEPT
+    first = encoded.predict("car", box=BOX, zoom=True)
+    assert len(computed) == KEPT  # the part that was used last before the clicks is still there
+    again = encoded.predict("car", box=BOX, zoom=True)
+    np.testing.assert_array_equal(first.logits, again.logits)
+    assert isinstance(first, ZoomedConcept)
+    assert isinstance(again, ZoomedConcept)
+    assert [one.window for one in first.near] == [one.window for one in again.near]
 
 
 def test_a_call_ends_between_parts(tiny_segmenter: Segmenter, picture: Image.Image) -> None:

@@ -102,7 +102,7 @@ def test_the_card_shows_what_was_measured_and_it_is_good_enough(name: str) -> No
     assert all(table in card for table in tables(measured))
     assert presence_line(measured) in card
     assert measured["text"]["class_miou"] >= LEAST_CLASS_MIOU[name]
-    text, clicks, box = (measured["zoom"][mode]["pair_miou"] for mode in ("text", "clicks", "box"))
+    text, clicks, box = (measured["zoom"][mode]["pair_miou"] for mode in ("text", "clicks_zoom", "box_zoom"))
     least_clicks, least_box = LEAST_ZOOM_GAIN[name]
     assert clicks - text >= least_clicks
     assert box - text >= least_box

@@ -1,9 +1,7 @@
 """The training stand-in: a few steps on a tiny model, what they leave, and the small parts around them."""
 
-import multiprocessing
-import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +10,15 @@ from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
 
 from cgsam_edge.export.loading import load_reference
-from cgsam_edge.quality.scenes import HARD, PLAIN, render
 from training.__main__ import RECIPES, interrupted
 from training.augment import cut
 from training.average import Average
 from training.cache import Labelled, Rendering, rendered
 from training.data import Pictures, Sampler, Source
 from training.evaluate import masks
+from training.losses import mask_loss
 from training.model import encode, features, initialise, small_config
-from training.objective import Pairs
+from training.objective import EASY, Pairs
 from training.schedule import Schedule
 from training.state import load_start, load_state, save_state, write_checkpoint
 from training.text import train_text, vocabulary
@@ -84,6 +82,31 @@ def test_only_text_teaches_that_a_concept_is_absent(trained: Trainer) -> None:
     assert len(taught) == 3
     assert taught.pop("text") > 0
     assert set(taught.values()) == {0}
+
+
+def test_corrections_count_by_how_wrong_the_mask_from_text_is(
+    trained: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, seen = trained.model.config, []
+    compute = mask_loss
+
+    def recorded(*given: Any) -> torch.Tensor:
+        seen.append(given[4] if len(given) > 4 else None)
+        return compute(*given)
+
+    monkeypatch.setattr("training.objective.mask_loss", recorded)
+    monkeypatch.setattr("training.objective.mask_iou", lambda *_: torch.tensor([1.0, 0.0]))  # one is right, one wrong
+    pairs = Pairs(
+        embedding=torch.randn(2, config.sam.prompt_width, SIZE // 16, SIZE // 16),
+        maps=torch.rand(2, 1, SIZE, SIZE),
+        labels=torch.full((2, SIZE, SIZE), 4),
+        concepts=torch.tensor([4, 4]),
+        present=torch.ones(2, dtype=torch.bool),
+    )
+    trained.objective.masks(pairs, torch.Generator().manual_seed(0), np.random.default_rng(0))
+    text, corrections, other = seen
+    assert (text, other) == (None, None)
+    np.testing.assert_allclose(corrections, [EASY / (EASY + 0.5), (1 + EASY) / (EASY + 0.5)], rtol=1e-6)
 
 
 def test_checkpoint_has_upstreams_layout(trained: Trainer, tmp_path: Path) -> None:
@@ -170,17 +193,6 @@ def test_pictures_are_copied_in_parts_up_to_the_room(data: Labelled, monkeypatch
     assert np.array_equal(pictures.labels.numpy(), data.labels[:-1])
 
 
-def test_scenes_of_several_mixes_take_turns(tmp_path: Path) -> None:
-    rendering = Rendering(tmp_path, 3, 3, SIZE, 1, (PLAIN, HARD))
-    scenes = rendering.wait(3)
-    rendering.stop()
-    for index, mix in enumerate((PLAIN, HARD, PLAIN)):
-        assert np.array_equal(scenes.labels[index], render(3, index, SIZE, SIZE, mix).labels)
-    other = Rendering(tmp_path, 3, 3, SIZE, 1)  # the same series in the everyday mix alone is another one
-    assert np.array_equal(other.wait(3).labels[1], render(3, 1, SIZE, SIZE).labels)
-    other.stop()
-
-
 def test_the_tiny_model_is_tiny() -> None:
     """One concept in one picture costs less than a billion multiply-adds."""
     model = initialise(RECIPES["tiny"].config, 0).eval()
@@ -202,18 +214,6 @@ def test_a_state_is_taken_by_a_run_of_the_same_options_alone(tmp_path: Path) -> 
     save_state(path, {"origin": origin, "progress": 1.0})
     with pytest.raises(SystemExit, match="that run has ended"):
         interrupted(path, origin)
-
-
-def test_a_renderer_that_is_killed_is_noticed(tmp_path: Path) -> None:
-    rendering = Rendering(tmp_path, 0, 60, 256, workers=1)
-    deadline = time.monotonic() + 60
-    while not multiprocessing.active_children() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for child in multiprocessing.active_children():
-        child.kill()
-    with pytest.raises(BrokenProcessPool):
-        rendering.wait(60)
-    rendering.stop()
 
 
 def test_a_window_without_changes_is_the_picture(data: Labelled) -> None:

@@ -1,0 +1,132 @@
+"""Where zoom looks: the parts of an image around clicks or a box."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsam_edge.prompts import Clicks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Float = NDArray[np.float32]
+    Real = NDArray[np.floating[Any]]
+
+MARGIN = 1.5
+"""Sides of the window around a box, as multiples of the box's: the model sees what is around a thing."""
+
+NEAR = 0.4
+"""Sides of the windows around clicks, and of those that share a greater box, as shares of the image's."""
+
+LEAST_MARGIN = 1.2
+"""A box has a window to itself if that is this many times as wide, and ``ALONE`` of the image's sides at most."""
+
+ALONE = 0.5
+"""Greatest side of the window around a whole box, as a share of the image's."""
+
+OVERLAP = 0.25
+"""Least share of a window's side that it has in common with the next one, or that a click in it is from its edges."""
+
+SMALLEST = 0.2
+"""Least side of a window as a share of the model's: the reference models saw pictures enlarged five times."""
+
+WIDEST = 0.8
+"""Windows whose sides are over this share of the image's are not worth their time: the image is taken as a whole."""
+
+SLIVER = 2.0
+"""Pixels below which the part of a box that reaches into a window is no prompt there."""
+
+Window = tuple[int, int, int, int]
+"""Left, upper, right and lower edge in pixels."""
+
+
+def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[Window]:
+    """Return the parts of an image to look at, all of its proportions; none if they are nearly all of it.
+
+    Args:
+        prompt: a box, which lies in one window or is shared by several, or clicks, each of which lies in one.
+        size: width and height of the image.
+        image_size: the model's side in pixels.
+    """
+    least = SMALLEST * image_size / min(size)
+    if prompt.box is None:
+        sides = _sides(max(NEAR, least), size)
+        return _around_clicks(prompt.points, sides, size) if sides else []
+    low, high = prompt.box.astype(np.float64).reshape(2, 2)
+    share = float(((high - low) / np.asarray(size)).max())
+    if max(LEAST_MARGIN * share, least) <= max(ALONE, least):
+        sides = _sides(max(min(MARGIN * share, ALONE), least), size)
+        return [_placed((low + high) / 2, sides, size)] if sides else []
+    sides = _sides(max(NEAR, least), size)
+    if not sides:
+        return []
+    across, down = (_cover(*along) for along in zip(low, high, sides, size, strict=True))
+    return [*dict.fromkeys((x, y, x + sides[0], y + sides[1]) for y in down for x in across)]
+
+
+def _sides(share: float, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Return width and height of windows; None if they are too wide to be worth it."""
+    return None if share > WIDEST else (_pixels(size[0] * share), _pixels(size[1] * share))
+
+
+def _pixels(side: float) -> int:
+    """Round up, but not for what floating point adds to a whole number."""
+    return int(np.ceil(side - 1e-6))
+
+
+def _placed(centre: Real, sides: tuple[int, int], size: tuple[int, int]) -> Window:
+    left, top = (
+        int(np.clip(round(float(at) - side / 2), 0, length - side))
+        for at, side, length in zip(centre, sides, size, strict=True)
+    )
+    return left, top, left + sides[0], top + sides[1]
+
+
+def _around_clicks(points: Float, sides: tuple[int, int], size: tuple[int, int]) -> list[Window]:
+    """Return a window around each click, unless it lies well inside an earlier one."""
+    made: list[Window] = []
+    for point in points:
+        if not any(_well_inside(point, window, size) for window in made):
+            made.append(_placed(point, sides, size))
+    return made
+
+
+def _well_inside(point: Float, window: Window, size: tuple[int, int]) -> bool:
+    """Return whether a point is far from those edges of a window that are not the image's too."""
+    for at, first, last, length in zip(point, window[:2], window[2:], size, strict=True):
+        margin = OVERLAP * (last - first)
+        if (at < first + margin and first > 0) or (at > last - margin and last < length):
+            return False
+    return True
+
+
+def _cover(low: float, high: float, side: int, length: int) -> list[int]:
+    """Return where windows begin that cover a stretch, and a tenth of a window around it if there are several."""
+    if high - low <= side:
+        return [int(np.clip(round((low + high - side) / 2), 0, length - side))]
+    low, high = max(0.0, low - side / 10), min(float(length), high + side / 10)
+    count = int(np.ceil((high - low - side) / ((1 - OVERLAP) * side))) + 1
+    return [int(np.clip(round(at), 0, length - side)) for at in np.linspace(low, high - side, count)]
+
+
+def holds(window: Window, box: Float) -> bool:
+    """Return whether a box lies in a window as a whole."""
+    return bool((box[:2] >= window[:2]).all() and (box[2:] <= window[2:]).all())
+
+
+def inside(prompt: Clicks, window: Window) -> Clicks:
+    """Return a prompt in a window's own pixels: the clicks in it, and the part of the box that lies in it, if any."""
+    first, sides = np.asarray(window[:2], np.float32), np.subtract(window[2:], window[:2]).astype(np.float32)
+    points = prompt.points - first
+    kept = ((points >= 0) & (points <= sides)).all(axis=1)
+    found = Clicks(points[kept], prompt.labels[kept], None)
+    if prompt.box is None:
+        return found
+    whole = prompt.box.reshape(2, 2) - first
+    part = np.clip(whole, 0, sides)
+    if (part[1] - part[0] < np.minimum(SLIVER, whole[1] - whole[0])).any():
+        return found
+    return replace(found, box=part.reshape(4))

@@ -1,0 +1,131 @@
+"""Where zoom looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cgsam_edge.prompts import Clicks
+from cgsam_edge.zoom_windows import Window, holds, inside, windows_of
+
+SIZE = (400, 300)
+BOX = [100, 120, 180, 150]
+NONE = np.zeros((0, 2), np.float32)
+
+
+def prompt(box: Sequence[float] | None, points: Any = NONE, labels: Any = ()) -> Clicks:
+    return Clicks(
+        np.asarray(points, np.float32),
+        np.asarray(labels, np.float32),
+        None if box is None else np.asarray(box, np.float32),
+    )
+
+
+def covered(windows: list[Window]) -> np.ndarray:
+    seen = np.zeros(SIZE[::-1], int)
+    for left, top, right, bottom in windows:
+        seen[top:bottom, left:right] += 1
+    return seen
+
+
+def sides(windows: list[Window]) -> list[tuple[int, int]]:
+    return [(right - left, bottom - top) for left, top, right, bottom in windows]
+
+
+def test_a_box_has_a_window_of_the_pictures_proportions() -> None:
+    assert windows_of(prompt(BOX), SIZE, 128) == [(80, 90, 200, 180)]  # 1.5 times 80 wide, and 3/4 of that high
+    small = windows_of(prompt([0, 290, 4, 300]), SIZE, 128)
+    assert small == [(0, 274, 35, 300)]  # a fifth of the model's side, or more
+    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 1300) == []  # which would be nearly all of this picture
+
+
+def test_the_window_of_a_box_is_half_the_picture_at_most() -> None:
+    [window] = windows_of(prompt([100, 100, 260, 130]), SIZE, 128)  # 0.4 of the width
+    assert window == (80, 40, 280, 190)
+
+
+def test_windows_share_a_greater_box() -> None:
+    windows = windows_of(prompt([0, 20, 390, 200]), SIZE, 128)
+    assert {*sides(windows)} == {(160, 120)}
+    seen = covered(windows)
+    assert seen[20:200, 0:390].min() >= 1
+    assert seen[212:].max() == 0  # a tenth of a window further down
+    assert sorted({left for left, *_ in windows}) == [0, 120, 240]
+    flat = windows_of(prompt([0, 20, 390, 120]), SIZE, 128)
+    assert {top for _, top, *_ in flat} == {10}  # one window is high enough
+
+
+def test_no_window_is_there_twice() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        low = rng.random(2) * SIZE * 0.9
+        high = low + 1 + rng.random(2) * (np.asarray(SIZE) - low - 1)
+        box = np.concatenate([low, high]).astype(np.float32)
+        windows = windows_of(prompt(box.tolist()), SIZE, 128)
+        assert len({*windows}) == len(windows)
+        for left, top, right, bottom in windows:
+            assert 0 <= left < right <= SIZE[0]
+            assert 0 <= top < bottom <= SIZE[1]
+        if windows and not all(holds(one, box) for one in windows):
+            (x0, y0), (x1, y1) = np.ceil(low).astype(int), np.floor(high).astype(int)
+            assert covered(windows)[y0:y1, x0:x1].min(initial=1) >= 1
+
+
+@pytest.mark.parametrize("box", [[10, 10, 190, 140], [0, 0, 180, 130]])
+def test_boxes_near_the_limit_have_windows_that_differ(box: list[int]) -> None:
+    """Wherever a box lies, windows of one size are over a seventh of their sides apart."""
+    windows = windows_of(prompt(box), SIZE, 128)
+    for i, one in enumerate(windows):
+        for other in windows[:i]:
+            if sides([one]) == sides([other]):
+                assert max(abs(one[0] - other[0]) / 160, abs(one[1] - other[1]) / 120) > 1 / 7
+
+
+def test_clicks_have_windows_around_them_and_share_near_ones() -> None:
+    windows = windows_of(prompt(None, [[200, 150], [220, 140], [10, 290]], [1, 0, 1]), SIZE, 128)
+    assert windows == [(120, 90, 280, 210), (0, 180, 160, 300)]
+    corner = prompt(None, [[400, 300], [399, 299], [398, 300]], [1, 1, 0])  # whose windows are moved inwards
+    assert windows_of(corner, SIZE, 128) == [(240, 180, 400, 300)]
+
+
+def test_a_quarter_of_the_sides_is_near() -> None:
+    for x, count in ((239, 1), (241, 2)):
+        assert len(windows_of(prompt(None, [[200, 150], [x, 150]], [1, 1]), SIZE, 128)) == count
+
+
+def test_every_click_lies_in_a_window() -> None:
+    """Near an edge, the window of an earlier click may end before a later one, however near their windows are."""
+    rng = np.random.default_rng(1)
+    several = [[[281, 150], [399, 150]], *(rng.random((rng.integers(1, 6), 2)) * SIZE for _ in range(300))]
+    for points in several:
+        given = prompt(None, points, np.ones(len(points)))
+        windows = windows_of(given, SIZE, 128)
+        for point in given.points:
+            assert any(
+                (left == 0 or point[0] >= left + 40)
+                and (right == 400 or point[0] <= right - 40)
+                and (top == 0 or point[1] >= top + 30)
+                and (bottom == 300 or point[1] <= bottom - 30)
+                for left, top, right, bottom in windows
+            )
+
+
+def test_prompts_move_with_the_window() -> None:
+    given = prompt(BOX, [[100, 130], [10, 10], [80, 90], [200, 180]], [1, 0, 0, 1])
+    found = inside(given, (80, 90, 200, 180))  # its corners are inside too
+    np.testing.assert_array_equal(found.points, [[20, 40], [0, 0], [120, 90]])
+    np.testing.assert_array_equal(found.labels, [1, 0, 1])
+    np.testing.assert_array_equal(found.box, [20, 30, 100, 60])
+
+
+def test_a_window_sees_its_part_of_the_box() -> None:
+    given, window = prompt(BOX), (120, 100, 160, 140)
+    assert not holds(window, np.asarray(BOX, np.float32))
+    np.testing.assert_array_equal(inside(given, window).box, [0, 20, 40, 40])
+    for beside in ((179, 90, 300, 180), (200, 90, 300, 180)):
+        assert inside(given, beside).box is None  # a pixel of it, and nothing
+    thin = prompt([100, 120, 101, 150])
+    np.testing.assert_array_equal(inside(thin, (80, 90, 200, 180)).box, [20, 30, 21, 60])  # it is as thin as that
