@@ -77,8 +77,8 @@ def test_a_picture_or_video_without_anything_to_blur_says_so(tmp_path: Path) -> 
     said = {line.partition(":")[0]: line.endswith("; nothing was found to blur") for line in done.stdout.splitlines()}
     wanted = {"grey.png": True, "street.png": False, "none.png": True, "one.png": False}
     assert wanted.items() <= said.items(), done.stdout
-    fixed = ("--cutout", "--concepts", "car", "--backend", "onnxruntime")
-    done = cgsam("segment", "grey.png", "street.png", *fixed, "--output", "cut", cwd=tmp_path)
+    kept = ("--cutout", "--concepts", "car", "--backend", "onnxruntime")
+    done = cgsam("segment", "grey.png", "street.png", *kept, "--output", "cut", cwd=tmp_path)
     grey_line, street_line = sorted(done.stdout.splitlines()[:2])
     assert grey_line.endswith("; nothing was found to keep")
     assert "nothing was found" not in street_line

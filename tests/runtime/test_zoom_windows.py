@@ -99,7 +99,7 @@ def test_a_quarter_of_the_sides_is_near() -> None:
 def test_every_click_lies_in_a_window() -> None:
     """Near an edge, the window of an earlier click may end before a later one, however near their windows are."""
     rng = np.random.default_rng(1)
-    several = [[[281, 150], [399, 150]], *(rng.random((rng.integers(1, 6), 2)) * SIZE for _ in range(300))]
+    several = [np.array([[281, 150], [399, 150]]), *(rng.random((rng.integers(1, 6), 2)) * SIZE for _ in range(300))]
     for points in several:
         given = prompt(None, points, np.ones(len(points)))
         windows = windows_of(given, SIZE, 128)
