@@ -9,7 +9,7 @@ FOUND: Figures = {
     "text": RUN,
     "clicks": RUN | {"class_miou": 0.75},
     "box": RUN,
-    "zoom": {"text": RUN, "clicks": RUN, "box": RUN | {"pair_miou": 0.9}},
+    "zoom": {"text": RUN, "clicks": RUN, "box_zoom": RUN | {"pair_miou": 0.9}},
     "ablation": {"full": RUN},
     "parity": {"pytorch": RUN, "fp16": RUN | {"mask_iou": 0.99996, "worst": 0.9}},
 }
