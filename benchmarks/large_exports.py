@@ -242,6 +242,8 @@ def main() -> int:
     parser.add_argument("--together", action="store_true", help="one export for all targets of a model and precision")
     options = parser.parse_args()
     combinations = chosen(options.model, options.target, options.precision, together=options.together)
+    if not combinations:
+        parser.error("none of these targets has such a precision.")
     results = run(Study(options.folder, options.pictures, minutes=options.minutes), combinations)
     for table in tables(results):
         print(table.text())

@@ -111,9 +111,10 @@ class Encoded:
             zoom: compute the mask again in parts of the image that are encoded in the model's full size: around the
                 box, or else around each click. Masks are sharper, those of small things above all, for the time of
                 another image a part; the last `cgsam_edge.zoom.KEPT` parts are kept for further calls. The result is
-                then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there, and clicks outside of its
-                parts have no effect. Where parts would be over 0.8 of the image's sides, zoom changes nothing; see
-                `cgsam_edge.zoom_windows` for their sizes.
+                then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there, and where one part holds all
+                of the box, clicks outside of that part have no effect. Parts have sides of 0.4 of the image's, up to
+                0.5 around a whole box, and a fifth of the model's side at least; where that is over 0.8 of the
+                image's, zoom changes nothing.
             before_part: called before each part of zoom; what it raises ends the call, for apps that limit its time.
 
         Raises:
@@ -164,7 +165,7 @@ class Encoded:
         if not len(prompt.points) and decoder.screened.ruled_out[index]:
             return None
         without = decoder.decode(index, Clicks(prompt.points, prompt.labels) if len(prompt.points) else None)
-        return without if prompt.box is None else combined(without, decoder.decode(index, prompt))
+        return combined(without, decoder.decode(index, prompt))
 
     def _near(self, window: Window) -> ConceptDecoder:
         """Return the decoder of a part of the image; the last ones are kept."""

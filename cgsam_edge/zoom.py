@@ -46,8 +46,8 @@ class ZoomedConcept(ConceptResult):
     """One concept whose mask was computed in windows, see `Encoded.predict`; it comes from ``whole`` and ``near``.
 
     ``score``, ``presence``, ``evidence`` and ``similarity`` are those of the image as a whole, or, where one window
-    holds all of a box, of that window. ``points`` are all clicks that were given; with a box, those outside of its
-    windows have no effect. ``logits`` are the blended ones at the decoder's resolution, which is too coarse for small
+    holds all of a box, of that window, where clicks outside of it have no effect. ``points`` are all clicks that were
+    given. ``logits`` are the blended ones at the decoder's resolution, which is too coarse for small
     things.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,10 +21,10 @@ NEAR = 0.4
 """Sides of the windows around clicks, and of those that share a greater box, as shares of the image's."""
 
 LEAST_MARGIN = 1.2
-"""A box has a window to itself if that is this many times as wide, and ``ALONE`` of the image's sides at most."""
+"""A box has a window to itself if one of ``ALONE`` of the image's sides, or the least, is this many times as wide."""
 
 ALONE = 0.5
-"""Greatest side of the window around a whole box, as a share of the image's."""
+"""Greatest side of the window around a whole box, as a share of the image's, unless the least is greater."""
 
 OVERLAP = 0.25
 """Least share of a window's side that it has in common with the next one, or that a click in it is from its edges."""
@@ -36,15 +35,12 @@ SMALLEST = 0.2
 WIDEST = 0.8
 """Windows whose sides are over this share of the image's are not worth their time: the image is taken as a whole."""
 
-SLIVER = 2.0
-"""Pixels below which the part of a box that reaches into a window is no prompt there."""
-
 Window = tuple[int, int, int, int]
 """Left, upper, right and lower edge in pixels."""
 
 
 def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[Window]:
-    """Return the parts of an image to look at, all of its proportions; none if they are nearly all of it.
+    """Return the parts of an image to look at, of one size and of its proportions; none if they are nearly all of it.
 
     Args:
         prompt: a box, which lies in one window or is shared by several, or clicks, each of which lies in one.
@@ -64,7 +60,7 @@ def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[W
     if not sides:
         return []
     across, down = (_cover(*along) for along in zip(low, high, sides, size, strict=True))
-    return [*dict.fromkeys((x, y, x + sides[0], y + sides[1]) for y in down for x in across)]
+    return [(x, y, x + sides[0], y + sides[1]) for y in down for x in across]
 
 
 def _sides(share: float, size: tuple[int, int]) -> tuple[int, int] | None:
@@ -105,8 +101,9 @@ def _well_inside(point: Float, window: Window, size: tuple[int, int]) -> bool:
 
 def _cover(low: float, high: float, side: int, length: int) -> list[int]:
     """Return where windows begin that cover a stretch, and a tenth of a window around it if there are several."""
-    if high - low <= side:
-        return [int(np.clip(round((low + high - side) / 2), 0, length - side))]
+    first, last = int(np.floor(low)), int(np.ceil(high))
+    if last - first <= side:
+        return [int(np.clip(round((low + high - side) / 2), max(0, last - side), min(first, length - side)))]
     low, high = max(0.0, low - side / 10), min(float(length), high + side / 10)
     count = int(np.ceil((high - low - side) / ((1 - OVERLAP) * side))) + 1
     return [int(np.clip(round(at), 0, length - side)) for at in np.linspace(low, high - side, count)]
@@ -118,15 +115,9 @@ def holds(window: Window, box: Float) -> bool:
 
 
 def inside(prompt: Clicks, window: Window) -> Clicks:
-    """Return a prompt in a window's own pixels: the clicks in it, and the part of the box that lies in it, if any."""
+    """Return a prompt in a window's own pixels: the clicks in it, and the part of the box in it, if there is a box."""
     first, sides = np.asarray(window[:2], np.float32), np.subtract(window[2:], window[:2]).astype(np.float32)
     points = prompt.points - first
     kept = ((points >= 0) & (points <= sides)).all(axis=1)
-    found = Clicks(points[kept], prompt.labels[kept], None)
-    if prompt.box is None:
-        return found
-    whole = prompt.box.reshape(2, 2) - first
-    part = np.clip(whole, 0, sides)
-    if (part[1] - part[0] < np.minimum(SLIVER, whole[1] - whole[0])).any():
-        return found
-    return replace(found, box=part.reshape(4))
+    part = None if prompt.box is None else np.clip(prompt.box.reshape(2, 2) - first, 0, sides).reshape(4)
+    return Clicks(points[kept], prompt.labels[kept], part)

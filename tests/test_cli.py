@@ -133,7 +133,7 @@ def test_info_says_how_many_layers_are_in_float(tiny_bundle: Path, tmp_path: Pat
     (path / "manifest.json").write_text(json.dumps(held))
     lines = cgsam("info", path, cwd=tmp_path).stdout.splitlines()
     [concept], [image] = ([line for line in lines if line.startswith(f"  {name} ")] for name in ("concept", "image  "))
-    assert concept.endswith("multiply-adds, 2 layers in float")
+    assert concept.endswith("multiply-adds, 2 layers put back in float")
     assert image.endswith("multiply-adds")
 
 

@@ -79,7 +79,7 @@ def _checkpoint(created: dict[str, Any]) -> str:
 
 
 def _kept(found: Any, target: str, graph: str) -> int:
-    """Return the number of layers that a quantised graph keeps in float."""
+    """Return the number of layers of a quantised graph that the gate put back in float."""
     entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     return sum(one.get("target") == target and one.get("graph") == graph for one in entries)
 
@@ -88,7 +88,7 @@ def _graph(bundle: Bundle, name: str, graph: GraphSpec, kept: int) -> Iterator[s
     size = sum(bundle.manifest.files[file].size for file in bundle.files_of(graph.path))
     macs = bundle.manifest.macs(name)
     count = f", {macs / 1e9:.1f} G multiply-adds" if macs else ""
-    rest = f", {amount(kept, 'layer')} in float" if kept else ""
+    rest = f", {amount(kept, 'layer')} put back in float" if kept else ""
     yield f"  {name:8} {graph.precision}  {size / 1e6:8.1f} MB{count}{rest}"
     for kind, tensors in (("in ", graph.inputs), ("out", graph.outputs)):
         for tensor in tensors:

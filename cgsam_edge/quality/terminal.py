@@ -36,7 +36,7 @@ def comparison_text(quality: Quality) -> str:
 
 
 def export_table(quality: Quality) -> list[str]:
-    """Return the summary of an export: a head, a line for each target, and one for each with layers left in float.
+    """Return the summary of an export: a head, a line for each target, and one for each with layers put back in float.
 
     Size is that of the target's graphs, and time that of one image with one concept on this machine.
     """
@@ -44,8 +44,8 @@ def export_table(quality: Quality) -> list[str]:
     rows = [head, *(_summary(quality, target) for target in quality.targets)]
     kept = Counter(one.target for one in quality.kept_in_float)
     return aligned(rows, right=_NUMBERS) + [
-        f"{target}: {amount(count, 'layer')} stayed in float, because masks moved too far without; {HTML_FILE} names "
-        "them. More or other calibration photos may need fewer."
+        f"{target}: {amount(count, 'layer')} put back in float, because masks moved too far in fewer bits; {HTML_FILE} "
+        "names them. With more or other calibration photos they may be fewer."
         for target, count in kept.items()
     ]
 

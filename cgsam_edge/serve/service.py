@@ -148,7 +148,8 @@ class SegmentService:
                 zoom=one.zoom,
                 before_part=partial(_check_time, turn),
             )
-            if options.format != "masks" and (one.points or one.box):
+            inside = one.points and (one.labels is None or 1 in one.labels)
+            if options.format != "masks" and (inside or one.box):
                 found_one = replace(found_one, present=True)  # whoever clicks on a thing says that it is there
             clicked[name] = found_one
         return Result(found.image, {**found.concepts, **clicked}, found.aliases, found.left_out)

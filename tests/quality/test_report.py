@@ -242,7 +242,7 @@ def test_the_summary_of_an_export() -> None:
     """Sizes and times are added up over the graphs: 4 × 12.9 MB, 4 × 12.3 ms."""
     head, first, second, kept = export_table(QUALITY)
     assert kept.startswith(
-        "openvino: 20 layers stayed in float, because masks moved too far without; report.html names"
+        "openvino: 20 layers put back in float, because masks moved too far in fewer bits; report.html"
     )
     assert head.split("  ")[0] == "target"
     assert first.split() == ["onnxruntime", "51.6", "MB", "0.9820", "0.9000", "→", "0.8000", "49", "ms", "passed"]

@@ -100,6 +100,8 @@ def test_what_is_marked_is_there(tmp_path: Path) -> None:
         assert entry["present"] is present
         assert entry["presence"] < 0.5
         assert ("car absent" in done.stdout) is not present
+    done = cgsam("segment", "grey.png", "--blur", "Vehicle", "--point", "200,300", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr  # a synonym, written in another way
 
 
 def test_blurring_widens_masks_by_a_cell(tiny_segmenter: Segmenter) -> None:

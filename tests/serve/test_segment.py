@@ -139,6 +139,10 @@ def test_what_is_clicked_is_there(server: Client, street: bytes) -> None:
     asked, found = clicked_without_presence(server, street)
     coco = json.loads(server.form("/segment", street, {**asked, "format": "coco"}).body)
     assert sum(one["area"] for one in coco["annotations"]) == sum(one["area"] for one in found["objects"]) > 0
+    outside = {"prompts": [{**asked["prompts"][0], "labels": [0]}], "min_area": 1}
+    [one] = server.form("/segment", street, outside).json["concepts"]
+    assert one["present"] is False
+    assert json.loads(server.form("/segment", street, {**outside, "format": "coco"}).body)["annotations"] == []
     unclicked = {"concepts": [asked["prompts"][0]["concept"]], "format": "coco"}
     assert json.loads(server.form("/segment", street, unclicked).body)["annotations"] == []
 
