@@ -103,7 +103,7 @@ class Study:
         bundle, stages = self.folder / f"{one.name}.cgsam", self.folder / f"{one.name}.stages.json"
         result: dict[str, Any] = {
             "model": one.model,
-            "targets": one.targets,
+            "targets": [*one.targets],
             "precision": one.precision,
             "date": f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%d}",
             "machine": Sensors().machine().processor,

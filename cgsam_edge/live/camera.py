@@ -185,7 +185,7 @@ class Camera:
         """Wait for the next frame; None if time is up, the camera is closed, or the reader was stopped."""
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while self._newest is None:
+            while self._newest is None or stopped.is_set():  # where frames come faster than they are taken, too
                 if self._closed.is_set() or stopped.is_set():
                     return None
                 self._check_given_up()
