@@ -101,17 +101,16 @@ def _well_inside(point: Float, window: Window, size: tuple[int, int]) -> bool:
 
 def _cover(low: float, high: float, side: int, length: int) -> list[int]:
     """Return where windows begin that cover a stretch, and a tenth of a window around it if there are several."""
-    first, last = int(np.floor(low)), int(np.ceil(high))
-    if last - first <= side:
-        return [int(np.clip(round((low + high - side) / 2), max(0, last - side), min(first, length - side)))]
+    if high - low <= side:
+        return [int(np.clip(round((low + high - side) / 2), 0, length - side))]
     low, high = max(0.0, low - side / 10), min(float(length), high + side / 10)
     count = int(np.ceil((high - low - side) / ((1 - OVERLAP) * side))) + 1
     return [int(np.clip(round(at), 0, length - side)) for at in np.linspace(low, high - side, count)]
 
 
 def holds(window: Window, box: Float) -> bool:
-    """Return whether a box lies in a window as a whole."""
-    return bool((box[:2] >= window[:2]).all() and (box[2:] <= window[2:]).all())
+    """Return whether a box lies in a window as a whole, but for parts of a pixel at its edges."""
+    return bool((box[:2] > np.subtract(window[:2], 1)).all() and (box[2:] < np.add(window[2:], 1)).all())
 
 
 def inside(prompt: Clicks, window: Window) -> Clicks:

@@ -57,17 +57,13 @@ def test_every_frame_for_who_is_quick(serve: Serve) -> None:
 
 
 def test_an_interrupt_ends_who_is_slower_than_the_camera(serve: Serve) -> None:
-    """There is always a newer frame, so waiting for one is not the only place to look."""
     _, url = serve()
     with Camera(url) as camera:
-        frames, taken = iter(camera), 0
-        for _ in frames:
-            taken += 1
+        for taken, _ in enumerate(frames := iter(camera), 1):
             if taken == 2:
                 frames.interrupt()
-            time.sleep(0.3)  # several frames arrive meanwhile
+            time.sleep(0.3)  # several frames arrive meanwhile, so that there is always a newer one
         assert taken == 2
-        assert camera.read() is not None  # the camera stays open
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,9 @@ def test_a_window_sees_its_part_of_the_box() -> None:
 
 
 def test_one_window_holds_all_of_a_box_that_fits() -> None:
-    """Its edges may lie between pixels."""
+    """Its edges may lie between pixels, so that the window misses a part of one."""
     box = [32.23, 59.23, 58.09, 387.97]
     [window] = windows_of(prompt(box), (60, 1080), 128)
+    assert box[2] > window[2]
     assert holds(window, np.asarray(box, np.float32))
+    np.testing.assert_allclose(inside(prompt(box), window).box, [0.23, 59.23, 26, 387.97], rtol=1e-5)
