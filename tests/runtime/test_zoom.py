@@ -20,9 +20,10 @@ from cgsam_edge.opened_model import OpenedModel
 from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
 from cgsam_edge.screening import Screened
-from cgsam_edge.zoom import KEPT, Near, ZoomedConcept, blended
+from cgsam_edge.zoom import KEPT, Near, ZoomedConcept, blended, combined, zoomed
 from cgsam_edge.zoom_windows import inside, windows_of
 from tests.commands import cgsam, fails
+from tests.live import scripted
 from tests.runtime.test_zoom_windows import BOX, SIZE, prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
@@ -123,6 +124,23 @@ def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
     np.testing.assert_allclose(nowhere.full_logits()[20:290, :390], plain.full_logits()[20:290, :390], atol=1e-3)
 
 
+def test_a_zoomed_result_has_the_judgement_of_its_base() -> None:
+    base = scripted.concept("car", np.full((32, 32), 2.0, np.float32), SIZE, presence=0.7)
+    given = prompt([0, 20, 390, 290], [[30, 40]], [1])
+    for one in (base, replace(base, present=False, presence=0.2)):
+        found = zoomed(one, [], one.logits, given, SIZE)
+        assert (found.name, found.score, found.presence, found.present) == ("car", 0.8, one.presence, one.present)
+        np.testing.assert_array_equal(found.points, given.points)
+
+
+@pytest.mark.parametrize(("labels", "expected"), [([], 0.25), ([0], 0.25), ([1], 1), ([0, 1], 1)])
+def test_the_part_of_a_box_counts_by_presence_or_by_a_click(labels: list[int], expected: float) -> None:
+    without = scripted.concept("car", np.zeros((4, 4), np.float32), SIZE, presence=0.5)
+    boxed = replace(without, logits=np.full((4, 4), 8.0, np.float32), labels=np.asarray(labels, np.float32))
+    np.testing.assert_array_equal(combined(without, boxed).logits, 8 * expected)
+    assert combined(without, boxed).presence == 0.5
+
+
 def test_one_logit_everywhere_stays_that_logit() -> None:
     windows = windows_of(prompt([0, 20, 390, 290]), SIZE, 128)
     assert len(windows) > 6
@@ -140,6 +158,10 @@ def test_a_window_decides_up_to_the_pictures_edge_and_less_at_its_own() -> None:
     assert found[0, 0] == pytest.approx((3 - 0.15) / 1.05, abs=1e-3)
     assert found[60, 159] == pytest.approx(-3, abs=0.3)
     assert found[60, 170] == -3
+    corner = [Near((240, 180, 400, 300), near[0].logits)]
+    found = blended(corner, whole, None, SIZE, xs, ys)
+    assert found[299, 399] == pytest.approx((3 - 0.15) / 1.05, abs=1e-3)
+    assert found[240, 240] == pytest.approx(-3, abs=0.3)
 
 
 def test_all_forms_of_a_zoomed_mask_agree(
@@ -214,9 +236,11 @@ def test_further_clicks_do_not_encode_again(
     assert len(computed) == KEPT  # the part that was used last before the clicks is still there
     again = encoded.predict("car", box=BOX, zoom=True)
     np.testing.assert_array_equal(first.logits, again.logits)
-    assert isinstance(first, ZoomedConcept)
-    assert isinstance(again, ZoomedConcept)
-    assert [one.window for one in first.near] == [one.window for one in again.near]
+    encoded = tiny_segmenter.encode(picture)
+    computed.clear()
+    whole = [encoded.predict("car", box=[0, 0, *SIZE], zoom=True) for _ in range(2)]
+    assert len(computed) == 9 + 9 - KEPT  # the second time, it begins with those that are kept
+    np.testing.assert_array_equal(whole[0].logits, whole[1].logits)
 
 
 def test_a_call_ends_between_parts(tiny_segmenter: Segmenter, picture: Image.Image) -> None:

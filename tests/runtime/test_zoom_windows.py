@@ -88,6 +88,8 @@ def test_clicks_have_windows_around_them_and_share_near_ones() -> None:
     assert windows == [(120, 90, 280, 210), (0, 180, 160, 300)]
     corner = prompt(None, [[400, 300], [399, 299], [398, 300]], [1, 1, 0])  # whose windows are moved inwards
     assert windows_of(corner, SIZE, 128) == [(240, 180, 400, 300)]
+    corner = prompt(None, [[0, 0], [1, 1], [2, 0]], [1, 1, 0])
+    assert windows_of(corner, SIZE, 128) == [(0, 0, 160, 120)]
 
 
 def test_a_quarter_of_the_sides_is_near() -> None:

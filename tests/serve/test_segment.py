@@ -123,11 +123,11 @@ def test_coco_holds_every_object(server: Client, street: bytes) -> None:
     assert coco["images"][0]["file_name"].endswith("street.png")
 
 
-def clicked_without_presence(server: Client, street: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+def clicked_without_presence(server: Client, street: bytes, label: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
     """A request that clicks where a concept then gets a mask, though the model calls it absent, and its answer."""
-    for place in ([256, 300], [256, 400], [100, 300], [400, 200]):
+    for place in ([256, 300], [256, 400], [100, 300], [400, 200], [5, 5], [500, 500]):
         for concept in ("pedestrian", "bicyclist", "fence", "sign", "tree"):
-            asked = {"prompts": [{"concept": concept, "points": [place]}], "min_area": 1}
+            asked = {"prompts": [{"concept": concept, "points": [place], "labels": [label]}], "min_area": 1}
             [found] = server.form("/segment", street, asked).json["concepts"]
             if found["objects"] and not found["present"]:
                 return asked, found
@@ -139,9 +139,7 @@ def test_what_is_clicked_is_there(server: Client, street: bytes) -> None:
     asked, found = clicked_without_presence(server, street)
     coco = json.loads(server.form("/segment", street, {**asked, "format": "coco"}).body)
     assert sum(one["area"] for one in coco["annotations"]) == sum(one["area"] for one in found["objects"]) > 0
-    outside = {"prompts": [{**asked["prompts"][0], "labels": [0]}], "min_area": 1}
-    [one] = server.form("/segment", street, outside).json["concepts"]
-    assert one["present"] is False
+    outside, _ = clicked_without_presence(server, street, label=0)
     assert json.loads(server.form("/segment", street, {**outside, "format": "coco"}).body)["annotations"] == []
     unclicked = {"concepts": [asked["prompts"][0]["concept"]], "format": "coco"}
     assert json.loads(server.form("/segment", street, unclicked).body)["annotations"] == []
