@@ -91,6 +91,14 @@ def test_unknown_concepts_suggest_the_nearest(tiny_segmenter: Segmenter, picture
         tiny_segmenter.encode(picture).predict("zebra")
 
 
+def test_a_mask_is_read_only(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
+    """It is kept, and area, objects and the overlay come from the logits: a change would be seen by some alone."""
+    found = tiny_segmenter.segment(picture, "car", skip_absent=False)["car"]
+    with pytest.raises(ValueError, match="read-only"):
+        found.mask[:] = True
+    assert found.mask.copy().flags.writeable
+
+
 def test_bad_prompts_name_the_image(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
     encoded = tiny_segmenter.encode(picture)
     with pytest.raises(PromptError, match="outside the image of 96x64"):
