@@ -61,13 +61,14 @@ class ConceptDecoder:
 
     def segment(self, indices: list[int], limits: Limits) -> Result:
         """Compute concepts, given as indices into the vocabulary, from text alone, as many as the limits allow."""
-        names, aliases = self._model.vocabulary.names, self._model.vocabulary.aliases
+        vocabulary = self._model.vocabulary
+        names = vocabulary.names
         left_out: dict[int, str] = {}
         found = {result.name: result for result in self.results(indices, limits, left_out)}
         return Result(
             self.image,
             {names[i]: found[names[i]] for i in indices if i not in left_out},
-            {alias: names[index] for alias, index in aliases.items()},
+            vocabulary.names_by_alias,
             {names[i]: left_out[i] for i in indices if i in left_out},
         )
 

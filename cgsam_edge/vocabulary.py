@@ -77,6 +77,11 @@ class Vocabulary:
         """Index of a concept by each of its folded names."""
         return {fold(name): i for i, c in enumerate(self.concepts) for name in (c.name, *c.synonyms)}
 
+    @property
+    def names_by_alias(self) -> dict[str, str]:
+        """A concept's name by each of its folded names."""
+        return {alias: self.names[index] for alias, index in self.aliases.items()}
+
     def index(self, name: str) -> int:
         """Return the index of the concept that has ``name`` as its name or a synonym.
 

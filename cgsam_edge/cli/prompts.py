@@ -93,6 +93,5 @@ def predicted(encoded: Encoded, name: str, options: argparse.Namespace) -> Resul
     labels = [1] * len(options.point) + [0] * len(options.not_point)
     found = encoded.predict(name, points or None, labels or None, options.box, zoom=options.zoom)
     marked = bool(options.point or options.box)
-    names = encoded.vocabulary.names
-    aliases = {alias: names[index] for alias, index in encoded.vocabulary.aliases.items()}
-    return Result(encoded.image, {found.name: replace(found, present=True) if marked else found}, aliases)
+    one = replace(found, present=True) if marked else found
+    return Result(encoded.image, {found.name: one}, encoded.vocabulary.names_by_alias)

@@ -111,11 +111,11 @@ class _Tiler:
                 blender.next_column()
             self._step()
         found.update((index, self._joined(index, one, blender)) for index, one in coarse.items())
-        names, aliases = self._model.vocabulary.names, self._model.vocabulary.aliases
+        names = self._model.vocabulary.names
         return TiledResult(
             self._whole.image,
             {names[i]: found[i] for i in indices if i in found},
-            {alias: names[index] for alias, index in aliases.items()},
+            self._model.vocabulary.names_by_alias,
             {names[i]: MAX_CONCEPTS for i in indices if i in beyond},
             lattice=self._lattice,
             ruled_out=frozenset(names[i] for i in indices if seen.screened.ruled_out[i]),
