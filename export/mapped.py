@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import re
 import sys
@@ -19,13 +20,22 @@ _PAGE_OUT = 21
 _MAPPING = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-?\S* \S+ \S+ (?P<file>[1-9]\d*) ")
 
 
-def release_memory(module: nn.Module) -> None:
-    """Return to the system what was freed, and the pages of weights in a mapped file; see `release_pages`.
+def release_freed() -> None:
+    """Return to the system what was freed, and what is kept because it refers to itself.
 
-    A converter frees its copy of the weights in blocks that the C library would keep: beside an engine they are as much
-    memory again.
+    A converter's program refers to itself, so that Python keeps it for a while, and its copy of the weights lies in
+    blocks that the C library would keep: beside an engine they are as much memory again, or several times as much.
     """
+    gc.collect()
     give_back()
+
+
+def release_memory(module: nn.Module) -> None:
+    """Return to the system what was freed, and the pages of weights in a mapped file.
+
+    See `release_freed` and `release_pages`.
+    """
+    release_freed()
     release_pages(module)
 
 

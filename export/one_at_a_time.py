@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgsam_edge.runtimes.allocator import give_back
+from cgsam_edge.export.mapped import release_freed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,20 +57,23 @@ class _Unopened:
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Open the graph, compute all outputs, and close it."""
-        session = self.engine.open(self.path, self.options)
-        try:
+        with self._opened() as session:
             return session.run(inputs)
-        finally:
-            session.close()
-            give_back()
 
     def facts(self) -> SessionFacts:
         """Open the graph, and return where it runs."""
+        with self._opened() as session:
+            return session.facts()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Session]:
         session = self.engine.open(self.path, self.options)
         try:
-            return session.facts()
+            yield session
         finally:
             session.close()
+            del session
+            release_freed()
 
     def close(self) -> None:
         """Do nothing: the graph is closed."""

@@ -21,6 +21,7 @@ from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export import parity
 from cgsam_edge.export.graphs.build import Graph, Graphs
+from cgsam_edge.export.mapped import release_memory
 from cgsam_edge.export.mil.constants import compare_constants
 from cgsam_edge.export.mil.evaluator import Evaluator, EvaluatorBackend, Output, Step
 from cgsam_edge.export.mil.lint import Finding, lint
@@ -108,22 +109,34 @@ def check(
     found = TierFindings()
     values = example_values(graphs, Bundle(bundle))
     for graph in graphs:
-        package = bundle / COREML / f"{graph.name}.mlpackage"
-        with tempfile.TemporaryDirectory() as folder:
-            twin = package if precision == "fp32" else _twin(graph, Path(folder), ios)
-            found.twin += check_twin(graph, twin, values)
-            if precision == "fp16":
-                found.constants[graph.name] = compare_constants(load_function(twin), load_function(package), package)
-        peaks: dict[str, float] = {}
-        if precision == "fp16":
-            found.half += check_half(graph, package, values, peaks)
-            found.peaks[graph.name] = max(peaks.values(), default=0.0)
-        found.lint += lint(load_function(package), graph.name, precision, peaks)
+        for _ in _measured(graph, bundle / COREML / f"{graph.name}.mlpackage", values, precision, ios, found):
+            release_memory(graph.module)  # of the programs that were read: each has all of the graph's weights
     for line in _lines(found):
         progress(line)
     masks = parity.check(model, bundle, EvaluatorBackend(), precision)
     _check_masks(masks, precision)
     return _with_tiers(masks, found)
+
+
+def _measured(
+    graph: Graph, package: Path, values: Mapping[str, Tensor], precision: str, ios: int, found: TierFindings
+) -> Iterator[None]:
+    """Measure the tiers of a graph, and yield after each step, when nothing that it read is needed any longer."""
+    with tempfile.TemporaryDirectory() as folder:
+        twin = package if precision == "fp32" else _twin(graph, Path(folder), ios)
+        yield
+        found.twin += check_twin(graph, twin, values)
+        yield
+        if precision == "fp16":
+            found.constants[graph.name] = compare_constants(load_function(twin), load_function(package), package)
+    yield
+    peaks: dict[str, float] = {}
+    if precision == "fp16":
+        found.half += check_half(graph, package, values, peaks)
+        found.peaks[graph.name] = max(peaks.values(), default=0.0)
+        yield
+    found.lint += lint(load_function(package), graph.name, precision, peaks)
+    yield
 
 
 def example_values(graphs: Graphs, bundle: Bundle) -> dict[str, Tensor]:

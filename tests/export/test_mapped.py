@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,20 @@ def test_what_was_freed_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(mapped, "give_back", lambda: given.append(True))
     release_memory(module(torch.zeros(SIDE, SIDE)))
     assert given == [True]
+
+
+def test_what_refers_to_itself_is_freed() -> None:
+    one = nn.Linear(1, 1)
+    one.itself = [one]
+    kept = weakref.ref(one)
+    gc.disable()
+    try:
+        del one
+        assert kept() is not None
+        release_memory(nn.Linear(1, 1))
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_weights_in_memory_stay_as_they_are() -> None:

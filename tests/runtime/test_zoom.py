@@ -235,7 +235,10 @@ def test_further_clicks_do_not_encode_again(
     assert len(computed) == KEPT
     first = encoded.predict("car", box=BOX, zoom=True)
     assert len(computed) == KEPT  # the part that was used last before the clicks is still there
+    encoded.predict("car", [[350, 250]], zoom=True)
+    assert len(computed) == KEPT + 1
     again = encoded.predict("car", box=BOX, zoom=True)
+    assert len(computed) == KEPT + 1  # it was dropped last, for it was used last
     np.testing.assert_array_equal(first.logits, again.logits)
     encoded = tiny_segmenter.encode(picture)
     computed.clear()

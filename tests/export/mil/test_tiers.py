@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +17,13 @@ import torch
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
-from cgsam_edge.export.mil import parity
+from cgsam_edge.export.mil import evaluator, parity
 from cgsam_edge.export.mil.constants import compare_constants
 from cgsam_edge.export.mil.evaluator import Evaluator
 from cgsam_edge.export.mil.package import load_function
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.targets import coreml
+from cgsam_edge.parity import TargetParity
 from tests.export.mil.packages import Spoilt
 
 
@@ -161,3 +165,31 @@ def test_the_text_graph_looks_up_more_tokens_than_int16_counts(model: ReferenceM
     given = text.example()
     (found,) = parity.check_half(text, tmp_path / spec.path, {**given, **text.run(given)}, {})
     assert found.cosine > 0.99999
+
+
+def test_programs_do_not_pile_up(
+    written: Written, model: ReferenceModel, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has all weights of its graph, and refers to itself, so Python alone would keep many."""
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    counts: list[int] = []
+
+    def counted(path: Path) -> Any:
+        function = load_function(path)
+        alive.add(function)
+        counts.append(len(alive))
+        return function
+
+    monkeypatch.setattr(parity, "load_function", counted)
+    monkeypatch.setattr(evaluator, "load_function", counted)
+    monkeypatch.setattr(parity.parity, "check", lambda *_: TargetParity(()))  # the masks: another test's
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    shutil.copytree(written.folder / "fp16" / "coreml", bundle / "coreml")
+    gc.disable()
+    try:
+        found = parity.check(model, written.graphs, bundle, "fp16", ios=16)
+    finally:
+        gc.enable()
+    assert set(found.tiers) == {"fp32 twin", "constants", "fp16"}
+    assert len(counts) == 5 * len(list(written.graphs))
+    assert max(counts) == 2  # a program and its twin
