@@ -20,22 +20,30 @@ _PAGE_OUT = 21
 _MAPPING = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-?\S* \S+ \S+ (?P<file>[1-9]\d*) ")
 
 
-def release_freed() -> None:
-    """Return to the system what was freed, and what is kept because it refers to itself.
+WORTH = 256 * 2**20
+"""Bytes that are worth looking for what only refers to itself, which takes half a second beside PyTorch."""
 
-    A converter's program refers to itself, so that Python keeps it for a while, and its copy of the weights lies in
-    blocks that the C library would keep: beside an engine they are as much memory again, or several times as much.
+
+def release_freed(size: int) -> None:
+    """Return to the system what was freed, and what Python keeps for a while because it refers to itself.
+
+    A converter's program does, and its copy of the weights lies in blocks that the C library would keep: beside an
+    engine they are as much memory again, or several times as much.
+
+    Args:
+        size: bytes that may be kept so; below `WORTH` they stay.
     """
-    gc.collect()
+    if size >= WORTH:
+        gc.collect()
     give_back()
 
 
 def release_memory(module: nn.Module) -> None:
-    """Return to the system what was freed, and the pages of weights in a mapped file.
+    """Return to the system what was freed after work on a model, and the pages of its weights in a mapped file.
 
     See `release_freed` and `release_pages`.
     """
-    release_freed()
+    release_freed(sum(tensor.nbytes for tensor in module.state_dict().values()))
     release_pages(module)
 
 

@@ -72,8 +72,7 @@ class _Unopened:
             yield session
         finally:
             session.close()
-            del session
-            release_freed()
+            release_freed(sum(file.stat().st_size for file in self.path.parent.rglob("*")))  # all graphs of the target
 
     def close(self) -> None:
         """Do nothing: the graph is closed."""
