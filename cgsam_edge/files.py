@@ -133,3 +133,8 @@ def _is_alive(process: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder and in the folders inside it."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

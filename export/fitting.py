@@ -16,6 +16,7 @@ from cgsam_edge.export.graphs.layers import quantisable
 from cgsam_edge.export.options import ExportOptions
 from cgsam_edge.export.reference import ReferenceModel
 from cgsam_edge.export.targets import COREML, QUANTISED, TARGETS
+from cgsam_edge.files import folder_bytes
 
 WORDS = ("fp32", "fp16", "int8", "int4")
 """Precisions that are tried, the most precise first."""
@@ -123,12 +124,8 @@ def _words(options: ExportOptions, *, judged: bool) -> list[str]:
 
 def stored_size(folder: Path, options: ExportOptions, target: str) -> int:
     """Return the bytes that a device stores that takes one target: its graphs, and what all targets share."""
-    others = sum(_bytes(folder / name) for name in options.targets if name != target)
-    return _bytes(folder) - others
-
-
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    others = sum(folder_bytes(folder / name) for name in options.targets if name != target)
+    return folder_bytes(folder) - others
 
 
 def check_size(folder: Path, options: ExportOptions) -> None:

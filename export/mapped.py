@@ -21,17 +21,17 @@ _MAPPING = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-?\S* \S+ \S+ (
 
 
 WORTH = 256 * 2**20
-"""Bytes that are worth looking for what only refers to itself, which takes half a second beside PyTorch."""
+"""Bytes that are worth a garbage collection, which takes half a second in a process with PyTorch."""
 
 
 def release_freed(size: int) -> None:
-    """Return to the system what was freed, and what Python keeps for a while because it refers to itself.
+    """Collect garbage, and return freed memory to the system.
 
-    A converter's program does, and its copy of the weights lies in blocks that the C library would keep: beside an
-    engine they are as much memory again, or several times as much.
+    A converter's program contains reference cycles, so Python keeps it until a collection, and the C library keeps the
+    freed blocks of its weights: beside an engine they are as much memory again, or several times as much.
 
     Args:
-        size: bytes that may be kept so; below `WORTH` they stay.
+        size: bytes that garbage may hold; below `WORTH` nothing is collected.
     """
     if size >= WORTH:
         gc.collect()
@@ -39,7 +39,7 @@ def release_freed(size: int) -> None:
 
 
 def release_memory(module: nn.Module) -> None:
-    """Return to the system what was freed after work on a model, and the pages of its weights in a mapped file.
+    """Collect the garbage of work on a model, and release the pages of its weights in a mapped file.
 
     See `release_freed` and `release_pages`.
     """

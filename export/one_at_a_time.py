@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsam_edge.export.mapped import release_freed
+from cgsam_edge.files import folder_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ class _Unopened:
             yield session
         finally:
             session.close()
-            release_freed(sum(file.stat().st_size for file in self.path.parent.rglob("*")))  # all graphs of the target
+            release_freed(folder_bytes(self.path.parent))  # all graphs of the target
 
     def close(self) -> None:
         """Do nothing: the graph is closed."""

@@ -110,7 +110,7 @@ def check(
     values = example_values(graphs, Bundle(bundle))
     for graph in graphs:
         for _ in _measured(graph, bundle / COREML / f"{graph.name}.mlpackage", values, precision, ios, found):
-            release_memory(graph.module)  # of the programs that were read: each has all of the graph's weights
+            release_memory(graph.module)  # each program that was read has all of the graph's weights
     for line in _lines(found):
         progress(line)
     masks = parity.check(model, bundle, EvaluatorBackend(), precision)

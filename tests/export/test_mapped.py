@@ -60,7 +60,7 @@ def test_what_was_freed_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_refers_to_itself_is_freed_where_that_is_worth_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     one, small = nn.Linear(1, 1), nn.Linear(1, 1)
-    one.itself = [one]
+    one.__dict__["itself"] = one
     kept = weakref.ref(one)
     gc.disable()
     try:

@@ -17,6 +17,7 @@ import torch
 from cgsam_edge.bundle import Bundle
 from cgsam_edge.errors import ExportError
 from cgsam_edge.export import mapped
+from cgsam_edge.export import parity as mask_parity
 from cgsam_edge.export.graphs.build import Graph, Graphs, build_graphs
 from cgsam_edge.export.mil import evaluator, parity
 from cgsam_edge.export.mil.constants import compare_constants
@@ -171,7 +172,7 @@ def test_the_text_graph_looks_up_more_tokens_than_int16_counts(model: ReferenceM
 def test_programs_do_not_pile_up(
     written: Written, model: ReferenceModel, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each has all weights of its graph, and refers to itself, so Python alone would keep many."""
+    """Each has all weights of its graph and reference cycles, so without collections many would stay."""
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     counts: list[int] = []
 
@@ -184,7 +185,7 @@ def test_programs_do_not_pile_up(
     monkeypatch.setattr(mapped, "WORTH", 0)
     monkeypatch.setattr(parity, "load_function", counted)
     monkeypatch.setattr(evaluator, "load_function", counted)
-    monkeypatch.setattr(parity.parity, "check", lambda *_: TargetParity(()))  # the masks: another test's
+    monkeypatch.setattr(mask_parity, "check", lambda *_: TargetParity(()))  # the masks: another test's
     bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     shutil.copytree(written.folder / "fp16" / "coreml", bundle / "coreml")
     gc.disable()
@@ -192,6 +193,7 @@ def test_programs_do_not_pile_up(
         found = parity.check(model, written.graphs, bundle, "fp16", ios=16)
     finally:
         gc.enable()
+    assert found.tiers is not None
     assert set(found.tiers) == {"fp32 twin", "constants", "fp16"}
     assert len(counts) == 5 * len(list(written.graphs))
     assert max(counts) == 2  # a program and its twin
