@@ -142,8 +142,8 @@ class Encoded:
     def _zoomed(
         self, index: int, clicks: Clicks, windows: Sequence[Window], before_part: Callable[[], object]
     ) -> ConceptResult:
-        whole_box = clicks.box is not None and all(holds(window, clicks.box) for window in windows)
-        base = None if whole_box else self._decoder.decode(index, clicks)
+        held = [one for one in windows if clicks.box is not None and holds(one, clicks.box)]
+        base = None if held else self._decoder.decode(index, clicks)
         found: dict[Window, ConceptResult] = {}
         for window in sorted(windows, key=lambda one: one not in self._parts):  # first those that are kept
             before_part()
@@ -152,7 +152,7 @@ class Encoded:
                 found[window] = seen
         near = [Near(window, found[window].logits) for window in windows if window in found]
         whole = None if base is None else base.logits
-        return zoomed(base or found[windows[0]], near, whole, clicks, self.image.size)
+        return zoomed(base or found[held[0]], near, whole, clicks, self.image.size)
 
     def _look(self, index: int, clicks: Clicks, window: Window) -> ConceptResult | None:
         """Compute a concept in a window; None where similarity rules it out and the image as a whole decides.

@@ -13,6 +13,7 @@ from cgsam_edge.interpolation import Places, interpolated
 from cgsam_edge.prompts import Clicks
 from cgsam_edge.results import ABSENT_LOGIT, ConceptResult
 from cgsam_edge.strips import strip_edges
+from cgsam_edge.zoom_sides import lacking, raised
 from cgsam_edge.zoom_windows import Window
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
     Real = NDArray[np.floating[Any]]
 
-KEPT = 4
+KEPT = 5
 """Windows that an encoded image keeps encoded, the last ones used."""
+
+NOTHING = np.zeros(4, np.float32)
+"""No side of a box lacks anything."""
 
 _WHOLE = 0.05
 """Weight of the image as a whole beside windows, whose own weight falls from 1 in the middle to 0 at the edges."""
@@ -54,10 +58,12 @@ class ZoomedConcept(ConceptResult):
         near: the windows; where several lie, their logits are averaged.
         whole: logits of the image as a whole, float32 (m, m), which count outside of the windows; None if the mask is
             empty there.
+        lacks: by how much logits are raised at the sides of the box, float32 (4,); see `cgsam_edge.zoom_sides`.
     """
 
     near: tuple[Near, ...] = field(kw_only=True, repr=False)
     whole: Float | None = field(kw_only=True, repr=False)
+    lacks: Float = field(kw_only=True, repr=False)
 
     def logit_strips(self) -> Iterator[tuple[slice, Float]]:
         """Yield the logits at the image's size in parts from left to right: the columns, and float32 (H, w)."""
@@ -70,7 +76,7 @@ class ZoomedConcept(ConceptResult):
         return np.concatenate([strip for _, strip in self.logit_strips()], axis=1)
 
     def _blended(self, xs: Real, ys: Real) -> Float:
-        return blended(self.near, self.whole, self.box, self.image_size, xs, ys)
+        return blended(self.near, self.whole, self.box, self.image_size, xs, ys, self.lacks)
 
 
 def combined(without: ConceptResult, boxed: ConceptResult) -> ConceptResult:
@@ -101,9 +107,12 @@ def zoomed(
     """
     side = len(base.logits)
     xs, ys = ((np.arange(side) + 0.5) * length / side for length in size)
+    lacks = NOTHING
+    if prompt.box is not None and not len(prompt.points):  # clicks say more about a mask than its box
+        lacks = lacking(lambda xs, ys: blended(near, whole, prompt.box, size, xs, ys), prompt.box)
     return ZoomedConcept(
         name=base.name,
-        logits=blended(near, whole, prompt.box, size, xs, ys),
+        logits=blended(near, whole, prompt.box, size, xs, ys, lacks),
         score=base.score,
         presence=base.presence,
         present=base.present,
@@ -115,11 +124,18 @@ def zoomed(
         image_size=size,
         near=tuple(near),
         whole=whole,
+        lacks=lacks,
     )
 
 
 def blended(
-    near: Sequence[Near], whole: Float | None, box: Float | None, size: tuple[int, int], xs: Real, ys: Real
+    near: Sequence[Near],
+    whole: Float | None,
+    box: Float | None,
+    size: tuple[int, int],
+    xs: Real,
+    ys: Real,
+    lacks: Float = NOTHING,
 ) -> Float:
     """Return logits float32 (rows, columns) at places of an image, given as pixels from its left and upper edge."""
     total = np.zeros((len(ys), len(xs)), np.float32)
@@ -136,6 +152,8 @@ def blended(
         weight[rows, columns] += share
     found = np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.float32(ABSENT_LOGIT))
     if box is not None:
+        if lacks.any():
+            found += raised(lacks, box, xs, ys)
         found[(ys < box[1]) | (ys > box[3])] = ABSENT_LOGIT
         found[:, (xs < box[0]) | (xs > box[2])] = ABSENT_LOGIT
     return found

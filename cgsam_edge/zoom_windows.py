@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,23 +15,34 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
     Real = NDArray[np.floating[Any]]
 
-MARGIN = 1.5
-"""Sides of the window around a box, as multiples of the box's: the model sees what is around a thing."""
-
 NEAR = 0.4
 """Sides of the windows around clicks, and of those that share a greater box, as shares of the image's."""
 
-LEAST_MARGIN = 1.2
-"""A box has a window to itself if one of ``ALONE`` of the image's sides, or the least, is this many times as wide."""
 
-ALONE = 0.5
-"""Greatest side of the window around a whole box, as a share of the image's, unless the least is greater."""
+@dataclass(frozen=True)
+class Scale:
+    """How large the windows of a box are.
+
+    Attributes:
+        margin: their sides as multiples of the box's: the model sees what is around a thing.
+        most: their greatest sides as shares of the image's; a greater box is shared by several windows.
+    """
+
+    margin: float
+    most: float
+
+
+SCALES = (Scale(1.5, NEAR), Scale(1.2, 0.3))
+"""Of the windows of a box, the wider first. Masks of two scales err at different places, so their mean is better."""
+
+TWICE = 0.6
+"""Greatest box that is looked at in both scales, as a share of the image's sides: a greater one has many windows."""
 
 OVERLAP = 0.25
 """Least share of a window's side that it has in common with the next one, or that a click in it is from its edges."""
 
-SMALLEST = 0.2
-"""Least side of a window as a share of the model's: the reference models saw pictures enlarged five times."""
+SMALLEST = 0.1
+"""Least side of a window as a share of the model's: smaller ones show nothing more."""
 
 WIDEST = 0.8
 """Windows whose sides are over this share of the image's are not worth their time: the image is taken as a whole."""
@@ -40,10 +52,11 @@ Window = tuple[int, int, int, int]
 
 
 def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[Window]:
-    """Return the parts of an image to look at, of one size and of its proportions; none if they are nearly all of it.
+    """Return the parts of an image to look at, of its proportions; none if they are nearly all of it.
 
     Args:
-        prompt: a box, which lies in one window or is shared by several, or clicks, each of which lies in one.
+        prompt: a box, which lies in one window of each scale or is shared by several, or clicks, each of which lies in
+            one window.
         size: width and height of the image.
         image_size: the model's side in pixels.
     """
@@ -53,11 +66,14 @@ def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[W
         return _around_clicks(prompt.points, sides, size) if sides else []
     low, high = prompt.box.astype(np.float64).reshape(2, 2)
     share = float(((high - low) / np.asarray(size)).max())
-    if max(LEAST_MARGIN * share, least) <= max(ALONE, least):
-        sides = _sides(max(min(MARGIN * share, ALONE), least), size)
-        return [_placed((low + high) / 2, sides, size)] if sides else []
-    sides = _sides(max(NEAR, least), size)
-    if not sides:
+    scales = SCALES if share <= TWICE else SCALES[:1]
+    shares = dict.fromkeys(max(min(scale.margin * share, scale.most), least) for scale in scales)
+    return [window for one in shares for window in _over(low, high, _sides(one, size), size)]
+
+
+def _over(low: Real, high: Real, sides: tuple[int, int] | None, size: tuple[int, int]) -> list[Window]:
+    """Return the windows that share a box; none if they are too wide."""
+    if sides is None:
         return []
     across, down = (_cover(*along) for along in zip(low, high, sides, size, strict=True))
     return [(x, y, x + sides[0], y + sides[1]) for y in down for x in across]

@@ -25,8 +25,8 @@ from training.ablation import ABLATIONS, silenced
 
 log = logging.getLogger("training")
 
-ZOOMED = 30
-"""Pictures on which clicks and boxes are zoomed in on, which takes the time of some ten pictures each."""
+ZOOMED = 100
+"""Pictures on which clicks and boxes are zoomed in on, which takes the time of some hundred pictures each."""
 
 
 def brief(found: Evaluation) -> dict[str, Any]:

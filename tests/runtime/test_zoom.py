@@ -20,7 +20,7 @@ from cgsam_edge.opened_model import OpenedModel
 from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
 from cgsam_edge.screening import Screened
-from cgsam_edge.zoom import KEPT, Near, ZoomedConcept, blended, combined, zoomed
+from cgsam_edge.zoom import KEPT, NOTHING, Near, ZoomedConcept, blended, combined, zoomed
 from cgsam_edge.zoom_windows import inside, windows_of
 from tests.commands import cgsam, fails
 from tests.live import scripted
@@ -39,7 +39,7 @@ def test_a_zoomed_mask_is_that_of_the_cut_picture(tiny_segmenter: Segmenter, pic
     encoded = tiny_segmenter.encode(picture)
     found = encoded.predict("car", [[150, 140]], box=BOX, zoom=True)
     assert isinstance(found, ZoomedConcept)
-    assert [one.window for one in found.near] == [(80, 90, 200, 180)]
+    assert [one.window for one in found.near] == [(80, 90, 200, 180), (92, 99, 188, 171)]
     expected = np.full(SIZE[::-1], ABSENT_LOGIT, np.float32)
     total, weight = np.zeros_like(expected), np.zeros_like(expected)
     for near in found.near:
@@ -121,7 +121,8 @@ def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
     nowhere = encoded.predict("car", box=box, zoom=True)
     assert isinstance(nowhere, ZoomedConcept)
     assert nowhere.near == ()
-    np.testing.assert_allclose(nowhere.full_logits()[20:290, :390], plain.full_logits()[20:290, :390], atol=1e-3)
+    undrawn = replace(nowhere, lacks=NOTHING).full_logits()
+    np.testing.assert_allclose(undrawn[20:290, :390], plain.full_logits()[20:290, :390], atol=1e-3)
 
 
 def test_a_zoomed_result_has_the_judgement_of_its_base() -> None:
@@ -209,8 +210,8 @@ def test_one_zoomed_concept_does_not_hold_the_rows_of_the_others(
 
 
 def test_a_picture_with_few_pixels_is_not_zoomed_in_on(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
-    encoded = tiny_segmenter.encode(picture.resize((40, 30)))
-    plain, zoomed = (encoded.predict("car", [[20, 15]], zoom=zoom) for zoom in (False, True))
+    encoded = tiny_segmenter.encode(picture.resize((20, 15)))
+    plain, zoomed = (encoded.predict("car", [[10, 7]], zoom=zoom) for zoom in (False, True))
     assert not isinstance(zoomed, ZoomedConcept)
     np.testing.assert_array_equal(zoomed.logits, plain.logits)
 
@@ -229,16 +230,16 @@ def test_further_clicks_do_not_encode_again(
     encoded.predict("car", box=BOX, zoom=True)
     assert encoded.part_bytes > 0
     encoded.predict("road", [[140, 130]], box=BOX, zoom=True)
-    assert len(computed) == 1
-    for number in range(KEPT - 1):
+    assert len(computed) == 2
+    for number in range(KEPT - 2):
         encoded.predict("car", [[200, 10 + 90 * number]], zoom=True)
     assert len(computed) == KEPT
     first = encoded.predict("car", box=BOX, zoom=True)
-    assert len(computed) == KEPT  # the part that was used last before the clicks is still there
+    assert len(computed) == KEPT  # the parts that were used last before the clicks are still there
     encoded.predict("car", [[350, 250]], zoom=True)
     assert len(computed) == KEPT + 1
     again = encoded.predict("car", box=BOX, zoom=True)
-    assert len(computed) == KEPT + 1  # it was dropped last, for it was used last
+    assert len(computed) == KEPT + 1  # they are not dropped, for they were used last
     np.testing.assert_array_equal(first.logits, again.logits)
     encoded = tiny_segmenter.encode(picture)
     computed.clear()

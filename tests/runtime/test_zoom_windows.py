@@ -35,16 +35,23 @@ def sides(windows: list[Window]) -> list[tuple[int, int]]:
     return [(right - left, bottom - top) for left, top, right, bottom in windows]
 
 
-def test_a_box_has_a_window_of_the_pictures_proportions() -> None:
-    assert windows_of(prompt(BOX), SIZE, 128) == [(80, 90, 200, 180)]  # 1.5 times 80 wide, and 3/4 of that high
+def test_a_box_has_windows_of_two_scales_and_of_the_pictures_proportions() -> None:
+    wide, narrow = (80, 90, 200, 180), (92, 99, 188, 171)  # 1.5 and 1.2 times 80 wide, and 3/4 of that high
+    assert windows_of(prompt(BOX), SIZE, 128) == [wide, narrow]
     small = windows_of(prompt([0, 290, 4, 300]), SIZE, 128)
-    assert small == [(0, 274, 35, 300)]  # a fifth of the model's side, or more
-    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 1300) == []  # which would be nearly all of this picture
+    assert small == [(0, 285, 20, 300), (0, 287, 18, 300)]  # the second has a tenth of the model's side, the least
+    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 256) == [(0, 274, 35, 300)]  # the least of both scales
+    assert windows_of(prompt([0, 290, 4, 300]), SIZE, 2600) == []  # which would be nearly all of this picture
 
 
-def test_the_window_of_a_box_is_half_the_picture_at_most() -> None:
-    [window] = windows_of(prompt([100, 100, 260, 130]), SIZE, 128)  # 0.4 of the width
-    assert window == (80, 40, 280, 190)
+def test_the_windows_of_a_box_have_limits() -> None:
+    windows = windows_of(prompt([100, 100, 260, 130]), SIZE, 128)  # 0.4 of the width
+    assert windows == [(100, 55, 260, 175), (88, 70, 208, 160), (152, 70, 272, 160)]
+
+
+def test_a_box_over_most_of_the_picture_has_windows_of_one_scale() -> None:
+    for width, count in ((240, 2), (241, 1)):
+        assert len({*sides(windows_of(prompt([0, 20, width, 100]), SIZE, 128))}) == count
 
 
 def test_windows_share_a_greater_box() -> None:
@@ -76,11 +83,14 @@ def test_no_window_is_there_twice() -> None:
 
 @pytest.mark.parametrize("box", [[10, 10, 190, 140], [0, 0, 180, 130]])
 def test_boxes_near_the_limit_have_windows_that_differ(box: list[int]) -> None:
-    """Wherever a box lies, windows are over a seventh of their sides apart."""
+    """Wherever a box lies, windows of one scale are over a seventh of their sides apart."""
     windows = windows_of(prompt(box), SIZE, 128)
+    assert {*sides(windows)} == {(160, 120), (120, 90)}
     for i, one in enumerate(windows):
         for other in windows[:i]:
-            assert max(abs(one[0] - other[0]) / 160, abs(one[1] - other[1]) / 120) > 1 / 7
+            if sides([one]) == sides([other]):
+                width, height = sides([one])[0]
+                assert max(abs(one[0] - other[0]) / width, abs(one[1] - other[1]) / height) > 1 / 7
 
 
 def test_clicks_have_windows_around_them_and_share_near_ones() -> None:
@@ -131,10 +141,10 @@ def test_a_window_sees_its_part_of_the_box() -> None:
 
 def test_one_window_holds_all_of_a_box_that_fits() -> None:
     """Its edges may lie between pixels, so that the window misses a part of one."""
-    box = [32.23, 59.23, 58.09, 387.97]
-    [window] = windows_of(prompt(box), (60, 1080), 128)
+    box = [32.23, 59.23, 56.2, 387.97]
+    window, *_ = windows_of(prompt(box), (60, 1080), 128)
     assert box[2] > window[2]
     assert holds(window, np.asarray(box, np.float32))
     part = inside(prompt(box), window).box
     assert part is not None
-    assert part.tolist() == pytest.approx([0.23, 59.23, 26, 387.97], rel=1e-5)
+    assert part.tolist() == pytest.approx([0.23, 51.23, 24, 379.97], rel=1e-5)

@@ -32,7 +32,7 @@ def test_the_least_recently_used_goes_first(segmenter: Segmenter, street: bytes)
     assert (kept.bytes, len(kept)) == (3 * size, 3)
     kept.put("d", encoded)
     assert kept.bytes == 3 * size
-    encoded.predict("car", box=[100, 100, 160, 160], zoom=True)
+    encoded.predict("car", [[130, 130]], zoom=True)
     kept.put("d", encoded)
     assert encoded.part_bytes > 0  # "d" has grown beyond the limit, so that "a" goes
     assert (kept.bytes, len(kept)) == (2 * size + encoded.part_bytes, 2)
