@@ -111,9 +111,11 @@ class Encoded:
             zoom: compute the mask again in parts of the image that are encoded in the model's full size: around the
                 box, or else around each click. Masks are sharper, those of small things above all, for the time of
                 another image a part; the last `cgsam_edge.zoom.KEPT` parts are kept for further calls. The result is
-                then a `cgsam_edge.zoom.ZoomedConcept`; with a box, its mask ends there, and where one part holds all
-                of the box, clicks outside of that part have no effect. Parts have sides of 0.4 of the image's, up to
-                0.5 around a whole box, and a fifth of the model's side at least; where that is over 0.8 of the
+                then a `cgsam_edge.zoom.ZoomedConcept`. Parts around clicks have sides of 0.4 of the image's. A box has
+                parts of two sizes, up to 0.4 and 0.3 and up to 13 of them, or, if it is wider or higher than 0.6 of
+                the image, up to nine of 0.4. The mask then ends at the box, and without clicks it is extended to sides
+                of the box that it does not quite reach. If one part holds all of the box, clicks outside of all parts
+                have no effect. A part's shorter side is a tenth of the model's at least; where that is over 0.8 of the
                 image's, zoom changes nothing.
             before_part: called before each part of zoom; what it raises ends the call, for apps that limit its time.
 
@@ -155,7 +157,7 @@ class Encoded:
         return zoomed(base or found[held[0]], near, whole, clicks, self.image.size)
 
     def _look(self, index: int, clicks: Clicks, window: Window) -> ConceptResult | None:
-        """Compute a concept in a window; None where similarity rules it out and the image as a whole decides.
+        """Compute a concept in a window; None where similarity rules it out, and the other windows or the image decide.
 
         A window that cuts the box cannot tell whether the concept is in the part that it sees.
         """

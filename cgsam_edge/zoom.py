@@ -13,7 +13,7 @@ from cgsam_edge.interpolation import Places, interpolated
 from cgsam_edge.prompts import Clicks
 from cgsam_edge.results import ABSENT_LOGIT, ConceptResult
 from cgsam_edge.strips import strip_edges
-from cgsam_edge.zoom_sides import lacking, raised
+from cgsam_edge.zoom_sides import boost, shortfall
 from cgsam_edge.zoom_windows import Window
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 KEPT = 5
 """Windows that an encoded image keeps encoded, the last ones used."""
 
-NOTHING = np.zeros(4, np.float32)
-"""No side of a box lacks anything."""
+NO_SHORTFALL = np.zeros((4, 2), np.float32)
+"""The mask reaches all sides of a box, or is left as it is."""
+NO_SHORTFALL.flags.writeable = False
 
 _WHOLE = 0.05
 """Weight of the image as a whole beside windows, whose own weight falls from 1 in the middle to 0 at the edges."""
@@ -47,23 +48,24 @@ class Near:
 
 @dataclass(frozen=True, eq=False)
 class ZoomedConcept(ConceptResult):
-    """One concept whose mask was computed in windows, see `Encoded.predict`; it comes from ``whole`` and ``near``.
+    """One concept whose mask was computed in windows, see `Encoded.predict`.
 
-    ``score``, ``presence``, ``evidence`` and ``similarity`` are those of the image as a whole, or, where one window
-    holds all of a box, of that window, where clicks outside of it have no effect. ``points`` are all clicks that were
-    given. ``logits`` are the blended ones at the decoder's resolution, which is too coarse for small
-    things.
+    The mask comes from ``whole``, ``near`` and ``shortfall``. ``score``, ``presence``, ``evidence`` and ``similarity``
+    are those of the image as a whole, or of the largest window that holds all of a box, if there is one. ``points`` are
+    all clicks that were given. ``logits`` are the blended ones at the decoder's resolution, which is too coarse for
+    small things.
 
     Attributes:
         near: the windows; where several lie, their logits are averaged.
         whole: logits of the image as a whole, float32 (m, m), which count outside of the windows; None if the mask is
             empty there.
-        lacks: by how much logits are raised at the sides of the box, float32 (4,); see `cgsam_edge.zoom_sides`.
+        shortfall: by how much logits are raised near the sides of the box, and where, float32 (4, 2); see
+            `cgsam_edge.zoom_sides.shortfall`.
     """
 
     near: tuple[Near, ...] = field(kw_only=True, repr=False)
     whole: Float | None = field(kw_only=True, repr=False)
-    lacks: Float = field(kw_only=True, repr=False)
+    shortfall: Float = field(kw_only=True, repr=False)
 
     def logit_strips(self) -> Iterator[tuple[slice, Float]]:
         """Yield the logits at the image's size in parts from left to right: the columns, and float32 (H, w)."""
@@ -76,7 +78,7 @@ class ZoomedConcept(ConceptResult):
         return np.concatenate([strip for _, strip in self.logit_strips()], axis=1)
 
     def _blended(self, xs: Real, ys: Real) -> Float:
-        return blended(self.near, self.whole, self.box, self.image_size, xs, ys, self.lacks)
+        return blended(self.near, self.whole, self.box, self.image_size, xs, ys, self.shortfall)
 
 
 def combined(without: ConceptResult, boxed: ConceptResult) -> ConceptResult:
@@ -99,7 +101,7 @@ def zoomed(
     """Return a result that was computed in windows.
 
     Args:
-        base: the result of the image as a whole, or of the only window.
+        base: the result of the image as a whole, or of the largest window that holds all of the box.
         near: the windows; none where similarity rules the concept out in all of them.
         whole: logits outside of the windows; None for an empty mask there.
         prompt: in the image's pixels.
@@ -107,12 +109,12 @@ def zoomed(
     """
     side = len(base.logits)
     xs, ys = ((np.arange(side) + 0.5) * length / side for length in size)
-    lacks = NOTHING
+    short = NO_SHORTFALL
     if prompt.box is not None and not len(prompt.points):  # clicks say more about a mask than its box
-        lacks = lacking(lambda xs, ys: blended(near, whole, prompt.box, size, xs, ys), prompt.box)
+        short = shortfall(lambda xs, ys: blended(near, whole, prompt.box, size, xs, ys), prompt.box)
     return ZoomedConcept(
         name=base.name,
-        logits=blended(near, whole, prompt.box, size, xs, ys, lacks),
+        logits=blended(near, whole, prompt.box, size, xs, ys, short),
         score=base.score,
         presence=base.presence,
         present=base.present,
@@ -124,7 +126,7 @@ def zoomed(
         image_size=size,
         near=tuple(near),
         whole=whole,
-        lacks=lacks,
+        shortfall=short,
     )
 
 
@@ -135,7 +137,7 @@ def blended(
     size: tuple[int, int],
     xs: Real,
     ys: Real,
-    lacks: Float = NOTHING,
+    short: Float = NO_SHORTFALL,
 ) -> Float:
     """Return logits float32 (rows, columns) at places of an image, given as pixels from its left and upper edge."""
     total = np.zeros((len(ys), len(xs)), np.float32)
@@ -152,8 +154,8 @@ def blended(
         weight[rows, columns] += share
     found = np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.float32(ABSENT_LOGIT))
     if box is not None:
-        if lacks.any():
-            found += raised(lacks, box, xs, ys)
+        if short[:, 0].any():
+            found += boost(short, box, xs, ys)
         found[(ys < box[1]) | (ys > box[3])] = ABSENT_LOGIT
         found[:, (xs < box[0]) | (xs > box[2])] = ABSENT_LOGIT
     return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Real = NDArray[np.floating[Any]]
 
 NEAR = 0.4
-"""Sides of the windows around clicks, and of those that share a greater box, as shares of the image's."""
+"""Sides of the windows around clicks, and of the larger ones that cover a large box, as shares of the image's."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Scale:
     """How large the windows of a box are.
 
     Attributes:
-        margin: their sides as multiples of the box's: the model sees what is around a thing.
-        most: their greatest sides as shares of the image's; a greater box is shared by several windows.
+        margin: their sides as multiples of the box's: the model sees what is around an object.
+        max_share: their greatest sides as shares of the image's; a larger box is covered by several windows.
     """
 
     margin: float
-    most: float
+    max_share: float
 
 
 SCALES = (Scale(1.5, NEAR), Scale(1.2, 0.3))
-"""Of the windows of a box, the wider first. Masks of two scales err at different places, so their mean is better."""
+"""Of the windows of a box, the larger first. Masks at two scales err in different places, so their mean is better."""
 
-TWICE = 0.6
-"""Greatest box that is looked at in both scales, as a share of the image's sides: a greater one has many windows."""
+TWO_SCALES_UP_TO = 0.6
+"""Largest box that is looked at at both scales, as a share of the image's sides: a larger one has many windows."""
 
 OVERLAP = 0.25
 """Least share of a window's side that it has in common with the next one, or that a click in it is from its edges."""
@@ -55,8 +55,8 @@ def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[W
     """Return the parts of an image to look at, of its proportions; none if they are nearly all of it.
 
     Args:
-        prompt: a box, which lies in one window of each scale or is shared by several, or clicks, each of which lies in
-            one window.
+        prompt: a box, which at each scale lies in one window or is covered by several, or clicks, each of which lies
+            in a window.
         size: width and height of the image.
         image_size: the model's side in pixels.
     """
@@ -66,15 +66,14 @@ def windows_of(prompt: Clicks, size: tuple[int, int], image_size: int) -> list[W
         return _around_clicks(prompt.points, sides, size) if sides else []
     low, high = prompt.box.astype(np.float64).reshape(2, 2)
     share = float(((high - low) / np.asarray(size)).max())
-    scales = SCALES if share <= TWICE else SCALES[:1]
-    shares = dict.fromkeys(max(min(scale.margin * share, scale.most), least) for scale in scales)
-    return [window for one in shares for window in _over(low, high, _sides(one, size), size)]
+    scales = SCALES if share <= TWO_SCALES_UP_TO else SCALES[:1]
+    shares = [max(min(scale.margin * share, scale.max_share), least) for scale in scales]
+    found = dict.fromkeys(sides for one in shares if (sides := _sides(one, size)))
+    return [window for sides in found for window in _over(low, high, sides, size)]
 
 
-def _over(low: Real, high: Real, sides: tuple[int, int] | None, size: tuple[int, int]) -> list[Window]:
-    """Return the windows that share a box; none if they are too wide."""
-    if sides is None:
-        return []
+def _over(low: Real, high: Real, sides: tuple[int, int], size: tuple[int, int]) -> list[Window]:
+    """Return the windows of one size that cover a box."""
     across, down = (_cover(*along) for along in zip(low, high, sides, size, strict=True))
     return [(x, y, x + sides[0], y + sides[1]) for y in down for x in across]
 

@@ -26,7 +26,7 @@ from training.ablation import ABLATIONS, silenced
 log = logging.getLogger("training")
 
 ZOOMED = 100
-"""Pictures on which clicks and boxes are zoomed in on, which takes the time of some hundred pictures each."""
+"""Pictures on which clicks and boxes are zoomed in on, which takes the time of dozens of pictures each."""
 
 
 def brief(found: Evaluation) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
@@ -64,7 +65,7 @@ def quantise(
     openvino = telemetry.load("openvino")
     path = folder / spec.path
     core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # the files are replaced below
+    core.set_property({"ENABLE_MMAP": os.name != "nt"})  # Windows does not replace a mapped file, as is done below
     model = core.read_model(str(path))
     known = quantisable(graph).keys() | (convolutions(graph).keys() if four_bits is None else frozenset())
     layers = known & ranges.keys() - in_float - (four_bits or {}).keys()

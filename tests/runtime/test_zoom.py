@@ -20,7 +20,7 @@ from cgsam_edge.opened_model import OpenedModel
 from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
 from cgsam_edge.screening import Screened
-from cgsam_edge.zoom import KEPT, NOTHING, Near, ZoomedConcept, blended, combined, zoomed
+from cgsam_edge.zoom import KEPT, NO_SHORTFALL, Near, ZoomedConcept, blended, combined, zoomed
 from cgsam_edge.zoom_windows import inside, windows_of
 from tests.commands import cgsam, fails
 from tests.live import scripted
@@ -121,8 +121,34 @@ def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
     nowhere = encoded.predict("car", box=box, zoom=True)
     assert isinstance(nowhere, ZoomedConcept)
     assert nowhere.near == ()
-    undrawn = replace(nowhere, lacks=NOTHING).full_logits()
+    undrawn = replace(nowhere, shortfall=NO_SHORTFALL).full_logits()
     np.testing.assert_allclose(undrawn[20:290, :390], plain.full_logits()[20:290, :390], atol=1e-3)
+
+
+def test_a_box_that_one_part_holds_is_judged_there(
+    tiny_segmenter: Segmenter, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smaller parts cut the box; what they rule out is left to the larger one."""
+    encoded, box = tiny_segmenter.encode(picture), [100, 100, 240, 190]
+    found = encoded.predict("car", box=box, zoom=True)
+    assert isinstance(found, ZoomedConcept)
+    larger, *smaller = windows_of(prompt(box), SIZE, 128)
+    assert [one.window for one in found.near] == [larger, *smaller]
+    assert len(smaller) == 2
+    assert found.whole is None
+    seen = tiny_segmenter.encode(picture.crop(larger)).predict("car", box=inside(prompt(box), larger).box)
+    assert (found.score, found.presence, found.present) == (seen.score, seen.presence, seen.present)
+    known = tiny_segmenter.bundle.vocabulary
+    every = np.ones(len(known.names), bool)
+
+    def nothing_there(decoder: ConceptDecoder) -> Screened:
+        return replace(Screened.of(decoder.features["clip_features"], known.features, known.screening), ruled_out=every)
+
+    monkeypatch.setattr(ConceptDecoder, "screened", property(nothing_there))
+    alone = encoded.predict("car", box=box, zoom=True)
+    assert isinstance(alone, ZoomedConcept)
+    assert [one.window for one in alone.near] == [larger]
+    assert alone.presence == seen.presence
 
 
 def test_a_zoomed_result_has_the_judgement_of_its_base() -> None:

@@ -24,8 +24,8 @@ def prompt(box: Sequence[float] | None, points: Any = NONE, labels: Any = ()) ->
     )
 
 
-def covered(windows: list[Window]) -> np.ndarray:
-    seen = np.zeros(SIZE[::-1], int)
+def covered(windows: list[Window], size: tuple[int, int] = SIZE) -> np.ndarray:
+    seen = np.zeros(size[::-1], int)
     for left, top, right, bottom in windows:
         seen[top:bottom, left:right] += 1
     return seen
@@ -65,20 +65,25 @@ def test_windows_share_a_greater_box() -> None:
     assert {top for _, top, *_ in flat} == {10}  # one window is high enough
 
 
-def test_no_window_is_there_twice() -> None:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize(("size", "side"), [(SIZE, 128), ((129, 129), 512), ((512, 512), 512)])
+def test_the_windows_of_each_scale_cover_the_box_and_none_is_there_twice(size: tuple[int, int], side: int) -> None:
+    rng, most = np.random.default_rng(0), {0.3: 2, 0.4: 5, 0.6: 13, 1.0: 9}
     for _ in range(300):
-        low = rng.random(2) * SIZE * 0.9
-        high = low + 1 + rng.random(2) * (np.asarray(SIZE) - low - 1)
+        low = rng.random(2) * size * 0.9
+        high = low + 1 + rng.random(2) * (np.asarray(size) - low - 1)
         box = np.concatenate([low, high]).astype(np.float32)
-        windows = windows_of(prompt(box.tolist()), SIZE, 128)
+        windows = windows_of(prompt(box.tolist()), size, side)
         assert len({*windows}) == len(windows)
+        share = float(((high - low) / size).max())
+        assert len(windows) <= most[next(limit for limit in most if share <= limit)]
         for left, top, right, bottom in windows:
-            assert 0 <= left < right <= SIZE[0]
-            assert 0 <= top < bottom <= SIZE[1]
-        if windows and not all(holds(one, box) for one in windows):
-            (x0, y0), (x1, y1) = np.ceil(low).astype(int), np.floor(high).astype(int)
-            assert covered(windows)[y0:y1, x0:x1].min(initial=1) >= 1
+            assert 0 <= left < right <= size[0]
+            assert 0 <= top < bottom <= size[1]
+        for one in {*sides(windows)}:
+            same = [window for window in windows if sides([window]) == [one]]
+            if not all(holds(window, box) for window in same):
+                (x0, y0), (x1, y1) = np.ceil(low).astype(int), np.floor(high).astype(int)
+                assert covered(same, size)[y0:y1, x0:x1].min(initial=1) >= 1
 
 
 @pytest.mark.parametrize("box", [[10, 10, 190, 140], [0, 0, 180, 130]])
