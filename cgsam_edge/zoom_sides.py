@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Real = NDArray[np.floating[Any]]
     Logits = Callable[[Real, Real], Float]
 
-EDGE = 0.02
+EDGE = 0.03
 """A mask reaches a side if it comes this close to it, as a share of the box, or within a pixel."""
 
 REACH = 0.3
@@ -26,7 +26,7 @@ ALONG = 0.3
 BESIDE = 0.1
 """How far from the best place along a side its mask may be, as a share of the side's length."""
 
-MAX_BOOST = 4.0
+MAX_BOOST = 3.0
 """Greatest logit by which a side is raised. Where it would take more, the box is probably too large."""
 
 _PLACES, _DEPTH, _GRID = 1024, 32, 64

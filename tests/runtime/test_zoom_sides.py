@@ -86,7 +86,7 @@ def test_each_side_is_raised_around_its_best_place() -> None:
 
     box = np.array(BOX, np.float32)
     left, *others = shortfall(at, box)
-    assert left[0] == pytest.approx(1.6, abs=0.1)  # the pixels within a fiftieth of the side end 16 from the mask
+    assert left[0] == pytest.approx(1.45, abs=0.06)  # the pixels within 3 % of the box end 14 from the mask
     assert left[1] == pytest.approx(160, abs=1)
     assert [side[0] for side in others] == [0, 0, 0]
     short = np.array([[2, 160], [0, 0], [0, 0], [1, 250]], np.float32)
@@ -96,7 +96,7 @@ def test_each_side_is_raised_around_its_best_place() -> None:
     np.testing.assert_allclose(more[:, :2], [[2, 1], [1, 0.5], [0, 0]], atol=1e-3)
 
 
-@pytest.mark.parametrize(("slope", "reached"), [(0.24, True), (0.26, False)])
+@pytest.mark.parametrize(("slope", "reached"), [(0.2, True), (0.213, False)])
 def test_where_the_model_is_sure_the_mask_stays(slope: float, reached: bool) -> None:
     one, clicked = found(cone(slope)), found(cone(slope), [[200, 160]], [1])
     assert one.shortfall[:, 0].all() == one.shortfall[:, 0].any() == reached
@@ -104,7 +104,7 @@ def test_where_the_model_is_sure_the_mask_stays(slope: float, reached: bool) -> 
     assert np.array_equal(one.mask, clicked.mask) != reached
 
 
-@pytest.mark.parametrize("ground", [-1, -2, -3.9])
+@pytest.mark.parametrize("ground", [-1, -2, -2.9])
 def test_no_part_of_a_flat_background_joins_a_mask_that_is_far_from_the_sides(ground: float) -> None:
     logits = np.full((300, 400), ground, np.float32)
     logits[140:180, 180:220] = 2
