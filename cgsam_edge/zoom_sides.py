@@ -58,12 +58,13 @@ def _shortfall(logits: Logits, box: Real, side: int) -> tuple[float, float]:
     low, high = box[1 - axis], box[3 - axis]
     near = _edge(abs(inwards)) * inwards
     along = _places(low, high, _PLACES)
-    best = _look(logits, axis, _places(*sorted((start, start + near)), _DEPTH), along).max(axis=1)
+    close = _places(min(start, start + near), max(start, start + near), _DEPTH)
+    best = _look(logits, axis, close, along).max(axis=1)
     lacks, place = -float(best.max()), float(along[best.argmax()])
     if not 0 <= lacks <= MAX_BOOST:
         return 0, place
     beside = BESIDE * (high - low)
-    within = np.linspace(*sorted((start, start + near + REACH * inwards)), _GRID)
+    within = np.sort(np.linspace(start, start + near + REACH * inwards, _GRID))
     around = np.linspace(max(low, place - beside), min(high, place + beside), _GRID)
     return (lacks + _ENOUGH if (_look(logits, axis, within, around) > 0).any() else 0), place
 

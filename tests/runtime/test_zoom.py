@@ -20,7 +20,7 @@ from cgsam_edge.opened_model import OpenedModel
 from cgsam_edge.results import ABSENT_LOGIT, Result
 from cgsam_edge.rle import decode_rle
 from cgsam_edge.screening import Screened
-from cgsam_edge.zoom import KEPT, NO_SHORTFALL, Near, ZoomedConcept, blended, combined, zoomed
+from cgsam_edge.zoom import KEPT, NO_SHORTFALL, ZoomedConcept, zoomed
 from cgsam_edge.zoom_windows import inside, windows_of
 from tests.commands import cgsam, fails
 from tests.live import scripted
@@ -33,6 +33,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
 def picture() -> Image.Image:
     pixels = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize(SIZE, Image.Resampling.BICUBIC)
+
+
+def rule_everything_out(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter) -> None:
+    """Let similarity rule out all concepts everywhere."""
+    known = segmenter.bundle.vocabulary
+    every = np.ones(len(known.names), bool)
+
+    def nothing_there(decoder: ConceptDecoder) -> Screened:
+        return replace(Screened.of(decoder.features["clip_features"], known.features, known.screening), ruled_out=every)
+
+    monkeypatch.setattr(ConceptDecoder, "screened", property(nothing_there))
 
 
 def test_a_zoomed_mask_is_that_of_the_cut_picture(tiny_segmenter: Segmenter, picture: Image.Image) -> None:
@@ -111,13 +122,7 @@ def test_parts_of_a_great_box_are_averaged_where_none_rules_the_concept_out(
         share = np.float32(without.presence**2)
         np.testing.assert_array_equal(one.logits, share * boxed.logits + (1 - share) * without.logits)
     assert (found.score, found.presence) == (plain.score, plain.presence)
-    known = tiny_segmenter.bundle.vocabulary
-    every = np.ones(len(known.names), bool)
-
-    def nothing_there(decoder: ConceptDecoder) -> Screened:
-        return replace(Screened.of(decoder.features["clip_features"], known.features, known.screening), ruled_out=every)
-
-    monkeypatch.setattr(ConceptDecoder, "screened", property(nothing_there))
+    rule_everything_out(monkeypatch, tiny_segmenter)
     nowhere = encoded.predict("car", box=box, zoom=True)
     assert isinstance(nowhere, ZoomedConcept)
     assert nowhere.near == ()
@@ -138,13 +143,7 @@ def test_a_box_that_one_part_holds_is_judged_there(
     assert found.whole is None
     seen = tiny_segmenter.encode(picture.crop(larger)).predict("car", box=inside(prompt(box), larger).box)
     assert (found.score, found.presence, found.present) == (seen.score, seen.presence, seen.present)
-    known = tiny_segmenter.bundle.vocabulary
-    every = np.ones(len(known.names), bool)
-
-    def nothing_there(decoder: ConceptDecoder) -> Screened:
-        return replace(Screened.of(decoder.features["clip_features"], known.features, known.screening), ruled_out=every)
-
-    monkeypatch.setattr(ConceptDecoder, "screened", property(nothing_there))
+    rule_everything_out(monkeypatch, tiny_segmenter)
     alone = encoded.predict("car", box=box, zoom=True)
     assert isinstance(alone, ZoomedConcept)
     assert [one.window for one in alone.near] == [larger]
@@ -158,37 +157,6 @@ def test_a_zoomed_result_has_the_judgement_of_its_base() -> None:
         found = zoomed(one, [], one.logits, given, SIZE)
         assert (found.name, found.score, found.presence, found.present) == ("car", 0.8, one.presence, one.present)
         np.testing.assert_array_equal(found.points, given.points)
-
-
-@pytest.mark.parametrize(("labels", "expected"), [([], 0.25), ([0], 0.25), ([1], 1), ([0, 1], 1)])
-def test_the_part_of_a_box_counts_by_presence_or_by_a_click(labels: list[int], expected: float) -> None:
-    without = scripted.concept("car", np.zeros((4, 4), np.float32), SIZE, presence=0.5)
-    boxed = replace(without, logits=np.full((4, 4), 8.0, np.float32), labels=np.asarray(labels, np.float32))
-    np.testing.assert_array_equal(combined(without, boxed).logits, 8 * expected)
-    assert combined(without, boxed).presence == 0.5
-
-
-def test_one_logit_everywhere_stays_that_logit() -> None:
-    windows = windows_of(prompt([0, 20, 390, 290]), SIZE, 128)
-    assert len(windows) > 6
-    near = [Near(window, np.full((32, 32), 3.0, np.float32)) for window in windows]
-    box, xs, ys = np.asarray([0, 20, 390, 290], np.float32), np.arange(400) + 0.5, np.arange(300) + 0.5
-    found = blended(near, np.full((32, 32), 3.0, np.float32), box, SIZE, xs, ys)
-    np.testing.assert_allclose(found[20:290, :390], 3, rtol=1e-5)
-    assert {*found[:20].ravel(), *found[:, 390:].ravel()} == {ABSENT_LOGIT}
-
-
-def test_a_window_decides_up_to_the_pictures_edge_and_less_at_its_own() -> None:
-    near, whole = [Near((0, 0, 160, 120), np.full((32, 32), 3.0, np.float32))], np.full((32, 32), -3.0, np.float32)
-    xs, ys = np.arange(400) + 0.5, np.arange(300) + 0.5
-    found = blended(near, whole, None, SIZE, xs, ys)
-    assert found[0, 0] == pytest.approx((3 - 0.15) / 1.05, abs=1e-3)
-    assert found[60, 159] == pytest.approx(-3, abs=0.3)
-    assert found[60, 170] == -3
-    corner = [Near((240, 180, 400, 300), near[0].logits)]
-    found = blended(corner, whole, None, SIZE, xs, ys)
-    assert found[299, 399] == pytest.approx((3 - 0.15) / 1.05, abs=1e-3)
-    assert found[240, 240] == pytest.approx(-3, abs=0.3)
 
 
 def test_all_forms_of_a_zoomed_mask_agree(

@@ -92,8 +92,8 @@ def test_each_side_is_raised_around_its_best_place() -> None:
     short = np.array([[2, 160], [0, 0], [0, 0], [1, 250]], np.float32)
     half = 200 * (EDGE + REACH / 2)
     more = boost(short, box, np.array([100, 100 + half, 250]), np.array([160, 160 + 200 * (EDGE + ALONG / 2), 259.5]))
-    np.testing.assert_allclose(more, [[2, 1, 0], [1, 0.5, 0], [0, 0, 1]], atol=0.2)
-    np.testing.assert_allclose(more[:, :2], [[2, 1], [1, 0.5], [0, 0]], atol=1e-3)
+    np.testing.assert_allclose(more, np.array([[2, 1, 0], [1, 0.5, 0], [0, 0, 1]]), atol=0.2)
+    np.testing.assert_allclose(more[:, :2], np.array([[2, 1], [1, 0.5], [0, 0]]), atol=1e-3)
 
 
 @pytest.mark.parametrize(("slope", "reached"), [(0.2, True), (0.213, False)])
