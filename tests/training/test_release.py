@@ -28,7 +28,7 @@ from training.ship import BUNDLES, CHECKPOINTS, HELD_OUT_SERIES, ROOT, SAMPLE, p
 LEAST_CLASS_MIOU = {"scenes": 0.85, "streets": 0.72, "tiny": 0.66}
 """From text alone, on held-out pictures: a little under what the models have today."""
 
-LEAST_ZOOM_GAIN = {"scenes": (0.09, 0.09), "streets": (0.09, 0.075), "tiny": (0.13, 0.13)}
+LEAST_ZOOM_GAIN = {"scenes": (0.09, 0.1), "streets": (0.1, 0.09), "tiny": (0.15, 0.16)}
 """What three clicks and a box, zoomed in on, add to the mean IoU over pairs from text."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model was trained")
