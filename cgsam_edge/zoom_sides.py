@@ -18,13 +18,13 @@ EDGE = 0.03
 """A mask reaches a side if it comes this close to it, as a share of the box, or within a pixel."""
 
 REACH = 0.3
-"""How far into the box logits are raised, less and less, and how far its mask may be from a side, as a share of it."""
+"""How far into the box logits are raised, less and less, and how far the mask may be from a side, as shares of the box."""
 
 ALONG = 0.3
 """How far along a side logits are raised, less and less, as a share of its length."""
 
 BESIDE = 0.1
-"""How far from the best place along a side its mask may be, as a share of the side's length."""
+"""How far along a side the mask may be from the best place, as a share of the side's length."""
 
 MAX_BOOST = 3.0
 """Greatest logit by which a side is raised. Where it would take more, the box is probably too large."""
