@@ -18,7 +18,7 @@ EDGE = 0.03
 """A mask reaches a side if it comes this close to it, as a share of the box, or within a pixel."""
 
 REACH = 0.3
-"""How far into the box logits are raised, less and less, and how far the mask may be from a side: a share of the box."""
+"""How far into the box logits are raised, less and less, and how far a mask may be from a side: a share of the box."""
 
 ALONG = 0.3
 """How far along a side logits are raised, less and less, as a share of its length."""
